@@ -1,0 +1,22 @@
+/* Verdicts to a reject output: cc -o plc_gateway plc_gateway.c -lzmq; ./plc_gateway [ENDPOINT] [TOPIC]
+   Fail-safe: only a PASS opens the gate, everything else and silence reject. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <zmq.h>
+int main(int argc, char **argv) {
+    const char *prefix = argc > 2 ? argv[2] : "cmfm/1/line1/station1/result/";
+    const char pass[] = "\xa7verdict\xa4PASS"; /* msgpack: key "verdict", value "PASS" */
+    static char topic[512], result[65536];
+    int timeout_ms = 2000, more; size_t size = sizeof more;
+    void *socket = zmq_socket(zmq_ctx_new(), ZMQ_SUB);
+    zmq_setsockopt(socket, ZMQ_SUBSCRIBE, prefix, strlen(prefix));
+    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
+    if (zmq_connect(socket, argc > 1 ? argv[1] : "tcp://127.0.0.1:5556")) return perror("connect"), 2;
+    for (;;) {
+        if (zmq_recv(socket, topic, sizeof topic, 0) < 0) { puts("silence"); fflush(stdout); continue; }
+        int length = zmq_recv(socket, result, sizeof result, 0);
+        puts(length > 0 && length <= (int)sizeof result && memmem(result, length, pass, sizeof pass - 1) ? "PASS" : "REJECT");
+        for (fflush(stdout); !zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) && more;) zmq_recv(socket, topic, 1, 0);
+    }
+}

@@ -1,0 +1,86 @@
+"""The contracts of an inspection line: wire messages, data set files, pictures. No sockets, no torch.
+
+Encoders raise LocalProtocolError, decoders RemoteProtocolError and nothing else. The wire is described in
+WIRE.md; files are in `cmfm_protocol.dataset`, pictures in `cmfm_protocol.picture`.
+"""
+
+from cmfm_protocol.anomaly_map import AnomalyMaps, decode_maps, encode_maps
+from cmfm_protocol.arrays import ArraySpec
+from cmfm_protocol.control import (
+    DrainRequest,
+    LoadRecipeRequest,
+    Reply,
+    Request,
+    ResultsPage,
+    ResultsSinceRequest,
+    StatusRequest,
+    decode_reply,
+    decode_request,
+    encode_reply,
+    encode_request,
+    encode_results_reply,
+)
+from cmfm_protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from cmfm_protocol.frame import UNATTRIBUTED_STREAM, Frame, FrameHeader, decode_frame, encode_frame
+from cmfm_protocol.result import Region, Result, decode_result, encode_result, fit_text
+from cmfm_protocol.state import (
+    CameraState,
+    SourceState,
+    WorkerPhase,
+    WorkerState,
+    decode_camera_state,
+    decode_worker_state,
+    encode_camera_state,
+    encode_worker_state,
+)
+from cmfm_protocol.topics import Topic, parse_topic, topic
+from cmfm_protocol.verdict import FAULT_REASONS, OPC_40001_101, REASONS_OF, VERDICT_OF, Reason, Verdict
+
+__all__ = [
+    "FAULT_REASONS",
+    "OPC_40001_101",
+    "REASONS_OF",
+    "UNATTRIBUTED_STREAM",
+    "VERDICT_OF",
+    "AnomalyMaps",
+    "ArraySpec",
+    "CameraState",
+    "DrainRequest",
+    "Frame",
+    "FrameHeader",
+    "LoadRecipeRequest",
+    "LocalProtocolError",
+    "ProtocolError",
+    "Reason",
+    "Region",
+    "RemoteProtocolError",
+    "Reply",
+    "Request",
+    "Result",
+    "ResultsPage",
+    "ResultsSinceRequest",
+    "SourceState",
+    "StatusRequest",
+    "Topic",
+    "Verdict",
+    "WorkerPhase",
+    "WorkerState",
+    "decode_camera_state",
+    "decode_frame",
+    "decode_maps",
+    "decode_reply",
+    "decode_request",
+    "decode_result",
+    "decode_worker_state",
+    "encode_camera_state",
+    "encode_frame",
+    "encode_maps",
+    "encode_reply",
+    "encode_request",
+    "encode_result",
+    "encode_results_reply",
+    "encode_worker_state",
+    "fit_text",
+    "parse_topic",
+    "topic",
+]

@@ -1,0 +1,52 @@
+"""Text in pictures, in the font that Pillow brings along; it knows no Greek, so the Ψ of the paper is drawn."""
+
+from functools import lru_cache
+from typing import TypeAlias
+
+from PIL import ImageDraw, ImageFont
+
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Rgb: TypeAlias = tuple[int, int, int]
+
+_PSI_WIDTH = 0.78  # of the font's size
+
+
+@lru_cache(maxsize=16)
+def font(size_px: int) -> Font:
+    """Pillow's own scalable font in one size."""
+    return ImageFont.load_default(size_px)
+
+
+def write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size_px: int, fill: Rgb) -> float:
+    """Writes one line with its top left corner at `place` (x, y) and returns where it ends (x)."""
+    x, y = place
+    for i, run in enumerate(text.split("Ψ")):
+        if i:
+            _psi(draw, x, y, size_px, fill)
+            x += _PSI_WIDTH * size_px
+        draw.text((x, y), run, font=font(size_px), fill=fill)
+        x += font(size_px).getlength(run)
+    return x
+
+
+def width(text: str, size_px: int) -> float:
+    """How wide a line of text is, in pixels."""
+    greek = text.count("Ψ")
+    return font(size_px).getlength(text.replace("Ψ", "")) + greek * _PSI_WIDTH * size_px
+
+
+def shortened(text: str, size_px: int, room_px: float) -> str:
+    """The text, cut with dots where it does not fit."""
+    if width(text, size_px) <= room_px:
+        return text
+    while text and width(text + "...", size_px) > room_px:
+        text = text[:-1]
+    return text + "..."
+
+
+def _psi(draw: ImageDraw.ImageDraw, x: float, y: float, size_px: int, fill: Rgb) -> None:
+    stroke = max(1, round(size_px * 0.085))
+    left, right, middle = x + 0.08 * size_px, x + 0.68 * size_px, x + 0.38 * size_px
+    top, bowl, foot = y + 0.30 * size_px, y + 0.84 * size_px, y + 1.0 * size_px
+    draw.line([(middle, top), (middle, foot)], fill=fill, width=stroke)
+    draw.arc([(left, top - (bowl - top)), (right, bowl)], 0, 180, fill=fill, width=stroke)

@@ -1,0 +1,66 @@
+"""Verdicts, the reasons behind them, and what both mean to a PLC (WIRE.md, verdicts)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Verdict(StrEnum):
+    """What became of one triggered part. Only PASS lets a part through."""
+
+    PASS = "PASS"  # noqa: S105 (a verdict, not a password)
+    FAIL = "FAIL"
+    UNDECIDED = "UNDECIDED"
+    FAULT = "FAULT"
+
+
+class Reason(StrEnum):
+    """Why; every reason belongs to one verdict (`REASONS_OF`)."""
+
+    BELOW_THRESHOLD = "below_threshold"
+    ABOVE_THRESHOLD = "above_threshold"
+    LOW_COVERAGE = "low_coverage"
+    GREY_BAND = "grey_band"
+    DRIFT = "drift"
+    LOST = "lost"
+    MALFORMED = "malformed"
+    UNKNOWN_VERSION = "unknown_version"
+    ARRAY_MISMATCH = "array_mismatch"
+    TRUNCATED = "truncated"
+    OVERSIZE = "oversize"
+    CHECKSUM = "checksum"
+    UNKNOWN_RECIPE = "unknown_recipe"
+    SIZE_MISMATCH = "size_mismatch"
+    NO_VALID_3D = "no_valid_3d"
+    TOO_FEW_POINTS = "too_few_points"
+    DEADLINE = "deadline"
+    RING_FULL = "ring_full"
+    WORKER_ERROR = "worker_error"
+    DRAINING = "draining"
+    PUBLISHER_LOST = "publisher_lost"
+
+
+_INSPECTED: Final = {
+    Verdict.PASS: frozenset({Reason.BELOW_THRESHOLD}),
+    Verdict.FAIL: frozenset({Reason.ABOVE_THRESHOLD}),
+    Verdict.UNDECIDED: frozenset({Reason.LOW_COVERAGE, Reason.GREY_BAND, Reason.DRIFT}),
+}
+
+FAULT_REASONS: Final = frozenset(Reason) - frozenset().union(*_INSPECTED.values())
+"""Why a part was not inspected."""
+
+REASONS_OF: Final[Mapping[Verdict, frozenset[Reason]]] = {**_INSPECTED, Verdict.FAULT: FAULT_REASONS}
+"""The reasons that may stand beside each verdict; the sets are disjoint and cover `Reason`."""
+
+VERDICT_OF: Final[Mapping[Reason, Verdict]] = {
+    reason: verdict for verdict, reasons in REASONS_OF.items() for reason in reasons
+}
+"""The one verdict that each reason belongs to."""
+
+OPC_40001_101: Final[Mapping[Verdict, str]] = {
+    Verdict.PASS: "OK",
+    Verdict.FAIL: "NotOK",
+    Verdict.UNDECIDED: "NotDecidable",
+    Verdict.FAULT: "Undefined",
+}
+"""Names of the result evaluation in OPC 40001-101 (Machine Vision, result transfer)."""

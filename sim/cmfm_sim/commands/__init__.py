@@ -1,0 +1,1 @@
+"""The commands of `cmfm-sim`, one module each."""

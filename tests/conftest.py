@@ -1,0 +1,35 @@
+"""What every test may ask for: the folder of shared references, and a tiny synthetic data set made once."""
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder `shared` beside the repository (golden vectors, real frames); skips without it."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs the folder of references {folder}, which is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 2 categories: 6 train, 3 validation and 2 good parts, and 1 part a kind of defect."""
+    from cmfm_sim.datasets.write import write_dataset
+
+    root = tmp_path_factory.mktemp("synthetic")
+    write_dataset(
+        root,
+        categories=("praline", "circuit"),
+        train=6,
+        validation=3,
+        good=2,
+        per_defect=1,
+        seed=7,
+        size_px=160,
+    )
+    return root

@@ -1,0 +1,147 @@
+"""Anomaly maps: Eq. 1 and 3 at masked pixels, their product, its smoothing, the scores."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE, aggregate, crossmodal_maps, score, smooth
+from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser
+
+D2, D3 = 6, 10
+
+
+def make_mapping(standardise: Standardiser | None = None) -> MappingPair:
+    torch.manual_seed(5)
+    return MappingPair(Mapping(D2, D3), Mapping(D3, D2), standardise)
+
+
+def make_features(*foreground: float) -> PixelFeatures:
+    """Random features; of each frame about the given share of pixels is inside the mask."""
+    torch.manual_seed(6)
+    mask = torch.stack([torch.rand(224, 224) < share for share in foreground])
+    count = int(mask.sum())
+    return PixelFeatures(e2d=torch.randn(count, D2), e3d=torch.randn(count, D3), mask=mask)
+
+
+def test_maps_are_distances_of_normalised_features_inside_the_mask() -> None:
+    """Ψ_2D and Ψ_3D are ‖E/|E| − Ê/|Ê|‖ at their pixels and 0 elsewhere; Ψ is their smoothed product."""
+    features, mapping = make_features(0.2), make_mapping()
+    assert len(features.e2d) > PIXELS_AT_ONCE, "the test must cross a chunk's border"
+    maps = crossmodal_maps(features, mapping)
+    for psi, E, E_hat in (
+        (maps.psi_2d, features.e2d, mapping.to_2d(features.e3d)),
+        (maps.psi_3d, features.e3d, mapping.to_3d(features.e2d)),
+    ):
+        expected = torch.zeros(1, 224, 224)
+        expected[features.mask] = (2 - 2 * F.cosine_similarity(E, E_hat)).detach().sqrt()
+        torch.testing.assert_close(psi, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(maps.psi, smooth(maps.psi_2d * maps.psi_3d))
+
+
+def test_perfect_prediction_is_no_anomaly() -> None:
+    """Where both networks predict what was observed, every map is 0."""
+    mapping, features = make_mapping(), make_features(0.01)
+    with torch.no_grad():
+        for net, bias in ((mapping.to_3d, torch.ones(D3)), (mapping.to_2d, torch.ones(D2))):
+            net.output.weight.zero_()
+            net.output.bias.copy_(bias)
+    ones = PixelFeatures(torch.ones_like(features.e2d), torch.ones_like(features.e3d), features.mask)
+    maps = crossmodal_maps(ones, mapping)
+    assert maps.psi.abs().max() == 0
+    assert score(maps.psi, "published").tolist() == [0]
+
+
+def test_frame_without_pixels_is_zero_and_harms_no_other() -> None:
+    """An empty frame in a batch gives zeros and score 0; its neighbours' maps are as if they were alone."""
+    features, mapping = make_features(0.02, 0.0, 0.03), make_mapping()
+    maps = crossmodal_maps(features, mapping)
+    assert maps.psi[1].abs().max() == 0
+    for normalisation in ("absolute", "published"):
+        scores = score(maps.psi, normalisation)
+        assert scores[1] == 0
+        assert scores.isfinite().all()
+    alone = crossmodal_maps(features.select([2]), mapping)
+    torch.testing.assert_close(alone.psi[0], maps.psi[2])
+
+
+def test_batch_of_nothing_but_empty_frames_is_zero() -> None:
+    """No pixel at all is no error."""
+    maps = crossmodal_maps(make_features(0.0, 0.0), make_mapping())
+    assert maps.psi.shape == (2, 224, 224)
+    assert maps.psi.abs().max() == 0
+
+
+def test_standardiser_comes_before_mapping_and_distance() -> None:
+    """Features and a standardiser give what standardised features give without one."""
+    standardise = Standardiser(torch.full((D2,), 2.0), torch.full((D2,), 3.0), torch.ones(D3), torch.ones(D3))
+    features = make_features(0.02)
+    e2d, e3d = standardise(features.e2d, features.e3d)
+    expected = crossmodal_maps(PixelFeatures(e2d, e3d, features.mask), make_mapping())
+    found = crossmodal_maps(features, make_mapping(standardise))
+    torch.testing.assert_close(found.psi, expected.psi)
+
+
+def test_mapping_of_other_widths_is_refused() -> None:
+    """Features of one extractor and a mapping of another do not meet silently."""
+    features = make_features(0.01)
+    with pytest.raises(ValueError, match=r"widths 10 .* and 6 .* 6 and 10"):
+        crossmodal_maps(PixelFeatures(features.e3d, features.e2d, features.mask), make_mapping())
+
+
+def test_smoothing_is_the_sum_of_boxes() -> None:
+    """Five 5×5 means and three 7×7 with zeros outside the image, against plain convolutions."""
+    psi = torch.rand(2, 224, 224)
+    expected = psi[:, None]
+    for side in (5, 5, 5, 5, 5, 7, 7, 7):
+        expected = F.conv2d(expected, torch.full((1, 1, side, side), 1 / side**2), padding=side // 2)
+    torch.testing.assert_close(smooth(psi), expected[:, 0], rtol=1e-5, atol=1e-6)
+
+
+def test_smoothing_keeps_mass_and_is_a_gaussian_of_about_four_pixels() -> None:
+    """A point inside the image keeps its sum and spreads by σ = √(5·2 + 3·4) = 4.69 pixels an axis."""
+    psi = torch.zeros(1, 224, 224)
+    psi[0, 100, 120] = 1
+    spread = smooth(psi)[0].double()
+    rows = torch.arange(224).double()
+    assert spread.sum().item() == pytest.approx(1, rel=1e-5)
+    assert (spread.sum(1) * (rows - 100) ** 2).sum().item() == pytest.approx(22, rel=1e-4)
+    assert divmod(int(spread.argmax()), 224) == (100, 120)
+
+
+def test_one_modality_alone_is_no_anomaly() -> None:
+    """The product needs both modalities to disagree."""
+    high, none = torch.ones(1, 224, 224), torch.zeros(1, 224, 224)
+    assert aggregate(high, none).max() == 0
+    assert aggregate(high, high)[0, 112, 112] == pytest.approx(1)
+
+
+def test_scores_follow_their_definitions() -> None:
+    """`absolute` is the maximum, `published` divides it by the root of the mean of the non-zero pixels."""
+    psi = torch.zeros(2, 224, 224)
+    psi[0, 10, 10], psi[0, 20, 20] = 3.0, 1.0
+    psi[1, 0, 0] = 0.25
+    assert score(psi, "absolute").tolist() == [3, 0.25]
+    torch.testing.assert_close(score(psi, "published"), torch.tensor([3 / 2**0.5, 0.5]))
+
+
+def test_not_a_number_reaches_the_score() -> None:
+    """Broken features may not end in a score that looks good."""
+    features, mapping = make_features(0.01), make_mapping()
+    features.e2d[7, 0] = torch.nan
+    psi = crossmodal_maps(features, mapping).psi
+    assert score(psi, "absolute").isnan().all()
+    assert score(psi, "published").isnan().all()
+
+
+def test_select_takes_frames_in_the_order_asked() -> None:
+    """A batch that mixes recipes is taken apart without mixing pixels."""
+    features = make_features(0.01, 0.02, 0.0)
+    first, second, _ = features.counts
+    picked = features.select([2, 1, 0])
+    assert picked.counts == [0, second, first]
+    assert torch.equal(picked.e2d, torch.cat([features.e2d[first:], features.e2d[:first]]))
+    assert torch.equal(picked.mask, features.mask.flip(0))
+    assert features.select([]).counts == []

@@ -1,0 +1,97 @@
+"""From tokens to pixels: the sparse matrices against the dense steps they stand for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cmfm_worker.cfm.interpolation import (
+    bilinear_sampling,
+    inverse_distance_weights,
+    point_mask,
+    point_sampling,
+)
+
+TOKENS, CHANNELS = 50, 4
+
+
+def foregrounds() -> Tensor:
+    """Three frames: specks all over, a block in a corner of the image, a line along its border."""
+    torch.manual_seed(2)
+    frames = torch.zeros(3, 224, 224, dtype=torch.bool)
+    frames[0] = torch.rand(224, 224) < 0.02
+    frames[1, 180:, 150:] = True
+    frames[2, :, 0] = True
+    return frames
+
+
+def scattered(foreground: Tensor, rows: Tensor) -> Tensor:
+    """E_3D dense: scatter with zeros, 3×3 mean without padding, adaptive average back (B, C, 224, 224)."""
+    dense = torch.zeros(*foreground.shape, rows.shape[1])
+    dense[foreground] = rows
+    averaged = F.avg_pool2d(dense.permute(0, 3, 1, 2), 3, stride=1)
+    assert averaged.shape[-1] == 222
+    return F.adaptive_avg_pool2d(averaged, (224, 224))
+
+
+def test_bilinear_equals_dense_upsampling() -> None:
+    """At every masked pixel of every frame, the sampled tokens are those of dense bilinear upsampling."""
+    mask = foregrounds()
+    tokens = torch.randn(3, CHANNELS, 28, 28)
+    dense = F.interpolate(tokens, size=(224, 224), mode="bilinear", align_corners=False)
+    found = bilinear_sampling(mask)(tokens.permute(0, 2, 3, 1).reshape(-1, CHANNELS))
+    torch.testing.assert_close(found, dense.permute(0, 2, 3, 1)[mask])
+
+
+def test_composed_points_equal_the_dense_steps() -> None:
+    """Interpolation, scatter, mean and resize in one matrix are the four steps in turn, at borders too."""
+    foreground = foregrounds()
+    count = int(foreground.sum())
+    frame = foreground.nonzero()[:, 0]
+    token = torch.randint(TOKENS, (count, 3)) + TOKENS * frame[:, None]
+    weight = torch.rand(count, 3)
+    tokens = torch.randn(3 * TOKENS, CHANNELS)
+    dense = scattered(foreground, (tokens[token] * weight[..., None]).sum(1)).permute(0, 2, 3, 1)
+    mask = point_mask(foreground)
+    found = point_sampling(mask, foreground, token, weight, tokens=3 * TOKENS)(tokens)
+    torch.testing.assert_close(found, dense[mask], rtol=1e-4, atol=1e-6)
+
+
+def test_mask_is_where_the_dense_feature_is_not_zero() -> None:
+    """Exactly the pixels that mean and resize reach from the foreground are inside the mask."""
+    foreground = foregrounds()
+    dense = scattered(foreground, torch.ones(int(foreground.sum()), 1))
+    assert torch.equal(point_mask(foreground), dense[:, 0] != 0)
+
+
+def test_matrix_holds_each_token_of_a_pixel_once() -> None:
+    """Equal (pixel, token) pairs are summed, which is what makes the matrix small."""
+    foreground = foregrounds()[1:2]
+    count = int(foreground.sum())
+    sampling = point_sampling(
+        point_mask(foreground),
+        foreground,
+        torch.tensor([[0, 1, 2]]).expand(count, 3),
+        torch.rand(count, 3),
+        3,
+    )
+    assert len(sampling.token) == 3 * len(sampling.starts)
+
+
+def test_no_pixels_give_no_features() -> None:
+    """An empty mask is no error."""
+    empty = torch.zeros(2, 224, 224, dtype=torch.bool)
+    assert not point_mask(empty).any()
+    assert bilinear_sampling(empty)(torch.randn(2 * 784, 5)).shape == (0, 5)
+    sampling = point_sampling(empty, empty, torch.empty(0, 3, dtype=torch.long), torch.empty(0, 3), 4)
+    assert sampling(torch.randn(4, 5)).shape == (0, 5)
+
+
+def test_weights_fall_with_the_squared_distance() -> None:
+    """1/(d² + 1e-8) normalised; a point on its centre stays finite and takes nearly all of it."""
+    weight = inverse_distance_weights(torch.tensor([[1e-6, 2e-6, 4e-6], [0.0, 1e-6, 1e-6]]))
+    assert weight.sum(1).tolist() == pytest.approx([1, 1])
+    assert (weight[0, 0] / weight[0, 1]).item() == pytest.approx(2.01e-6 / 1.01e-6)
+    assert weight[1, 0] > 0.98

@@ -1,0 +1,139 @@
+"""Mapping networks: their shape, the published files, a recipe's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cmfm_worker.cfm.mapping import (
+    Mapping,
+    MappingPair,
+    Standardiser,
+    load_published,
+    load_safetensors,
+    save_safetensors,
+)
+from cmfm_worker.cfm.weights import WeightsError
+
+D2, D3 = 6, 10
+
+
+def make_pair(*, standardise: bool = False, hidden: int | None = None) -> MappingPair:
+    """A small pair of random networks."""
+    torch.manual_seed(3)
+    means = [torch.randn(n) for n in (D2, D3)]
+    scales = [torch.rand(n) + 0.5 for n in (D2, D3)]
+    standardiser = Standardiser(means[0], scales[0], means[1], scales[1]) if standardise else None
+    return MappingPair(Mapping(D2, D3, hidden), Mapping(D3, D2, hidden), standardiser)
+
+
+def save_published(pair: MappingPair, folder: Path) -> tuple[Path, Path]:
+    """The two files in the published naming."""
+    paths = folder / "CFM_2Dto3D_bagel_250ep_4bs.pth", folder / "CFM_3Dto2D_bagel_250ep_4bs.pth"
+    torch.save(pair.to_3d.state_dict(), paths[0])
+    torch.save(pair.to_2d.state_dict(), paths[1])
+    return paths
+
+
+def test_hidden_width_is_the_mean_of_both_sides() -> None:
+    """768 and 1152 meet at 960, as in the paper."""
+    assert Mapping(768, 1152).hidden == 960
+    assert Mapping(4, 8, hidden=3).hidden == 3
+
+
+def test_network_is_three_linear_layers_with_gelu_between() -> None:
+    """The output is the formula written out; the last layer has no activation."""
+    net, E = make_pair().to_3d, torch.randn(5, D2)
+    w = net.state_dict()
+    h = F.gelu(E @ w["input.weight"].T + w["input.bias"])
+    h = F.gelu(h @ w["projection.weight"].T + w["projection.bias"])
+    torch.testing.assert_close(net(E), h @ w["output.weight"].T + w["output.bias"])
+
+
+def test_published_files_load_as_they_are(tmp_path: Path) -> None:
+    """A pair read from two published files computes what the saved one did, frozen."""
+    pair, E2, E3 = make_pair(), torch.randn(4, D2), torch.randn(4, D3)
+    loaded = load_published(*save_published(pair, tmp_path), d2=D2, d3=D3)
+    assert (loaded.d2, loaded.d3) == (D2, D3)
+    assert torch.equal(loaded.to_3d(E2), pair.to_3d(E2))
+    assert torch.equal(loaded.to_2d(E3), pair.to_2d(E3))
+    assert not any(p.requires_grad for net in (loaded.to_3d, loaded.to_2d) for p in net.parameters())
+
+
+def test_swapped_published_files_are_refused(tmp_path: Path) -> None:
+    """2D→3D given where 3D→2D belongs: file, key and both shapes are named."""
+    to_3d, to_2d = save_published(make_pair(), tmp_path)
+    with pytest.raises(WeightsError, match=r"CFM_3Dto2D_.*'input\.weight' must have shape \(8, 6\)"):
+        load_published(to_2d, to_3d, d2=D2, d3=D3)
+
+
+def test_networks_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
+    """Both networks must join the same two widths."""
+    to_3d, _ = save_published(make_pair(), tmp_path)
+    other = tmp_path / "CFM_3Dto2D_other_250ep_4bs.pth"
+    torch.save(Mapping(D3 + 2, D2).state_dict(), other)
+    with pytest.raises(WeightsError, match=r"other.*must have shape .*found"):
+        load_published(to_3d, other)
+
+
+def test_widths_of_another_extractor_are_refused(tmp_path: Path) -> None:
+    """A mapping for the full extractor is no mapping for the Tiny one."""
+    with pytest.raises(WeightsError, match=r"'output\.weight' must have shape \(4, 8\), found \(10, 8\)"):
+        load_published(*save_published(make_pair(), tmp_path), d2=D2, d3=4)
+
+
+def test_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    """A backbone's file given as a mapping says which keys were looked for."""
+    path = tmp_path / "dino.pth"
+    torch.save({"cls_token": torch.ones(1)}, path)
+    with pytest.raises(WeightsError, match=r"dino\.pth.*input\.weight.*cls_token"):
+        load_published(path, path)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_recipe_file_keeps_everything(standardise: bool, tmp_path: Path) -> None:
+    """What is saved is what is loaded: any hidden width, the standardiser where there is one, equal bytes."""
+    pair, E2, E3 = make_pair(standardise=standardise, hidden=5), torch.randn(4, D2), torch.randn(4, D3)
+    save_safetensors(pair, tmp_path / "mapping.safetensors")
+    loaded = load_safetensors(tmp_path / "mapping.safetensors")
+    assert torch.equal(loaded.to_3d(E2), pair.to_3d(E2))
+    assert torch.equal(loaded.to_2d(E3), pair.to_2d(E3))
+    assert (loaded.standardise is not None) == standardise
+    if loaded.standardise is not None and pair.standardise is not None:
+        assert torch.equal(loaded.standardise(E2, E3)[1], pair.standardise(E2, E3)[1])
+    save_safetensors(loaded, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "mapping.safetensors").read_bytes()
+
+
+def test_recipe_file_without_one_network_is_refused(tmp_path: Path) -> None:
+    """Half a pair is named as what it lacks."""
+    from safetensors.torch import save_file
+
+    state = {f"to_3d.{key}": value for key, value in make_pair().to_3d.state_dict().items()}
+    save_file(state, tmp_path / "mapping.safetensors")
+    with pytest.raises(WeightsError, match=r"mapping\.safetensors.*to_2d\.input\.weight"):
+        load_safetensors(tmp_path / "mapping.safetensors")
+
+
+def test_recipe_file_with_half_a_standardiser_is_refused(tmp_path: Path) -> None:
+    """Four statistics belong together."""
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "mapping.safetensors"
+    save_safetensors(make_pair(standardise=True), path)
+    state = load_file(path)
+    del state["standardise.std_3d"]
+    save_file(state, path)
+    with pytest.raises(WeightsError, match=r"standardise\.std_3d"):
+        load_safetensors(path)
+
+
+def test_standardiser_centres_and_scales_each_channel() -> None:
+    """(E − mean) / std of the modality's own statistics."""
+    standardise = Standardiser(torch.tensor([1.0, 2]), torch.tensor([2.0, 4]), torch.zeros(1), torch.ones(1))
+    e2d, e3d = standardise(torch.tensor([[3.0, 10]]), torch.tensor([[7.0]]))
+    assert e2d.tolist() == [[1, 2]]
+    assert e3d.tolist() == [[7]]

@@ -1,0 +1,69 @@
+"""The conformal threshold: its rank, its promise, its refusal of rates that too few parts support."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cmfm_worker.cfm.threshold import (
+    TooFewPartsError,
+    conformal_threshold,
+    parts_needed,
+    smallest_supported_rate,
+)
+
+
+@pytest.mark.parametrize(
+    ("parts", "rate", "rank"),
+    [(19, 0.05, 19), (20, 0.05, 20), (39, 0.05, 38), (99, 0.01, 99), (9, 0.1, 9), (9, 0.5, 5), (4, 0.3, 4)],
+)
+def test_threshold_lies_just_above_the_score_of_the_right_rank(parts: int, rate: float, rank: int) -> None:
+    """k = ⌈(n + 1)(1 − rate)⌉, also where that product is whole; the k-th passes, the next one fails."""
+    scores = np.random.default_rng(parts).permutation(parts) + 1.0
+    threshold = conformal_threshold(scores.tolist(), rate)
+    assert not rank >= threshold
+    assert threshold == math.nextafter(rank, math.inf)
+
+
+def test_new_nominal_parts_are_rejected_no_more_often_than_asked() -> None:
+    """The promise itself: of many sets of 30 scores, a further part fails at most at the rate."""
+    rng = np.random.default_rng(11)
+    draws = rng.gamma(2.0, size=(20_000, 31))
+    rejected = [row[30] >= conformal_threshold(row[:30], 0.1) for row in draws]
+    assert 0.08 < np.mean(rejected) < 0.105
+
+
+def test_too_few_parts_are_refused_with_what_is_needed() -> None:
+    """18 parts cannot support 5 %: the error says that 19 are needed and what 18 do support."""
+    with pytest.raises(
+        TooFewPartsError, match=r"at least 19 nominal validation parts, found 18.* 0\.05263"
+    ) as error:
+        conformal_threshold([0.1] * 18, 0.05)
+    assert (error.value.parts, error.value.needed) == (18, 19)
+    assert error.value.supported_rate == smallest_supported_rate(18) == pytest.approx(1 / 19)
+    with pytest.raises(TooFewPartsError):
+        conformal_threshold([], 0.5)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 6, 9, 19, 29, 49, 99, 999])
+def test_the_smallest_supported_rate_is_supported_and_no_smaller_one(parts: int) -> None:
+    """The rate named to the user works with exactly that many parts; a hair below it does not."""
+    scores = list(range(parts))
+    rate = smallest_supported_rate(parts)
+    assert conformal_threshold(scores, rate) > parts - 1
+    assert parts_needed(rate) == parts
+    with pytest.raises(TooFewPartsError):
+        conformal_threshold(scores, rate * 0.99)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    """0, 1 and what is no number are not rates."""
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        conformal_threshold([1.0, 2.0], rate)
+
+
+def test_scores_must_be_finite() -> None:
+    """A NaN score must not become a threshold."""
+    with pytest.raises(ValueError, match="finite"):
+        conformal_threshold([1.0, math.nan, 2.0], 0.5)

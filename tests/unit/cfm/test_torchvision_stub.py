@@ -1,0 +1,25 @@
+"""timm imports on every machine, also beside a torch without torchvision's compiled half."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from cmfm_worker.cfm.torchvision_stub import make_torchvision_importable
+
+
+def test_timm_imports_in_a_fresh_process() -> None:
+    """After the call `import timm` works and warns of nothing."""
+    program = (
+        "from cmfm_worker.cfm.torchvision_stub import make_torchvision_importable as make\n"
+        "make()\nimport timm\nassert timm.is_model('vit_base_patch8_224.dino')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_second_call_defines_nothing_anew() -> None:
+    """Operator names may be defined once a process: calling twice is safe and gives the same answer."""
+    assert make_torchvision_importable() is make_torchvision_importable()

@@ -1,0 +1,161 @@
+"""The loop: overlapped and serial turns decide alike, a failure costs its parts and no others."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from cmfm_protocol.frame import Frame, FrameHeader
+from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_worker.batcher import Batcher, BatchLimits
+from cmfm_worker.clock import SystemClock
+from cmfm_worker.device import CpuSeam
+from cmfm_worker.errors import LostDeviceError
+from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
+from cmfm_worker.ring import FilledSlot, Ring
+from cmfm_worker.shelf import ShelfModel
+from cmfm_worker.trigger import Closed, Decision, Trigger, TriggerKey
+
+MODEL = cast("ShelfModel", SimpleNamespace(sha="m"))
+FAR_NS = 1 << 62
+
+
+class MeanBench:
+    """Scores a part by the mean of its points; fails on parts that the test names."""
+
+    def __init__(self, fail_on: int = -1, error: Exception | None = None) -> None:
+        self._fail_on = fail_on
+        self._error = error or ValueError("broken part")
+        self.batches: list[list[int]] = []
+
+    def inspect(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> list[Decision]:
+        self.batches.append([slot.trigger.key.seq for slot in slots])
+        if self._fail_on in self.batches[-1]:
+            raise self._error
+        return [Decision(Verdict.PASS, Reason.BELOW_THRESHOLD, score=float(points.mean())) for points in xyz]
+
+
+def make_parts(bench: MeanBench, *, max_batch: int = 3) -> tuple[LoopParts, list[Closed]]:
+    closed: list[Closed] = []
+    ring, clock = Ring(slots=8, max_pixels=100, pinned=False), SystemClock()
+    batcher = Batcher(ring, BatchLimits(max_batch, 1_000_000), clock)
+    return LoopParts(ring, batcher, Lane(CpuSeam(), bench), closed.append, clock), closed
+
+
+def put(parts: LoopParts, seq: int, deadline_ns: int = FAR_NS) -> None:
+    slot = parts.ring.claim()
+    assert slot is not None
+    header = FrameHeader("a", seq, f"p{seq}", 0, 100.0, "r")
+    frame = Frame(header, np.zeros((4, 5, 3), np.uint8), np.full((4, 5, 3), seq, np.float32))
+    trigger = Trigger(TriggerKey("a", seq), f"p{seq}", "r", "", 0, 0, deadline_ns, simulated=True)
+    parts.ring.fill(slot, frame, trigger, MODEL, time.monotonic_ns())
+
+
+def run(
+    turn: Callable[[LoopParts, Flight | None], Flight | None], feed: int
+) -> list[tuple[int, float | None]]:
+    parts, closed = make_parts(MeanBench())
+    flight: Flight | None = None
+    for seq in range(feed):
+        put(parts, seq)
+        if parts.ring.free < 4:
+            flight = turn(parts, flight)
+    while parts.ring.waiting:
+        flight = turn(parts, flight)
+    if flight is not None:
+        conclude(parts, flight)
+    parts.lane.close()
+    assert parts.ring.free == len(parts.ring)
+    return [(c.key.seq, c.decision.score) for c in closed]
+
+
+def test_overlapped_and_serial_loops_decide_alike() -> None:
+    """The same feed gets the same decisions in the same order from both loops."""
+    assert run(overlapped_turn, 40) == run(serial_turn, 40) == [(seq, float(seq)) for seq in range(40)]
+
+
+def test_batch_n_computes_while_n_minus_1_is_concluded() -> None:
+    """The overlapped loop launches a batch before it waits for the one before."""
+    gate, entered = threading.Event(), threading.Event()
+
+    class GatedBench(MeanBench):
+        def inspect(
+            self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+        ) -> list[Decision]:
+            entered.set()
+            assert gate.wait(10)
+            return super().inspect(slots, rgb, xyz)
+
+    parts, closed = make_parts(GatedBench(), max_batch=1)
+    put(parts, 0)
+    flight = overlapped_turn(parts, None)
+    assert flight is not None
+    assert entered.wait(10)
+    assert closed == []
+    gate.set()
+    assert overlapped_turn(parts, flight) is None
+    assert [c.key.seq for c in closed] == [0]
+    parts.lane.close()
+
+
+def test_failed_batch_is_fault_and_the_loop_goes_on() -> None:
+    """A computation that fails costs the parts of its batch a FAULT, and those after it nothing."""
+    parts, closed = make_parts(MeanBench(fail_on=0), max_batch=1)
+    for seq in range(3):
+        put(parts, seq)
+        serial_turn(parts, None)
+    assert [(c.decision.verdict, c.decision.reason) for c in closed] == [
+        (Verdict.FAULT, Reason.WORKER_ERROR),
+        (Verdict.PASS, Reason.BELOW_THRESHOLD),
+        (Verdict.PASS, Reason.BELOW_THRESHOLD),
+    ]
+    assert parts.ring.free == len(parts.ring)
+    parts.lane.close()
+
+
+def test_lost_device_ends_the_loop_after_the_faults() -> None:
+    """A CUDA failure is not survived, but its parts are answered first."""
+    parts, closed = make_parts(
+        MeanBench(fail_on=0, error=RuntimeError("CUDA error: unspecified launch failure"))
+    )
+    put(parts, 0)
+    with pytest.raises(LostDeviceError):
+        serial_turn(parts, None)
+    assert [c.decision.reason for c in closed] == [Reason.WORKER_ERROR]
+    parts.lane.close()
+
+
+def test_frame_past_its_deadline_is_not_computed() -> None:
+    """A part that cannot be answered in time costs no computation."""
+    bench = MeanBench()
+    parts, closed = make_parts(bench)
+    put(parts, 0, deadline_ns=time.monotonic_ns())
+    put(parts, 1)
+    serial_turn(parts, None)
+    assert [(c.key.seq, c.decision.reason) for c in closed] == [
+        (0, Reason.DEADLINE),
+        (1, Reason.BELOW_THRESHOLD),
+    ]
+    assert bench.batches == [[1]]
+    parts.lane.close()
+
+
+def test_batch_is_not_held_for_company_past_a_deadline() -> None:
+    """With a long max_wait a frame about to be due is computed at once."""
+    bench = MeanBench()
+    parts, _ = make_parts(bench)
+    parts.batcher = Batcher(parts.ring, BatchLimits(8, 10_000_000_000), SystemClock())
+    put(parts, 0, deadline_ns=time.monotonic_ns() + 200_000_000)
+    parts.step_ns = 150_000_000
+    started = time.monotonic()
+    serial_turn(parts, None)
+    assert bench.batches == [[0]]
+    assert time.monotonic() - started < 5
+    parts.lane.close()

@@ -1,0 +1,185 @@
+"""Sequence rules of the wire, case by case."""
+
+from cmfm_protocol.frame import UNATTRIBUTED_STREAM as UNATTRIBUTED
+from cmfm_protocol.verdict import Reason
+from cmfm_worker.sequence import Fingerprint, Orphan, SequenceTracker, Sighting
+from cmfm_worker.trigger import TriggerKey
+
+WINDOW_NS = 100
+
+
+def tracker(resume: dict[str, int] | None = None) -> SequenceTracker:
+    return SequenceTracker(max_gap=10, window_ns=WINDOW_NS, resume=resume)
+
+
+def see(
+    t: SequenceTracker, seq: int, now_ns: int, *, stream: str = "a", trigger_ns: int | None = None
+) -> Sighting:
+    fingerprint = Fingerprint(seq if trigger_ns is None else trigger_ns, f"part{seq}")
+    return t.frame("line1/s1", TriggerKey(stream, seq), fingerprint, now_ns)
+
+
+def orphan(at_ns: int, reason: Reason = Reason.MALFORMED) -> Orphan:
+    return Orphan(reason, "not msgpack", received_ns=at_ns, at_ns=at_ns)
+
+
+def lost(t: SequenceTracker, now_ns: int) -> list[tuple[str, int]]:
+    return [(m.key.stream_uuid, m.key.seq) for m in t.expire(now_ns)]
+
+
+def test_frames_in_order_owe_nothing() -> None:
+    """A stream without gaps never produces a missing trigger."""
+    t = tracker()
+    assert [see(t, seq, seq) for seq in range(50)] == [Sighting.NEW] * 50
+    assert t.expire(10_000) == []
+    assert t.next_expiry_ns() is None
+
+
+def test_gap_is_lost_once_after_the_window() -> None:
+    """Each skipped number is reported exactly once, and only when its window has closed."""
+    t = tracker()
+    see(t, 0, 0)
+    see(t, 3, 10)
+    assert t.next_expiry_ns() == 10 + WINDOW_NS
+    assert lost(t, 109) == []
+    assert lost(t, 110) == [("a", 1), ("a", 2)]
+    assert lost(t, 10_000) == []
+
+
+def test_first_numbers_of_a_stream_count() -> None:
+    """A stream starts at 0: what came before the first frame seen is missing."""
+    t = tracker()
+    see(t, 2, 0)
+    assert lost(t, WINDOW_NS) == [("a", 0), ("a", 1)]
+
+
+def test_reordered_frame_within_the_window_is_new() -> None:
+    """A frame that was only late is inspected, not lost."""
+    t = tracker()
+    assert [see(t, s, 0) for s in (0, 2, 1, 3)] == [Sighting.NEW] * 4
+    assert t.expire(10_000) == []
+
+
+def test_frame_after_its_fault_is_late() -> None:
+    """A verdict that is out stays: the late frame is no new trigger."""
+    t = tracker()
+    see(t, 1, 0)
+    assert lost(t, WINDOW_NS) == [("a", 0)]
+    assert see(t, 0, 500) is Sighting.LATE
+    assert t.expire(10_000) == []
+
+
+def test_duplicate_is_recognised() -> None:
+    """The same frame twice is one trigger."""
+    t = tracker()
+    assert see(t, 0, 0) is Sighting.NEW
+    assert see(t, 0, 1) is Sighting.DUPLICATE
+
+
+def test_reused_number_is_not_a_duplicate() -> None:
+    """Another part under a used number must not vanish as a duplicate."""
+    t = tracker()
+    see(t, 0, 0)
+    assert see(t, 0, 1, trigger_ns=99) is Sighting.REUSED
+
+
+def test_single_jump_is_not_believed() -> None:
+    """One flipped bit in a number neither loses the stream nor invents thousands of triggers."""
+    t = tracker()
+    see(t, 0, 0)
+    assert see(t, 5000, 1) is Sighting.JUMP
+    assert see(t, 2, 2) is Sighting.NEW
+    assert lost(t, 10_000) == [("a", 1)]
+
+
+def test_confirmed_jump_is_believed() -> None:
+    """A camera that really went on elsewhere is followed; at most max_gap numbers get a FAULT, the rest are counted."""
+    t = tracker()
+    see(t, 0, 0)
+    assert see(t, 5000, 1) is Sighting.JUMP
+    assert see(t, 5001, 2) is Sighting.NEW
+    missing = lost(t, 10_000)
+    assert ("a", 5000) in missing
+    assert len(missing) == 11
+    assert t.skipped == 5000 - 1 - 10
+
+
+def test_camera_that_counts_from_zero_again_is_followed() -> None:
+    """A camera that wrongly keeps its stream id over a reboot is believed at its second frame."""
+    t = tracker()
+    for seq in range(100):
+        see(t, seq, 0)
+    t2 = [see(t, seq, 1, trigger_ns=1000 + seq) for seq in range(3)]
+    assert Sighting.DUPLICATE not in t2
+
+
+def test_joining_a_running_stream_starts_there() -> None:
+    """A worker that comes to a camera with a long past does not report that past as lost."""
+    t = tracker()
+    assert see(t, 4000, 0) is Sighting.NEW
+    assert t.expire(10_000) == []
+
+
+def test_resumed_stream_reports_what_was_missed() -> None:
+    """After a restart the ledger's last number is taken up: what passed meanwhile is lost, loudly."""
+    t = tracker(resume={"a": 7})
+    see(t, 9, 0)
+    assert lost(t, WINDOW_NS) == [("a", 7), ("a", 8)]
+
+
+def test_heartbeat_reveals_lost_last_frames() -> None:
+    """The loss of the last frames is seen without a further frame."""
+    t = tracker()
+    see(t, 0, 0)
+    t.announce("line1/s1", "a", 3, 10)
+    assert lost(t, 10 + WINDOW_NS) == [("a", 1), ("a", 2)]
+
+
+def test_orphan_stands_for_the_gap_it_left() -> None:
+    """A damaged message becomes the FAULT of the number that is missing, not a further trigger."""
+    t = tracker()
+    see(t, 0, 0)
+    t.orphan("line1/s1", orphan(5))
+    see(t, 2, 10)
+    missing = t.expire(110)
+    assert [m.key for m in missing] == [("a", 1)]
+    assert missing[0].orphan is not None
+    assert t.expire(10_000) == []
+
+
+def test_orphan_without_a_gap_is_one_message_too_many() -> None:
+    """Garbage between two good frames gets a FAULT of its own and costs no part its number."""
+    t = tracker()
+    see(t, 0, 0)
+    t.orphan("line1/s1", orphan(5))
+    see(t, 1, 10)
+    assert lost(t, 10_000) == [(UNATTRIBUTED, 0)]
+
+
+def test_orphan_at_the_end_takes_the_next_number() -> None:
+    """A damaged last frame is answered although nothing follows it."""
+    t = tracker()
+    see(t, 0, 0)
+    t.orphan("line1/s1", orphan(5))
+    assert lost(t, 5 + 2 * WINDOW_NS) == [("a", 1)]
+    assert see(t, 1, 400) is Sighting.LATE
+
+
+def test_orphan_before_any_stream_is_answered() -> None:
+    """Garbage from a camera never heard of gets its FAULT too."""
+    t = tracker()
+    t.orphan("line1/s1", orphan(0))
+    assert lost(t, 2 * WINDOW_NS) == [(UNATTRIBUTED, 0)]
+
+
+def test_flush_settles_everything() -> None:
+    """At the end of a drain nothing stays open."""
+    t = tracker()
+    see(t, 0, 0)
+    see(t, 3, 0)
+    t.orphan("line1/s1", orphan(1))
+    t.orphan("line1/s1", orphan(2))
+    t.orphan("line1/s1", orphan(3))
+    keys = [m.key for m in t.flush()]
+    assert set(keys) == {("a", 1), ("a", 2), ("a", 4)}
+    assert len(keys) == len(set(keys))

@@ -1,0 +1,114 @@
+"""`cmfm-worker`: the commands, and how their errors become exit codes.
+
+Only light imports here: torch and timm wait until a command needs them, so that `--help` answers at once.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cmfm_worker.commands import evaluate, fit, import_, inspect, weights
+from cmfm_worker.errors import ExitCode, InputError, LostDeviceError, StartupError
+
+EXIT_CODES = """Exit codes:
+
+0  it worked
+
+1  a bug of ours (with a traceback), or a second signal cut the drain short
+
+2  bad input or usage: the message names the file, key or option
+
+3  the line could not start: a port is taken, the ledger cannot be written
+
+4  the accelerator was lost: start the process again
+"""
+
+_BAD_INPUT_ELSEWHERE = frozenset({"DatasetError", "WeightsError"})
+"""Bad input as the packages below name it; known by name, because importing them would load torch."""
+
+app = typer.Typer(
+    name="cmfm-worker",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=EXIT_CODES,
+    help="Inspect parts from RGB and 3D frames by Crossmodal Feature Mapping.\n\n"
+    "`cmfm-worker --config line.toml` runs the line. The commands below teach a recipe from good parts, "
+    "try it on files, measure it on a data set, and look after settings and weights.",
+)
+app.command("fit")(fit.fit)
+app.command("import")(import_.import_published)
+app.command("inspect")(inspect.inspect)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(weights.app, name="weights")
+
+Config = Annotated[Path, typer.Option("--config", help="The line's settings (TOML).", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Run the line with these settings (TOML).", show_default=False),
+    ] = None,
+) -> None:
+    """Run the line, unless a command is given."""
+    if context.invoked_subcommand is not None:
+        if config is not None:
+            raise typer.BadParameter(
+                f"--config goes after the command: {context.invoked_subcommand} --config …"
+            )
+        return
+    if config is None:
+        raise typer.BadParameter("--config line.toml is missing")
+    from cmfm_worker.commands.run import run_line
+
+    raise typer.Exit(run_line(config))
+
+
+@app.command()
+def check(
+    config: Config,
+    json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
+) -> None:
+    """Explain the settings of a line without running it."""
+    from cmfm_worker.commands.check import check_line
+
+    raise typer.Exit(check_line(config, json))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `cmfm-worker`: runs `app` (on the process's own arguments) and exits with an `ExitCode`."""
+    try:
+        app(None if arguments is None else list(arguments))
+    except Exception as error:  # noqa: BLE001 (the last resort of the process: every error gets its exit code)
+        code = exit_code(error)
+        if code is ExitCode.BUG:
+            traceback.print_exception(error)
+        else:
+            sys.stderr.write(f"cmfm-worker: {error}\n")
+        sys.exit(code)
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """The exit code of an error that ended a command; BUG for everything that is nobody's input."""
+    if isinstance(error, InputError) or is_bad_input_elsewhere(error):
+        return ExitCode.BAD_INPUT
+    if isinstance(error, StartupError):
+        return ExitCode.STARTUP
+    if isinstance(error, LostDeviceError):
+        return ExitCode.LOST_DEVICE
+    return ExitCode.BUG
+
+
+def is_bad_input_elsewhere(error: BaseException) -> bool:
+    """Whether `cmfm_protocol` or `cfm` raised this because of the user's files."""
+    kinds = type(error).__mro__
+    return any(
+        kind.__name__ in _BAD_INPUT_ELSEWHERE and kind.__module__.startswith("cmfm_") for kind in kinds
+    )

@@ -1,0 +1,101 @@
+"""From features and mappings to anomaly maps and a score (paper Eq. 1, 3 and § 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.mapping import MappingPair
+
+Normalisation = Literal["absolute", "published"]
+
+PIXELS_AT_ONCE = 4096
+"""Rows that pass the mapping networks together: keeps the hidden layers to about 16 MB on any frame."""
+
+_BOX_SIDES_PX = (5,) * 5 + (7,) * 3
+"""The Gaussian of σ = 4 as box means, DESIGN § 5."""
+
+
+@dataclass(frozen=True)
+class AnomalyMaps:
+    """Ψ_2D, Ψ_3D before aggregation and Ψ, their smoothed product: each (B, 224, 224) float32, no unit."""
+
+    psi_2d: Tensor
+    psi_3d: Tensor
+    psi: Tensor
+
+
+@torch.no_grad()
+def crossmodal_maps(features: PixelFeatures, mapping: MappingPair) -> AnomalyMaps:
+    """The three maps of every frame. Ψ_2D and Ψ_3D are 0 outside the mask; a frame without pixels is all 0.
+
+    Raises `ValueError` where the mapping was taught on features of other widths.
+    """
+    if features.e2d.shape[1] != mapping.d2 or features.e3d.shape[1] != mapping.d3:
+        raise ValueError(
+            f"features of widths {features.e2d.shape[1]} (2D) and {features.e3d.shape[1]} (3D) do not fit a "
+            f"mapping between {mapping.d2} and {mapping.d3}"
+        )
+    psi_2d = features.e2d.new_zeros(features.mask.shape)
+    psi_3d = torch.zeros_like(psi_2d)
+    psi_2d[features.mask], psi_3d[features.mask] = pixel_distances(features.e2d, features.e3d, mapping)
+    return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
+
+
+def pixel_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+    """Ψ_2D and Ψ_3D, each (P,), of packed features (P, D_2D) and (P, D_3D)."""
+    psi_2d, psi_3d = e2d.new_empty(len(e2d)), e2d.new_empty(len(e2d))
+    for start in range(0, len(e2d), PIXELS_AT_ONCE):
+        rows = slice(start, start + PIXELS_AT_ONCE)
+        E_2D, E_3D = e2d[rows], e3d[rows]
+        if mapping.standardise is not None:
+            E_2D, E_3D = mapping.standardise(E_2D, E_3D)
+        E_3D_hat, E_2D_hat = mapping.to_3d(E_2D), mapping.to_2d(E_3D)  # Eq. 1
+        psi_2d[rows] = _discrepancy(E_2D, E_2D_hat)  # Eq. 3
+        psi_3d[rows] = _discrepancy(E_3D, E_3D_hat)
+    return psi_2d, psi_3d
+
+
+def _discrepancy(E: Tensor, E_hat: Tensor) -> Tensor:
+    """D(E, Ê): Euclidean distance of the ℓ2-normalised vectors, (P, C) → (P,)."""
+    distance: Tensor = torch.linalg.vector_norm(F.normalize(E, dim=-1) - F.normalize(E_hat, dim=-1), dim=-1)
+    return distance
+
+
+def aggregate(psi_2d: Tensor, psi_3d: Tensor) -> Tensor:
+    """Ψ = smooth(Ψ_2D · Ψ_3D), (B, H, W): an anomaly only where both modalities disagree (§ 3.3)."""
+    return smooth(psi_2d * psi_3d)
+
+
+def smooth(psi: Tensor) -> Tensor:
+    """Five 5×5 box means, then three 7×7, zero outside the image: (B, H, W) → (B, H, W)."""
+    smoothed = psi[:, None]
+    for side in _BOX_SIDES_PX:
+        smoothed = _box_mean(smoothed, side)
+    return smoothed[:, 0]
+
+
+def _box_mean(x: Tensor, side: int) -> Tensor:
+    """A box mean of (B, 1, H, W), rows and then columns: 2·side terms a pixel instead of side²."""
+    rows = F.avg_pool2d(x, (side, 1), stride=1, padding=(side // 2, 0))
+    return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, side // 2))
+
+
+def score(psi: Tensor, normalisation: Normalisation) -> Tensor:
+    """One score a frame from Ψ (B, H, W): (B,).
+
+    `absolute` is max Ψ (§ 3.3); `published` is max(Ψ / √m) with m the mean of that frame's non-zero Ψ, as in
+    the published numbers (DESIGN § 5). A frame whose Ψ is 0 everywhere scores 0.
+    """
+    flat = psi.flatten(1)
+    highest = flat.amax(1)
+    if normalisation == "absolute":
+        return highest
+    m = flat.sum(1) / (flat != 0).sum(1).clamp(min=1)
+    # Where Ψ is 0 everywhere m is 0 as well: divide by 1 and let the score be 0.
+    return highest / torch.where(m > 0, m, 1).sqrt()

@@ -1,0 +1,134 @@
+"""The support plane (tray, table, belt) of a frame: RANSAC as batched tensor operations.
+
+The literature fits the plane to the image border. That fails where the support reaches the border on one
+side only; fitted to all points instead, the flat top of a large part wins. What tells a support from a part
+is that the sensor sees nothing *shortly behind* it. So a hypothesis is scored by the points on it, those
+near the image border many times, minus a penalty for every point behind it. What lies far behind (a floor
+beside the belt) costs nothing.
+
+Only exact operations choose (counts, unfused float32 products, a fixed sequence in place of random numbers)
+and sums are in float64: a frame's plane does not depend on its batch. Nothing here waits for the device.
+"""
+
+import torch
+from torch import Tensor
+
+SAMPLE_STEP_PX = 4  # every fourth pixel of the 224×224 grid in both directions: 3136 points
+HYPOTHESES = 256  # half of them through points near the border; a few good ones suffice, they are refined
+RING_PX = 14  # "near the border": the outer sixteenth of the grid on each side
+RING_WEIGHT = 6.0  # a point there counts like six: a part seldom reaches there, its tray does
+# A point lies on a plane within 0.4 of the removal distance and behind it beyond 0.6. Two faces that are the
+# whole removal distance apart, of which one must go and the other stay, then cannot both be on one plane.
+ON = 0.4
+BEHIND = 0.6
+FAR_BEHIND = 0.2  # of the sensor's distance: parts are flatter, floors lie deeper
+BEHIND_PENALTY = (
+    4.0  # a point behind a hypothesis costs like four on it: a tray wins with a fifth of the points
+)
+MIN_SHARE = 0.05  # the least score of a support, as a share of all (weighted) points
+REFINEMENTS = 4
+# The multiples of 1/g, 1/g² and 1/g³ with g⁴ = g + 1 fill the cube evenly (Kronecker sequence); in units of
+# 2⁻²⁰.
+KRONECKER = (858_965, 703_640, 576_403)
+UNIT = 1 << 20
+FRAMES_AT_ONCE = 16  # bounds the memory on CUDA: 13 MB of working space a frame
+
+
+def signed_height(xyz: Tensor, plane: Tensor) -> Tensor:
+    """Distance of every point to its frame's plane, positive towards the sensor: (B, ...) metres.
+
+    `xyz` (B, 3, ...) float32 metres, `plane` (B, 4) float32; NaN where the plane is NaN.
+    """
+    a, b, c, d = (plane[:, i].reshape(-1, *(1,) * (xyz.ndim - 2)) for i in range(4))
+    return a * xyz[:, 0] + b * xyz[:, 1] + c * xyz[:, 2] + d
+
+
+def find_support_planes(xyz: Tensor, valid: Tensor, edge_px: Tensor, distance_m: float) -> Tensor:
+    """The support plane of every frame: (B, 4) float32, unit normal to the sensor and offset; NaN for none.
+
+    `xyz` (B, 3, 224, 224) float32 metres with the sensor at the origin, `valid` (B, 224, 224) bool, `edge_px`
+    (224, 224) integer: grid pixels to the nearest edge of the image; `distance_m` the removal distance.
+    """
+    half = SAMPLE_STEP_PX // 2
+    grid = (..., slice(half, None, SAMPLE_STEP_PX), slice(half, None, SAMPLE_STEP_PX))
+    ok = valid[grid].flatten(1)
+    points = torch.where(
+        ok[:, None], xyz[grid].flatten(2), torch.nan
+    )  # NaN is neither on a plane nor behind it
+    ring = edge_px[grid].flatten() < RING_PX
+    at_once = 1 if xyz.device.type == "cpu" else FRAMES_AT_ONCE  # one by one fits the CPU's caches
+    parts = zip(torch.split(points, at_once), torch.split(ok, at_once), strict=True)
+    return torch.cat([_find(some, usable, ring, distance_m) for some, usable in parts])
+
+
+def _find(points: Tensor, ok: Tensor, ring: Tensor, distance_m: float) -> Tensor:
+    """The planes (B, 4) of the sampled `points` (B, 3, N); `ok` (B, N), `ring` (N,) bool."""
+    weight = torch.where(ring, RING_WEIGHT, 1.0)
+    planes = torch.cat([_hypotheses(points, ok), _hypotheses(points, ok & ring)], dim=2)
+    score = _score(points, planes, weight, distance_m)  # B K
+    number = torch.arange(HYPOTHESES, device=score.device)
+    best = torch.where(score == score.amax(1, keepdim=True), number, HYPOTHESES).amin(
+        1
+    )  # the first of equal ones
+    plane = planes.gather(2, best[:, None, None].expand(-1, 4, 1))[..., 0]
+    for _ in range(REFINEMENTS):
+        plane = _refine(points, plane, distance_m)
+    share = _score(points, plane[..., None], weight, distance_m)[:, 0] / (ok * weight).sum(1)
+    return torch.where((share >= MIN_SHARE)[:, None], plane, torch.nan)
+
+
+def _hypotheses(points: Tensor, usable: Tensor) -> Tensor:
+    """Planes through triples of the usable points (B, N): (B, 4, HYPOTHESES / 2), NaN where three make none."""
+    number = HYPOTHESES // 2
+    count = usable.sum(1)[:, None, None]
+    order = torch.argsort((~usable).byte(), dim=1, stable=True)  # the usable ones first
+    step = torch.arange(1, number + 1, device=points.device)
+    spread = torch.stack([step * factor % UNIT for factor in KRONECKER])
+    chosen = order.gather(1, (spread * count // UNIT).flatten(1))  # B 3·K
+    p, q, r = points.gather(2, chosen[:, None].expand(-1, 3, -1)).view(-1, 3, 3, number).unbind(2)  # B 3 K
+    normal = torch.linalg.cross(q - p, r - p, dim=1)
+    normal = normal / normal.square().sum(1, keepdim=True).sqrt()
+    return _towards_sensor(normal, -(normal * p).sum(1, keepdim=True))
+
+
+def _towards_sensor(normal: Tensor, offset: Tensor) -> Tensor:
+    sign = torch.where(offset < 0, -1.0, 1.0)  # the offset is the height of the origin, where the sensor is
+    return torch.cat([normal * sign, offset * sign], dim=1)
+
+
+def _score(points: Tensor, planes: Tensor, weight: Tensor, distance_m: float) -> Tensor:
+    """Weight of the points on each plane minus the penalty for those behind it: `planes` (B, 4, K) -> (B, K).
+
+    The sums are of small whole numbers, hence exact in any order and precision of the device's products.
+    """
+    a, b, c, d = planes[..., None].unbind(1)  # B K 1
+    x, y, z = points[:, :, None].unbind(1)  # B 1 N
+    height = a * x + b * y + c * z + d
+    on = (height.abs() < ON * distance_m).float() @ weight
+    behind = ((height < -BEHIND * distance_m) & (height > -FAR_BEHIND * d)).float() @ weight
+    return on - BEHIND_PENALTY * behind
+
+
+def _refine(points: Tensor, plane: Tensor, distance_m: float) -> Tensor:
+    """Least-squares planes (B, 4) of the points on `plane`.
+
+    Their heights over it as a linear function of the place on it: two unknowns, solved in closed form.
+    """
+    on = signed_height(points, plane).abs() < ON * distance_m
+    number = on.sum(1, keepdim=True)
+    centre = torch.where(on[:, None], points, 0.0).double().sum(2) / number
+    q = torch.where(
+        on[:, None], points - centre[..., None], 0.0
+    )  # centred first: float32 coordinates stay exact
+    n = plane[:, :3].double()
+    axis = torch.arange(3, device=n.device) == n.abs().argmin(1, keepdim=True)  # the one farthest from n
+    u = torch.linalg.cross(n, axis.double())
+    u = u / u.square().sum(1, keepdim=True).sqrt()
+    v = torch.linalg.cross(n, u)
+    s, t, h = ((along[..., None] * q).sum(1) for along in (u, v, n))
+    ss, st, tt, sh, th = ((i * j).sum(1, keepdim=True) for i, j in ((s, s), (s, t), (t, t), (s, h), (t, h)))
+    determinant = ss * tt - st * st
+    normal = n - (sh * tt - th * st) / determinant * u - (th * ss - sh * st) / determinant * v
+    normal = normal / normal.square().sum(1, keepdim=True).sqrt()
+    refined = _towards_sensor(normal, -(normal * centre).sum(1, keepdim=True)).float()
+    return torch.where((number >= 3) & (determinant > 0), refined, plane)

@@ -1,0 +1,112 @@
+"""The contract between an extractor and everything behind it: frames in, per-pixel features and a mask out.
+
+Two presets implement it: `classic` (fixed filters, `classic.py`) and `paper` (DINO ViT-B/8 and Point-MAE,
+`paper_extractor.py`). Features are packed: only pixels inside the mask have a row, frames follow one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from cmfm_worker.cfm.prepare import PreparedFrames
+
+Preset = Literal["classic", "paper"]
+
+
+class TooFewPointsError(Exception):
+    """A frame has fewer valid 3D points than the extractor needs; nothing was computed.
+
+    `frames` are the positions in the batch, `counts` the valid points of each of them.
+    """
+
+    def __init__(self, frames: Sequence[int], counts: Sequence[int], min_points: int) -> None:
+        self.frames = tuple(frames)
+        self.counts = tuple(counts)
+        self.min_points = min_points
+        found = ", ".join(f"frame {i}: {n}" for i, n in zip(self.frames, self.counts, strict=True))
+        super().__init__(f"{min_points} valid 3D points are needed in every frame, found {found}")
+
+
+@dataclass(frozen=True)
+class ExtractorIdentity:
+    """What features came from; a mapping fits only features of the identity it was taught on.
+
+    `sha256` maps each weights file's name to the hex digest of its bytes; it is empty for `classic`.
+    """
+
+    preset: Preset
+    version: str
+    blocks: int
+    group_size: int
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PixelFeatures:
+    """E_2D and E_3D (paper § 3.1) at the pixels inside the mask, packed over the frames of a batch.
+
+    `e2d` (P, D_2D) and `e3d` (P, D_3D) are float32; `mask` (B, 224, 224) is bool. Row p of both belongs to
+    the p-th entry of `mask.nonzero()`: frame after frame, row after row.
+    """
+
+    e2d: Tensor
+    e3d: Tensor
+    mask: Tensor
+
+    @property
+    def counts(self) -> list[int]:
+        """Pixels inside the mask, for each frame. Waits for the device."""
+        return [int(n) for n in self.mask.flatten(1).sum(1).tolist()]
+
+    def select(self, frames: Sequence[int]) -> PixelFeatures:
+        """The features of some frames of the batch, in the order asked (a batch may mix recipes)."""
+        counts = self.counts
+        e2d, e3d = (torch.split(x, counts) for x in (self.e2d, self.e3d))
+        mask = self.mask[torch.as_tensor(list(frames), dtype=torch.long, device=self.mask.device)]
+        return PixelFeatures(
+            e2d=torch.cat([e2d[i] for i in frames]) if frames else self.e2d[:0],
+            e3d=torch.cat([e3d[i] for i in frames]) if frames else self.e3d[:0],
+            mask=mask,
+        )
+
+
+class Extractor(Protocol):
+    """Frozen feature extractors of both modalities behind one call.
+
+    Calling it raises `TooFewPointsError` before any work when a frame has fewer than `min_points` foreground
+    points. `d2` and `d3` are the widths D_2D and D_3D.
+    """
+
+    @property
+    def identity(self) -> ExtractorIdentity:
+        """What the features come from."""
+        ...
+
+    @property
+    def d2(self) -> int:
+        """Width of a 2D feature."""
+        ...
+
+    @property
+    def d3(self) -> int:
+        """Width of a 3D feature."""
+        ...
+
+    @property
+    def min_points(self) -> int:
+        """Foreground points a frame must have."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where frames are expected and features come out."""
+        ...
+
+    def __call__(self, frames: PreparedFrames) -> PixelFeatures:
+        """Extract the features of a prepared batch."""
+        ...

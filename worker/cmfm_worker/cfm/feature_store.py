@@ -1,0 +1,134 @@
+"""Features of the nominal parts, extracted once and kept for every epoch: the extractors are frozen (DESIGN
+§ 5).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmfm_worker.cfm.extractor import PixelFeatures
+
+Precision = Literal["float32", "float16"]
+
+RAM_LIMIT_BYTES = 2 * 1024**3
+"""What a store keeps in memory unless told otherwise: 50 `classic` parts take 0.3 GB, `paper` ones 5 GB."""
+
+
+class FeatureStore:
+    """Pixel features of parts, in memory up to `ram_limit_bytes` and beyond that in files of a temporary
+    folder.
+
+    `precision` is that of what is kept; what is drawn is float32. The files lie in `folder`, or where the
+    system puts temporary ones, and are deleted on leaving the context (or with the store).
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Precision = "float32",
+        ram_limit_bytes: int = RAM_LIMIT_BYTES,
+        folder: Path | None = None,
+    ) -> None:
+        self.names: list[str] = []
+        self.counts: list[int] = []
+        self._dtype = np.dtype(precision)
+        self._ram_left = ram_limit_bytes
+        self._folder = folder
+        self._spilled: tempfile.TemporaryDirectory[str] | None = None
+        self._files = 0
+        self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __enter__(self) -> FeatureStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget all parts and delete their files."""
+        self._parts.clear()
+        self.names.clear()
+        self.counts.clear()
+        if self._spilled is not None:
+            self._spilled.cleanup()
+            self._spilled = None
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """(D_2D, D_3D). Raises ValueError while the store is empty."""
+        if not self._parts:
+            raise ValueError("the feature store holds no part")
+        e2d, e3d = self._parts[0]
+        return int(e2d.shape[1]), int(e3d.shape[1])
+
+    def add(self, features: PixelFeatures, names: Sequence[str]) -> None:
+        """Keep the features of a batch, one name a part. Raises ValueError where widths or numbers do not
+        fit.
+        """
+        counts = features.counts
+        if len(names) != len(counts):
+            raise ValueError(f"{len(counts)} parts but {len(names)} names")
+        widths = features.e2d.shape[1], features.e3d.shape[1]
+        if self._parts and widths != self.widths:
+            raise ValueError(f"features of widths {widths} in a store of widths {self.widths}")
+        both = zip(torch.split(features.e2d, counts), torch.split(features.e3d, counts), strict=True)
+        for name, (e2d, e3d) in zip(names, both, strict=True):
+            self._parts.append((self._keep(e2d), self._keep(e3d)))
+            self.names.append(name)
+            self.counts.append(len(e2d))
+
+    def part(self, index: int) -> tuple[Tensor, Tensor]:
+        """All features of a part: (P, D_2D) and (P, D_3D) float32 on the CPU."""
+        e2d, e3d = self._parts[index]
+        return _float32(e2d[:]), _float32(e3d[:])
+
+    def draw(
+        self, parts: Sequence[int], pixels: int | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """At most `pixels` different pixels of each of some parts (all where None): float32 on the CPU."""
+        drawn = [self._draw_part(part, pixels, generator) for part in parts]
+        return torch.cat([e2d for e2d, _ in drawn]), torch.cat([e3d for _, e3d in drawn])
+
+    def _draw_part(self, part: int, pixels: int | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        count = self.counts[part]
+        if pixels is None or pixels >= count:
+            return self.part(part)
+        rows = (
+            torch.randperm(count, generator=generator)[:pixels].sort().values.numpy()
+        )  # ascending: files read on
+        e2d, e3d = self._parts[part]
+        return _float32(e2d[rows]), _float32(e3d[rows])
+
+    def _keep(self, features: Tensor) -> NDArray[Any]:
+        values = features.detach().cpu().numpy().astype(self._dtype, copy=True)
+        if values.nbytes <= self._ram_left:
+            self._ram_left -= values.nbytes
+            return values
+        return self._spill(values)
+
+    def _spill(self, values: NDArray[Any]) -> NDArray[Any]:
+        if self._spilled is None:
+            self._spilled = tempfile.TemporaryDirectory(prefix="cmfm-features-", dir=self._folder)
+        self._files += 1
+        path = Path(self._spilled.name) / f"{self._files:06d}.npy"
+        np.save(path, values)
+        kept: NDArray[Any] = np.load(path, mmap_mode="r")
+        return kept
+
+
+def _float32(values: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float32))

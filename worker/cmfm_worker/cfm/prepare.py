@@ -1,0 +1,173 @@
+"""A frame becomes what the extractors see: 224×224 RGB, 224×224 points and which of them belong to the part.
+
+Facts followed here: DESIGN § 5 (square pad, resize, validity of a point, background plane, clusters).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cmfm_worker.cfm.background import find_support_planes, signed_height
+from cmfm_worker.cfm.clusters import clean_clusters
+
+SIZE_PX = 224  # the side of DINO's input image; every map of the method has it
+BAND_PX = 10  # the image border in which the literature expects nothing but background
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundOptions:
+    """How the tray is told from the part.
+
+    `method` "ransac" finds the plane of the tray in every frame; the part is what lies more than
+    `plane_distance_m` above it. Points below the tray are no part either: the sensor does not see through a
+    tray, so they are the floor beside it or a reflection. Of what is left, `clusters` "largest" keeps the
+    largest connected piece, "all" drops only specks (fewer than 30 pixels of the image).
+
+    `method` "none" takes every valid point for the part. So does "ransac" where a frame shows no tray: where
+    nothing was measured in the outer 10 pixels of the image (its background came off before) or no plane
+    fits.
+    """
+
+    method: Literal["ransac", "none"] = "ransac"
+    plane_distance_m: float = 0.005
+    clusters: Literal["largest", "all"] = "largest"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where an option is not one of those above."""
+        if self.method not in ("ransac", "none"):
+            raise ValueError(f"background method must be 'ransac' or 'none', not {self.method!r}")
+        if self.clusters not in ("largest", "all"):
+            raise ValueError(f"clusters must be 'largest' or 'all', not {self.clusters!r}")
+        if not 0 < self.plane_distance_m < float("inf"):
+            raise ValueError(
+                f"plane_distance_m must be a positive number of metres, not {self.plane_distance_m}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFrames:
+    """A batch of B prepared frames on one device.
+
+    `rgb` (B, 3, 224, 224) float32 in [0, 1], background kept; `xyz` (B, 3, 224, 224) float32 metres, 0
+    outside `foreground`; `foreground` (B, 224, 224) bool, the part's valid points; `valid` (B, 224, 224)
+    bool, all valid points; `plane` (B, 4) float32: unit normal n pointing to the sensor and d with n·p + d =
+    0 on the tray, NaN where no plane was removed.
+    """
+
+    rgb: Tensor
+    xyz: Tensor
+    foreground: Tensor
+    valid: Tensor
+    plane: Tensor
+
+
+def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> PreparedFrames:
+    """Prepares B frames of one size on the device they lie on; the same frame always gives the same result.
+
+    `rgb` (B, H, W, 3) uint8 sRGB; `xyz` (B, H, W, 3) float32 metres in the sensor's coordinates (sensor at
+    the origin), where non-finite or (0, 0, 0) means that nothing was measured. Raises ValueError for other
+    arrays.
+    """
+    _check(rgb, xyz)
+    xyz_224, valid = _resize_xyz(xyz)
+    plane, foreground = _part_alone(xyz_224, valid, xyz.shape[1:3], background)
+    return PreparedFrames(
+        rgb=_resize_rgb(rgb),
+        xyz=torch.where(foreground[:, None], xyz_224, 0.0),
+        foreground=foreground,
+        valid=valid,
+        plane=plane,
+    )
+
+
+def square_pad_offsets(height: int, width: int) -> tuple[int, int, int]:
+    """Where an image of `height`×`width` pixels lies in its centred square: (top, left, side) in pixels."""
+    side = max(height, width)
+    return (side - height) // 2, (side - width) // 2, side
+
+
+def plane_height(frames: PreparedFrames) -> Tensor:
+    """Height of every foreground point above the tray: (B, 224, 224) float32 metres, positive to the sensor.
+
+    0 outside the foreground. A frame without a plane has heights over the median of its foreground's z
+    instead, as if a tray faced the sensor there: neither stray points nor a defect move the median.
+    """
+    z = frames.xyz[:, 2]
+    median = torch.where(frames.foreground, z, torch.nan).flatten(1).nanmedian(1).values
+    height = signed_height(frames.xyz, frames.plane)
+    height = torch.where(height.isnan(), median[:, None, None] - z, height)
+    return torch.where(frames.foreground, height, 0.0)
+
+
+def _check(rgb: Tensor, xyz: Tensor) -> None:
+    for name, array, dtype in (("rgb", rgb, torch.uint8), ("xyz", xyz, torch.float32)):
+        if array.dtype != dtype:
+            raise ValueError(f"{name} must be {dtype}, not {array.dtype}")
+        if array.ndim != 4 or array.shape[-1] != 3 or 0 in array.shape:
+            raise ValueError(f"{name} must be (B, H, W, 3) without an empty side, not {tuple(array.shape)}")
+    if rgb.shape != xyz.shape:
+        raise ValueError(f"rgb {tuple(rgb.shape)} and xyz {tuple(xyz.shape)} are not of one size")
+    if rgb.device != xyz.device:
+        raise ValueError(f"rgb lies on {rgb.device}, xyz on {xyz.device}")
+
+
+def _resize_rgb(rgb: Tensor) -> Tensor:
+    height, width = rgb.shape[1:3]
+    top, left, side = square_pad_offsets(height, width)
+    image = rgb.permute(0, 3, 1, 2).contiguous().float()  # B H W C -> B C H W
+    if height != width:
+        image = functional.pad(image, (left, side - width - left, top, side - height - top), mode="replicate")
+    if side != SIZE_PX:
+        image = functional.interpolate(image, (SIZE_PX, SIZE_PX), mode="bicubic", antialias=True)
+    return (image / 255.0).clamp(0.0, 1.0)  # bicubic overshoots at edges
+
+
+def _resize_xyz(xyz: Tensor) -> tuple[Tensor, Tensor]:
+    """The nearest points (B, 3, 224, 224), 0 where there is none, and where there is one (B, 224, 224)."""
+    height, width = xyz.shape[1:3]
+    top, left, side = square_pad_offsets(height, width)
+    source = torch.arange(SIZE_PX, device=xyz.device) * side // SIZE_PX
+    rows, columns = source - top, source - left
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    points = xyz[:, rows.clamp(0, height - 1)[:, None], columns.clamp(0, width - 1)]
+    points = points.permute(0, 3, 1, 2).contiguous()  # B H W C -> B C H W
+    finite, zero = points.isfinite(), points == 0
+    valid = inside & finite[:, 0] & finite[:, 1] & finite[:, 2] & ~(zero[:, 0] & zero[:, 1] & zero[:, 2])
+    return torch.where(valid[:, None], points, 0.0), valid
+
+
+def _part_alone(
+    xyz: Tensor, valid: Tensor, image_size: torch.Size, options: BackgroundOptions
+) -> tuple[Tensor, Tensor]:
+    """The tray's plane (B, 4) and the part's pixels (B, 224, 224): NaN and all valid ones without a tray."""
+    if options.method == "none":
+        return xyz.new_full((len(xyz), 4), torch.nan), valid
+    edge_px = _edge_px(image_size[0], image_size[1], xyz.device)
+    scale = SIZE_PX / max(image_size)
+    band = (edge_px >= 0) & (edge_px < math.ceil(BAND_PX * scale))
+    has_background = (valid & band).any(2).any(1)
+    plane = find_support_planes(xyz, valid, edge_px, options.plane_distance_m)
+    plane = torch.where(has_background[:, None], plane, torch.nan)
+    height = signed_height(xyz, plane)
+    footprint = (xyz - height[:, None] * plane[:, :3, None, None]).nan_to_num(0.0)
+    part = clean_clusters(
+        footprint, valid & (height > options.plane_distance_m), options.clusters, scale=scale
+    )
+    return plane, torch.where(plane[:, 3].isnan()[:, None, None], valid, part)
+
+
+def _edge_px(height: int, width: int, device: torch.device) -> Tensor:
+    """Grid pixels from each of the 224×224 to the nearest edge of the image among them; negative outside."""
+    top, left, side = square_pad_offsets(height, width)
+    at = torch.arange(SIZE_PX, device=device)
+
+    def along(start: int, length: int) -> Tensor:
+        first = -(-start * SIZE_PX // side)  # the first grid pixel whose source lies in the image
+        last = -(-(start + length) * SIZE_PX // side) - 1
+        return torch.minimum(at - first, last - at)
+
+    return torch.minimum(along(top, height)[:, None], along(left, width))

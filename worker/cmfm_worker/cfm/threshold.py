@@ -1,0 +1,61 @@
+"""The recipe's threshold from nominal parts only: a conformal quantile (DESIGN § 8).
+
+The promise: of parts that are nominal, at most the asked share is rejected on average. It rests on one
+assumption, exchangeability: the validation parts and the nominal parts to come could change places without
+anyone noticing (same product, line, light and sensor; validation parts not used for fitting). When the
+process drifts the promise ends; more validation parts make it hold for smaller rates, not under drift.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class TooFewPartsError(Exception):
+    """So few validation scores cannot support the asked false-reject rate; the message says how many would.
+
+    `parts` were given, `needed` are needed, `supported_rate` is the smallest rate the given ones support.
+    """
+
+    def __init__(self, parts: int, needed: int, false_reject_rate: float) -> None:
+        self.parts, self.needed = parts, needed
+        self.false_reject_rate = false_reject_rate
+        self.supported_rate = smallest_supported_rate(parts)
+        super().__init__(
+            f"a false-reject rate of {false_reject_rate:g} needs at least {needed} nominal validation parts, "
+            f"found {parts}, which support no rate below {self.supported_rate:.4g}"
+        )
+
+
+def conformal_threshold(scores: Sequence[float], false_reject_rate: float) -> float:
+    """The smallest threshold that keeps false rejects to `false_reject_rate`, from n nominal scores.
+
+    It lies one float64 step above the k-th smallest score, k = ⌈(n + 1)(1 − rate)⌉: a part fails at score ≥
+    threshold, so the k-th one itself still passes. Raises TooFewPartsError where k > n, ValueError where
+    the rate is not in (0, 1) or a score is not finite.
+    """
+    if not 0.0 < false_reject_rate < 1.0:
+        raise ValueError(f"the false-reject rate must lie between 0 and 1, not {false_reject_rate}")
+    ascending = np.sort(np.asarray(scores, dtype=np.float64))
+    if not np.isfinite(ascending).all():
+        raise ValueError("validation scores must be finite numbers")
+    k = _rank(ascending.size, false_reject_rate)
+    if k > ascending.size:
+        raise TooFewPartsError(ascending.size, parts_needed(false_reject_rate), false_reject_rate)
+    return float(np.nextafter(ascending[k - 1], np.inf))
+
+
+def smallest_supported_rate(parts: int) -> float:
+    """The smallest false-reject rate that `parts` nominal validation parts support: 1 / (n + 1)."""
+    return 1.0 / (parts + 1)
+
+
+def parts_needed(false_reject_rate: float) -> int:
+    """Nominal validation parts a false-reject rate needs: the smallest n ≥ 1 / rate − 1."""
+    return max(1, math.ceil(1.0 / false_reject_rate - 1.0 - 1e-9))
+
+
+def _rank(parts: int, false_reject_rate: float) -> int:
+    # (n + 1)(1 − rate) is often whole (19 parts at 5 %): rounding must not push it over to the next rank.
+    return math.ceil((parts + 1) * (1.0 - false_reject_rate) - 1e-9)

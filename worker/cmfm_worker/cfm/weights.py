@@ -1,0 +1,176 @@
+"""Weights files: found, read without running code, hashed, checked against an architecture, converted.
+
+Users bring the published DINO and Point-MAE files as they are (DESIGN § 5); nothing here fetches anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+Kind = Literal["dino", "pointmae"]
+
+FILE_NAMES: Mapping[Kind, tuple[str, ...]] = {
+    "dino": ("dino_vitbase8_pretrain.safetensors", "dino_vitbase8_pretrain.pth"),
+    "pointmae": (
+        "pointmae_pretrain.safetensors",
+        "pointmae_pretrain.pth",
+        "pretrain.safetensors",
+        "pretrain.pth",
+    ),
+}
+"""The names under which each extractor's weights are looked for, best first."""
+
+KNOWN_HASHES: Mapping[str, Kind] = {
+    "27ded932bb0a2625d5a8eb006df199b2578598c774aee6d86b985300b6a5fd20": "pointmae",
+}
+"""sha256 of published files, as far as one is on record; an unknown hash is said aloud, not refused."""
+
+KNOWN_SIZES: Mapping[Kind, int] = {"dino": 343_279_349, "pointmae": 348_288_755}
+"""Bytes of the published files."""
+
+_SHOWN_KEYS = 3
+
+
+class WeightsError(Exception):
+    """A weights file is missing, torn, not a state dict, or of another architecture; names file and key."""
+
+
+def find_weights(folder: Path, kind: Kind) -> Path:
+    """The weights file of one extractor in `folder`.
+
+    Raises `WeightsError` naming the folder and the names looked for.
+    """
+    for name in FILE_NAMES[kind]:
+        if (folder / name).is_file():
+            return folder / name
+    names = ", ".join(FILE_NAMES[kind])
+    where = f"no {kind} weights in {folder}" if folder.is_dir() else f"{folder} is not a folder"
+    raise WeightsError(f"{where}: expected one of {names}")
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes. Raises `WeightsError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def is_known(sha256: str, kind: Kind) -> bool:
+    """Whether a hash is that of a published file of this kind."""
+    return KNOWN_HASHES.get(sha256.lower()) == kind
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file or of a torch file (never running code from it).
+
+    A torch file may be a flat state dict or carry it under `base_model` (Point-MAE's training checkpoint).
+    Raises `WeightsError`.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _flat_state_dict(path, _read_torch(path))
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except Exception as error:  # foreign bytes make the unpickler fail in any way there is
+        first_line = str(error).strip().partition("\n")[0]
+        raise WeightsError(f"{path}: not a whole torch weights file ({first_line})") from error
+
+
+def _is_zip(path: Path) -> bool:
+    """Torch files since 1.6 are zip archives, which can be mapped into memory; older ones cannot."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _flat_state_dict(path: Path, loaded: object) -> dict[str, Tensor]:
+    state = loaded.get("base_model", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(state, dict) or not state or not all(isinstance(k, str) for k in state):
+        raise WeightsError(f"{path}: expected a state dict of named tensors, found {type(loaded).__name__}")
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise WeightsError(f"{path}: expected a tensor under '{key}', found {type(value).__name__}")
+    return state
+
+
+def require_shapes(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `WeightsError` (file, key, both shapes) unless every expected floating-point tensor is there."""
+    missing = [key for key in expected if key not in state]
+    if missing:
+        shown = ", ".join(missing[:_SHOWN_KEYS]) + (", …" if len(missing) > _SHOWN_KEYS else "")
+        found = ", ".join(sorted(state)[:_SHOWN_KEYS])
+        raise WeightsError(
+            f"{path}: {len(missing)} of {len(expected)} keys are missing ({shown}): "
+            f"another architecture? It holds {len(state)} keys ({found}, …)"
+        )
+    for key, shape in expected.items():
+        if tuple(state[key].shape) != shape:
+            raise WeightsError(f"{path}: '{key}' must have shape {shape}, found {tuple(state[key].shape)}")
+        if not state[key].is_floating_point():
+            raise WeightsError(f"{path}: '{key}' must hold floating-point numbers, found {state[key].dtype}")
+
+
+def convert_to_safetensors(src: Path, dst: Path) -> None:
+    """Write a weights file's tensors as safetensors, keys unchanged, `dst` whole or not at all.
+
+    The file remembers name and sha256 of `src`, so that `weights_identity` is the same for both: a recipe
+    taught on one is good for the other. Raises `WeightsError` where `src` cannot be read.
+    """
+    state = {key: value.contiguous().clone() for key, value in read_state_dict(src).items()}
+    partial = dst.with_name(dst.name + ".part")
+    save_file(state, partial)
+    origin = {"source": src.name, "source_sha256": sha256_file(src), "data_sha256": _data_sha256(partial)}
+    save_file(state, partial, metadata=origin)
+    partial.replace(dst)
+
+
+def weights_identity(path: Path) -> tuple[str, str]:
+    """(name, sha256) of a weights file, or of the file it was converted from by `convert_to_safetensors`.
+
+    Raises `WeightsError` where it cannot be read or its tensors are no longer those that were converted.
+    """
+    if path.suffix == ".safetensors":
+        origin = _origin(path)
+        if origin:
+            if _data_sha256(path) != origin["data_sha256"]:
+                raise WeightsError(f"{path}: damaged, its tensors are not those of {origin['source']}")
+            return origin["source"], origin["source_sha256"]
+    return path.name, sha256_file(path)
+
+
+def _origin(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error})") from error
+    return metadata if {"source", "source_sha256", "data_sha256"} <= metadata.keys() else {}
+
+
+def _data_sha256(path: Path) -> str:
+    """Of everything behind a safetensors file's header (8 bytes of length, then JSON)."""
+    with path.open("rb") as file:
+        file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,125 @@
+"""`cmfm-worker check --config line.toml`: explain a configuration without running it."""
+
+import json as json_format
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cmfm_worker.errors import ExitCode, InputError
+from cmfm_worker.recipe import Recipe, read_recipe_file
+from cmfm_worker.settings import Settings, load_settings
+from cmfm_worker.shelf import recipe_names
+
+
+def check_line(config: Path, json: bool) -> int:
+    """Validate the settings and every recipe they name, and print what they mean; returns the exit code.
+
+    Raises InputError for a file that cannot be used at all.
+    """
+    settings = load_settings(config)
+    recipes, problems = check_recipes(settings)
+    if json:
+        report = {
+            "settings": settings.model_dump(mode="json"),
+            "recipes": {name: summary(recipe) for name, recipe in recipes.items()},
+            "problems": problems,
+        }
+        Console().print_json(json_format.dumps(report))
+    else:
+        console = Console()
+        console.print(settings_table(settings, config))
+        console.print(recipe_table(recipes))
+        for problem in problems:
+            console.print(f"[red]problem:[/] {problem}", highlight=False)
+        if not problems:
+            console.print("[green]This line can run.[/]")
+    return int(ExitCode.BAD_INPUT if problems else ExitCode.OK)
+
+
+def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
+    """Every recipe that would be loaded, and what would keep the line from starting."""
+    recipes: dict[str, Recipe] = {}
+    problems: list[str] = []
+    try:
+        names = settings.recipes.names or tuple(recipe_names(settings.recipes.folder))
+    except InputError as error:
+        return recipes, [str(error)]
+    if not names:
+        problems.append(f"{settings.recipes.folder}: no recipes; teach one with `cmfm-worker fit`")
+    for name in names:
+        try:
+            recipes[name] = read_recipe_file(settings.recipes.folder / name)
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            problems += recipe_problems(name, recipes[name], settings)
+    if settings.recipes.default and settings.recipes.default not in names:
+        problems.append(f"recipes.default = {settings.recipes.default!r} is not among the recipes")
+    return recipes, problems
+
+
+def recipe_problems(name: str, recipe: Recipe, settings: Settings) -> list[str]:
+    """What would keep the line from using a recipe."""
+    problems = []
+    if recipe.threshold is None:
+        problems.append(f"recipe {name!r} has no threshold: it can score parts but not decide")
+    folder = settings.weights.folder
+    missing = [file for file in recipe.extractor.sha256 if not (folder / file).is_file()]
+    return problems + [f"recipe {name!r} needs the weights file {file} in {folder}" for file in missing]
+
+
+def summary(recipe: Recipe) -> dict[str, Any]:
+    """The few facts about a recipe that a person checks."""
+    threshold = recipe.threshold
+    return {
+        "extractors": recipe.extractor.preset,
+        "fail_at": threshold.fail_at if threshold else None,
+        "supported_false_reject_rate": threshold.supported_false_reject_rate if threshold else None,
+        "minimum_coverage": recipe.coverage.minimum,
+        "fitted_at": str(recipe.provenance.fitted_at),
+        "model_sha": recipe.model_sha,
+    }
+
+
+def settings_table(settings: Settings, config: Path) -> Table:
+    """Every key with its value in force, and what it means where that is not plain."""
+    table = Table(title=f"{config}: values in force", title_justify="left")
+    for column in ("key", "value", "meaning"):
+        table.add_column(column, overflow="fold")
+    for section_name in type(settings).model_fields:
+        section = getattr(settings, section_name)
+        for key, field in type(section).model_fields.items():
+            value = getattr(section, key)
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            table.add_row(f"{section_name}.{key}", shown, field.description or "")
+    return table
+
+
+def recipe_table(recipes: dict[str, Recipe]) -> Table:
+    """One row a recipe."""
+    table = Table(title="recipes", title_justify="left")
+    for column in (
+        "name",
+        "extractors",
+        "FAIL at score",
+        "false rejects supported",
+        "minimum 3D coverage",
+        "taught",
+        "model",
+    ):
+        table.add_column(column)
+    for name, recipe in recipes.items():
+        facts = summary(recipe)
+        rate = facts["supported_false_reject_rate"]
+        table.add_row(
+            name,
+            facts["extractors"],
+            "none" if facts["fail_at"] is None else f"{facts['fail_at']:.4f}",
+            "unknown" if rate is None else f"{rate:.1%}",
+            f"{facts['minimum_coverage']:.0%}",
+            facts["fitted_at"][:16],
+            facts["model_sha"][:12],
+        )
+    return table

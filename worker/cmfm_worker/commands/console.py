@@ -1,0 +1,63 @@
+"""What commands show: progress and remarks on stderr, tables and JSON on stdout."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Advance = Callable[[str, int, int], None]
+
+
+@contextmanager
+def progress_bars(titles: Mapping[str, str]) -> Iterator[Advance]:
+    """A bar for each stage that reports; call the result with (stage, done, total), `titles` names stages."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(titles[stage], total=total)
+            progress.update(tasks[stage], completed=done)
+
+        yield advance
+
+
+def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
+    """A table of two columns."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table with numbers to the right of its first column."""
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def remark(text: str) -> None:
+    """One line on stderr for the person who runs the command."""
+    sys.stderr.write(f"{text}\n")
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """A JSON object on stdout, for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

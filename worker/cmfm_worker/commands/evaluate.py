@@ -1,0 +1,104 @@
+"""`cmfm-worker evaluate`: the paper's metrics on a test split, and what the line would have decided."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cmfm_worker.commands import options
+from cmfm_worker.errors import InputError
+
+LIMITS = ("0.3", "0.1", "0.05", "0.01")
+
+
+def evaluate(
+    recipe: options.Recipe,
+    dataset: options.Dataset,
+    root: options.Root,
+    category: options.Category,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.", show_default=False)
+    ] = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    batch: options.Batch = 4,
+) -> None:
+    """Measure a recipe on ROOT/CATEGORY/test.
+
+    I-AUROC over parts, P-AUROC over pixels, AUPRO up to four false-positive rates: exact and with 99
+    thresholds over whole images, and exact with false positives counted among foreground pixels only. Parts
+    that cannot be inspected (a FAULT on the line) are named and left out of the figures.
+    """
+    from cmfm_protocol.dataset import list_parts
+    from cmfm_worker.cfm.evaluate import evaluate as figures_of
+    from cmfm_worker.commands.console import progress_bars, remark
+    from cmfm_worker.device import choose_device
+    from cmfm_worker.extractors import extractor_of
+    from cmfm_worker.inspection import Inspector, LoadedModel
+    from cmfm_worker.measure import Tally, inspect_parts, require_ground_truth
+    from cmfm_worker.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    parts = list_parts(root, category, "test")
+    require_ground_truth(parts)
+    if json_file is not None and not json_file.resolve().parent.is_dir():
+        raise InputError(f"{json_file}: its folder does not exist")
+    on = choose_device(device)
+    inspector = Inspector(extractor_of(loaded.recipe, weights, on))
+    inspector.require_match(loaded.recipe)
+    tally = Tally()
+    with progress_bars({"test": "inspecting"}) as progress:
+        found = inspect_parts(inspector, LoadedModel.of(loaded, on), parts, batch, tally, progress)
+        figures = figures_of(found, loaded.recipe.score.normalisation)
+    figures |= tally.as_figures() | {
+        "recipe": loaded.recipe.name,
+        "model_sha": loaded.model_sha,
+        "dataset": dataset,
+        "category": category,
+        "score_normalisation": loaded.recipe.score.normalisation,
+        "device": str(on),
+    }
+    for name, why in tally.not_inspected.items():
+        remark(f"not inspected: {name}: {why}")
+    if json_file is not None:
+        write_json(json_file, figures)
+    show(figures)
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Write the figures. Raises InputError where the file cannot be written."""
+    try:
+        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The figures as tables."""
+    from cmfm_worker.commands.console import show_facts, show_table
+
+    facts = [
+        ("parts", f"{figures['frames']} inspected, {len(figures['not_inspected'])} not"),
+        ("frames/s", _number(figures["fps"], "{:.1f}")),
+        ("I-AUROC", _number(figures["i_auroc"])),
+        ("P-AUROC", _number(figures["p_auroc"])),
+    ]
+    if "verdicts" in figures:
+        counted = ", ".join(f"{count} {verdict}" for verdict, count in figures["verdicts"].items())
+        facts += [
+            ("verdicts", counted),
+            ("escapes", str(figures["escapes"])),
+            ("false rejects", str(figures["false_rejects"])),
+        ]
+    show_facts(f"recipe {figures['recipe']!r} on {figures['category']}", facts)
+    names = {"aupro": "exact", "aupro_99": "99 thresholds", "aupro_foreground": "exact, foreground"}
+    rows = [[name, *(_number(figures[key][limit]) for limit in LIMITS)] for key, name in names.items()]
+    show_table("AUPRO up to a false-positive rate of", ["", *LIMITS], rows)
+    kinds = figures["per_defect"].items()
+    rows = [[kind, _number(of["i_auroc"]), _number(of["aupro"])] for kind, of in kinds]
+    show_table("kind of defect", ["kind", "I-AUROC", "AUPRO@0.3"], rows)
+
+
+def _number(value: float | None, form: str = "{:.4f}") -> str:
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,156 @@
+"""`cmfm-worker fit`: teach a recipe from good parts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cmfm_worker.commands import options
+
+if TYPE_CHECKING:
+    from cmfm_worker.recipe import LoadedRecipe
+    from cmfm_worker.teach import Taught
+
+STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
+
+
+def fit(
+    dataset: options.Dataset,  # noqa: ARG001 (one layout so far)
+    root: options.Root,
+    category: options.Category,
+    out: Annotated[Path, typer.Option(help="Folder of the recipe to be made.", show_default=False)],
+    extractors: Annotated[
+        Literal["classic", "paper"],
+        typer.Option(help="classic: fixed filters, no weights. paper: DINO ViT-B/8 and Point-MAE."),
+    ] = "classic",
+    weights: options.Weights = None,
+    blocks: options.Blocks = 12,
+    group_size: options.GroupSize = 128,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Default: the preset's (paper: 250).", show_default=False)
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(min=1, help="Fit on so many parts, drawn by --seed. Default: all.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw of parts, first weights and pixels.")] = 0,
+    device: options.Device = "auto",
+    background: options.Background = "ransac",
+    plane_distance_m: options.PlaneDistance = 0.005,
+    clusters: options.ClustersOption = "largest",
+    target_false_reject_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of good parts that may be rejected. Default: the smallest what validation supports.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: options.Batch = 4,
+    force: options.Force = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = False,
+) -> None:
+    """Teach a recipe from good parts and set its threshold.
+
+    Reads ROOT/CATEGORY/train/good to fit both mapping networks and ROOT/CATEGORY/validation/good to set the
+    threshold: the conformal quantile of the validation scores for the false-reject rate asked for. Without
+    a validation split a fifth of the training parts is held out for it.
+    """
+    if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
+        raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
+    from cmfm_worker.commands.console import print_json, progress_bars, remark
+    from cmfm_worker.device import choose_device
+    from cmfm_worker.extractors import build_extractor, say_unknown_hashes
+    from cmfm_worker.recipe import background_section
+    from cmfm_worker.recipe_folder import check_target, recipe_name, save_recipe
+    from cmfm_worker.teach import TeachOptions, teach
+    from cmfm_worker.teach_parts import choose_parts
+
+    check_target(out, replace=force)
+    name = recipe_name(out)
+    parts = choose_parts(
+        root, category, shots=shots, seed=seed, target_false_reject_rate=target_false_reject_rate
+    )
+    if parts.held_out:
+        remark(f"{root / category} has no validation/good: {len(parts.validation)} training parts held out")
+    taught_by = build_extractor(
+        extractors, weights, blocks=blocks, group_size=group_size, device=choose_device(device)
+    )
+    for line in say_unknown_hashes(taught_by.identity):
+        remark(line)
+    how = TeachOptions(
+        dataset=root.resolve().name,
+        category=category,
+        shots=shots,
+        seed=seed,
+        epochs=epochs,
+        background=background_section(
+            method=background, plane_distance_m=plane_distance_m, clusters=clusters
+        ),
+        target_false_reject_rate=target_false_reject_rate,
+        batch=batch,
+    )
+    with progress_bars(STAGES) as progress:
+        taught = teach(taught_by, parts, how, name, progress)
+    loaded = save_recipe(out, taught.draft, taught.mapping, replace=force)
+    if json:
+        print_json(summary(taught, loaded))
+    else:
+        show(taught, loaded)
+
+
+def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
+    """What was learned, for programs: parts, pixels, losses both ways, scores, threshold, coverage."""
+    recipe, report = loaded.recipe, taught.fit
+    return {
+        "recipe": str(loaded.folder),
+        "model_sha": loaded.model_sha,
+        "extractor": recipe.extractor.model_dump(mode="json"),
+        "train_parts": report.parts,
+        "train_pixels": report.pixels,
+        "epochs": len(report.loss_2d),
+        "seconds": report.seconds,
+        "loss_to_2d": report.loss_2d[-1],
+        "loss_to_3d": report.loss_3d[-1],
+        "held_out": taught.parts.held_out,
+        "threshold": recipe.threshold.model_dump(mode="json") if recipe.threshold else None,
+        "coverage": recipe.coverage.model_dump(mode="json"),
+    }
+
+
+def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
+    """The closing table."""
+    from statistics import quantiles
+
+    from cmfm_worker.commands.console import show_facts
+
+    recipe, report, scores = loaded.recipe, taught.fit, sorted(taught.scores)
+    threshold = recipe.threshold
+    cuts = quantiles(scores, n=4, method="inclusive") if len(scores) > 1 else scores * 3
+    quarters = " ".join(f"{cut:.4g}" for cut in cuts)
+    held_out = " (held out of the training parts)" if taught.parts.held_out else ""
+    facts = [
+        ("recipe", str(loaded.folder)),
+        ("extractors", f"{recipe.extractor.preset} {recipe.extractor.version}"),
+        ("fitted on", f"{report.parts} parts, {report.pixels} pixels"),
+        ("fitting", f"{len(report.loss_2d)} epochs in {report.seconds:.1f} s"),
+        ("loss 3D→2D", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
+        ("loss 2D→3D", f"{report.loss_3d[0]:.4f} → {report.loss_3d[-1]:.4f}"),
+        ("validated on", f"{len(scores)} good parts{held_out}"),
+        ("their scores", f"min {scores[0]:.4g}, quartiles {quarters}, max {scores[-1]:.4g}"),
+    ]
+    if threshold is not None:
+        facts.append(("threshold", f"FAIL at score ≥ {threshold.fail_at:.6g}"))
+        facts.append(("false rejects", _rates(taught)))
+    least = recipe.coverage.minimum
+    facts += [("3D coverage", f"UNDECIDED below {least:.0%} of {recipe.coverage.nominal_median_px} pixels")]
+    show_facts(f"recipe {recipe.name!r}", facts)
+
+
+def _rates(taught: "Taught") -> str:
+    threshold = taught.draft.threshold
+    if threshold is None or threshold.supported_false_reject_rate is None:
+        return "unknown"
+    parts, supported = threshold.validation_parts, threshold.supported_false_reject_rate
+    asked = threshold.target_false_reject_rate or supported
+    all_they_support = f"{parts} validation parts support no rate below 1/{parts + 1} = {supported:.2%}"
+    return f"at most {asked:.2%} of good parts expected; {all_they_support}"

@@ -1,0 +1,69 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def _device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
+        raise typer.BadParameter("must be auto, cpu, cuda or cuda:N")
+    return name
+
+
+Recipe = Annotated[Path, typer.Option("--recipe", help="Folder of the recipe.", show_default=False)]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="Folder of the published extractor weights (paper only); see `cmfm-worker weights list`.",
+        show_default=False,
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", callback=_device)]
+Dataset = Annotated[
+    Literal["mvtec3d"], typer.Option("--dataset", help="Layout of the data set.", show_default=False)
+]
+Root = Annotated[Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)]
+Category = Annotated[
+    str, typer.Option("--category", help="Name of the category's folder.", show_default=False)
+]
+Blocks = Annotated[
+    Literal[12, 8, 4, 1],
+    typer.Option("--blocks", help="Blocks kept of both backbones (paper only): full, M, S, T."),
+]
+GroupSize = Annotated[
+    Literal[128, 32], typer.Option("--group-size", help="Points in a group (paper only); published: 128.")
+]
+Batch = Annotated[int, typer.Option("--batch", min=1, max=64, help="Frames computed together.")]
+
+_BACKGROUND_HELP = "How the tray is removed: plane fit, or none (it is off already)."
+_PLANE_HELP = "Points nearer to the tray's plane are background, in metres."
+_CLUSTERS_HELP = "Keep the largest piece above the tray, or all but specks."
+
+Method = Literal["ransac", "none"]
+Clusters = Literal["largest", "all"]
+Background = Annotated[Method, typer.Option("--background", help=_BACKGROUND_HELP)]
+PlaneDistance = Annotated[float, typer.Option("--plane-distance-m", min=0.0, max=1.0, help=_PLANE_HELP)]
+ClustersOption = Annotated[Clusters, typer.Option("--clusters", help=_CLUSTERS_HELP)]
+BackgroundOverride = Annotated[
+    Method | None,
+    typer.Option("--background", help=f"{_BACKGROUND_HELP} Default: the recipe's.", show_default=False),
+]
+PlaneDistanceOverride = Annotated[
+    float | None,
+    typer.Option(
+        "--plane-distance-m",
+        min=0.0,
+        max=1.0,
+        help=f"{_PLANE_HELP} Default: the recipe's.",
+        show_default=False,
+    ),
+]
+ClustersOverride = Annotated[
+    Clusters | None,
+    typer.Option("--clusters", help=f"{_CLUSTERS_HELP} Default: the recipe's.", show_default=False),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")]

@@ -1,0 +1,246 @@
+"""The desk: every trigger is entered here, every verdict leaves from here, exactly once.
+
+One thread owns the account of triggers, the outgoing sockets and the ledger's intake. It also keeps the
+deadlines: a trigger whose deadline passes is answered with a FAULT then and there, and a decision that
+comes later is only counted.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+import zmq
+
+from cmfm_protocol.result import Result
+from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_worker.account import Account
+from cmfm_worker.clock import NS_PER_MS, Clock
+from cmfm_worker.mailbox import Mailbox
+from cmfm_worker.publish import Publisher
+from cmfm_worker.requests import ControlServer, RecoveryServer
+from cmfm_worker.state import StateMessage
+from cmfm_worker.trigger import (
+    Closed,
+    Decision,
+    DeskEvent,
+    Noticed,
+    Opened,
+    PartMaps,
+    SourceChanged,
+    Trigger,
+    TriggerKey,
+    fault,
+)
+
+MAX_POLL_MS: Final = 50
+"""Longest wait of the desk: a stop is noticed within it."""
+
+
+class ResultSink(Protocol):
+    """Where results go besides the wire (the ledger, the metrics)."""
+
+    def __call__(self, result: Result) -> None:
+        """Take a result; must not block."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOptions:
+    """How results are made."""
+
+    boot_id: str
+    state_ms: float
+    maps: str  # "all", "rejected", "none"
+
+
+class Desk:
+    """The thread that gives the verdicts out."""
+
+    def __init__(
+        self,
+        *,
+        account: Account,
+        options: DeskOptions,
+        publisher: Publisher,
+        recovery: RecoveryServer,
+        control: ControlServer,
+        sinks: Sequence[ResultSink],
+        queue_free: Callable[[], int],
+        state: StateMessage,
+        on_source: Callable[[SourceChanged], None],
+        clock: Clock,
+    ) -> None:
+        self._account = account
+        self._options = options
+        self._publisher = publisher
+        self._recovery = recovery
+        self._control = control
+        self._sinks = sinks
+        self._queue_free = queue_free
+        self._state = state
+        self._on_source = on_source
+        self._clock = clock
+        self._mailbox: Mailbox[DeskEvent] = Mailbox()
+        self._result_id = 0
+        self._stop = threading.Event()
+        self._log = structlog.get_logger("desk")
+        self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin answering."""
+        self._thread.start()
+
+    def post(self, event: DeskEvent) -> None:
+        """Report something to the desk, from any thread. Order is kept for each thread."""
+        self._mailbox.post(event)
+
+    def stop(self, *, timeout_s: float) -> None:
+        """Answer what is open with a FAULT, send a last state, close the sockets and end."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+
+    @property
+    def running(self) -> bool:
+        """Whether verdicts are being given out."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # the service must hear of it: without the desk there are no verdicts
+            self.failure = error
+            raise
+
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        for readable in (
+            self._mailbox.fileno(),
+            self._control.fileno(),
+            self._control.socket,
+            self._recovery.socket,
+        ):
+            poller.register(readable, zmq.POLLIN)
+        next_state_ns = 0
+        while not self._stop.is_set():
+            poller.poll(self._wait_ms(next_state_ns))
+            self._settle()
+            self._control.serve()
+            self._control.serve_loaded()
+            self._recovery.serve()
+            if self._clock.monotonic_ns() >= next_state_ns:
+                self._publisher.state(self._state())
+                next_state_ns = self._clock.monotonic_ns() + int(self._options.state_ms * NS_PER_MS)
+        self._end()
+
+    def _end(self) -> None:
+        self._settle()
+        for key in self._account.open_keys():
+            self._close(key, fault(Reason.DRAINING, "the worker stopped before this part was decided"))
+        self._publisher.state(self._state())
+        self._control.close()
+        self._recovery.close()
+        self._publisher.close()
+        self._mailbox.close()
+
+    def _settle(self) -> None:
+        """Everything that is known now: what was posted, then the deadlines."""
+        pending_maps: list[tuple[Result, PartMaps]] = []
+        for event in self._mailbox.collect():
+            self._take(event, pending_maps)
+        for key in self._account.overdue(self._clock.monotonic_ns()):
+            self._close(key, fault(Reason.DEADLINE, "no decision by the deadline"))
+        for result, maps in pending_maps:  # after every verdict that was waiting
+            self._publisher.maps(result, maps)
+
+    def _take(self, event: DeskEvent, pending_maps: list[tuple[Result, PartMaps]]) -> None:
+        if isinstance(event, Opened):
+            if not self._account.open(event.trigger):
+                self._notice(Noticed("opened_twice"))
+        elif isinstance(event, Closed):
+            result = self._close(event.key, event.decision)
+            if result is not None and result.map_ref and event.decision.maps is not None:
+                pending_maps.append((result, event.decision.maps))
+        elif isinstance(event, Noticed):
+            self._notice(event)
+        else:
+            self._on_source(event)
+            if event.endpoint:  # a camera that went away is reported at once, not at the next heartbeat
+                self._publisher.state(self._state())
+
+    def _notice(self, event: Noticed) -> None:
+        self._account.counts.noticed[event.what] += event.count
+
+    def _close(self, key: TriggerKey, decision: Decision) -> Result | None:
+        trigger = self._account.close(key)
+        if trigger is None:
+            self._notice(Noticed("decision_after_verdict"))
+            return None
+        now_ns = self._clock.monotonic_ns()
+        met = now_ns <= trigger.deadline_ns
+        if not met and decision.verdict is not Verdict.FAULT:
+            decision = fault(Reason.DEADLINE, "decided too late", model_sha=decision.model_sha)
+        result = self._result(trigger, decision, deadline_met=met)
+        self._publisher.result(result)
+        self._account.book(result.verdict, result.reason)
+        for sink in self._sinks:
+            sink(result)
+        self._log_result(result)
+        return result
+
+    def _result(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
+        self._result_id += 1
+        boot_id = self._options.boot_id
+        done_ns = self._clock.realtime_ns()
+        wanted = self._options.maps
+        rejected = decision.verdict is not Verdict.PASS
+        has_map = decision.maps is not None and (wanted == "all" or (wanted == "rejected" and rejected))
+        return Result(
+            result_id=self._result_id,
+            boot_id=boot_id,
+            stream_uuid=trigger.key.stream_uuid,
+            seq=trigger.key.seq,
+            part_id=trigger.part_id,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            detail=decision.detail,
+            score=decision.score,
+            threshold=decision.threshold,
+            recipe=trigger.recipe,
+            model_sha=decision.model_sha,
+            calib_id=trigger.calib_id,
+            trigger_ns=trigger.trigger_ns,
+            received_ns=trigger.received_ns,
+            done_ns=done_ns,
+            latency_us=max(done_ns - trigger.trigger_ns, 0) // 1000,
+            deadline_met=deadline_met,
+            simulated=trigger.simulated,
+            queue_free=self._queue_free(),
+            drops_total=self._account.counts.faults + (decision.verdict is Verdict.FAULT),
+            coverage=decision.coverage,
+            peak_px=decision.peak_px,
+            peak_xyz_m=decision.peak_xyz_m,
+            regions=(),
+            map_ref=f"{boot_id}/{self._result_id}" if has_map else "",
+        )
+
+    def _log_result(self, result: Result) -> None:
+        level = "warning" if result.verdict is Verdict.FAULT else "info"
+        getattr(self._log, level)(
+            "verdict",
+            verdict=str(result.verdict),
+            reason=str(result.reason),
+            seq=result.seq,
+            part_id=result.part_id,
+            recipe=result.recipe,
+            score=None if result.score is None else round(result.score, 4),
+            latency_ms=round(result.latency_us / 1000, 1),
+            detail=result.detail,
+        )
+
+    def _wait_ms(self, next_state_ns: int) -> int:
+        now_ns = self._clock.monotonic_ns()
+        due_ns = min(next_state_ns, self._account.next_deadline_ns() or next_state_ns)
+        return min(max(-((now_ns - due_ns) // NS_PER_MS), 0), MAX_POLL_MS)  # rounded up

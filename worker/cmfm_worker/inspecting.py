@@ -1,0 +1,60 @@
+"""From the slots of a batch to one decision a part: the line's side of `inspection`."""
+
+from collections.abc import Sequence
+
+import torch
+
+from cmfm_protocol.verdict import Verdict
+from cmfm_worker.decide import decide
+from cmfm_worker.inspection import InspectedPart
+from cmfm_worker.ring import FilledSlot
+from cmfm_worker.shelf import ShelfModel
+from cmfm_worker.trigger import Decision, PartMaps, fault
+
+
+class LineBench:
+    """Inspects a batch that may mix frame sizes, recipes and extractors."""
+
+    def inspect(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> list[Decision]:
+        """One decision a slot, in order; `rgb` (H, W, 3) uint8 and `xyz` (H, W, 3) float32 lie on the device."""
+        decisions: dict[int, Decision] = {}
+        for places in group_alike(slots):
+            inspected = slots[places[0]].model.inspector.inspect(
+                torch.stack([rgb[i] for i in places]),
+                torch.stack([xyz[i] for i in places]),
+                [slots[i].model.model for i in places],
+            )
+            for i, part in zip(places, inspected.parts(), strict=True):
+                decisions[i] = decision_of(part, slots[i].model)
+        return [decisions[i] for i in range(len(slots))]
+
+
+def group_alike(slots: Sequence[FilledSlot]) -> list[list[int]]:
+    """Places of slots that can be inspected together: same frame size, same extractor."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for i, slot in enumerate(slots):
+        groups.setdefault((tuple(slot.rgb.shape), id(slot.model.inspector)), []).append(i)
+    return list(groups.values())
+
+
+def decision_of(part: InspectedPart, model: ShelfModel) -> Decision:
+    """The recipe's word on one part; a part that could not be inspected is a FAULT."""
+    if part.problem is not None:
+        return fault(part.problem.reason, part.problem.detail, model_sha=model.sha)
+    recipe = model.model.recipe
+    verdict, reason = decide(part.score, part.coverage, recipe)
+    if verdict is Verdict.FAULT:
+        return fault(reason, "its score is not a finite number", model_sha=model.sha)
+    return Decision(
+        verdict=verdict,
+        reason=reason,
+        score=part.score,
+        threshold=recipe.threshold.fail_at if recipe.threshold else None,
+        model_sha=model.sha,
+        coverage=part.coverage,
+        peak_px=part.peak_px,
+        peak_xyz_m=part.peak_xyz_m,
+        maps=PartMaps(part.psi, part.psi_2d, part.psi_3d, part.rgb, part.depth, part.foreground),
+    )

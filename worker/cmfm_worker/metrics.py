@@ -1,0 +1,101 @@
+"""Prometheus metrics over HTTP: the same counts as the state heartbeat, read when they are scraped."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cmfm_protocol.result import Result
+from cmfm_protocol.verdict import Verdict
+from cmfm_worker.account import Account
+from cmfm_worker.errors import StartupError
+
+LATENCY_BUCKETS_S: Final = (
+    0.005,
+    0.01,
+    0.02,
+    0.035,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.5,
+    0.75,
+    1.0,
+    2.0,
+    5.0,
+)
+
+
+class LineCollector(Collector):
+    """Counters and gauges taken from the desk's account at scrape time."""
+
+    def __init__(
+        self, account: Account, gauges: Callable[[], dict[str, float]], sources: Callable[[], dict[str, bool]]
+    ) -> None:
+        self._account = account
+        self._gauges = gauges
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        """Families for one scrape. cmfm_triggers_total equals the sum of cmfm_verdicts_total plus cmfm_open."""
+        counts = self._account.counts
+        yield CounterMetricFamily("cmfm_triggers", "Triggers that became known", value=counts.triggers)
+        verdicts = CounterMetricFamily("cmfm_verdicts", "Verdicts published", labels=["verdict"])
+        for verdict in Verdict:
+            verdicts.add_metric([str(verdict)], counts.verdicts[verdict])
+        yield verdicts
+        reasons = CounterMetricFamily("cmfm_reasons", "Verdicts by reason code", labels=["reason"])
+        for reason, count in list(counts.reasons.items()):
+            reasons.add_metric([str(reason)], count)
+        yield reasons
+        noticed = CounterMetricFamily(
+            "cmfm_noticed", "Oddities that are no trigger of their own", labels=["what"]
+        )
+        for what, count in list(counts.noticed.items()):
+            noticed.add_metric([what], count)
+        yield noticed
+        yield GaugeMetricFamily("cmfm_open", "Triggers without a verdict", value=self._account.open_count)
+        for name, value in self._gauges().items():
+            yield GaugeMetricFamily(f"cmfm_{name}", f"Current {name.replace('_', ' ')}", value=value)
+        up = GaugeMetricFamily("cmfm_source_up", "1 while the camera is connected", labels=["endpoint"])
+        for endpoint, alive in self._sources().items():
+            up.add_metric([endpoint], float(alive))
+        yield up
+
+
+class Metrics:
+    """The HTTP endpoint and the latency histogram."""
+
+    def __init__(self, collector: LineCollector) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(collector)
+        self._latency = Histogram(
+            "cmfm_latency_seconds",
+            "Trigger to verdict",
+            ["verdict"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def observe(self, result: Result) -> None:
+        """Take a verdict's latency into the histogram."""
+        self._latency.labels(str(result.verdict)).observe(result.latency_us / 1e6)
+
+    def serve(self, host: str, port: int) -> Callable[[], None]:
+        """Start the HTTP server; returns what stops it. Raises StartupError where the port is taken."""
+        try:
+            server, thread = start_http_server(port, addr=host, registry=self._registry)
+        except OSError as error:
+            raise StartupError(f"metrics: cannot listen on {host}:{port}: {error}") from error
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join(5)
+
+        return stop

@@ -1,0 +1,92 @@
+"""Results and maps on their sockets, and the results that subscribers may ask for again (WIRE.md, results)."""
+
+from collections import deque
+from itertools import islice
+
+import zmq
+
+from cmfm_protocol.anomaly_map import AnomalyMaps, encode_maps
+from cmfm_protocol.result import Result, encode_result
+from cmfm_protocol.state import WorkerState, encode_worker_state
+from cmfm_protocol.topics import topic
+from cmfm_worker.settings import Settings
+from cmfm_worker.sockets import Context, bind
+from cmfm_worker.trigger import PartMaps
+
+
+class History:
+    """The newest results as they went over the wire, by result id; ids count 1, 2, 3 … without gaps."""
+
+    def __init__(self, capacity: int) -> None:
+        self._payloads: deque[bytes] = deque(maxlen=capacity)
+        self._newest_id = 0
+
+    def append(self, payload: bytes) -> None:
+        """Keep the next result."""
+        self._payloads.append(payload)
+        self._newest_id += 1
+
+    @property
+    def newest_id(self) -> int:
+        """Id of the newest result, 0 before the first."""
+        return self._newest_id
+
+    @property
+    def oldest_id(self) -> int:
+        """Id of the oldest result still kept (newest_id + 1 when there is none)."""
+        return self._newest_id - len(self._payloads) + 1
+
+    def since(self, result_id: int, limit: int) -> list[bytes]:
+        """Up to `limit` results with ids above `result_id`, oldest first."""
+        start = max(result_id + 1 - self.oldest_id, 0)
+        return list(islice(self._payloads, start, start + limit))
+
+
+class Publisher:
+    """The two outgoing sockets. A slow subscriber loses messages (and recovers results); it never slows the line."""
+
+    def __init__(self, context: Context, settings: Settings) -> None:
+        line, sockets = settings.line, settings.sockets
+        self._result_topic = topic(line.name, line.station, "result")
+        self._map_topic = topic(line.name, line.station, "map")
+        self._state_topic = topic(line.name, line.station, "state")
+        self._results = bind(context, zmq.PUB, sockets.results, send_hwm=settings.results.hwm)
+        self._maps = bind(context, zmq.PUB, sockets.maps, send_hwm=settings.maps.hwm)
+        self.history = History(settings.results.history)
+
+    def result(self, result: Result) -> None:
+        """Send a verdict at once and keep it for those who were away."""
+        parts = encode_result(self._result_topic, result)
+        self._results.send_multipart(parts, zmq.NOBLOCK)
+        self.history.append(bytes(parts[1]))
+
+    def maps(self, result: Result, maps: PartMaps) -> None:
+        """Send a part's maps after its verdict; lossy."""
+        message = AnomalyMaps(
+            map_ref=result.map_ref,
+            result_id=result.result_id,
+            boot_id=result.boot_id,
+            stream_uuid=result.stream_uuid,
+            seq=result.seq,
+            part_id=result.part_id,
+            recipe=result.recipe,
+            threshold=result.threshold,
+            score=result.score,
+            verdict=result.verdict,
+            psi=maps.psi,
+            psi_2d=maps.psi_2d,
+            psi_3d=maps.psi_3d,
+            rgb=maps.rgb,
+            depth=maps.depth,
+            foreground=maps.foreground,
+        )
+        self._maps.send_multipart(encode_maps(self._map_topic, message), zmq.NOBLOCK)
+
+    def state(self, state: WorkerState) -> None:
+        """Send a heartbeat on the results socket."""
+        self._results.send_multipart(encode_worker_state(self._state_topic, state), zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close both sockets; what is queued is still delivered within the linger time."""
+        self._results.close()
+        self._maps.close()

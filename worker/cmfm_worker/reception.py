@@ -1,0 +1,223 @@
+"""What a received message means: a part for the ring, a FAULT, or nothing new. No sockets.
+
+A frame is *accepted* when its trigger has been opened at the desk; from then on it gets exactly one verdict.
+Whatever cannot be inspected becomes a FAULT with its reason here; nothing that arrives is passed over in silence.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from cmfm_protocol.errors import RemoteProtocolError
+from cmfm_protocol.frame import Frame, decode_frame
+from cmfm_protocol.state import decode_camera_state
+from cmfm_protocol.verdict import Reason
+from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
+from cmfm_worker.ring import Ring
+from cmfm_worker.sequence import Fingerprint, Missing, Orphan, SequenceTracker, Sighting
+from cmfm_worker.settings import Intake as IntakeSettings
+from cmfm_worker.shelf import ShelfModel
+from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, SourceChanged, Trigger, TriggerKey, fault
+
+LATE_FAULT_MS: Final = 0.0
+"""A part that is known to be lost has its verdict due at once."""
+
+
+class ModelShelf(Protocol):
+    """Recipes by name."""
+
+    def find(self, recipe: str) -> ShelfModel | None:
+        """The model of a recipe name in a header ("" asks for the default), or None."""
+        ...
+
+
+class Reception:
+    """Takes messages of one station apart. One thread (the intake) calls it."""
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        settings: IntakeSettings,
+        ring: Ring,
+        shelf: ModelShelf,
+        tracker: SequenceTracker,
+        post: Callable[[DeskEvent], None],
+        step_ns: Callable[[], int],
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._settings = settings
+        self._ring = ring
+        self._shelf = shelf
+        self._tracker = tracker
+        self._post = post
+        self._step_ns = step_ns
+        self._clock = clock
+        self._log = structlog.get_logger("intake")
+
+    def frame_message(self, parts: Sequence[memoryview]) -> None:
+        """A message on the frame topic (WIRE.md, frame)."""
+        received_ns = self._clock.realtime_ns()
+        try:
+            frame = decode_frame(parts)
+        except RemoteProtocolError as error:
+            self._damaged(error, received_ns)
+        else:
+            self._frame(frame, received_ns)
+
+    def state_message(self, parts: Sequence[memoryview]) -> None:
+        """A camera's heartbeat (WIRE.md, camera state): which numbers have been sent."""
+        try:
+            state = decode_camera_state(parts)
+        except RemoteProtocolError as error:
+            self._log.warning("damaged_camera_state", detail=error.detail)
+            self._post(Noticed("damaged_camera_state"))
+            return
+        self._tracker.announce(self._source, state.stream_uuid, state.next_seq, self._clock.monotonic_ns())
+        self._post(SourceChanged("", alive=not state.closing, stream_uuid=state.stream_uuid))
+
+    def tick(self) -> None:
+        """Give lost parts their FAULT; to be called every few milliseconds."""
+        self._missing(self._tracker.expire(self._clock.monotonic_ns()))
+
+    def finish(self) -> None:
+        """Give everything still waited for its FAULT: no more messages will come."""
+        self._missing(self._tracker.flush())
+
+    def _frame(self, frame: Frame, received_ns: int) -> None:
+        header = frame.header
+        key = TriggerKey(header.stream_uuid, header.seq)
+        if not self._is_new(key, Fingerprint(header.trigger_ns, header.part_id), received_ns):
+            return
+        age_ns = self._age_ns(header.trigger_ns, header.clock)
+        trigger = Trigger(
+            key=key,
+            part_id=header.part_id,
+            recipe=header.recipe,
+            calib_id=header.calib_id,
+            trigger_ns=self._clock.realtime_ns() - age_ns,
+            received_ns=received_ns,
+            deadline_ns=self._deadline_ns(age_ns, header.deadline_ms),
+            simulated=header.simulated,
+        )
+        self._post(Opened(trigger))
+        refusal = self._admit(frame, trigger)
+        if refusal is not None:
+            self._post(Closed(key, fault(*refusal)))
+
+    def _admit(self, frame: Frame, trigger: Trigger) -> tuple[Reason, str] | None:
+        """Put an opened frame into the ring, or say why not."""
+        ring, (height, width) = self._ring, frame.rgb.shape[:2]
+        if self._settings.sealed_only and not frame.sealed:
+            return Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set"
+        model = self._shelf.find(trigger.recipe)
+        if model is None:
+            return Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line"
+        if not ring.fits(height, width):
+            return Reason.OVERSIZE, f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
+        now_ns = self._clock.monotonic_ns()
+        if trigger.deadline_ns <= now_ns:
+            return Reason.DEADLINE, "its deadline had passed when it arrived"
+        slot = self._claim(now_ns)
+        if slot is None:
+            return Reason.RING_FULL, f"all {len(ring)} slots are in use"
+        ring.fill(slot, frame, trigger, model, now_ns)
+        return None
+
+    def _claim(self, now_ns: int) -> int | None:
+        """A free slot, if need be that of a waiting frame that can no longer meet its deadline."""
+        slot = self._ring.claim()
+        if slot is not None:
+            return slot
+        shed = self._ring.shed(hopeless_before_ns=now_ns + self._step_ns())
+        if shed is None:
+            return None
+        detail = "the ring was full and this frame could not be inspected by its deadline"
+        self._post(Closed(shed.trigger.key, fault(Reason.RING_FULL, detail, model_sha=shed.model.sha)))
+        return shed.index
+
+    def _damaged(self, error: RemoteProtocolError, received_ns: int) -> None:
+        self._log.warning(
+            "damaged_message",
+            reason=str(error.reason),
+            detail=error.detail,
+            stream_uuid=error.stream_uuid,
+            seq=error.seq,
+        )
+        self._post(Noticed(f"damaged_{error.reason}"))
+        if error.stream_uuid is None or error.seq is None:
+            self._orphan(error.reason, error.detail, received_ns)
+            return
+        key = TriggerKey(error.stream_uuid, error.seq)
+        if self._is_new(key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
+            age_ns = self._age_ns(error.trigger_ns, error.clock or "none") if error.trigger_ns else 0
+            trigger = Trigger(
+                key=key,
+                part_id=error.part_id or "",
+                recipe=error.recipe or "",
+                calib_id="",
+                trigger_ns=self._clock.realtime_ns() - age_ns,
+                received_ns=received_ns,
+                deadline_ns=self._deadline_ns(age_ns, error.deadline_ms or LATE_FAULT_MS),
+                simulated=False,
+            )
+            self._fault(trigger, error.reason, error.detail)
+
+    def _is_new(self, key: TriggerKey, fingerprint: Fingerprint, received_ns: int) -> bool:
+        """Tell a new frame from one seen before; what is not new is counted, and answered if it owes a FAULT."""
+        sighting = self._tracker.frame(self._source, key, fingerprint, self._clock.monotonic_ns())
+        if sighting is Sighting.NEW:
+            return True
+        if sighting is Sighting.JUMP:
+            detail = f"seq jumps to {key.seq}; believed only when the next frame confirms it"
+            self._orphan(Reason.MALFORMED, detail, received_ns)
+        elif sighting is Sighting.REUSED:
+            detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
+            self._fault(self._unseen(self._tracker.unattributed_key(), received_ns), Reason.MALFORMED, detail)
+        what = sighting.name.lower()
+        self._post(Noticed(what))
+        self._log.info("frame_not_new", what=what, stream_uuid=key.stream_uuid, seq=key.seq)
+        return False
+
+    def _orphan(self, reason: Reason, detail: str, received_ns: int) -> None:
+        now_ns = self._clock.monotonic_ns()
+        self._tracker.orphan(self._source, Orphan(reason, detail, received_ns, now_ns))
+
+    def _missing(self, missing: Sequence[Missing]) -> None:
+        for key, orphan in missing:
+            if orphan is None:
+                self._fault(self._unseen(key, None), Reason.LOST, "no frame arrived for this seq")
+            else:
+                self._fault(self._unseen(key, orphan.received_ns), orphan.reason, orphan.detail)
+
+    def _unseen(self, key: TriggerKey, received_ns: int | None) -> Trigger:
+        """A trigger of which no readable frame arrived; its verdict is due at once."""
+        return Trigger(
+            key=key,
+            part_id="",
+            recipe="",
+            calib_id="",
+            trigger_ns=received_ns or self._clock.realtime_ns(),
+            received_ns=received_ns,
+            deadline_ns=self._deadline_ns(0, LATE_FAULT_MS),
+            simulated=False,
+        )
+
+    def _fault(self, trigger: Trigger, reason: Reason, detail: str) -> None:
+        self._post(Opened(trigger))
+        self._post(Closed(trigger.key, fault(reason, detail)))
+
+    def _age_ns(self, trigger_ns: int, clock_name: str) -> int:
+        tolerance_ns = int(self._settings.clock_tolerance_ms * NS_PER_MS)
+        age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock, tolerance_ns=tolerance_ns)
+        if age_ns is None:
+            if clock_name != "none":
+                self._post(Noticed("clock_skew"))
+            return 0
+        return age_ns
+
+    def _deadline_ns(self, age_ns: int, deadline_ms: float) -> int:
+        allowed_ms = min(deadline_ms, self._settings.max_deadline_ms)
+        return self._clock.monotonic_ns() - age_ns + int(allowed_ms * NS_PER_MS)

@@ -1,0 +1,94 @@
+"""Writing a recipe: the folder appears whole or not at all, and never over something that is no recipe."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import tomli_w
+
+from cmfm_worker.cfm.mapping import MappingPair, save_safetensors
+from cmfm_worker.cfm.weights import sha256_file
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipe import (
+    MAPPING_FILE,
+    NAME_PATTERN,
+    RECIPE_FILE,
+    LoadedRecipe,
+    MappingSection,
+    Recipe,
+    RecipeDraft,
+)
+
+_OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
+_READABLE_BY_ALL = 0o755  # a temporary folder is private; the line often runs as another user
+
+
+def recipe_name(folder: Path) -> str:
+    """The name of a folder's recipe: the folder's own. Raises InputError where headers cannot carry it."""
+    name = folder.resolve().name
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise InputError(f"{folder}: a recipe is named as its folder, by 1 to 64 of A-Z a-z 0-9 _ . -")
+    return name
+
+
+def check_target(folder: Path, *, replace: bool) -> None:
+    """Raise InputError where `save_recipe` would refuse `folder`; call it before long work."""
+    if not folder.exists():
+        if folder.parent.exists() and not folder.parent.is_dir():
+            raise InputError(f"{folder}: {folder.parent} is not a folder")
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a file is there; a recipe is a folder")
+    names = {entry.name for entry in folder.iterdir()}
+    if not names:
+        return
+    if foreign := sorted(names - _OWN_FILES):
+        raise InputError(
+            f"{folder}: holds files that are no part of a recipe ({', '.join(foreign[:3])}); not touched"
+        )
+    if not replace:
+        raise InputError(f"{folder}: a recipe is there already; give --force to replace it")
+
+
+def save_recipe(
+    folder: Path, draft: RecipeDraft, mapping: MappingPair, *, replace: bool = False
+) -> LoadedRecipe:
+    """Write `draft` and `mapping` to `folder`, which appears whole.
+
+    Raises InputError where something else is there, or a recipe while `replace` is False, or on a full disk.
+    """
+    check_target(folder, replace=replace)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            written = Path(scratch) / "new"
+            recipe = _write(written, draft, mapping)
+            _swap(written, folder, Path(scratch) / "old")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return LoadedRecipe(recipe, mapping, recipe.model_sha, folder)
+
+
+def _write(folder: Path, draft: RecipeDraft, mapping: MappingPair) -> Recipe:
+    folder.mkdir(mode=_READABLE_BY_ALL)
+    path = folder / MAPPING_FILE
+    save_safetensors(mapping, path)
+    section = MappingSection(
+        sha256=sha256_file(path), d2=mapping.d2, d3=mapping.d3, hidden=mapping.to_3d.hidden
+    )
+    recipe = Recipe(**{name: getattr(draft, name) for name in RecipeDraft.model_fields}, mapping=section)
+    table = recipe.model_dump(mode="json", exclude_none=True)
+    (folder / RECIPE_FILE).write_text(tomli_w.dumps(table, multiline_strings=False), encoding="utf-8")
+    return recipe
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    """Put `new` where `target` is. Between the two renames the recipe is missing, never half there."""
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise

@@ -1,0 +1,159 @@
+"""The two sockets that answer: control (status, load_recipe, drain) and recovery (results since). WIRE.md, control.
+
+Both are ROUTERs served by the desk's thread. A request that is not the wire gets a reply that says so; loading a recipe
+takes its time in another thread and is answered when it is in use.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import zmq
+
+from cmfm_protocol.control import (
+    DrainRequest,
+    LoadRecipeRequest,
+    Reply,
+    Request,
+    ResultsSinceRequest,
+    StatusRequest,
+    decode_request,
+    encode_reply,
+    encode_results_reply,
+)
+from cmfm_protocol.errors import RemoteProtocolError
+from cmfm_worker.mailbox import Mailbox
+from cmfm_worker.publish import History
+from cmfm_worker.sockets import Context, Socket, bind
+from cmfm_worker.state import StateMessage
+
+REPLY_HWM: Final = 100
+"""Replies queued for one client; a client that does not read them loses the rest."""
+
+BURST: Final = 16
+"""Requests answered in a row: a flood of them must not hold up verdicts."""
+
+LoadRecipe = Callable[[str, Callable[[str | None], None]], None]
+"""Loads a recipe by name in another thread and tells the error, or None."""
+
+
+class Router:
+    """A ROUTER socket that takes requests as single maps, with or without REQ's empty delimiter."""
+
+    def __init__(self, context: Context, endpoint: str) -> None:
+        self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM)
+        self._log = structlog.get_logger("requests")
+
+    def serve(self) -> None:
+        """Answer the requests that are waiting, a burst at most."""
+        for _ in range(BURST):
+            try:
+                *envelope, body = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                request = decode_request(body)
+            except RemoteProtocolError as error:
+                self._log.warning("bad_request", detail=str(error))
+                self.send(envelope, encode_reply(Reply("", ok=False, error=str(error))))
+            else:
+                self.answer(envelope, request)
+
+    def answer(self, envelope: list[bytes], request: Request) -> None:
+        """Answer one request; overridden."""
+        raise NotImplementedError
+
+    def send(self, envelope: list[bytes], reply: bytes) -> None:
+        """Send a reply; a client that is gone or does not read gets none."""
+        try:
+            self.socket.send_multipart([*envelope, reply], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            self._log.info("reply_not_sent", error=str(error))
+
+    def close(self) -> None:
+        """Close the socket; replies that are queued are still delivered within the linger time."""
+        self.socket.close()
+
+    def refuse(self, envelope: list[bytes], request: Request) -> None:
+        """Answer an operation that belongs to the other socket."""
+        self.send(
+            envelope, encode_reply(Reply(request.id, ok=False, error=f"{request.op} is not served here"))
+        )
+
+
+class RecoveryServer(Router):
+    """Results since a result id, for subscribers that were away."""
+
+    def __init__(self, context: Context, endpoint: str, history: History, boot_id: str) -> None:
+        super().__init__(context, endpoint)
+        self._history = history
+        self._boot_id = boot_id
+
+    def answer(self, envelope: list[bytes], request: Request) -> None:
+        """A page of results; of another boot's ids nothing is known, so it starts with the oldest of this one."""
+        if not isinstance(request, ResultsSinceRequest):
+            self.refuse(envelope, request)
+            return
+        history, same_boot = self._history, request.boot_id == self._boot_id
+        since = request.result_id if same_boot else 0
+        payloads = history.since(since, request.limit)
+        first_id = max(since + 1, history.oldest_id)
+        nothing_gone = first_id == since + 1 and (same_boot or not request.boot_id)
+        nothing_left = since + len(payloads) >= history.newest_id
+        reply = encode_results_reply(
+            request.id,
+            boot_id=self._boot_id,
+            oldest_id=history.oldest_id,
+            newest_id=history.newest_id,
+            payloads=payloads,
+            complete=nothing_gone and nothing_left,
+        )
+        self.send(envelope, reply)
+
+
+class ControlServer(Router):
+    """Status, load recipe, drain."""
+
+    def __init__(
+        self,
+        context: Context,
+        endpoint: str,
+        *,
+        state: StateMessage,
+        load_recipe: LoadRecipe,
+        drain: Callable[[], None],
+    ) -> None:
+        super().__init__(context, endpoint)
+        self._state = state
+        self._load_recipe = load_recipe
+        self._drain = drain
+        self._loaded: Mailbox[tuple[list[bytes], str, str | None]] = Mailbox()
+
+    def fileno(self) -> int:
+        """File descriptor that is readable when a recipe has been loaded and its reply is due."""
+        return self._loaded.fileno()
+
+    def answer(self, envelope: list[bytes], request: Request) -> None:
+        """Do what is asked, or say why not."""
+        if isinstance(request, StatusRequest):
+            self.send(envelope, encode_reply(Reply(request.id, ok=True, state=self._state())))
+        elif isinstance(request, DrainRequest):
+            self._log.info("drain_requested")
+            self._drain()
+            self.send(envelope, encode_reply(Reply(request.id, ok=True)))
+        elif isinstance(request, LoadRecipeRequest):
+            self._log.info("recipe_requested", recipe=request.recipe)
+            self._load_recipe(request.recipe, lambda error: self._loaded.post((envelope, request.id, error)))
+        else:
+            self.refuse(envelope, request)
+
+    def close(self) -> None:
+        """Answer what has come to its end, then close."""
+        self.serve_loaded()
+        self._loaded.close()
+        super().close()
+
+    def serve_loaded(self) -> None:
+        """Answer load requests that have come to their end."""
+        for envelope, request_id, error in self._loaded.collect():
+            self.send(envelope, encode_reply(Reply(request_id, ok=error is None, error=error or "")))

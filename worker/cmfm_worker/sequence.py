@@ -1,0 +1,243 @@
+"""Sequence numbers: which triggers a stream of frames announces, and which of them never arrived.
+
+The rules (WIRE.md, sequence), stated first:
+
+1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream.
+2. A number that is skipped is *missing*. If its frame comes within the reorder window it was only late;
+   otherwise the trigger is lost and owes a FAULT.
+3. A frame seen twice is a duplicate; a frame whose FAULT is out is late. Neither is a new trigger.
+4. A number used again for another part is a damaged frame, never a duplicate: it owes a FAULT of its own.
+5. A jump of more than `max_gap` is believed only when a second frame in a row confirms it: one flipped
+   bit in a number must not write off a shift.
+6. A message whose number cannot be read is an *orphan*. It stands for the next number found missing on its
+   source; if the stream goes on without a gap it was one message too many and gets a FAULT under the stream
+   `unattributed`; if the stream falls silent it stands for the number that would have come next.
+
+No I/O and no clock: every call is given the time. One thread owns the tracker.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from cmfm_protocol.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.verdict import Reason
+from cmfm_worker.trigger import TriggerKey
+
+MAX_STREAMS: Final = 64
+"""Streams remembered at once: a camera that reboots every minute for an hour is still told apart."""
+
+MAX_ORPHANS: Final = 4096
+"""Orphans awaiting a number, per source; beyond it the oldest is settled at once."""
+
+
+class Fingerprint(NamedTuple):
+    """What two frames with the same number share only if they are the same frame."""
+
+    trigger_ns: int
+    part_id: str
+
+
+class Sighting(Enum):
+    """What a frame's number says about it."""
+
+    NEW = auto()
+    DUPLICATE = auto()
+    LATE = auto()  # its FAULT is already out
+    REUSED = auto()  # rule 4
+    JUMP = auto()  # rule 5, first time
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A message that arrived but cannot be assigned to a number."""
+
+    reason: Reason
+    detail: str
+    received_ns: int  # CLOCK_REALTIME
+    at_ns: int  # CLOCK_MONOTONIC
+
+
+class Missing(NamedTuple):
+    """A trigger that owes a FAULT; `orphan` is the damaged message that stands for it, if there was one."""
+
+    key: TriggerKey
+    orphan: Orphan | None
+
+
+class StreamSequence:
+    """The numbers of one stream."""
+
+    def __init__(self, *, first_seq: int, max_gap: int, window_ns: int) -> None:
+        self.next_seq = first_seq
+        self.last_arrival_ns = 0
+        self.skipped = 0  # numbers passed over by a confirmed jump, beyond the max_gap that get a FAULT each
+        self._max_gap = max_gap
+        self._window_ns = window_ns
+        self._missing: dict[int, int] = {}  # seq -> time at which it counts as lost
+        self._recent: OrderedDict[int, Fingerprint | None] = OrderedDict()  # None: its FAULT is out
+        self._jumped_to: int | None = None
+
+    def sight(self, seq: int, fingerprint: Fingerprint, now_ns: int) -> Sighting:
+        """Take note of a frame with number `seq`."""
+        if seq in self._recent:
+            known = self._recent[seq]
+            if known is None:
+                return Sighting.LATE
+            return Sighting.DUPLICATE if known == fingerprint else Sighting.REUSED
+        if abs(seq - self.next_seq) > self._max_gap and seq not in self._missing:
+            if self._jumped_to is None or seq != self._jumped_to + 1:
+                self._jumped_to = seq
+                return Sighting.JUMP
+            self._rebase(seq)
+        self._jumped_to = None
+        self._advance(seq, now_ns)
+        self._missing.pop(seq, None)
+        self.next_seq = max(self.next_seq, seq + 1)
+        self.last_arrival_ns = now_ns
+        self._remember(seq, fingerprint)
+        return Sighting.NEW
+
+    def announce(self, next_seq: int, now_ns: int) -> None:
+        """The camera says that every number below `next_seq` has been sent."""
+        if 0 <= next_seq - self.next_seq <= self._max_gap:
+            self._advance(next_seq, now_ns)
+            self.next_seq = max(self.next_seq, next_seq)
+
+    def expire(self, now_ns: int) -> list[int]:
+        """Numbers whose reorder window has closed, in order; each is returned once."""
+        lost = sorted(seq for seq, until in self._missing.items() if until <= now_ns)
+        for seq in lost:
+            del self._missing[seq]
+            self._remember(seq, None)
+        return lost
+
+    def claim_next(self) -> int:
+        """Take the number that would have come next for an orphan (rule 6)."""
+        seq = self.next_seq
+        self.next_seq += 1
+        self._remember(seq, None)
+        return seq
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether a number is still waited for."""
+        return bool(self._missing)
+
+    def next_expiry_ns(self) -> int | None:
+        """When the next missing number counts as lost."""
+        return min(self._missing.values(), default=None)
+
+    def _advance(self, seq: int, now_ns: int) -> None:
+        for skipped in range(self.next_seq, seq):
+            self._missing[skipped] = now_ns + self._window_ns
+
+    def _rebase(self, seq: int) -> None:
+        # The frame before this one confirmed the jump; it has been answered as an orphan.
+        self.skipped += max(seq - 1 - self.next_seq - self._max_gap, 0)
+        first = max(self.next_seq, seq - 1 - self._max_gap) if seq > self.next_seq else seq
+        self.next_seq = first
+
+    def _remember(self, seq: int, fingerprint: Fingerprint | None) -> None:
+        self._recent[seq] = fingerprint
+        while len(self._recent) > 2 * self._max_gap + 64:
+            self._recent.popitem(last=False)
+
+
+class SequenceTracker:
+    """All streams of all sources; a source is one (line, station) topic."""
+
+    def __init__(self, *, max_gap: int, window_ns: int, resume: dict[str, int] | None = None) -> None:
+        self._max_gap = max_gap
+        self._window_ns = window_ns
+        self._resume = dict(resume or {})
+        self._streams: OrderedDict[str, StreamSequence] = OrderedDict()
+        self._newest: dict[str, str] = {}  # source -> stream_uuid
+        self._orphans: dict[str, deque[Orphan]] = {}
+        self._unattributed = 0
+
+    def frame(self, source: str, key: TriggerKey, fingerprint: Fingerprint, now_ns: int) -> Sighting:
+        """Take note of a frame whose number could be read."""
+        return self._stream(source, key.stream_uuid, key.seq).sight(key.seq, fingerprint, now_ns)
+
+    def announce(self, source: str, stream_uuid: str, next_seq: int, now_ns: int) -> None:
+        """Take note of a camera's heartbeat (WIRE.md, camera state)."""
+        self._stream(source, stream_uuid, next_seq).announce(next_seq, now_ns)
+
+    def orphan(self, source: str, orphan: Orphan) -> None:
+        """Take note of a message whose number cannot be read or trusted."""
+        self._orphans.setdefault(source, deque()).append(orphan)
+
+    def expire(self, now_ns: int) -> list[Missing]:
+        """Every trigger that owes a FAULT by now; each is returned once."""
+        missing = [
+            Missing(TriggerKey(uuid, seq), self._take_orphan(uuid))
+            for uuid, stream in self._streams.items()
+            for seq in stream.expire(now_ns)
+        ]
+        return missing + list(self._settle_orphans(now_ns))
+
+    def flush(self) -> list[Missing]:
+        """Everything still waited for, at the end of a drain."""
+        far_future = 1 << 62
+        return self.expire(far_future)
+
+    def next_expiry_ns(self) -> int | None:
+        """When `expire` next has something to say, or None."""
+        times = [t for s in self._streams.values() if (t := s.next_expiry_ns()) is not None]
+        times += [q[0].at_ns + 2 * self._window_ns for q in self._orphans.values() if q]
+        return min(times, default=None)
+
+    @property
+    def skipped(self) -> int:
+        """Numbers passed over by confirmed jumps without a FAULT of their own."""
+        return sum(stream.skipped for stream in self._streams.values())
+
+    def unattributed_key(self) -> TriggerKey:
+        """A key for a damaged message that stands for no number of any stream (rules 4 and 6)."""
+        self._unattributed += 1
+        return TriggerKey(UNATTRIBUTED_STREAM, self._unattributed - 1)
+
+    def _stream(self, source: str, stream_uuid: str, seq: int) -> StreamSequence:
+        self._newest[source] = stream_uuid
+        stream = self._streams.get(stream_uuid)
+        if stream is None:
+            # Rule 1, unless the stream was running long before we came: then it starts for us where we joined.
+            first = self._resume.pop(stream_uuid, 0 if seq <= self._max_gap else seq)
+            stream = StreamSequence(first_seq=first, max_gap=self._max_gap, window_ns=self._window_ns)
+            self._streams[stream_uuid] = stream
+            self._forget_oldest()
+        return stream
+
+    def _forget_oldest(self) -> None:
+        for uuid in list(self._streams):
+            if len(self._streams) <= MAX_STREAMS:
+                return
+            if uuid not in self._newest.values() and not self._streams[uuid].has_missing:
+                del self._streams[uuid]
+
+    def _take_orphan(self, stream_uuid: str) -> Orphan | None:
+        for source, queue in self._orphans.items():
+            if queue and self._newest.get(source) == stream_uuid:
+                return queue.popleft()
+        return None
+
+    def _settle_orphans(self, now_ns: int) -> Iterator[Missing]:
+        # Twice the window: a gap that the orphan explains may be noticed as late as the orphan's own window
+        # and then waits for its own.
+        for source, queue in self._orphans.items():
+            stream = self._streams.get(self._newest.get(source, ""))
+            while queue and (queue[0].at_ns + 2 * self._window_ns <= now_ns or len(queue) > MAX_ORPHANS):
+                if stream is not None and stream.has_missing and len(queue) <= MAX_ORPHANS:
+                    break
+                orphan = queue.popleft()
+                yield Missing(self._key_for(stream, orphan), orphan)
+
+    def _key_for(self, stream: StreamSequence | None, orphan: Orphan) -> TriggerKey:
+        if stream is not None and stream.last_arrival_ns <= orphan.at_ns:
+            for uuid, known in self._streams.items():
+                if known is stream:
+                    return TriggerKey(uuid, stream.claim_next())
+        return self.unattributed_key()

@@ -1,0 +1,242 @@
+"""The life of the service, in the order in which it happens: serve → startup → main_loop → shutdown.
+
+Signals only set flags. SIGTERM or SIGINT drains: no new frame is accepted, every accepted one gets its
+verdict, then the process ends with 0. A second signal gives up on what is still open (each gets its FAULT)
+and ends with 1.
+"""
+
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import torch
+import zmq
+
+from cmfm_protocol.state import WorkerState
+from cmfm_worker.account import Account
+from cmfm_worker.batcher import Batcher, BatchLimits
+from cmfm_worker.clock import NS_PER_MS, SystemClock
+from cmfm_worker.desk import Desk, DeskOptions, ResultSink
+from cmfm_worker.device import choose_device, seam_for
+from cmfm_worker.errors import ExitCode
+from cmfm_worker.inspecting import LineBench
+from cmfm_worker.intake import Intake
+from cmfm_worker.ledger import Ledger
+from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
+from cmfm_worker.metrics import LineCollector, Metrics
+from cmfm_worker.publish import Publisher
+from cmfm_worker.reception import Reception
+from cmfm_worker.requests import ControlServer, RecoveryServer
+from cmfm_worker.ring import Ring
+from cmfm_worker.sequence import SequenceTracker
+from cmfm_worker.settings import Settings
+from cmfm_worker.shelf import Shelf
+from cmfm_worker.state import LineState
+
+DRAIN_LIMIT_S: Final = 60.0
+"""A drain that takes longer than the longest deadline has gone wrong; what is open then gets its FAULT."""
+
+STOP_LIMIT_S: Final = 10.0
+"""How long a thread may take to end."""
+
+
+@dataclass(slots=True)
+class Flags:
+    """What signals and the control socket set; the loop looks at them once a turn."""
+
+    drain: bool = False
+    force: bool = False
+
+    def stop(self) -> None:
+        """First call drains, second forces."""
+        self.force = self.drain
+        self.drain = True
+
+    def request_drain(self) -> None:
+        """Drain; asking twice does not force."""
+        self.drain = True
+
+
+def serve(settings: Settings) -> ExitCode:
+    """Run the line until it is told to stop."""
+    return Service(settings).serve()
+
+
+class Service:
+    """All parts of a running line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._flags = Flags()
+        self._log = structlog.get_logger("service")
+        self._clock = SystemClock()
+        self._account = Account()
+        self._stop_metrics: Callable[[], None] | None = None
+
+    def serve(self) -> ExitCode:
+        """startup → main_loop → shutdown. Raises StartupError, InputError, LostDeviceError for `app.main`."""
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self._startup()
+            try:
+                self._main_loop()
+            finally:
+                self._shutdown()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        return ExitCode.BUG if self._flags.force else ExitCode.OK
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._flags.stop()
+
+    def _startup(self) -> None:
+        settings = self._settings
+        device = choose_device(settings.device.name)
+        if settings.device.threads:
+            torch.set_num_threads(settings.device.threads)
+        boot_id = uuid.uuid4().hex
+        self._state = LineState(
+            boot_id=boot_id, device=str(device), endpoints=settings.sockets.frames, clock=self._clock
+        )
+        self._ring = Ring(
+            slots=settings.ring.slots, max_pixels=settings.ring.max_pixels, pinned=device.type == "cuda"
+        )
+        self._shelf = Shelf(settings.recipes, weights=settings.weights.folder, device=device)
+        self._ledger = self._open_ledger()
+        self._context = zmq.Context()
+        self._desk = self._make_desk(boot_id)
+        self._loop = self._make_loop(device)
+        self._intake = self._make_intake()
+        self._desk.start()  # heartbeats say "starting" while recipes load
+        self._serve_metrics()
+        self._shelf.load_all()
+        self._shelf.warm_up(settings.device.warmup_px)
+        self._intake.start()
+        self._state.phase = "ready"
+        self._log.info("ready", boot_id=boot_id, device=str(device), recipes=self._shelf.names)
+
+    def _main_loop(self) -> None:
+        turn = overlapped_turn if self._settings.batch.overlapped else serial_turn
+        flight: Flight | None = None
+        while not self._flags.drain:
+            flight = turn(self._loop, flight)
+            self._check_threads()
+        self._state.phase = "draining"
+        self._log.info("draining", waiting=self._ring.waiting, in_flight=len(flight.slots) if flight else 0)
+        self._intake.stop()
+        give_up_s = time.monotonic() + DRAIN_LIMIT_S
+        while (
+            (self._intake.running or self._ring.waiting)
+            and not self._flags.force
+            and time.monotonic() < give_up_s
+        ):
+            flight = turn(self._loop, flight)
+        if flight is not None and not self._flags.force:
+            conclude(self._loop, flight)
+
+    def _shutdown(self) -> None:
+        self._intake.stop()
+        self._intake.join(STOP_LIMIT_S)
+        self._ring.wake()
+        if not self._flags.force:
+            self._loop.lane.close()
+        self._state.phase = "stopped"
+        self._desk.stop(timeout_s=STOP_LIMIT_S)
+        if self._ledger is not None:
+            self._ledger.close()
+        if self._stop_metrics is not None:
+            self._stop_metrics()
+        self._context.term()
+        counts = self._account.counts
+        self._log.info(
+            "stopped",
+            triggers=counts.triggers,
+            verdicts={str(verdict): count for verdict, count in counts.verdicts.items()},
+            identity_holds=counts.triggers == counts.closed,
+        )
+
+    def _open_ledger(self) -> Ledger | None:
+        path = self._settings.ledger.path
+        return Ledger(path, flush_ms=self._settings.ledger.flush_ms) if path else None
+
+    def _make_loop(self, device: torch.device) -> LoopParts:
+        batch = self._settings.batch
+        limits = BatchLimits(batch.max_batch, int(batch.max_wait_ms * NS_PER_MS))
+        return LoopParts(
+            ring=self._ring,
+            batcher=Batcher(self._ring, limits, self._clock),
+            lane=Lane(seam_for(device), LineBench()),
+            close=self._desk.post,
+            clock=self._clock,
+        )
+
+    def _make_desk(self, boot_id: str) -> Desk:
+        settings, context = self._settings, self._context
+        publisher = Publisher(context, settings)
+        account = self._account
+        self._metrics = Metrics(LineCollector(account, self._gauges, self._state.sources_alive))
+        sinks: list[ResultSink] = [self._metrics.observe]
+        if self._ledger is not None:
+            sinks.append(self._ledger.append)
+
+        def state() -> WorkerState:
+            return self._state.message(account, queue_free=self._ring.free, recipes=self._shelf.names)
+
+        return Desk(
+            account=account,
+            options=DeskOptions(boot_id, settings.results.state_ms, settings.maps.publish),
+            publisher=publisher,
+            recovery=RecoveryServer(context, settings.sockets.recovery, publisher.history, boot_id),
+            control=ControlServer(
+                context,
+                settings.sockets.control,
+                state=state,
+                load_recipe=self._shelf.load_in_background,
+                drain=self._flags.request_drain,
+            ),
+            sinks=sinks,
+            queue_free=lambda: self._ring.free,
+            state=state,
+            on_source=self._state.source_changed,
+            clock=self._clock,
+        )
+
+    def _make_intake(self) -> Intake:
+        settings, intake = self._settings, self._settings.intake
+        tracker = SequenceTracker(
+            max_gap=intake.max_gap,
+            window_ns=int(intake.reorder_window_ms * NS_PER_MS),
+            resume=self._ledger.next_seqs(self._clock.realtime_ns()) if self._ledger else {},
+        )
+        reception = Reception(
+            source=f"{settings.line.name}/{settings.line.station}",
+            settings=intake,
+            ring=self._ring,
+            shelf=self._shelf,
+            tracker=tracker,
+            post=self._desk.post,
+            step_ns=lambda: self._loop.step_ns,
+            clock=self._clock,
+        )
+        return Intake(settings, self._context, reception, self._desk.post)
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "ring_free": self._ring.free,
+            "ring_waiting": self._ring.waiting,
+            "ledger_rows_lost": self._ledger.rows_lost if self._ledger else 0,
+        }
+
+    def _serve_metrics(self) -> None:
+        if self._settings.metrics.port:
+            self._stop_metrics = self._metrics.serve(self._settings.metrics.host, self._settings.metrics.port)
+
+    def _check_threads(self) -> None:
+        for part in (self._intake, self._desk):
+            if part.failure is not None:
+                raise RuntimeError(f"the {type(part).__name__.lower()} thread failed") from part.failure

@@ -1,0 +1,273 @@
+"""The line's settings: `line.toml` and `CMFM_…` variables validated once into one frozen object.
+
+Precedence: environment over file over the defaults below. `CMFM_BATCH__MAX_BATCH=8` overrides `max_batch`
+under `[batch]`. Paths are relative to the file's folder. Unknown keys are errors that name the nearest
+known key.
+"""
+
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cmfm_protocol.limits import MAX_MESSAGE_BYTES
+from cmfm_worker.errors import InputError
+from cmfm_worker.unknown_keys import describe_validation_error
+
+ENV_PREFIX: Final = "CMFM_"
+SECTION_MARK: Final = "__"
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Endpoint = Annotated[str, Field(pattern=r"^(tcp|ipc|inproc)://.+$")]
+PositiveMs = Annotated[float, Field(gt=0)]
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether only this host can reach a bound endpoint."""
+    match = re.match(r"^tcp://\[?([^\]]+?)\]?:[^:]*$", endpoint)
+    if match is None:
+        return not endpoint.startswith("tcp://")
+    host = match.group(1)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Section(BaseModel):
+    """One `[section]` of the file: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Line(Section):
+    """Which line and station this worker serves; both are part of every topic."""
+
+    name: Name = "line1"
+    station: Name = "station1"
+
+
+class Sockets(Section):
+    """Where frames come from and where results go."""
+
+    frames: tuple[Endpoint, ...] = Field(
+        ("tcp://127.0.0.1:5555",), min_length=1, description="cameras; the worker connects"
+    )
+    results: Endpoint = Field("tcp://127.0.0.1:5556", description="verdicts and state (PUB, bound here)")
+    maps: Endpoint = Field("tcp://127.0.0.1:5557", description="anomaly maps (lossy PUB, bound here)")
+    recovery: Endpoint = Field(
+        "tcp://127.0.0.1:5558", description="results since a result id (ROUTER, bound here)"
+    )
+    control: Endpoint = Field(
+        "tcp://127.0.0.1:5559", description="status, load_recipe, drain (ROUTER, bound here)"
+    )
+    insecure: bool = Field(False, description="allow binding off this host without encryption")
+
+    @model_validator(mode="after")
+    def _local_unless_insecure(self) -> Self:
+        for key in ("results", "maps", "recovery", "control"):
+            endpoint: str = getattr(self, key)
+            if not self.insecure and not is_local(endpoint):
+                raise ValueError(
+                    f"{key} = {endpoint!r} can be reached from other hosts and carries no encryption; "
+                    "bind it to 127.0.0.1 or ipc://, or write insecure = true under [sockets]"
+                )
+        return self
+
+
+class Recipes(Section):
+    """What this line can inspect."""
+
+    folder: Path = Path("recipes")
+    names: tuple[Name, ...] = Field(
+        (), description="recipes loaded at start; empty: every recipe in the folder"
+    )
+    default: Name | Literal[""] = Field(
+        "", description="recipe of frames whose header names none; empty: such frames are FAULTs"
+    )
+
+
+class Weights(Section):
+    """Extractor weights brought by the user; `classic` recipes need none."""
+
+    folder: Path = Path("weights")
+
+
+class Device(Section):
+    """Where the computation runs."""
+
+    name: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    threads: int = Field(0, ge=0, description="CPU threads of one computation; 0: as many as there are cores")
+    warmup_px: int = Field(
+        400, ge=32, le=4096, description="side of the frame that is inspected before the worker says ready"
+    )
+
+
+class RingSection(Section):
+    """The frame buffers."""
+
+    slots: int = Field(16, ge=2, le=1024)
+    max_pixels: int = Field(
+        1 << 20, ge=1 << 10, description="largest frame, H x W; 15 bytes a pixel and slot"
+    )
+
+    @field_validator("max_pixels")
+    @classmethod
+    def _within_the_wire(cls, value: int) -> int:
+        if value * 15 > MAX_MESSAGE_BYTES:
+            raise ValueError(f"{value} pixels do not fit into a message of {MAX_MESSAGE_BYTES} bytes")
+        return value
+
+
+class BatchSection(Section):
+    """How frames are put together."""
+
+    max_batch: int = Field(4, ge=1, le=256)
+    max_wait_ms: float = Field(2.0, ge=0)
+    overlapped: bool = Field(
+        True, description="compute batch n while n-1 is decided and published; false: the serial twin"
+    )
+
+
+class Intake(Section):
+    """What is believed of the cameras."""
+
+    reorder_window_ms: PositiveMs = Field(
+        200.0, description="how long a skipped seq is waited for before it is lost"
+    )
+    max_gap: int = Field(1000, ge=1, le=100_000, description="largest jump in seq that one frame may claim")
+    heartbeat_ms: int = Field(250, ge=50, description="ZMTP heartbeat; a silent peer is dead after three")
+    receive_hwm: int = Field(
+        8, ge=1, description="messages queued in the socket before the camera is held back"
+    )
+    clock_tolerance_ms: PositiveMs = Field(
+        1000.0, description="a trigger further in the future is a wrong clock"
+    )
+    max_deadline_ms: PositiveMs = Field(60_000.0, description="a longer deadline in a header is cut to this")
+    sealed_only: bool = Field(
+        False, description="refuse frames without checksums and seal (WIRE.md, integrity)"
+    )
+
+
+class Results(Section):
+    """What is kept for subscribers that were away."""
+
+    hwm: int = Field(100_000, ge=1, description="results queued for a slow subscriber")
+    history: int = Field(100_000, ge=1, description="results that can be asked for again")
+    state_ms: PositiveMs = Field(500.0, description="period of the state heartbeat")
+
+
+class Maps(Section):
+    """Which parts' anomaly maps are published."""
+
+    publish: Literal["all", "rejected", "none"] = "all"
+    hwm: int = Field(8, ge=1)
+
+
+class Ledger(Section):
+    """One row for every trigger."""
+
+    path: Path | None = Field(Path("ledger.sqlite"), description="SQLite file")
+    flush_ms: PositiveMs = Field(200.0, description="at most this much is lost when the process is killed")
+
+
+class Log(Section):
+    """Structured log on stderr."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Metrics(Section):
+    """Prometheus over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535, description="0: off")
+
+
+class Settings(BaseSettings):
+    """Everything `cmfm-worker` can be told. Frozen after validation."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=SECTION_MARK,
+        nested_model_default_partial_update=True,
+    )
+
+    line: Line = Line()
+    sockets: Sockets = Sockets()
+    recipes: Recipes = Recipes()
+    weights: Weights = Weights()
+    device: Device = Device()
+    ring: RingSection = RingSection()
+    batch: BatchSection = BatchSection()
+    intake: Intake = Intake()
+    results: Results = Results()
+    maps: Maps = Maps()
+    ledger: Ledger = Ledger()
+    log: Log = Log()
+    metrics: Metrics = Metrics()
+
+    @classmethod
+    def settings_customise_sources(  # the signature is pydantic-settings'
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; no .env files, no secrets folder."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate `path` (TOML) with the environment over it.
+
+    Raises InputError naming the file and every wrong key at once.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; deploy/line.toml is an example with every key explained"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as TOML: {error}") from error
+    try:
+        settings = Settings(**table)
+    except ValidationError as error:
+        raise InputError("\n".join(describe_validation_error(error, Settings, str(path)))) from error
+    _refuse_unknown_variables()
+    return _with_absolute_paths(settings, path.resolve().parent)
+
+
+def _refuse_unknown_variables() -> None:
+    known = set(Settings.model_fields)
+    for variable in os.environ:
+        if variable.startswith(ENV_PREFIX) and SECTION_MARK in variable:
+            section = variable.removeprefix(ENV_PREFIX).split(SECTION_MARK)[0].lower()
+            if section not in known:
+                raise InputError(
+                    f"environment variable {variable}: no section [{section}]; known: {', '.join(sorted(known))}"
+                )
+
+
+def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
+    ledger = settings.ledger.path
+    return settings.model_copy(
+        update={
+            "recipes": settings.recipes.model_copy(update={"folder": base / settings.recipes.folder}),
+            "weights": settings.weights.model_copy(update={"folder": base / settings.weights.folder}),
+            "ledger": settings.ledger.model_copy(update={"path": base / ledger if ledger else None}),
+        }
+    )

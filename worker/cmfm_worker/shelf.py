@@ -1,0 +1,148 @@
+"""The recipes that are loaded, sharing extractors: one pair of backbones serves every recipe taught on it.
+
+A change-over replaces a recipe's two small networks in one assignment. Frames already received keep the
+model they were received with, so each verdict has exactly one model id.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+import torch
+
+from cmfm_worker.errors import InputError
+from cmfm_worker.extractors import extractor_of
+from cmfm_worker.inspection import Inspector, LoadedModel
+from cmfm_worker.recipe import RECIPE_FILE, ExtractorSection, LoadedRecipe, load_recipe
+from cmfm_worker.settings import Recipes
+
+RECIPE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""A recipe name from the wire names a folder under [recipes] folder and nothing else."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ShelfModel:
+    """A recipe with the inspector it runs on."""
+
+    model: LoadedModel
+    inspector: Inspector
+
+    @property
+    def sha(self) -> str:
+        """Model id written into every verdict."""
+        return self.model.sha
+
+
+class Shelf:
+    """Recipes by name and extractors by identity. Lookups are lock-free; loading takes the lock."""
+
+    def __init__(self, settings: Recipes, *, weights: Path, device: torch.device) -> None:
+        self._settings = settings
+        self._weights = weights
+        self._device = device
+        self._models: dict[str, ShelfModel] = {}  # replaced as a whole, never changed
+        self._inspectors: dict[str, Inspector] = {}
+        self._loading = threading.Lock()
+        self._log = structlog.get_logger("recipes")
+
+    @property
+    def names(self) -> list[str]:
+        """Recipes that can be asked for."""
+        return sorted(self._models)
+
+    def find(self, recipe: str) -> ShelfModel | None:
+        """The model of a recipe name in a header ("" asks for the default), or None."""
+        return self._models.get(recipe or self._settings.default)
+
+    def load_all(self) -> None:
+        """Load what the settings name. Raises InputError naming the recipe, file and key."""
+        names = self._settings.names or recipe_names(self._settings.folder)
+        if not names:
+            raise InputError(
+                f"{self._settings.folder}: no recipes; teach one with `cmfm-worker fit`, or set [recipes] folder"
+            )
+        for name in names:
+            self.load(name)
+        if self._settings.default and self._settings.default not in self._models:
+            raise InputError(
+                f"recipes.default = {self._settings.default!r} is not among {', '.join(self.names)}"
+            )
+
+    def load(self, name: str) -> ShelfModel:
+        """Load or reload one recipe; frames received from now on use it. Raises InputError."""
+        if not RECIPE_NAME.fullmatch(name) or set(name) == {"."}:
+            raise InputError(f"recipe {name!r}: not a name (letters, digits, '_', '.', '-', at most 64)")
+        with self._loading:
+            loaded = load_recipe(self._settings.folder / name)
+            if loaded.recipe.threshold is None:
+                raise InputError(
+                    f"recipe {name!r} has no threshold, so it cannot decide anything; give it one with "
+                    "`cmfm-worker import … --threshold X` or teach it with `cmfm-worker fit`"
+                )
+            inspector = self._inspector_for(loaded)
+            model = ShelfModel(LoadedModel.of(loaded, self._device), inspector)
+            self._models = {**self._models, name: model}
+        self._log.info("recipe_loaded", recipe=name, model_sha=model.sha[:12])
+        return model
+
+    def load_in_background(self, name: str, done: Callable[[str | None], None]) -> None:
+        """Load a recipe without holding up the caller; `done` is told the error, or None."""
+
+        def work() -> None:
+            try:
+                self.load(name)
+            except InputError as error:
+                done(str(error))
+            except Exception as error:  # noqa: BLE001 (the client hears of it; the line goes on with what it has)
+                self._log.exception("recipe_load_failed", recipe=name)
+                done(f"{type(error).__name__}: {error}")
+            else:
+                done(None)
+
+        threading.Thread(target=work, name="recipe-load", daemon=True).start()
+
+    def warm_up(self, side_px: int) -> None:
+        """Inspect a made-up frame with every recipe, so that the first real part meets no first-time costs."""
+        rgb, xyz = made_up_frame(side_px)
+        with torch.inference_mode():
+            for shelf_model in self._models.values():
+                for _ in range(2):
+                    shelf_model.inspector.inspect(
+                        rgb[None].to(self._device), xyz[None].to(self._device), [shelf_model.model]
+                    ).parts()
+
+    def _inspector_for(self, loaded: LoadedRecipe) -> Inspector:
+        key = extractor_key(loaded.recipe.extractor)
+        inspector = self._inspectors.get(key)
+        if inspector is None:
+            inspector = Inspector(extractor_of(loaded.recipe, self._weights, self._device))
+            self._inspectors[key] = inspector
+        inspector.require_match(loaded.recipe)
+        return inspector
+
+
+def extractor_key(section: ExtractorSection) -> str:
+    """What two recipes must share to share an extractor."""
+    return section.model_dump_json()
+
+
+def recipe_names(folder: Path) -> list[str]:
+    """Names of the recipe folders in a folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; it is where recipes are looked for ([recipes] folder)")
+    return sorted(
+        path.parent.name for path in folder.glob(f"*/{RECIPE_FILE}") if not path.parent.name.startswith(".")
+    )
+
+
+def made_up_frame(side_px: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A bump on a plane half a metre away: rgb (S, S, 3) uint8, xyz (S, S, 3) float32 metres."""
+    grid = torch.linspace(-0.1, 0.1, side_px)
+    y, x = torch.meshgrid(grid, grid, indexing="ij")
+    z = 0.5 - 0.03 * torch.exp(-(x.square() + y.square()) / 0.001)
+    rgb = torch.stack([(x + 0.1) * 1200, (y + 0.1) * 1200, z * 400], dim=-1).clamp(0, 255).byte()
+    return rgb, torch.stack([x, y, z], dim=-1).float()

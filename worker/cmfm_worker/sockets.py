@@ -1,0 +1,44 @@
+"""ZeroMQ sockets with the settings of the house (WIRE.md, sockets), and errors that name the endpoint."""
+
+from typing import Final
+
+import zmq
+
+from cmfm_protocol.limits import MAX_REQUEST_BYTES
+from cmfm_worker.errors import StartupError
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+LINGER_MS: Final = 2000
+"""How long a closing socket still tries to deliver: verdicts of a drain must reach slow subscribers."""
+
+
+def bind(context: Context, kind: int, endpoint: str, *, send_hwm: int) -> Socket:
+    """A bound socket with ZMTP heartbeats. Raises StartupError naming the endpoint."""
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.SNDHWM, send_hwm)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise StartupError(f"cannot bind {endpoint}: {error}; is another worker running?") from error
+    return socket
+
+
+def subscriber(context: Context, *, receive_hwm: int, heartbeat_ms: int, max_bytes: int) -> Socket:
+    """An unconnected SUB socket that gives a silent peer up after three heartbeats and reconnects quickly."""
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, receive_hwm)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * heartbeat_ms)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, 3 * heartbeat_ms)
+    socket.setsockopt(zmq.RECONNECT_IVL, 50)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    return socket

@@ -1,0 +1,210 @@
+"""Teaching a recipe from good parts: extract once, fit both mappings, set threshold and minimum coverage.
+
+Frames pass the code path of the running line, so that a threshold means the same there.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from cmfm_protocol.dataset import PartFiles
+from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.feature_store import FeatureStore, Precision
+from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
+from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.prepare import prepare
+from cmfm_worker.cfm.threshold import conformal_threshold, smallest_supported_rate
+from cmfm_worker.errors import InputError
+from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
+from cmfm_worker.part_batches import read_batches
+from cmfm_worker.recipe import (
+    BackgroundSection,
+    CoverageSection,
+    ExtractorSection,
+    MappingSection,
+    ProvenanceSection,
+    Recipe,
+    RecipeDraft,
+    ThresholdSection,
+)
+from cmfm_worker.teach_parts import TeachParts
+
+COVERAGE_MARGIN = 0.75
+"""The minimum 3D coverage as a share of the nominal part that shows least: natural variation stays well above
+it, a part with half of its 3D missing well below."""
+
+_UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written yet; nothing reads it
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage ("extract", "fit", "validate"), how much of it is done and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeachOptions:
+    """What to teach from and how; `epochs` None takes the preset's number.
+
+    `target_false_reject_rate` None asks for the smallest rate that the validation parts support.
+    """
+
+    dataset: str
+    category: str
+    shots: int | None = None
+    seed: int = 0
+    epochs: int | None = None
+    background: BackgroundSection = field(default_factory=BackgroundSection)
+    target_false_reject_rate: float | None = None
+    batch: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A recipe to be saved, its networks, and what was learned on the way."""
+
+    draft: RecipeDraft
+    mapping: MappingPair
+    fit: FitReport
+    parts: TeachParts
+    scores: tuple[float, ...]
+
+
+def teach(
+    extractor: Extractor, parts: TeachParts, options: TeachOptions, name: str, progress: Progress
+) -> Taught:
+    """Teach a recipe from chosen parts.
+
+    Raises DatasetError naming a torn file, InputError naming parts that cannot be inspected or do not teach
+    a mapping.
+    """
+    options_of_fit = replace(FitOptions.for_preset(extractor.identity.preset), seed=options.seed)
+    if options.epochs is not None:
+        options_of_fit = replace(options_of_fit, epochs=options.epochs)
+    with FeatureStore(precision=_precision(extractor)) as store:
+        pixels = _extract(extractor, parts.train, options, store, progress)
+        try:
+            mapping, report = fit_mapping(
+                store, options_of_fit, lambda done, total, *_: progress("fit", done, total), extractor.device
+            )
+        except FitError as error:
+            raise InputError(f"{options.category}: {error}") from error
+    draft = RecipeDraft(
+        name=name,
+        extractor=ExtractorSection.of(extractor.identity),
+        background=options.background,
+        provenance=_provenance(extractor, options, options_of_fit, report),
+    )
+    scores, seen = _validate(extractor, draft, mapping, parts.validation, options.batch, progress)
+    draft = draft.model_copy(
+        update={
+            "threshold": threshold_from(scores, options.target_false_reject_rate),
+            "coverage": coverage_from(pixels, seen),
+        }
+    )
+    return Taught(draft, mapping, report, parts, tuple(scores))
+
+
+def threshold_from(scores: Sequence[float], target: float | None) -> ThresholdSection:
+    """The conformal threshold of nominal scores for a false-reject rate, by default the least supported."""
+    supported = smallest_supported_rate(len(scores))
+    return ThresholdSection(
+        fail_at=conformal_threshold(scores, supported if target is None else target),
+        target_false_reject_rate=supported if target is None else target,
+        supported_false_reject_rate=supported,
+        validation_parts=len(scores),
+        validation_scores=tuple(scores),
+    )
+
+
+def coverage_from(train_px: Sequence[int], validation_px: Sequence[int]) -> CoverageSection:
+    """The median foreground of training parts; the minimum is `COVERAGE_MARGIN` of the least nominal one."""
+    nominal = max(1, round(median(train_px)))
+    least = min(*train_px, *validation_px) / nominal
+    return CoverageSection(minimum=round(min(1.0, COVERAGE_MARGIN * least), 4), nominal_median_px=nominal)
+
+
+@torch.no_grad()
+def _extract(
+    extractor: Extractor,
+    parts: Sequence[PartFiles],
+    options: TeachOptions,
+    store: FeatureStore,
+    progress: Progress,
+) -> list[int]:
+    """Fill the store; foreground pixels of every part."""
+    background, pixels, bad = options.background.options(), list[int](), list[str]()
+    for batch in read_batches(parts, options.batch, extractor.device):
+        frames = prepare(batch.rgb, batch.xyz, background)
+        names = [part.id for part in batch.files]
+        problems = find_problems(frames, extractor.min_points)
+        bad += [f"{name}: {p.detail}" for name, p in zip(names, problems, strict=True) if p is not None]
+        if not bad:
+            store.add(extractor(frames), names)
+        pixels += _foreground_px(frames.foreground)
+        progress("extract", len(pixels), len(parts))
+    _refuse(bad)
+    return pixels
+
+
+def _validate(
+    extractor: Extractor,
+    draft: RecipeDraft,
+    mapping: MappingPair,
+    parts: Sequence[PartFiles],
+    batch_size: int,
+    progress: Progress,
+) -> tuple[list[float], list[int]]:
+    """Scores and foreground pixels of the validation parts, by the code path of the line."""
+    section = MappingSection(sha256=_UNWRITTEN, d2=mapping.d2, d3=mapping.d3, hidden=mapping.to_3d.hidden)
+    recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
+    model, inspector = LoadedModel(recipe, mapping, recipe.model_sha), Inspector(extractor)
+    scores, pixels, bad = list[float](), list[int](), list[str]()
+    for batch in read_batches(parts, batch_size, extractor.device):
+        found = inspector.inspect(batch.rgb, batch.xyz, [model] * len(batch.files))
+        bad += [
+            f"{f.id}: {p.detail}" for f, p in zip(batch.files, found.problems, strict=True) if p is not None
+        ]
+        scores += found.score.tolist()
+        pixels += _foreground_px(found.foreground)
+        progress("validate", len(scores), len(parts))
+    _refuse(bad)
+    return scores, pixels
+
+
+def _refuse(bad: Sequence[str]) -> None:
+    if bad:
+        raise InputError(
+            "these nominal parts cannot be inspected; record them again or remove them:\n" + "\n".join(bad)
+        )
+
+
+def _foreground_px(foreground: Tensor) -> list[int]:
+    return [int(count) for count in foreground.flatten(1).sum(1).tolist()]
+
+
+def _precision(extractor: Extractor) -> Precision:
+    return "float16" if extractor.identity.preset == "paper" else "float32"
+
+
+def _provenance(
+    extractor: Extractor, options: TeachOptions, fitted: FitOptions, report: FitReport
+) -> ProvenanceSection:
+    return ProvenanceSection(
+        made_by="fit",
+        fitted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=options.dataset,
+        category=options.category,
+        shots=options.shots,
+        seed=options.seed,
+        epochs=fitted.epochs,
+        train_parts=report.parts,
+        train_pixels=report.pixels,
+        loss_to_2d=report.loss_2d[-1],
+        loss_to_3d=report.loss_3d[-1],
+        torch=torch.__version__,
+        cmfm=version("cmfm"),
+        device=str(extractor.device),
+    )

@@ -1,0 +1,77 @@
+"""Which nominal parts are fitted on and which set the threshold; never the same ones (DESIGN § 8)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cmfm_protocol.dataset import GOOD, PartFiles, list_parts
+from cmfm_worker.cfm.threshold import parts_needed, smallest_supported_rate
+from cmfm_worker.errors import InputError
+
+HELD_OUT_SHARE = 0.2
+"""Of the training parts, where there is no validation split: a fifth, at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeachParts:
+    """Which parts are fitted on and which set the threshold; `held_out`: the latter were training parts."""
+
+    train: tuple[PartFiles, ...]
+    validation: tuple[PartFiles, ...]
+    held_out: bool
+
+
+def choose_parts(
+    root: Path,
+    category: str,
+    *,
+    shots: int | None = None,
+    seed: int = 0,
+    target_false_reject_rate: float | None = None,
+) -> TeachParts:
+    """List the parts to teach from; `shots` None takes every training part, else so many drawn by `seed`.
+
+    Raises DatasetError for a folder that is no data set, InputError where there are fewer parts than asked
+    for or than the asked false-reject rate needs: before any long work.
+    """
+    train = list_parts(root, category, "train")
+    held_out = not (root / category / "validation" / GOOD).is_dir()
+    if held_out:
+        train, validation = _hold_out(train, seed)
+    else:
+        validation = list_parts(root, category, "validation")
+    parts = TeachParts(tuple(_draw(train, shots, seed, root / category)), tuple(validation), held_out)
+    _require_enough(len(parts.validation), target_false_reject_rate)
+    return parts
+
+
+def _hold_out(train: Sequence[PartFiles], seed: int) -> tuple[list[PartFiles], list[PartFiles]]:
+    if len(train) < 2:
+        raise InputError(
+            f"{train[0].rgb.parents[2]}: one training part and no validation/{GOOD}; "
+            "at least two nominal parts are needed, one to teach and one to set the threshold"
+        )
+    order = np.random.default_rng(seed).permutation(len(train))
+    out = set(order[: max(1, math.floor(HELD_OUT_SHARE * len(train)))].tolist())
+    kept = [part for i, part in enumerate(train) if i not in out]
+    return kept, [part for i, part in enumerate(train) if i in out]
+
+
+def _draw(train: Sequence[PartFiles], shots: int | None, seed: int, folder: Path) -> list[PartFiles]:
+    if shots is None:
+        return list(train)
+    if shots > len(train):
+        raise InputError(f"--shots {shots}: {folder} has only {len(train)} parts to fit on")
+    order = np.random.default_rng(seed).permutation(len(train))
+    return [train[i] for i in sorted(order[:shots].tolist())]
+
+
+def _require_enough(validation: int, rate: float | None) -> None:
+    if rate is not None and validation < parts_needed(rate):
+        raise InputError(
+            f"--target-false-reject-rate {rate:g} needs {parts_needed(rate)} nominal validation parts; "
+            f"the {validation} there support no rate below {smallest_supported_rate(validation):.3g}"
+        )

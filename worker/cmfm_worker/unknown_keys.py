@@ -1,0 +1,108 @@
+"""A validation error in words for the person who wrote the file: where, what is wrong, what was meant.
+
+Used by every TOML file this package reads (recipes and the line's settings).
+"""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+_SIMILAR = 0.6  # difflib ratio from which a known key is taken for the meant one
+_SHOWN_CHARACTERS = 60
+
+
+def describe_validation_error(error: ValidationError, model: type[BaseModel], source: str) -> list[str]:
+    """One line a wrong key: `source: section.key: message`, unknown keys with the nearest known one.
+
+    `model` is the model that refused the data, `source` the file's name. Several complaints about one key
+    (a field of several allowed types) become one line.
+    """
+    messages: dict[str, list[str]] = {}
+    for details in error.errors(include_url=False, include_context=False):
+        key, message = _describe(details, model)
+        known = messages.setdefault(key, [])
+        if message not in known:
+            known.append(message)
+    return [": ".join(filter(None, (source, key, " or ".join(texts)))) for key, texts in messages.items()]
+
+
+def nearest_key(key: str, section: type[BaseModel], model: type[BaseModel]) -> str:
+    """What to write instead of an unknown `key` found in `section` of `model`, as the end of a message.
+
+    A similar key of the same section first, then one of another section, else all that are known here.
+    """
+    here = list(section.model_fields)
+    if close := get_close_matches(key.lower(), here, n=1, cutoff=_SIMILAR):
+        return f"did you mean '{close[0]}'?"
+    elsewhere = {
+        path.rpartition(".")[2]: path for path in reversed(list(_paths(model)))
+    }  # the first one counts
+    if close := get_close_matches(key.lower(), list(elsewhere), n=1, cutoff=_SIMILAR):
+        return f"did you mean '{elsewhere[close[0]]}'?"
+    return f"known keys: {', '.join(sorted(here))}"
+
+
+def _describe(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+    key, section = _locate(details["loc"], model)
+    match details["type"]:
+        case "extra_forbidden":
+            return key, f"unknown key; {nearest_key(str(details['loc'][-1]), section, model)}"
+        case "missing":
+            return key, "missing"
+        case "value_error":
+            return key, details["msg"].removeprefix("Value error, ")
+    return key, f"{_lower_first(details['msg'])}, found {_shown(details['input'])}"
+
+
+def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, type[BaseModel]]:
+    """The key as the file has it, and the section that holds it.
+
+    Below a field that is no section, names are pydantic's own (a union's branch): only positions are kept.
+    """
+    section: type[BaseModel] = model
+    inside_field = False
+    key = ""
+    for step in loc:
+        if isinstance(step, int):
+            key += f"[{step}]"
+        elif not inside_field:
+            key = f"{key}.{step}" if key else step
+            deeper = _section_of(section, step)
+            inside_field = deeper is None
+            section = deeper or section
+    return key, section
+
+
+def _section_of(model: type[BaseModel], field: str) -> type[BaseModel] | None:
+    """The model behind a field, also where it is optional; None for a plain value or an unknown field."""
+    info = model.model_fields.get(field)
+    return None if info is None else next(_models_in(info.annotation), None)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for argument in get_args(annotation):
+            yield from _models_in(argument)
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key of a model and of its sections, dotted."""
+    for name in model.model_fields:
+        yield prefix + name
+        section = _section_of(model, name)
+        if section is not None:
+            yield from _paths(section, f"{prefix}{name}.")
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
