@@ -35,6 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     epilog=EXIT_CODES,
     help="Inspect parts from RGB and 3D frames by Crossmodal Feature Mapping.\n\n"
     "`cmfm-worker --config line.toml` runs the line. The commands below teach a recipe from good parts, "
@@ -44,7 +45,7 @@ app.command("fit")(fit.fit)
 app.command("import")(import_.import_published)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
-app.add_typer(weights.app, name="weights")
+app.add_typer(weights.app, name="weights", short_help="List, fetch, check and convert extractor weights.")
 
 Config = Annotated[Path, typer.Option("--config", help="The line's settings (TOML).", show_default=False)]
 

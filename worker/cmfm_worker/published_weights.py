@@ -77,6 +77,8 @@ def download(published: PublishedFile, folder: Path, progress: Progress) -> tupl
         partial.replace(target)
     except (HTTPError, URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the server's answer, a socket
         raise InputError(
             f"{published.url}: cannot be fetched ({reason}); fetch it elsewhere "
             f"({published.size_bytes:,} bytes) and put it into {folder} as {published.name}"

@@ -2,7 +2,9 @@
 
 The rules (WIRE.md, sequence), stated first:
 
-1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream.
+1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream. What came before the first
+   frame that we saw is missing, but only once a second message of the stream confirms it: one flipped bit in a stream id
+   must not invent a stream with a past.
 2. A number that is skipped is *missing*. If its frame comes within the reorder window it was only late;
    otherwise the trigger is lost and owes a FAULT.
 3. A frame seen twice is a duplicate; a frame whose FAULT is out is late. Neither is a new trigger.
@@ -70,8 +72,10 @@ class Missing(NamedTuple):
 class StreamSequence:
     """The numbers of one stream."""
 
-    def __init__(self, *, first_seq: int, max_gap: int, window_ns: int) -> None:
+    def __init__(self, *, first_seq: int, confirmed: bool, max_gap: int, window_ns: int) -> None:
         self.next_seq = first_seq
+        self._confirmed = confirmed
+        self._past: range = range(0)  # numbers before the first frame, until the stream is confirmed
         self.last_arrival_ns = 0
         self.skipped = 0  # numbers passed over by a confirmed jump, beyond the max_gap that get a FAULT each
         self._max_gap = max_gap
@@ -93,7 +97,11 @@ class StreamSequence:
                 return Sighting.JUMP
             self._rebase(seq)
         self._jumped_to = None
-        self._advance(seq, now_ns)
+        if self._recent or self._confirmed:
+            self._confirm(now_ns)
+            self._advance(seq, now_ns)
+        else:
+            self._past = range(self.next_seq, seq)
         self._missing.pop(seq, None)
         self.next_seq = max(self.next_seq, seq + 1)
         self.last_arrival_ns = now_ns
@@ -102,6 +110,7 @@ class StreamSequence:
 
     def announce(self, next_seq: int, now_ns: int) -> None:
         """The camera says that every number below `next_seq` has been sent."""
+        self._confirm(now_ns)
         if 0 <= next_seq - self.next_seq <= self._max_gap:
             self._advance(next_seq, now_ns)
             self.next_seq = max(self.next_seq, next_seq)
@@ -131,8 +140,16 @@ class StreamSequence:
         return min(self._missing.values(), default=None)
 
     def _advance(self, seq: int, now_ns: int) -> None:
-        for skipped in range(self.next_seq, seq):
-            self._missing[skipped] = now_ns + self._window_ns
+        self._miss(range(self.next_seq, seq), now_ns)
+
+    def _confirm(self, now_ns: int) -> None:
+        self._confirmed = True
+        self._miss(self._past, now_ns)
+        self._past = range(0)
+
+    def _miss(self, numbers: range, now_ns: int) -> None:
+        for seq in numbers:
+            self._missing[seq] = now_ns + self._window_ns
 
     def _rebase(self, seq: int) -> None:
         # The frame before this one confirmed the jump; it has been answered as an orphan.
@@ -205,8 +222,11 @@ class SequenceTracker:
         stream = self._streams.get(stream_uuid)
         if stream is None:
             # Rule 1, unless the stream was running long before we came: then it starts for us where we joined.
+            known = stream_uuid in self._resume
             first = self._resume.pop(stream_uuid, 0 if seq <= self._max_gap else seq)
-            stream = StreamSequence(first_seq=first, max_gap=self._max_gap, window_ns=self._window_ns)
+            stream = StreamSequence(
+                first_seq=first, confirmed=known, max_gap=self._max_gap, window_ns=self._window_ns
+            )
             self._streams[stream_uuid] = stream
             self._forget_oldest()
         return stream

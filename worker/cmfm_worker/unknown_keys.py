@@ -32,14 +32,16 @@ def describe_validation_error(error: ValidationError, model: type[BaseModel], so
 def nearest_key(key: str, section: type[BaseModel], model: type[BaseModel]) -> str:
     """What to write instead of an unknown `key` found in `section` of `model`, as the end of a message.
 
-    A similar key of the same section first, then one of another section, else all that are known here.
+    The same key of another section first, then a similar one here, then a similar one elsewhere, else all that
+    are known here.
     """
     here = list(section.model_fields)
+    paths = reversed(list(_paths(model)))  # of keys of one name the first path counts
+    elsewhere = {path.rpartition(".")[2]: path for path in paths}
+    if key in elsewhere:
+        return f"did you mean '{elsewhere[key]}'?"
     if close := get_close_matches(key.lower(), here, n=1, cutoff=_SIMILAR):
         return f"did you mean '{close[0]}'?"
-    elsewhere = {
-        path.rpartition(".")[2]: path for path in reversed(list(_paths(model)))
-    }  # the first one counts
     if close := get_close_matches(key.lower(), list(elsewhere), n=1, cutoff=_SIMILAR):
         return f"did you mean '{elsewhere[close[0]]}'?"
     return f"known keys: {', '.join(sorted(here))}"

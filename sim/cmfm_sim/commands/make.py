@@ -17,9 +17,6 @@ from cmfm_sim.datasets.preview import write_preview
 from cmfm_sim.datasets.synthetic import CATEGORIES, DEFECTS, MAX_SIZE_PX, MIN_SIZE_PX
 from cmfm_sim.datasets.write import MARKER, write_dataset
 
-BAD_INPUT = 2
-"""Exit code for what the user can put right (`docs`: exit codes)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -68,18 +65,15 @@ def make(
 ) -> None:
     """Write a synthetic data set in MVTec 3D-AD layout.
 
-    Parts whose colour and shape vary together, good ones for teaching and a test split with six kinds of
-    defect and their ground truth. `preview.png` in the folder shows what came out.
+    Parts whose colour and shape vary together: good ones to teach from, and a
+    test split with six kinds of defect and their ground truth. preview.png in
+    the folder shows what came out.
     """
     chosen = tuple(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip()))
-    try:
-        _check_folder(out, force)
-        counts = Counts.scaled(parts)
-        _write(out, chosen, counts, size=size, seed=seed, jobs=jobs or os.cpu_count() or 1)
-        write_preview(out, chosen, out / "preview.png")
-    except DatasetError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"cmfm-sim make: {error}", markup=False)
-        raise typer.Exit(BAD_INPUT) from None
+    _check_folder(out, force)
+    counts = Counts.scaled(parts)
+    _write(out, chosen, counts, size=size, seed=seed, jobs=jobs or os.cpu_count() or 1)
+    write_preview(out, chosen, out / "preview.png")
     _report(out, chosen, counts, seed, as_json)
 
 
@@ -103,7 +97,7 @@ def _write(out: Path, categories: Sequence[str], counts: Counts, *, size: int, s
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Making parts", total=None)
+        task = bar.add_task("Making parts", total=None, visible=False)
         write_dataset(
             out,
             categories=categories,
@@ -113,7 +107,7 @@ def _write(out: Path, categories: Sequence[str], counts: Counts, *, size: int, s
             per_defect=counts.per_defect,
             seed=seed,
             size_px=size,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
             jobs=jobs,
         )
 
@@ -130,12 +124,14 @@ def _report(out: Path, categories: Sequence[str], counts: Counts, seed: int, as_
         }
         typer.echo(json.dumps(summary, indent=2))
         return
-    table = Table(title=f"Synthetic data set in {out}", title_justify="left")
+    # Without lines it fits 80 columns.
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("category")
-    for name in ("train", "validation", *(f"test/{kind}" for kind in test)):
+    for name in ("train", "validation", *test):
         table.add_column(name, justify="right")
     for category in categories:
         table.add_row(category, *(str(count) for count in (counts.train, counts.validation, *test.values())))
     console = Console()
+    console.print("Parts written; the columns from 'good' on are the test split:", highlight=False)
     console.print(table)
     console.print(f"Pictures of it: {out / 'preview.png'}", soft_wrap=True, highlight=False)

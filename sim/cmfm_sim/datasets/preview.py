@@ -15,8 +15,7 @@ _TILE_PX = 200
 def write_preview(root: Path, categories: Sequence[str], path: Path) -> None:
     """Writes the contact sheet of a data set as a PNG. Raises DatasetError where its parts cannot be read."""
     rows = [_row(root, category) for category in categories]
-    parts = "the outline is the ground truth of the defect"
-    contact_sheet(rows, f"{root.name}: {parts}").save(path)
+    contact_sheet(rows, "Good parts, depth, and each defect with its ground truth outlined").save(path)
 
 
 def _row(root: Path, category: str) -> list[tuple[Image.Image, str]]:

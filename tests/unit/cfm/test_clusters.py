@@ -30,7 +30,7 @@ def same_partition(one: Tensor, other: Tensor, kept: Tensor) -> bool:
     """Whether two labellings (1, N) of the kept pixels group them alike."""
     a, b = one[kept.flatten(1)], other[kept.flatten(1)]
     pairs = torch.stack([a, b]).unique(dim=1).shape[1]
-    return pairs == len(a.unique()) == len(b.unique())
+    return bool(pairs == len(a.unique()) == len(b.unique()))
 
 
 def snake() -> Tensor:
@@ -102,11 +102,10 @@ def test_label_propagation_finds_the_pieces_of_the_graph(share: float) -> None:
     kept = torch.rand(2, SIDE, SIDE, generator=noise) < share
     points = flat_points().repeat(2, 1, 1, 1)
     points[:, 2] += 0.012 * torch.rand(2, SIDE, SIDE, generator=noise)
-    eps = torch.full((1,), 0.007)
+    eps = torch.tensor([0.006, 0.007])
+    found, expected = propagate_labels(points, kept, eps), label_pieces(points, kept, eps)
     for one in range(2):
-        frame, mask = points[one : one + 1], kept[one : one + 1]
-        joined_at_7_mm = label_pieces(frame * (0.006 / 0.007), mask)
-        assert same_partition(propagate_labels(frame, mask, eps), joined_at_7_mm, mask)
+        assert same_partition(found[one : one + 1], expected[one : one + 1], kept[one : one + 1])
 
 
 @pytest.mark.parametrize("turn", [0, 1, 2, 3])
@@ -115,7 +114,7 @@ def test_label_propagation_reaches_the_end_of_the_longest_way(turn: int) -> None
     kept = snake().rot90(turn, (1, 2))
     labels = propagate_labels(flat_points(), kept, EPS_M)
     assert len(labels[kept.flatten(1)].unique()) == 1
-    assert len(label_pieces(flat_points(), kept)[kept.flatten(1)].unique()) == 1
+    assert len(label_pieces(flat_points(), kept, EPS_M)[kept.flatten(1)].unique()) == 1
 
 
 def test_frames_of_a_batch_do_not_mix() -> None:

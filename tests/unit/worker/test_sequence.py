@@ -47,10 +47,37 @@ def test_gap_is_lost_once_after_the_window() -> None:
 
 
 def test_first_numbers_of_a_stream_count() -> None:
-    """A stream starts at 0: what came before the first frame seen is missing."""
+    """A stream starts at 0: what came before the first frame seen is missing, once a second frame confirms the stream."""
     t = tracker()
     see(t, 2, 0)
-    assert lost(t, WINDOW_NS) == [("a", 0), ("a", 1)]
+    assert lost(t, WINDOW_NS) == []
+    see(t, 3, WINDOW_NS)
+    assert lost(t, 2 * WINDOW_NS) == [("a", 0), ("a", 1)]
+
+
+def test_heartbeat_confirms_a_stream_too() -> None:
+    """With the camera's heartbeat one frame is enough to believe in those before it."""
+    t = tracker()
+    see(t, 1, 0)
+    t.announce("line1/s1", "a", 2, 0)
+    assert lost(t, WINDOW_NS) == [("a", 0)]
+
+
+def test_first_frames_out_of_order_are_new() -> None:
+    """A stream whose first two frames change places loses none."""
+    t = tracker()
+    assert [see(t, seq, 0) for seq in (1, 0, 2)] == [Sighting.NEW] * 3
+    assert t.expire(10_000) == []
+
+
+def test_flipped_bit_in_a_stream_id_invents_no_past() -> None:
+    """One frame under an unknown stream is one trigger, not as many as its number says."""
+    t = tracker()
+    for seq in range(8):
+        see(t, seq, 0)
+    assert see(t, 8, 0, stream="b") is Sighting.NEW
+    see(t, 9, 0)
+    assert lost(t, 10_000) == [("a", 8)]
 
 
 def test_reordered_frame_within_the_window_is_new() -> None:
@@ -64,6 +91,7 @@ def test_frame_after_its_fault_is_late() -> None:
     """A verdict that is out stays: the late frame is no new trigger."""
     t = tracker()
     see(t, 1, 0)
+    see(t, 2, 0)
     assert lost(t, WINDOW_NS) == [("a", 0)]
     assert see(t, 0, 500) is Sighting.LATE
     assert t.expire(10_000) == []

@@ -4,7 +4,8 @@ The literature fits the plane to the image border. That fails where the support 
 side only; fitted to all points instead, the flat top of a large part wins. What tells a support from a part
 is that the sensor sees nothing *shortly behind* it. So a hypothesis is scored by the points on it, those
 near the image border many times, minus a penalty for every point behind it. What lies far behind (a floor
-beside the belt) costs nothing.
+beside the belt) costs nothing. Where that ends: with a flat top over more than 80 % of the picture, or a
+floor that is nearer than that or shows more of itself than the belt.
 
 Only exact operations choose (counts, unfused float32 products, a fixed sequence in place of random numbers)
 and sums are in float64: a frame's plane does not depend on its batch. Nothing here waits for the device.
@@ -21,17 +22,16 @@ RING_WEIGHT = 6.0  # a point there counts like six: a part seldom reaches there,
 # whole removal distance apart, of which one must go and the other stay, then cannot both be on one plane.
 ON = 0.4
 BEHIND = 0.6
-FAR_BEHIND = 0.2  # of the sensor's distance: parts are flatter, floors lie deeper
-BEHIND_PENALTY = (
-    4.0  # a point behind a hypothesis costs like four on it: a tray wins with a fifth of the points
-)
+FAR_BEHIND = 0.15  # of the points' distance from the sensor: parts are flatter, floors lie deeper
+BEHIND_PENALTY = 4.0  # a point behind costs like four on the plane: a tray wins with a fifth of the points
 MIN_SHARE = 0.05  # the least score of a support, as a share of all (weighted) points
 REFINEMENTS = 4
 # The multiples of 1/g, 1/g² and 1/g³ with g⁴ = g + 1 fill the cube evenly (Kronecker sequence); in units of
 # 2⁻²⁰.
 KRONECKER = (858_965, 703_640, 576_403)
 UNIT = 1 << 20
-FRAMES_AT_ONCE = 16  # bounds the memory on CUDA: 13 MB of working space a frame
+FRAMES_AT_ONCE = 16  # on CUDA, where a frame needs 13 MB of working space
+PLANES_AT_ONCE = 16  # on the CPU, one frame after the other: larger arrays leave its caches
 
 
 def signed_height(xyz: Tensor, plane: Tensor) -> Tensor:
@@ -52,11 +52,9 @@ def find_support_planes(xyz: Tensor, valid: Tensor, edge_px: Tensor, distance_m:
     half = SAMPLE_STEP_PX // 2
     grid = (..., slice(half, None, SAMPLE_STEP_PX), slice(half, None, SAMPLE_STEP_PX))
     ok = valid[grid].flatten(1)
-    points = torch.where(
-        ok[:, None], xyz[grid].flatten(2), torch.nan
-    )  # NaN is neither on a plane nor behind it
+    points = torch.where(ok[:, None], xyz[grid].flatten(2), torch.nan)  # NaN: not on a plane, not behind it
     ring = edge_px[grid].flatten() < RING_PX
-    at_once = 1 if xyz.device.type == "cpu" else FRAMES_AT_ONCE  # one by one fits the CPU's caches
+    at_once = 1 if xyz.device.type == "cpu" else FRAMES_AT_ONCE
     parts = zip(torch.split(points, at_once), torch.split(ok, at_once), strict=True)
     return torch.cat([_find(some, usable, ring, distance_m) for some, usable in parts])
 
@@ -65,15 +63,17 @@ def _find(points: Tensor, ok: Tensor, ring: Tensor, distance_m: float) -> Tensor
     """The planes (B, 4) of the sampled `points` (B, 3, N); `ok` (B, N), `ring` (N,) bool."""
     weight = torch.where(ring, RING_WEIGHT, 1.0)
     planes = torch.cat([_hypotheses(points, ok), _hypotheses(points, ok & ring)], dim=2)
-    score = _score(points, planes, weight, distance_m)  # B K
+    at_once = PLANES_AT_ONCE if points.device.type == "cpu" else HYPOTHESES
+    pieces = torch.split(planes, at_once, dim=2)
+    far_m = FAR_BEHIND * _dot(points, points).sqrt().nanmedian(2).values[..., None]  # B 1 1
+    score = torch.cat([_score(points, some, weight, distance_m, far_m) for some in pieces], dim=1)  # B K
     number = torch.arange(HYPOTHESES, device=score.device)
-    best = torch.where(score == score.amax(1, keepdim=True), number, HYPOTHESES).amin(
-        1
-    )  # the first of equal ones
+    is_best = score == score.amax(1, keepdim=True)
+    best = torch.where(is_best, number, HYPOTHESES).amin(1)  # the first of equal ones
     plane = planes.gather(2, best[:, None, None].expand(-1, 4, 1))[..., 0]
     for _ in range(REFINEMENTS):
         plane = _refine(points, plane, distance_m)
-    share = _score(points, plane[..., None], weight, distance_m)[:, 0] / (ok * weight).sum(1)
+    share = _score(points, plane[..., None], weight, distance_m, far_m)[:, 0] / (ok * weight).sum(1)
     return torch.where((share >= MIN_SHARE)[:, None], plane, torch.nan)
 
 
@@ -87,8 +87,13 @@ def _hypotheses(points: Tensor, usable: Tensor) -> Tensor:
     chosen = order.gather(1, (spread * count // UNIT).flatten(1))  # B 3·K
     p, q, r = points.gather(2, chosen[:, None].expand(-1, 3, -1)).view(-1, 3, 3, number).unbind(2)  # B 3 K
     normal = torch.linalg.cross(q - p, r - p, dim=1)
-    normal = normal / normal.square().sum(1, keepdim=True).sqrt()
-    return _towards_sensor(normal, -(normal * p).sum(1, keepdim=True))
+    normal = normal / _dot(normal, normal).sqrt()
+    return _towards_sensor(normal, -_dot(normal, p))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Products over the three coordinates in dimension 1, which stays, added in one order everywhere."""
+    return a[:, :1] * b[:, :1] + a[:, 1:2] * b[:, 1:2] + a[:, 2:] * b[:, 2:]
 
 
 def _towards_sensor(normal: Tensor, offset: Tensor) -> Tensor:
@@ -96,7 +101,7 @@ def _towards_sensor(normal: Tensor, offset: Tensor) -> Tensor:
     return torch.cat([normal * sign, offset * sign], dim=1)
 
 
-def _score(points: Tensor, planes: Tensor, weight: Tensor, distance_m: float) -> Tensor:
+def _score(points: Tensor, planes: Tensor, weight: Tensor, distance_m: float, far_m: Tensor) -> Tensor:
     """Weight of the points on each plane minus the penalty for those behind it: `planes` (B, 4, K) -> (B, K).
 
     The sums are of small whole numbers, hence exact in any order and precision of the device's products.
@@ -105,7 +110,7 @@ def _score(points: Tensor, planes: Tensor, weight: Tensor, distance_m: float) ->
     x, y, z = points[:, :, None].unbind(1)  # B 1 N
     height = a * x + b * y + c * z + d
     on = (height.abs() < ON * distance_m).float() @ weight
-    behind = ((height < -BEHIND * distance_m) & (height > -FAR_BEHIND * d)).float() @ weight
+    behind = ((height < -BEHIND * distance_m) & (height > -far_m)).float() @ weight
     return on - BEHIND_PENALTY * behind
 
 
@@ -117,18 +122,16 @@ def _refine(points: Tensor, plane: Tensor, distance_m: float) -> Tensor:
     on = signed_height(points, plane).abs() < ON * distance_m
     number = on.sum(1, keepdim=True)
     centre = torch.where(on[:, None], points, 0.0).double().sum(2) / number
-    q = torch.where(
-        on[:, None], points - centre[..., None], 0.0
-    )  # centred first: float32 coordinates stay exact
+    q = torch.where(on[:, None], points - centre[..., None], 0.0)  # centred, or squares would swamp heights
     n = plane[:, :3].double()
     axis = torch.arange(3, device=n.device) == n.abs().argmin(1, keepdim=True)  # the one farthest from n
     u = torch.linalg.cross(n, axis.double())
-    u = u / u.square().sum(1, keepdim=True).sqrt()
+    u = u / _dot(u, u).sqrt()
     v = torch.linalg.cross(n, u)
     s, t, h = ((along[..., None] * q).sum(1) for along in (u, v, n))
     ss, st, tt, sh, th = ((i * j).sum(1, keepdim=True) for i, j in ((s, s), (s, t), (t, t), (s, h), (t, h)))
     determinant = ss * tt - st * st
     normal = n - (sh * tt - th * st) / determinant * u - (th * ss - sh * st) / determinant * v
-    normal = normal / normal.square().sum(1, keepdim=True).sqrt()
-    refined = _towards_sensor(normal, -(normal * centre).sum(1, keepdim=True)).float()
+    normal = normal / _dot(normal, normal).sqrt()
+    refined = _towards_sensor(normal, -_dot(normal, centre)).float()
     return torch.where((number >= 3) & (determinant > 0), refined, plane)

@@ -35,7 +35,7 @@ def clean_clusters(
     image's (0.28 for a side of 800). "all" drops pieces of fewer than 30 pixels of the image, "largest" also
     all pieces but the largest; of two equal ones the first in row-major order stays.
     """
-    labels = label_pieces(footprint, kept)
+    labels = label_pieces(footprint, kept, joining_distance_m(footprint, kept))
     flat = kept.flatten(1)
     size = torch.zeros_like(labels).scatter_add_(1, labels, flat.long())
     stays = flat & (size.gather(1, labels) >= SPECK_PX * scale**2)
@@ -47,13 +47,21 @@ def clean_clusters(
     return stays.view_as(kept)
 
 
-def label_pieces(footprint: Tensor, kept: Tensor) -> Tensor:
+def joining_distance_m(footprint: Tensor, kept: Tensor) -> Tensor:
+    """How near two points of each frame must be to belong together: (B,) float32 metres."""
+    coarse = (..., slice(None, None, PITCH_STEP_PX), slice(None, None, PITCH_STEP_PX))
+    points = torch.where(kept[:, None], footprint, torch.nan)[coarse]
+    step = (points[..., 1:] - points[..., :-1]).square().sum(1).sqrt()
+    pitch = step.flatten(1).nanmedian(1).values / PITCH_STEP_PX
+    return (EPS_PITCHES * pitch).nan_to_num(0.0).clamp_min(EPS_M)
+
+
+def label_pieces(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
     """A number for every pixel, equal within a piece and rising with the piece's first pixel: (B, H·W) int64.
 
-    Pixels outside `kept` have some number too. A graph on the CPU, label propagation elsewhere: both find
-    the same pieces.
+    `eps` (B,) metres. Pixels outside `kept` have some number too. A graph on the CPU, label propagation
+    elsewhere: both find the same pieces.
     """
-    eps = _eps_m(footprint, kept)
     if footprint.device.type == "cpu":
         label, at_once = _label_by_runs, 1
     else:
@@ -106,15 +114,6 @@ def _connected(edges: NDArray[np.int32], number: int) -> NDArray[np.int64]:
 
     graph = coo_array((np.ones(edges.shape[1], np.int8), (edges[0], edges[1])), shape=(number, number))
     return connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def _eps_m(footprint: Tensor, kept: Tensor) -> Tensor:
-    """How near two points of each frame must be to belong together: (B,) float32 metres."""
-    coarse = (..., slice(None, None, PITCH_STEP_PX), slice(None, None, PITCH_STEP_PX))
-    points = torch.where(kept[:, None], footprint, torch.nan)[coarse]
-    step = (points[..., 1:] - points[..., :-1]).square().sum(1).sqrt()
-    pitch = step.flatten(1).nanmedian(1).values / PITCH_STEP_PX
-    return (EPS_PITCHES * pitch).nan_to_num(0.0).clamp_min(EPS_M)
 
 
 def _offsets() -> Iterator[tuple[int, int]]:

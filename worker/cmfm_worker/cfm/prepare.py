@@ -43,9 +43,7 @@ class BackgroundOptions:
         if self.clusters not in ("largest", "all"):
             raise ValueError(f"clusters must be 'largest' or 'all', not {self.clusters!r}")
         if not 0 < self.plane_distance_m < float("inf"):
-            raise ValueError(
-                f"plane_distance_m must be a positive number of metres, not {self.plane_distance_m}"
-            )
+            raise ValueError(f"plane_distance_m must be positive metres, not {self.plane_distance_m}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +152,8 @@ def _part_alone(
     plane = torch.where(has_background[:, None], plane, torch.nan)
     height = signed_height(xyz, plane)
     footprint = (xyz - height[:, None] * plane[:, :3, None, None]).nan_to_num(0.0)
-    part = clean_clusters(
-        footprint, valid & (height > options.plane_distance_m), options.clusters, scale=scale
-    )
+    above = valid & (height > options.plane_distance_m)
+    part = clean_clusters(footprint, above, options.clusters, scale=scale)
     return plane, torch.where(plane[:, 3].isnan()[:, None, None], valid, part)
 
 

@@ -14,9 +14,9 @@ LIMITS = ("0.3", "0.1", "0.05", "0.01")
 
 def evaluate(
     recipe: options.Recipe,
-    dataset: options.Dataset,
     root: options.Root,
     category: options.Category,
+    dataset: options.Dataset = "mvtec3d",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.", show_default=False)
     ] = None,

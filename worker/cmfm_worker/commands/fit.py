@@ -15,10 +15,10 @@ STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
 
 
 def fit(
-    dataset: options.Dataset,  # noqa: ARG001 (one layout so far)
     root: options.Root,
     category: options.Category,
     out: Annotated[Path, typer.Option(help="Folder of the recipe to be made.", show_default=False)],
+    dataset: options.Dataset = "mvtec3d",  # noqa: ARG001 (one layout so far)
     extractors: Annotated[
         Literal["classic", "paper"],
         typer.Option(help="classic: fixed filters, no weights. paper: DINO ViT-B/8 and Point-MAE."),
@@ -27,13 +27,21 @@ def fit(
     blocks: options.Blocks = 12,
     group_size: options.GroupSize = 128,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Default: the preset's (paper: 250).", show_default=False)
+        int | None,
+        typer.Option(min=1, metavar="N", help="Default: the preset's (paper: 250).", show_default=False),
     ] = None,
     shots: Annotated[
         int | None,
-        typer.Option(min=1, help="Fit on so many parts, drawn by --seed. Default: all.", show_default=False),
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Fit on so many parts, drawn by --seed. Default: all.",
+            show_default=False,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw of parts, first weights and pixels.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="S", help="Decides which parts, pixels and first weights.")
+    ] = 0,
     device: options.Device = "auto",
     background: options.Background = "ransac",
     plane_distance_m: options.PlaneDistance = 0.005,
@@ -41,7 +49,8 @@ def fit(
     target_false_reject_rate: Annotated[
         float | None,
         typer.Option(
-            help="Share of good parts that may be rejected. Default: the smallest what validation supports.",
+            metavar="RATE",
+            help="Share of good parts that may be rejected. Default: the smallest that validation supports.",
             show_default=False,
         ),
     ] = None,

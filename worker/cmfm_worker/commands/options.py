@@ -23,9 +23,7 @@ Weights = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", callback=_device)]
-Dataset = Annotated[
-    Literal["mvtec3d"], typer.Option("--dataset", help="Layout of the data set.", show_default=False)
-]
+Dataset = Annotated[Literal["mvtec3d"], typer.Option("--dataset", help="Layout of the data set.")]
 Root = Annotated[Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)]
 Category = Annotated[
     str, typer.Option("--category", help="Name of the category's folder.", show_default=False)
@@ -37,7 +35,7 @@ Blocks = Annotated[
 GroupSize = Annotated[
     Literal[128, 32], typer.Option("--group-size", help="Points in a group (paper only); published: 128.")
 ]
-Batch = Annotated[int, typer.Option("--batch", min=1, max=64, help="Frames computed together.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, max=64, metavar="N", help="Frames computed together.")]
 
 _BACKGROUND_HELP = "How the tray is removed: plane fit, or none (it is off already)."
 _PLANE_HELP = "Points nearer to the tray's plane are background, in metres."
@@ -46,7 +44,9 @@ _CLUSTERS_HELP = "Keep the largest piece above the tray, or all but specks."
 Method = Literal["ransac", "none"]
 Clusters = Literal["largest", "all"]
 Background = Annotated[Method, typer.Option("--background", help=_BACKGROUND_HELP)]
-PlaneDistance = Annotated[float, typer.Option("--plane-distance-m", min=0.0, max=1.0, help=_PLANE_HELP)]
+PlaneDistance = Annotated[
+    float, typer.Option("--plane-distance-m", min=0.0, max=1.0, metavar="M", help=_PLANE_HELP)
+]
 ClustersOption = Annotated[Clusters, typer.Option("--clusters", help=_CLUSTERS_HELP)]
 BackgroundOverride = Annotated[
     Method | None,
@@ -58,6 +58,7 @@ PlaneDistanceOverride = Annotated[
         "--plane-distance-m",
         min=0.0,
         max=1.0,
+        metavar="M",
         help=f"{_PLANE_HELP} Default: the recipe's.",
         show_default=False,
     ),

@@ -32,7 +32,6 @@ def list_weights(
 ) -> None:
     """Say which files are needed and where they are published."""
     from cmfm_worker.cfm.weights import FILE_NAMES, WeightsError, find_weights
-    from cmfm_worker.commands.console import show_facts
     from cmfm_worker.published_weights import PUBLISHED
 
     for kind in KINDS:
@@ -48,7 +47,9 @@ def list_weights(
                 facts.append(("found", str(find_weights(weights, kind))))
             except WeightsError as error:
                 facts.append(("found", str(error)))
-        show_facts(published.title, facts)
+        typer.echo(published.title)
+        for name, value in facts:
+            typer.echo(f"  {name:<15}{value}")  # no table: addresses are there to be copied
 
 
 @app.command()

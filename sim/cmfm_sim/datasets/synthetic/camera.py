@@ -11,6 +11,7 @@ from cmfm_sim.datasets.synthetic.sampling import Field, Sampler
 FIELD_OF_VIEW = 0.24  # picture side over distance: 120 mm seen from 0.5 m
 _SCENE_MARGIN = 1.16  # the scene is that much wider than what the camera sees from its mean distance
 _MEAN_DISTANCE_M = 0.5
+_TALLEST_MM = 31.0  # one span for all scenes, so that a bump here moves no point there
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def look(view: View, height_mm: Field, pitch_mm: float) -> Hits:
         rows, columns = (z_m * along_y - origin[1]) * per_px, (z_m * along_x - origin[0]) * per_px
         return Hits(Sampler.at(height_mm.shape, rows + centre, columns + centre), z_m)
 
-    low = np.full_like(ray_x, min(float(height_mm.min()), 0.0))
-    high = np.full_like(ray_x, float(height_mm.max()))
+    low = np.full_like(ray_x, min(float(height_mm.min()), -1.0))
+    high = np.full_like(ray_x, max(float(height_mm.max()), _TALLEST_MM))
     for _ in range(7):
         level = (low + high) / 2
         below = at(level).places.linear(height_mm) > level

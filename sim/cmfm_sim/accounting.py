@@ -1,0 +1,166 @@
+"""The account of a run from outside the worker: the camera's own triggers against the verdicts received.
+
+The identity: every trigger has exactly one verdict, no verdict is without its trigger, and no part that cannot have
+been inspected was given anything but a FAULT. Pure; no sockets, no clock.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from cmfm_protocol.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.state import WorkerState
+from cmfm_protocol.verdict import Reason, Verdict
+
+from cmfm_sim.record import Key, Received, TriggerRecord
+
+SHOWN: Final = 5
+"""Keys named in one line about many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A distribution by its nearest ranks: every figure is one that occurred."""
+
+    p50: float
+    p99: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        """The spread of `values`; None where there are none."""
+        if not values:
+            return None
+        p50, p99 = np.quantile(values, [0.5, 0.99], method="inverted_cdf")
+        return cls(float(p50), float(p99), float(max(values)))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of every trigger.
+
+    `unattributed` FAULTs answer damaged messages that belong to no trigger. `escapes` are defective parts that
+    passed, `false_rejects` good parts that failed. `latency_ms` runs from the scheduled trigger of an inspected part
+    to the arrival of its verdict (to its making, where it was recovered later).
+    """
+
+    triggers: int
+    verdicts: Mapping[Verdict, int]
+    reasons: Mapping[Reason, int]
+    missing: tuple[Key, ...]
+    duplicated: tuple[Key, ...]
+    unknown: tuple[Key, ...]
+    not_inspected: tuple[Key, ...]
+    unattributed: int
+    escapes: tuple[str, ...]
+    false_rejects: tuple[str, ...]
+    good: int
+    defective: int
+    latency_ms: Spread | None
+    frames_per_second: float | None
+
+    @property
+    def results(self) -> int:
+        """Results received, each counted once."""
+        return sum(self.verdicts.values())
+
+    @property
+    def holds(self) -> bool:
+        """The identity."""
+        return not self.problems()
+
+    def problems(self) -> list[str]:
+        """What is wrong, one line each; nothing where the identity holds."""
+        kinds = {
+            "triggers without a verdict": self.missing,
+            "triggers with more than one verdict": self.duplicated,
+            "verdicts on parts that were never triggered": self.unknown,
+            "verdicts other than FAULT on parts that cannot have been inspected": self.not_inspected,
+        }
+        return [f"{len(keys)} {what}: {_named(keys)}" for what, keys in kinds.items() if keys]
+
+
+def account(triggers: Sequence[TriggerRecord], received: Iterable[Received]) -> Account:
+    """The account of `triggers` and the results received for them.
+
+    The same result received twice (`boot_id` and `result_id` agree, and what it says) counts once.
+    """
+    fired = {trigger.key: trigger for trigger in triggers}
+    results = _distinct(received)
+    ours = [item for item in results if item.result.stream_uuid != UNATTRIBUTED_STREAM]
+    stray = [item.result for item in results if item.result.stream_uuid == UNATTRIBUTED_STREAM]
+    answers = Counter(item.key for item in ours)
+    matched = [(fired[item.key], item) for item in ours if item.key in fired]
+    lies = [item.key for trigger, item in matched if trigger.must_fault and not _is(item, Verdict.FAULT)]
+    lies += [(result.stream_uuid, result.seq) for result in stray if result.verdict is not Verdict.FAULT]
+    return Account(
+        triggers=len(fired),
+        verdicts={verdict: sum(_is(item, verdict) for item in results) for verdict in Verdict},
+        reasons=Counter(item.result.reason for item in results),
+        missing=tuple(key for key in fired if key not in answers),
+        duplicated=tuple(key for key, count in answers.items() if count > 1 and key in fired),
+        unknown=tuple(key for key in answers if key not in fired),
+        not_inspected=tuple(lies),
+        unattributed=len(stray),
+        escapes=tuple(t.part_id for t, item in matched if t.label and _is(item, Verdict.PASS)),
+        false_rejects=tuple(t.part_id for t, item in matched if not t.label and _is(item, Verdict.FAIL)),
+        good=sum(not trigger.label for trigger in fired.values()),
+        defective=sum(bool(trigger.label) for trigger in fired.values()),
+        latency_ms=Spread.of([_latency_ms(t, item) for t, item in matched if not _is(item, Verdict.FAULT)]),
+        frames_per_second=_rate(matched),
+    )
+
+
+def compare_with_worker(outside: Account, state: WorkerState | None) -> list[str]:
+    """Where the worker's own count differs from the one outside; nothing where they agree.
+
+    `state` is the worker's last heartbeat, or None where none was received.
+    """
+    if state is None:
+        return ["the worker's own count was not received"]
+    own = state.counts
+    pairs = {"triggers": (outside.triggers + outside.unattributed, own["triggers"])}
+    pairs |= {str(verdict): (outside.verdicts[verdict], own[verdict.lower()]) for verdict in Verdict}
+    problems = [
+        f"{what}: {outside_count} counted outside, {own_count} by the worker"
+        for what, (outside_count, own_count) in pairs.items()
+        if outside_count != own_count
+    ]
+    if own["triggers"] != sum(own[verdict.lower()] for verdict in Verdict):
+        problems.append("the worker's own count does not add up: triggers ≠ pass + fail + undecided + fault")
+    return problems
+
+
+def _distinct(received: Iterable[Received]) -> list[Received]:
+    """Each result once; one that says something else under the same id stays, and shows as a second verdict."""
+    seen: dict[tuple[str, int], list[Received]] = {}
+    for item in received:
+        same = seen.setdefault((item.result.boot_id, item.result.result_id), [])
+        if all(item.result != other.result for other in same):
+            same.append(item)
+    return [item for same in seen.values() for item in same]
+
+
+def _is(item: Received, verdict: Verdict) -> bool:
+    return item.result.verdict is verdict
+
+
+def _latency_ms(trigger: TriggerRecord, item: Received) -> float:
+    arrived_ns = item.received_ns if item.received_ns is not None else item.result.done_ns
+    return (arrived_ns - trigger.trigger_ns) / 1e6
+
+
+def _rate(matched: Sequence[tuple[TriggerRecord, Received]]) -> float | None:
+    """Inspected parts a second, from the first trigger to the last verdict."""
+    inspected = [(t, item) for t, item in matched if not _is(item, Verdict.FAULT)]
+    if not inspected:
+        return None
+    span_ns = max(item.result.done_ns for _, item in inspected) - min(t.trigger_ns for t, _ in inspected)
+    return len(inspected) / (span_ns / 1e9) if span_ns > 0 else None
+
+
+def _named(keys: Sequence[Key]) -> str:
+    shown = ", ".join(f"{stream_uuid[:8]}/{seq}" for stream_uuid, seq in keys[:SHOWN])
+    return f"{shown}, …" if len(keys) > SHOWN else shown

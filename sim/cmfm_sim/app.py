@@ -1,0 +1,56 @@
+"""`cmfm-sim`: the commands, and how their errors become exit codes."""
+
+import sys
+
+import typer
+from cmfm_protocol.dataset import DatasetError
+from cmfm_protocol.errors import ProtocolError
+
+from cmfm_sim.commands import demo, make, replay, watch
+from cmfm_sim.errors import FailedError, InputError
+
+FAILED, BAD_INPUT = 1, 2
+
+EXIT_CODES = """Exit codes:
+
+0  it worked
+
+1  it did not come about: no subscriber, a dead process, or (demo) an account that does not add up
+
+2  bad input or usage: the message names the option, file or endpoint
+"""
+
+app = typer.Typer(
+    name="cmfm-sim",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=EXIT_CODES,
+    help="An inspection line without hardware: synthetic parts, a simulated camera, a viewer of verdicts.\n\n"
+    "`cmfm-sim demo` runs the whole line on this machine and needs nothing else. `make` writes a data set of "
+    "synthetic parts, `replay` sends a data set's parts to a running `cmfm-worker` as a camera would, and "
+    "`watch` shows its verdicts as they come.",
+)
+app.command("demo")(demo.demo)
+app.command("make")(make.make)
+app.command("replay")(replay.replay)
+app.command("watch")(watch.watch)
+
+
+def main() -> None:
+    """Entry point of `cmfm-sim`: runs `app` and exits with 0, 1 or 2 as `--help` says."""
+    try:
+        app()
+    except (InputError, DatasetError, ProtocolError) as error:
+        _exit(BAD_INPUT, error)
+    except FailedError as error:
+        _exit(FAILED, error)
+
+
+def _exit(code: int, error: Exception) -> None:
+    sys.stderr.write(f"cmfm-sim: {error}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

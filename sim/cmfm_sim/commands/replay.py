@@ -1,0 +1,161 @@
+"""`cmfm-sim replay`: a data set's parts as a conveyor feed."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cmfm_protocol.dataset import list_parts
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cmfm_sim.camera import Camera, CameraOptions
+from cmfm_sim.clock import SystemClock
+from cmfm_sim.conveyor import Conveyor, Lot, plan_triggers
+from cmfm_sim.disturb import Disturber
+from cmfm_sim.faults import FaultKind, FaultPlan
+from cmfm_sim.feed import Feed
+from cmfm_sim.record import TriggerLog
+from cmfm_sim.replay import Replay, ReplayReport
+from cmfm_sim.stopping import stop_on_signals
+
+
+class Layout(StrEnum):
+    """Layouts of data sets; both are the folders of MVTec 3D-AD."""
+
+    MVTEC3D = "mvtec3d"
+    SYNTHETIC = "synthetic"
+
+
+FAULTS_HELP = (
+    "What is to go wrong, as KIND=AMOUNT, separated by commas: drop=0.02,corrupt=3,stall=1:0.5s. With a decimal point "
+    f"the amount is a share of the triggers, without one a number of them. Kinds: {', '.join(FaultKind)}."
+)
+
+
+def replay(
+    dataset: Annotated[  # noqa: ARG001 (one layout so far: what `make` writes is in it as well)
+        Layout, typer.Option("--dataset", help="Layout of the data set.", show_default=False)
+    ],
+    root: Annotated[
+        Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)
+    ],
+    category: Annotated[
+        list[str],
+        typer.Option("--category", help="Category to send; give it again for a mixed feed.", show_default=False),
+    ],
+    rate: Annotated[
+        float, typer.Option("--rate", min=0.001, max=10_000, help="Triggers a second.", show_default=False)
+    ],
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", help="Where the camera binds; the worker connects to it.")
+    ] = "tcp://127.0.0.1:5555",
+    line: Annotated[str, typer.Option("--line", help="Name of the line, as in line.toml.")] = "line1",
+    station: Annotated[str, typer.Option("--station", help="Name of the station.")] = "station1",
+    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="Recipe named in the frames. Default: the category.", show_default=False),
+    ] = None,
+    deadline_ms: Annotated[
+        float, typer.Option("--deadline-ms", min=1, help="Time from a trigger to its verdict.")
+    ] = 1000.0,
+    loop: Annotated[int, typer.Option("--loop", min=1, help="Rounds over all parts.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Stop after so many triggers.", show_default=False)
+    ] = None,
+    shuffle: Annotated[
+        int | None,
+        typer.Option("--shuffle", min=0, help="Seed of a random order. Default: sorted.", show_default=False),
+    ] = None,
+    faults: Annotated[str, typer.Option("--faults", help=FAULTS_HELP, show_default=False)] = "",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the faults.")] = 0,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", help="Write every trigger to this file, a JSON object a line.", show_default=False),
+    ] = None,
+    wait_s: Annotated[
+        float, typer.Option("--wait-s", min=0, help="How long to wait for a worker that listens.")
+    ] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Send a data set's parts to a worker as a camera would, at a line's rate.
+
+    Open loop: triggers come when they are due, however far the worker is. The
+    frames are marked as simulated. Ends when all parts are sent, or in order on
+    Ctrl-C. At the end: triggers, frames sent, frames the camera had to drop
+    because the worker did not take them, faults, and how late the sender was.
+    """
+    lots = [Lot(recipe or name, tuple(list_parts(root, name, split))) for name in dict.fromkeys(category)]
+    distinct = sum(len(lot.parts) for lot in lots)
+    total = min(distinct * loop, limit or distinct * loop)
+    plan = FaultPlan.parse(faults, seed)
+    plan.check_deadline(deadline_ms)
+    disturber = Disturber(plan.schedule(total), seed)
+    triggers = islice(plan_triggers(lots, passes=loop, shuffle=shuffle), total)
+    clock = SystemClock()
+    with (
+        stop_on_signals() as stop,
+        Feed(triggers, distinct=min(distinct, total)) as feed,
+        TriggerLog(record) as log,
+        _bars(quiet=as_json) as bar,
+    ):
+        feed.preroll(bar("Reading ahead"), stop.is_set)
+        with Camera(CameraOptions(endpoint=endpoint, line=line, station=station), clock) as camera:
+            sent = bar("Waiting for a worker")
+            sent(0, total)
+            camera.wait_for_subscriber(wait_s, stop.is_set)
+            sent = bar("Triggers")
+            report = Replay(
+                camera=camera,
+                conveyor=Conveyor(rate, clock, camera.rest),
+                feed=feed,
+                disturber=disturber,
+                log=log,
+                deadline_ms=deadline_ms,
+                clock=clock,
+                stopped=stop.is_set,
+                tell=lambda trigger, _drops: sent(trigger.seq + 1, total),
+            ).run()
+    _show(report, as_json)
+
+
+Advance = Callable[[int, int], None]
+
+
+@contextmanager
+def _bars(*, quiet: bool) -> Iterator[Callable[[str], Advance]]:
+    """Gives a bar for each title asked for, the one before it disappearing; on stderr, none at all when `quiet`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+
+        def bar(title: str) -> Advance:
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            task = progress.add_task(title, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield bar
+
+
+def _show(report: ReplayReport, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(report)))
+        return
+    late = report.lateness_ms
+    faults = ", ".join(f"{kind} {number}" for kind, number in sorted(report.faults.items())) or "none"
+    lines = [
+        f"triggers   {report.triggers} in {report.seconds:.1f} s" + (" (stopped)" if report.stopped else ""),
+        f"sent       {report.sent}",
+        f"pub_drops  {report.pub_drops}" + (" (the worker did not take them in time)" if report.pub_drops else ""),
+        f"faults     {faults}",
+        f"lateness   p50 {late.p50:.2f} ms, p99 {late.p99:.2f} ms, max {late.most:.2f} ms" if late else "lateness   -",
+        f"stream     {report.stream_uuid}",
+    ]
+    typer.echo("\n".join(lines))
+

@@ -1,0 +1,82 @@
+"""`cmfm-sim watch`: verdicts as they come."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cmfm_sim.errors import FailedError
+from cmfm_sim.pictures import RejectPictures
+from cmfm_sim.stopping import stop_on_signals
+from cmfm_sim.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
+from cmfm_sim.watch import JsonDisplay, PeopleDisplay
+from cmfm_sim.watch import watch as run
+
+
+def watch(
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", help="The worker's results ([sockets] results in line.toml).")
+    ] = "tcp://127.0.0.1:5556",
+    maps_endpoint: Annotated[
+        str,
+        typer.Option(
+            "--maps-endpoint",
+            help="The worker's maps ([sockets] maps). Default with --save: tcp://127.0.0.1:5557.",
+            show_default=False,
+        ),
+    ] = "",
+    recover_endpoint: Annotated[
+        str,
+        typer.Option(
+            "--recover-endpoint",
+            help="Where missed results can be asked for ([sockets] recovery). Default: gaps are only reported.",
+            show_default=False,
+        ),
+    ] = "",
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Also the results before now (with --recover-endpoint).")
+    ] = False,
+    count: Annotated[
+        int | None,
+        typer.Option("--count", min=1, help="End after so many verdicts. Default: Ctrl-C.", show_default=False),
+    ] = None,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option("--timeout-s", min=0, help="End after this time; exit code 1 if --count was not reached."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Write a picture of every rejected part into this folder.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
+) -> None:
+    """Show a worker's verdicts as they come.
+
+    Each line: verdict, number and name of the part, score against threshold,
+    time from trigger to verdict, and why it was not inspected if it was not.
+    """
+    if save is not None and not maps_endpoint:
+        maps_endpoint = "tcp://127.0.0.1:5557"
+    console = Console(highlight=False)
+    people = PeopleDisplay(console)
+    pictures = RejectPictures(save) if save is not None else None
+    options = SubscriberOptions(endpoint, maps_endpoint, recover_endpoint, ALL_TOPICS, from_start)
+    with stop_on_signals() as stop, ResultSubscriber(options) as subscriber:
+        if not as_json:
+            console.print(f"watching {endpoint} (Ctrl-C ends)", style="dim")
+        seen = run(
+            subscriber,
+            JsonDisplay() if as_json else people,
+            pictures=pictures,
+            count=count,
+            timeout_s=timeout_s,
+            stopped=stop.is_set,
+        )
+        interrupted = stop.is_set()
+    if not as_json:
+        console.print(people.totals())
+        if pictures is not None:
+            console.print(f"{len(pictures.saved)} pictures in {save}", style="dim")
+    if count is not None and seen < count and not interrupted:
+        raise FailedError(f"{seen} of {count} verdicts came within {timeout_s:g} s")

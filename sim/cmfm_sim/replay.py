@@ -1,0 +1,197 @@
+"""A replay: parts from a data set through the simulated camera, at a line's rate, open loop, with faults."""
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from cmfm_protocol.frame import FrameHeader, encode_frame
+
+from cmfm_sim.accounting import Spread
+from cmfm_sim.camera import Camera
+from cmfm_sim.clock import NS_PER_S, Clock
+from cmfm_sim.conveyor import Conveyor, Trigger
+from cmfm_sim.damage import Message
+from cmfm_sim.disturb import Departure, Disturber
+from cmfm_sim.faults import FaultKind
+from cmfm_sim.feed import Feed, ReadPart
+from cmfm_sim.record import TriggerLog, TriggerRecord
+
+LEAD_S = 0.25
+"""From the subscriber's arrival to the first trigger: time for a first heartbeat."""
+
+DISK_POLL_S = 0.005
+"""How often a starved sender looks for the next part."""
+
+HANG_S = 0.05
+"""A stalled sender looks this often whether it is to stop."""
+
+Tell = Callable[[TriggerRecord, int], None]
+"""Told each trigger when its frame has left, with the number of frames dropped by the camera so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What was sent. `lateness_ms`: from a scheduled trigger to the hand-over of its frame to the socket."""
+
+    stream_uuid: str
+    triggers: int
+    sent: int
+    pub_drops: int
+    faults: Mapping[FaultKind, int]
+    lateness_ms: Spread | None
+    seconds: float
+    stopped: bool
+
+
+@dataclass(slots=True)
+class _Sums:
+    triggers: int = 0
+    sent: int = 0
+    faults: Counter[FaultKind] = field(default_factory=Counter)
+    lateness_ms: list[float] = field(default_factory=list)
+
+
+class Replay:
+    """Sends a feed's parts. All of it runs in the thread that made the camera."""
+
+    def __init__(
+        self,
+        *,
+        camera: Camera,
+        conveyor: Conveyor,
+        feed: Feed,
+        disturber: Disturber,
+        log: TriggerLog,
+        deadline_ms: float,
+        clock: Clock,
+        stopped: Callable[[], bool] = lambda: False,
+        tell: Tell = lambda _record, _drops: None,
+        hang: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._camera = camera
+        self._conveyor = conveyor
+        self._feed = feed
+        self._disturber = disturber
+        self._log = log
+        self._deadline_ms = deadline_ms
+        self._clock = clock
+        self._stopped = stopped
+        self._tell = tell
+        self._hang = hang
+        self._delayed: list[tuple[int, int, Departure]] = []  # heap: due time, order, what
+        self._order = count()
+        self._sums = _Sums()
+
+    def run(self) -> ReplayReport:
+        """Send everything, or until stopped. Raises DatasetError where a part cannot be read in its turn."""
+        started_ns = self._clock.monotonic_ns()
+        self._conveyor.start(LEAD_S)
+        while (part := self._next_part()) is not None:
+            record = self._record(part.trigger)
+            message = self._encode(part, record)  # before the trigger, so that sending is all that is left then
+            if not self._wait(self._conveyor.due_ns(record.seq)):
+                break
+            self._fire(record, message)
+        self._finish()
+        return self._report(started_ns)
+
+    def _next_part(self) -> ReadPart | None:
+        while not self._stopped():
+            part = self._feed.take()
+            if part is not None:
+                return part
+            if self._feed.finished:
+                return None
+            self._camera.rest(DISK_POLL_S)
+        return None
+
+    def _record(self, trigger: Trigger) -> TriggerRecord:
+        return TriggerRecord(
+            stream_uuid=self._camera.stream_uuid,
+            seq=trigger.seq,
+            part_id=trigger.part_id,
+            trigger_ns=self._conveyor.trigger_ns(trigger.seq),
+            deadline_ms=self._deadline_ms,
+            recipe=trigger.recipe,
+            label=trigger.files.label,
+            defect=trigger.files.defect,
+            faults=self._disturber.faults_of(trigger.seq),
+        )
+
+    def _encode(self, part: ReadPart, record: TriggerRecord) -> Message:
+        header = FrameHeader(
+            stream_uuid=record.stream_uuid,
+            seq=record.seq,
+            part_id=record.part_id,
+            trigger_ns=record.trigger_ns,
+            deadline_ms=record.deadline_ms,
+            recipe=record.recipe,
+            encoder=part.trigger.encoder,
+            simulated=True,
+            pub_drops=self._camera.pub_drops,
+        )
+        return encode_frame(self._camera.frame_topic, header, part.rgb, part.xyz)
+
+    def _wait(self, due_ns: int) -> bool:
+        """Until `due_ns`, sending what was delayed to before it. False where stopped."""
+        while self._delayed and self._delayed[0][0] <= due_ns:
+            if not self._conveyor.wait_until(self._delayed[0][0], self._stopped):
+                return False
+            self._send((heapq.heappop(self._delayed)[2],))
+        return self._conveyor.wait_until(due_ns, self._stopped)
+
+    def _fire(self, record: TriggerRecord, message: Message) -> None:
+        """Trigger: write it down, then send what is to be sent for it."""
+        turn = self._disturber.turn(record.seq, message)
+        self._log.trigger(record)
+        self._sums.triggers += 1
+        self._sums.faults.update(record.faults)
+        self._stall(turn.stall_s)
+        if FaultKind.REORDER not in record.faults:  # of a frame held back the camera does not say that it is out
+            self._camera.advance(record.seq + 1)
+        now = [departure for departure in turn.departures if not departure.delay_s]
+        self._send(now)
+        if now:
+            self._sums.lateness_ms.append(self._conveyor.lateness_ms(record.seq))
+        for departure in turn.departures:
+            if departure.delay_s:
+                due_ns = self._conveyor.due_ns(record.seq) + int(departure.delay_s * NS_PER_S)
+                heapq.heappush(self._delayed, (due_ns, next(self._order), departure))
+        self._tell(record, self._camera.pub_drops)
+
+    def _send(self, departures: Sequence[Departure]) -> None:
+        sent: dict[int, bool] = {}
+        for departure in departures:
+            left = self._camera.send(departure.seq, departure.parts)
+            sent[departure.seq] = left or sent.get(departure.seq, False)
+        for seq, left in sent.items():
+            self._sums.sent += left
+            if not left:
+                self._log.not_sent(self._camera.stream_uuid, seq)
+
+    def _stall(self, seconds: float) -> None:
+        until_ns = self._clock.monotonic_ns() + int(seconds * NS_PER_S)
+        while not self._stopped() and (left_ns := until_ns - self._clock.monotonic_ns()) > 0:
+            self._hang(min(left_ns / NS_PER_S, HANG_S))
+
+    def _finish(self) -> None:
+        """What is still on its way. Delayed frames are not sent before their time, not even by a stop."""
+        self._send(self._disturber.flush())
+        while self._delayed and self._wait(self._delayed[0][0]):
+            pass
+
+    def _report(self, started_ns: int) -> ReplayReport:
+        sums = self._sums
+        return ReplayReport(
+            stream_uuid=self._camera.stream_uuid,
+            triggers=sums.triggers,
+            sent=sums.sent,
+            pub_drops=self._camera.pub_drops,
+            faults=dict(sums.faults),
+            lateness_ms=Spread.of(sums.lateness_ms),
+            seconds=(self._clock.monotonic_ns() - started_ns) / NS_PER_S,
+            stopped=self._stopped(),
+        )

@@ -1,0 +1,82 @@
+"""ZeroMQ sockets of the simulator, with errors that name the endpoint (WIRE.md, sockets)."""
+
+import re
+import socket as system_socket
+from typing import Final
+
+import zmq
+
+from cmfm_sim.errors import FailedError, InputError
+
+ZmqContext = zmq.Context[zmq.Socket[bytes]]
+ZmqSocket = zmq.Socket[bytes]
+
+HEARTBEAT_IVL_MS: Final = 250
+"""A peer is asked this often whether it lives …"""
+
+HEARTBEAT_TIMEOUT_MS: Final = 750
+"""… and taken for dead after three silent rounds: within the second in which a dead peer has to be reported."""
+
+IPC_PATH_BYTES: Final = 107
+"""Longest path of a Unix socket (sockaddr_un holds 108 bytes with the final zero)."""
+
+_ENDPOINT: Final = re.compile(r"(tcp://(\S+):(\d{1,5}|\*)|ipc://\S.*)")
+
+
+def check_endpoint(endpoint: str, option: str) -> str:
+    """The endpoint, if it has the form of one. Raises InputError naming the option."""
+    match = _ENDPOINT.fullmatch(endpoint)
+    if match is None:
+        raise InputError(f"{option} {endpoint!r} is no endpoint; expected tcp://HOST:PORT or ipc://PATH")
+    if match[3] not in (None, "*") and not 0 < int(match[3]) < 65_536:
+        raise InputError(f"{option} {endpoint!r}: a port is 1 to 65535")
+    if endpoint.startswith("ipc://") and len(endpoint.removeprefix("ipc://").encode()) > IPC_PATH_BYTES:
+        raise InputError(f"{option} {endpoint!r}: a path of more than {IPC_PATH_BYTES} bytes is no Unix socket's")
+    return endpoint
+
+
+def keep_alive(socket: ZmqSocket) -> None:
+    """Notice a dead peer."""
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+
+
+def bind(socket: ZmqSocket, endpoint: str, option: str) -> str:
+    """Bind and return the endpoint with its real port. Raises InputError or FailedError; the socket is closed then."""
+    try:
+        check_endpoint(endpoint, option)
+        socket.bind(endpoint)
+    except InputError:
+        socket.close(0)
+        raise
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise FailedError(f"cannot bind {option} {endpoint}: {error}; is another camera running?") from error
+    return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def connect(socket: ZmqSocket, endpoint: str, option: str) -> None:
+    """Connect; there need be nobody yet. Raises InputError; the socket is closed then."""
+    try:
+        check_endpoint(endpoint, option)
+        socket.connect(endpoint)
+    except InputError:
+        socket.close(0)
+        raise
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise InputError(f"{option} {endpoint!r} cannot be connected to: {error}") from error
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on at this moment."""
+    held = []
+    try:
+        for _ in range(count):
+            probe = system_socket.socket(system_socket.AF_INET, system_socket.SOCK_STREAM)
+            held.append(probe)
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in held]
+    finally:
+        for probe in held:
+            probe.close()

@@ -1,0 +1,53 @@
+"""A verdict as one coloured line, for people who watch a line run."""
+
+from typing import Final
+
+from cmfm_protocol.result import Result
+from cmfm_protocol.verdict import Verdict
+from rich.text import Text
+
+STYLES: Final = {
+    Verdict.PASS: "bold white on green4",
+    Verdict.FAIL: "bold white on red3",
+    Verdict.UNDECIDED: "bold black on orange1",
+    Verdict.FAULT: "bold white on purple4",
+}
+"""As in the pictures of parts (cmfm_protocol.picture)."""
+
+TRUTH_CHARS: Final = 12
+PART_CHARS: Final = 34
+
+
+def verdict_text(result: Result, *, truth: str | None = None, recovered: bool = False) -> Text:
+    """Verdict, seq, part, score against threshold, latency, reason; with `truth`, what really lay there."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f" {result.verdict:<9} ", style=STYLES[result.verdict])
+    text.append(f" {result.seq:>5}  {result.part_id or '(part unknown)':<{PART_CHARS}}")
+    if truth is not None:
+        text.append(f" {truth:<{TRUTH_CHARS}}", style=_truth_style(result.verdict, truth))
+    text.append(f" {_score(result):<19}")
+    text.append(f" {result.latency_us / 1000:>7.1f} ms ", style="dim")
+    if result.verdict in (Verdict.UNDECIDED, Verdict.FAULT):
+        text.append(f" {result.reason}", style="bold")
+        text.append(f" {result.detail}" if result.detail else "", style="dim")
+    if recovered:
+        text.append(" (recovered)", style="dim")
+    return text
+
+
+def _score(result: Result) -> str:
+    if result.score is None:
+        return "-"
+    if not result.threshold:
+        return f"{result.score:.3g}"
+    sign = ">=" if result.score >= result.threshold else "<"
+    return f"{result.score:.3g} {sign} {result.threshold:.3g}"
+
+
+def _truth_style(verdict: Verdict, truth: str) -> str:
+    """A wrong verdict stands out: a defective part that passed most of all."""
+    if verdict is Verdict.PASS and truth != "good":
+        return "bold red reverse"
+    if verdict is Verdict.FAIL and truth == "good":
+        return "bold yellow"
+    return "dim"

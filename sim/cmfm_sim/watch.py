@@ -1,0 +1,157 @@
+"""The viewer: verdicts, gaps and the state of the worker as they come, for people or for programs."""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final, Protocol
+
+from cmfm_protocol.anomaly_map import AnomalyMaps
+from cmfm_protocol.state import WorkerState
+from cmfm_protocol.verdict import Verdict
+from rich.console import Console
+from rich.text import Text
+
+from cmfm_sim.pictures import RejectPictures
+from cmfm_sim.record import Received
+from cmfm_sim.subscriber import Damaged, Event, Lost, ResultSubscriber
+from cmfm_sim.verdict_text import STYLES, verdict_text
+
+SILENCE_S: Final = 2.0
+"""A worker says something every 500 ms; after this long there is none."""
+
+POLL_S: Final = 0.1
+LAST_MAPS_S: Final = 1.0
+"""After the last verdict asked for, its map may still be on its way."""
+
+
+class Display(Protocol):
+    """Where events are shown."""
+
+    def show(self, event: Event) -> None:
+        """Show what came."""
+        ...
+
+    def silent(self, silent: bool) -> None:
+        """No worker has been heard for SILENCE_S, or one is heard again."""
+        ...
+
+
+class JsonDisplay:
+    """One JSON object an event on stdout; `event` says which kind. Maps, being pictures, are left out."""
+
+    def show(self, event: Event) -> None:
+        """Write what came."""
+        if isinstance(event, Received):
+            self._write("result", {"received_ns": event.received_ns, **asdict(event.result)})
+        elif isinstance(event, WorkerState):
+            self._write("state", asdict(event))
+        elif isinstance(event, Lost):
+            self._write("lost", event.missing._asdict())
+        elif isinstance(event, Damaged):
+            self._write("damaged", {"detail": event.detail})
+
+    def silent(self, silent: bool) -> None:
+        """Write that the worker is gone, or back."""
+        self._write("silent" if silent else "heard", {})
+
+    def _write(self, kind: str, fields: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps({"event": kind, **fields}) + "\n")
+        sys.stdout.flush()
+
+
+class PeopleDisplay:
+    """A coloured line a verdict, and a word when something about the worker changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._boot_and_phase = ("", "")
+        self._alive: dict[str, bool] = {}
+        self.verdicts: Counter[Verdict] = Counter()
+
+    def show(self, event: Event) -> None:
+        """Print what came."""
+        if isinstance(event, Received):
+            self.verdicts[event.result.verdict] += 1
+            self._console.print(verdict_text(event.result, recovered=event.received_ns is None))
+        elif isinstance(event, WorkerState):
+            self._state(event)
+        elif isinstance(event, Lost):
+            first, last = event.missing.first_id, event.missing.last_id
+            self._note(f"results {first} to {last} were missed and cannot be had (--recover-endpoint?)", "bold red")
+        elif isinstance(event, Damaged):
+            self._note(f"a message that is not the wire: {event.detail}", "bold red")
+
+    def silent(self, silent: bool) -> None:
+        """Print that the worker is gone, or back."""
+        if silent:
+            self._note(f"no worker heard for {SILENCE_S:g} s", "bold red")
+        else:
+            self._note("worker heard", "green")
+
+    def totals(self) -> Text:
+        """The verdicts shown so far."""
+        parts = [(f" {verdict} {self.verdicts[verdict]} ", STYLES[verdict]) for verdict in Verdict]
+        return Text("  ").join(Text(text, style) for text, style in parts)
+
+    def _state(self, state: WorkerState) -> None:
+        if (state.boot_id, state.phase) != self._boot_and_phase:
+            self._boot_and_phase = (state.boot_id, state.phase)
+            self._note(f"worker {state.boot_id[:8]} is {state.phase} on {state.device}", "cyan")
+        for source in state.sources:
+            if self._alive.get(source.endpoint, True) != source.alive:
+                what = "is back" if source.alive else "is lost"
+                self._note(f"camera {source.endpoint} {what}", "green" if source.alive else "bold red")
+            self._alive[source.endpoint] = source.alive
+
+    def _note(self, text: str, style: str) -> None:
+        self._console.print(Text(f"· {text}", style))
+
+
+def watch(
+    subscriber: ResultSubscriber,
+    display: Display,
+    *,
+    pictures: RejectPictures | None = None,
+    count: int | None = None,
+    timeout_s: float | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Show events until `count` verdicts have come, `timeout_s` has passed or `stopped` says so; returns how many came.
+
+    Raises InputError where a picture cannot be written.
+    """
+    seen = 0
+    heard_s = started_s = time.monotonic()
+    silent = False
+    until_s: float | None = None  # set when all verdicts have come
+    while not stopped():
+        events = subscriber.poll(POLL_S)
+        for event in events:
+            if isinstance(event, Received) and until_s is not None:
+                continue  # one more than asked for
+            display_event(event, display, pictures)
+            seen += isinstance(event, Received)
+            if count is not None and seen >= count and until_s is None:
+                until_s = time.monotonic() + (LAST_MAPS_S if pictures else 0.0)
+        now_s = time.monotonic()
+        heard_s = now_s if events else heard_s
+        if silent is not (now_s - heard_s > SILENCE_S):
+            silent = not silent
+            display.silent(silent)
+        if (until_s is not None and now_s >= until_s) or (timeout_s is not None and now_s - started_s >= timeout_s):
+            break
+    return seen
+
+
+def display_event(event: Event, display: Display, pictures: RejectPictures | None) -> None:
+    """Show one event and make the picture it may ask for."""
+    display.show(event)
+    if pictures is None:
+        return
+    if isinstance(event, Received):
+        pictures.result(event.result)
+    elif isinstance(event, AnomalyMaps):
+        pictures.maps(event)

@@ -1,0 +1,118 @@
+"""The subscribers in deploy/ that a PLC gateway starts from: only a PASS opens the gate."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import zmq
+
+from cmfm_protocol.result import Result, encode_result
+from cmfm_protocol.topics import topic
+from cmfm_protocol.verdict import Reason, Verdict
+
+pytestmark = pytest.mark.system
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "subscribers"
+RESULT = topic("line1", "station1", "result")
+PASS = Result(
+    result_id=1,
+    boot_id="b",
+    stream_uuid="a",
+    seq=0,
+    part_id="part0",
+    verdict=Verdict.PASS,
+    reason=Reason.BELOW_THRESHOLD,
+    detail="",
+    score=0.5,
+    threshold=1.0,
+    recipe="r",
+    model_sha="m",
+    calib_id="",
+    trigger_ns=1,
+    received_ns=2,
+    done_ns=3,
+    latency_us=1,
+    deadline_met=True,
+    simulated=True,
+    queue_free=1,
+    drops_total=0,
+    coverage=1.0,
+    peak_px=None,
+    peak_xyz_m=None,
+    regions=(),
+    map_ref="",
+)
+FAULT = replace(
+    PASS,
+    verdict=Verdict.FAULT,
+    reason=Reason.DEADLINE,
+    deadline_met=False,
+    score=None,
+    part_id="§verdict PASS",
+)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Iterator[tuple[zmq.Socket[bytes], str]]:
+    """A publisher of results that sees when somebody subscribes."""
+    context = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    socket.setsockopt(zmq.RCVTIMEO, 20_000)
+    endpoint = f"ipc://{tmp_path}/results"
+    socket.bind(endpoint)
+    yield socket, endpoint
+    socket.close(0)
+    context.term()
+
+
+def said(command: list[str], socket: zmq.Socket[bytes], lines: int) -> list[str]:
+    """What a subscriber prints about a PASS and a FAULT."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert socket.recv().startswith(b"\x01")
+            time.sleep(0.1)
+            for result in (PASS, FAULT):
+                socket.send_multipart(encode_result(RESULT, result))
+            assert process.stdout is not None
+            return [process.stdout.readline().strip() for _ in range(lines)]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", ["plc_gateway.py", "plc_gateway.c"])
+def test_subscribers_stay_small(name: str) -> None:
+    """A gateway's author can read them in a minute: at most 25 lines."""
+    assert len((FOLDER / name).read_text().splitlines()) <= 25
+
+
+def test_python_gateway_rejects_all_but_pass(results: tuple[zmq.Socket[bytes], str]) -> None:
+    """A PASS is let through, a FAULT rejected."""
+    socket, endpoint = results
+    lines = said([sys.executable, str(FOLDER / "plc_gateway.py"), endpoint], socket, 2)
+    assert lines == ["0 part0 PASS below_threshold", "0 §verdict PASS REJECT deadline"]
+
+
+def test_python_gateway_notices_silence(results: tuple[zmq.Socket[bytes], str]) -> None:
+    """Without a worker the line is stopped, not let through."""
+    socket, endpoint = results
+    assert said([sys.executable, str(FOLDER / "plc_gateway.py"), endpoint], socket, 3)[2].startswith(
+        "NO WORKER"
+    )
+
+
+def test_c_gateway_rejects_all_but_pass(results: tuple[zmq.Socket[bytes], str], tmp_path: Path) -> None:
+    """The C gateway compiles and decides alike, also for a part whose name imitates a verdict."""
+    compiler = shutil.which("cc")
+    if compiler is None or not Path("/usr/include/zmq.h").exists():
+        pytest.skip("needs a C compiler and libzmq's header (libzmq3-dev)")
+    program = tmp_path / "gateway"
+    subprocess.run(
+        [compiler, "-Wall", "-Werror", "-O2", "-o", program, FOLDER / "plc_gateway.c", "-lzmq"], check=True
+    )
+    socket, endpoint = results
+    assert said([str(program), endpoint], socket, 2) == ["PASS", "REJECT"]

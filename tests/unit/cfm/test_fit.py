@@ -1,0 +1,230 @@
+"""Fitting: it learns a relation that is there, repeats itself, and refuses what cannot teach."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cmfm_worker.cfm.anomaly import pixel_distances
+from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.feature_store import FeatureStore
+from cmfm_worker.cfm.fit import FitError, FitOptions, cosine_distance, fit_mapping, standardiser_of
+
+QUICK = replace(FitOptions.for_preset("classic"), epochs=12, pixels_per_image=150, hidden=24)
+
+
+def part_features(seed: int, pixels: int) -> PixelFeatures:
+    """Features of one part: 6 and 4 channels that follow from the same two hidden quantities, and an offset."""
+    z = torch.rand(pixels, 2, generator=torch.Generator().manual_seed(seed))
+    mixing = torch.Generator().manual_seed(0)
+    e2d = torch.sin(3 * z @ torch.randn(2, 6, generator=mixing)) + 5.0
+    e3d = 0.002 * (torch.cos(3 * z @ torch.randn(2, 4, generator=mixing)) - 2.0)
+    mask = torch.zeros(1, 224, 224, dtype=torch.bool)
+    mask.view(-1)[:pixels] = True
+    return PixelFeatures(e2d, e3d, mask)
+
+
+def store_of(counts: Sequence[int], **options: object) -> FeatureStore:
+    """A store of parts of so many pixels each."""
+    store = FeatureStore(**options)  # type: ignore[arg-type]  # the tests pass its own keywords
+    for seed, pixels in enumerate(counts):
+        store.add(part_features(seed, pixels), [f"part-{seed}"])
+    return store
+
+
+def test_a_relation_that_is_there_is_learned_and_its_breach_is_seen() -> None:
+    """Both losses fall far, and pixels whose modalities come from different places stand out on both maps."""
+    store = store_of([400] * 8)
+    pair, report = fit_mapping(store, replace(QUICK, epochs=40))
+    assert report.loss_2d[-1] < 0.2 * report.loss_2d[0]
+    assert report.loss_3d[-1] < 0.2 * report.loss_3d[0]
+    fresh = part_features(99, 400)
+    nominal = pixel_distances(fresh.e2d, fresh.e3d, pair)
+    swapped = pixel_distances(fresh.e2d, fresh.e3d.flip(0), pair)
+    for psi, psi_swapped in zip(nominal, swapped, strict=True):
+        assert psi_swapped.mean() > 3 * psi.mean()
+
+
+def test_report_says_what_was_learned_from() -> None:
+    """Parts, pixels, pixels an epoch (a small part gives all it has), one loss of each kind an epoch, seconds."""
+    _, report = fit_mapping(store_of([300, 90, 500]), QUICK)
+    assert (report.parts, report.pixels, report.pixels_per_epoch) == (3, 890, 150 + 90 + 150)
+    assert len(report.loss_2d) == len(report.loss_3d) == QUICK.epochs
+    assert report.seconds > 0
+
+
+def test_the_same_seed_gives_the_same_mapping_and_another_seed_another() -> None:
+    """Bit for bit on the CPU, whatever the process drew from torch's own generator before."""
+    counts = [200, 260, 230]
+    first, _ = fit_mapping(store_of(counts), QUICK)
+    torch.rand(17)
+    again, _ = fit_mapping(store_of(counts), QUICK)
+    other, _ = fit_mapping(store_of(counts), replace(QUICK, seed=1))
+    for one, same in zip(first.to_2d.parameters(), again.to_2d.parameters(), strict=True):
+        assert torch.equal(one, same)
+    assert not torch.equal(first.to_2d.input.weight, other.to_2d.input.weight)
+
+
+def test_fitting_leaves_the_process_random_numbers_alone() -> None:
+    """A fit inside a longer program does not move the program's own random sequence."""
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit_mapping(store_of([200]), replace(QUICK, epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_progress_is_told_after_every_epoch() -> None:
+    """Epoch, epochs in all and both losses, in order."""
+    calls: list[tuple[int, int, float, float]] = []
+    _, report = fit_mapping(store_of([200, 200]), replace(QUICK, epochs=3), lambda *call: calls.append(call))
+    assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
+    assert tuple(call[2] for call in calls) == report.loss_2d
+
+
+def test_what_cannot_teach_is_refused_by_name() -> None:
+    """No part, a part without foreground, a part with NaN features: an error that names the part."""
+    with pytest.raises(FitError, match="no nominal part"):
+        fit_mapping(FeatureStore(), QUICK)
+    with pytest.raises(FitError, match=r"no foreground pixel in these parts: part-1, part-3$"):
+        fit_mapping(store_of([50, 0, 50, 0]), QUICK)
+    store = store_of([50])
+    broken = part_features(1, 50)
+    broken.e3d[3, 1] = torch.nan
+    store.add(broken, ["torn.tiff"])
+    with pytest.raises(FitError, match=r"not finite numbers: torn\.tiff$"):
+        fit_mapping(store, QUICK)
+
+
+def test_a_loss_that_is_not_finite_ends_the_fit() -> None:
+    """Without standardising, bad features show in the loss; a mapping of NaN is never returned."""
+    store = FeatureStore()
+    broken = part_features(1, 200)
+    broken.e2d.fill_(torch.inf)
+    store.add(broken, ["p"])
+    with pytest.raises(FitError, match="epoch 1 is not a finite number"):
+        fit_mapping(store, replace(QUICK, standardise=False))
+
+
+def test_the_mapping_returned_is_frozen_and_ready() -> None:
+    """Inference needs no switch: no gradients, evaluation mode."""
+    pair, _ = fit_mapping(store_of([200]), replace(QUICK, epochs=1))
+    for network in (pair.to_2d, pair.to_3d):
+        assert not network.training
+        assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    """250 epochs of all pixels, batches of 4, Adam at 1e-3 throughout, width (D2 + D3) / 2, raw features."""
+    options = FitOptions.for_preset("paper")
+    assert (options.epochs, options.batch_images, options.pixels_per_image) == (250, 4, None)
+    assert (options.lr, options.schedule, options.standardise) == (1e-3, "constant", False)
+    pair, _ = fit_mapping(store_of([60]), replace(options, epochs=1))
+    assert pair.standardise is None
+    assert pair.to_3d.hidden == (6 + 4) // 2
+
+
+def test_the_classic_preset_standardises_and_decays() -> None:
+    """At least 20 epochs of 600 pixels an image."""
+    options = FitOptions.for_preset("classic")
+    assert options.epochs >= 20
+    assert options.pixels_per_image == 600
+    assert options.schedule == "cosine"
+    assert options.standardise
+
+
+def test_cosine_decay_ends_at_rest() -> None:
+    """The last step hardly moves the loss of the very same pixels; at a constant rate it goes on moving."""
+    last_move = {}
+    for schedule in ("cosine", "constant"):
+        options = replace(QUICK, epochs=30, lr=5e-3, schedule=schedule, pixels_per_image=None)
+        losses = fit_mapping(store_of([300] * 4), options)[1].loss_2d
+        last_move[schedule] = abs(losses[-1] - losses[-2])
+    assert last_move["cosine"] < 0.1 * last_move["constant"]
+
+
+def test_standardised_channels_have_mean_0_and_deviation_1_over_all_parts() -> None:
+    """Over the pixels of all parts together, also for tiny units and offsets."""
+    store = store_of([300, 100, 200])
+    e2d, e3d = (torch.cat(both) for both in zip(*(store.part(i) for i in range(3)), strict=True))
+    for E in standardiser_of(store)(e2d, e3d):
+        assert E.mean(0).abs().max() < 1e-4
+        assert (E.std(0, unbiased=False) - 1).abs().max() < 1e-4
+
+
+def test_a_constant_channel_is_not_blown_up() -> None:
+    """A channel without any variation (a fully grey product) standardises to 0, not to NaN or to noise."""
+    store = FeatureStore()
+    flat = part_features(0, 100)
+    flat.e2d[:, 2] = 0.3
+    store.add(flat, ["p"])
+    e2d, _ = standardiser_of(store)(flat.e2d, flat.e3d)
+    assert e2d[:, 2].abs().max() < 1e-5
+
+
+def test_cosine_distance_is_zero_along_and_two_against() -> None:
+    """Eq. 2 at its ends; length does not matter."""
+    a = torch.tensor([[1.0, 2.0, -1.0]])
+    assert cosine_distance(a, 3 * a).item() == pytest.approx(0.0, abs=1e-6)
+    assert cosine_distance(a, -a).item() == pytest.approx(2.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("batch_images", 0),
+        ("hidden", -3),
+        ("pixels_per_image", -1),
+        ("lr", 0.0),
+        ("schedule", "step"),
+    ],
+)
+def test_options_out_of_range_are_named(field: str, value: object) -> None:
+    """A wrong option is an error that names it, before any work."""
+    with pytest.raises(ValueError, match=field):
+        replace(QUICK, **{field: value})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_features_beyond_the_memory_limit_go_to_files_and_teach_the_same(tmp_path: Path) -> None:
+    """With room for about one part in memory the rest is drawn from disk, bit for bit the same; files go at the end."""
+    counts = [200, 260, 230]
+    roomy, _ = fit_mapping(store_of(counts), QUICK)
+    with store_of(counts, ram_limit_bytes=9000, folder=tmp_path) as store:
+        assert len(list(tmp_path.rglob("*.npy"))) >= 3
+        spilled, _ = fit_mapping(store, QUICK)
+    assert torch.equal(roomy.to_3d.output.weight, spilled.to_3d.output.weight)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_precision_keeps_what_it_should() -> None:
+    """Stored in float16 (the `paper` preset's 1920 channels), drawn as float32, equal to 3 digits."""
+    store = store_of([100], precision="float16")
+    e2d, _ = store.part(0)
+    assert e2d.dtype == torch.float32
+    assert torch.allclose(e2d, part_features(0, 100).e2d, rtol=1e-3)
+
+
+def test_pixels_drawn_are_different_ones_and_stay_paired() -> None:
+    """No pixel twice in a draw; both modalities of a pixel together; two draws differ."""
+    store = FeatureStore()
+    number = torch.arange(500.0)[:, None]
+    mask = part_features(0, 500).mask
+    store.add(PixelFeatures(number, -number, mask), ["p"])
+    generator = torch.Generator().manual_seed(0)
+    e2d, e3d = store.draw([0], 100, generator)
+    assert len(e2d.unique()) == 100
+    assert torch.equal(e2d, -e3d)
+    assert not torch.equal(store.draw([0], 100, generator)[0], e2d)
+
+
+def test_a_store_refuses_features_that_do_not_fit() -> None:
+    """Other widths, or a wrong number of names, are errors."""
+    store = store_of([50])
+    wide = part_features(1, 50)
+    with pytest.raises(ValueError, match=r"widths \(7, 4\)"):
+        store.add(PixelFeatures(torch.zeros(50, 7), wide.e3d, wide.mask), ["p"])
+    with pytest.raises(ValueError, match="1 parts but 2 names"):
+        store.add(wide, ["a", "b"])

@@ -1,0 +1,197 @@
+"""The layout of a data set on disk: what is found in it, and what is said where it is not one."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from cmfm_protocol.dataset import (
+    DatasetError,
+    categories,
+    list_parts,
+    read_part,
+    read_part_ground_truth,
+)
+
+
+@pytest.fixture
+def root(synthetic_root: Path, tmp_path: Path) -> Path:
+    """A copy of one category that a test may damage."""
+    shutil.copytree(synthetic_root / "praline", tmp_path / "data" / "praline")
+    return tmp_path / "data"
+
+
+def test_categories_are_the_folders_that_can_be_taught_from(root: Path) -> None:
+    """A folder without train/good, a hidden one and a file are no categories."""
+    (root / "notes").mkdir()
+    (root / ".cache" / "train" / "good").mkdir(parents=True)
+    (root / "readme.txt").write_text("x")
+    assert categories(root) == ["praline"]
+
+
+def test_parts_are_listed_in_a_fixed_order_with_their_kind(root: Path) -> None:
+    """The test split holds good parts and every defect, sorted; train and validation hold good parts only."""
+    test = list_parts(root, "praline", "test")
+    assert [part.defect for part in test] == [
+        "bump",
+        *("good", "good"),
+        "hole",
+        "missing",
+        "scratch",
+        "stain",
+        "swap",
+    ]
+    assert [part.label for part in test] == [1, 0, 0, 1, 1, 1, 1, 1]
+    train = list_parts(root, "praline", "train")
+    assert [part.rgb.name for part in train] == [f"{i:03d}.png" for i in range(6)]
+    assert {part.defect for part in train} == {"good"}
+
+
+def test_ids_are_unique_and_can_be_file_names(root: Path) -> None:
+    """Two parts never share an id, though MVTec numbers them from 000 in every folder."""
+    parts = [part for split in ("train", "validation", "test") for part in list_parts(root, "praline", split)]
+    ids = {part.id for part in parts}
+    assert len(ids) == len(parts) == 6 + 3 + 8
+    assert "praline-test-hole-000" in ids
+    assert not any("/" in part_id for part_id in ids)
+
+
+def test_hidden_files_are_not_parts(root: Path) -> None:
+    """What a file manager leaves behind ("._000.png") is not taken for a picture."""
+    (root / "praline" / "train" / "good" / "rgb" / "._000.png").write_bytes(b"x")
+    assert len(list_parts(root, "praline", "train")) == 6
+
+
+def test_a_good_part_needs_no_ground_truth(root: Path) -> None:
+    """A good part's ground truth is empty, with or without a file."""
+    shutil.rmtree(root / "praline" / "test" / "good" / "gt")
+    good = next(part for part in list_parts(root, "praline", "test") if part.defect == "good")
+    assert good.gt is None
+    assert not read_part_ground_truth(good, 160, 160).any()
+
+
+def test_a_missing_ground_truth_of_a_defect_is_named_when_it_is_read(root: Path) -> None:
+    """Listing still works (inspection needs no ground truth); reading it names the file."""
+    missing = root / "praline" / "test" / "hole" / "gt" / "000.png"
+    missing.unlink()
+    hole = next(part for part in list_parts(root, "praline", "test") if part.defect == "hole")
+    with pytest.raises(DatasetError, match=r"hole/gt/000\.png is missing"):
+        read_part_ground_truth(hole, 160, 160)
+
+
+def test_a_ground_truth_of_another_size_is_refused(root: Path) -> None:
+    """It would otherwise mark the wrong pixels."""
+    hole = next(part for part in list_parts(root, "praline", "test") if part.defect == "hole")
+    with pytest.raises(DatasetError, match=r"is 160×160; expected 200×100"):
+        read_part_ground_truth(hole, 100, 200)
+
+
+def test_rgb_and_xyz_of_different_size_are_refused(root: Path) -> None:
+    """The message names both files and both sizes."""
+    part = list_parts(root, "praline", "train")[0]
+    Image.new("RGB", (40, 30)).save(part.rgb)
+    with pytest.raises(DatasetError, match=r"000\.tiff is 160×160, but .*000\.png is 40×30"):
+        read_part(part)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "xyz"])
+def test_a_part_without_one_of_its_pictures_is_named(root: Path, kind: str) -> None:
+    """Half a part is never skipped in silence."""
+    folder = root / "praline" / "validation" / "good" / kind
+    next(folder.glob("001.*")).unlink()
+    with pytest.raises(DatasetError, match=rf"{kind}/001\.\w+ is missing"):
+        list_parts(root, "praline", "validation")
+
+
+def test_both_spellings_of_tiff_are_read(root: Path) -> None:
+    """A recorder that writes .tif files is not told that they are missing."""
+    folder = root / "praline" / "train" / "good" / "xyz"
+    (folder / "000.tiff").rename(folder / "000.tif")
+    rgb, xyz = read_part(list_parts(root, "praline", "train")[0])
+    assert rgb.shape == xyz.shape == (160, 160, 3)
+
+
+def _empty(folder: Path) -> None:
+    folder.mkdir()
+
+
+def _file(folder: Path) -> None:
+    folder.write_text("x")
+
+
+def _pictures_only(folder: Path) -> None:
+    folder.mkdir()
+    Image.new("RGB", (4, 4)).save(folder / "000.png")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (_empty, "is not a data set"),
+        (_pictures_only, "is not a data set"),
+        (_file, "is a file"),
+        (lambda folder: None, "does not exist"),
+    ],
+)
+def test_a_folder_that_is_no_data_set_is_told_the_layout(tmp_path: Path, made: object, said: str) -> None:
+    """The message names the folder and what it should look like."""
+    folder = tmp_path / "somewhere"
+    assert callable(made)
+    made(folder)
+    with pytest.raises(DatasetError, match=rf"somewhere {said}.*train,validation,test.*rgb/\*\.png"):
+        categories(folder)
+
+
+def test_an_unknown_category_is_told_what_there_is(root: Path) -> None:
+    """A misspelt category is answered with the ones that are there."""
+    with pytest.raises(DatasetError, match=r"no category 'pralin'; it has praline"):
+        list_parts(root, "pralin", "train")
+
+
+def test_an_unknown_split_is_told_what_there_is(root: Path) -> None:
+    """A misspelt split is answered with the three there are."""
+    with pytest.raises(DatasetError, match=r"'val' is not one of train, validation, test"):
+        list_parts(root, "praline", "val")
+
+
+def test_a_split_without_parts_is_an_error(root: Path) -> None:
+    """An empty or missing split never becomes an empty evaluation."""
+    shutil.rmtree(root / "praline" / "validation" / "good" / "rgb")
+    with pytest.raises(DatasetError, match=r"validation/good/rgb is missing"):
+        list_parts(root, "praline", "validation")
+    shutil.rmtree(root / "praline" / "test")
+    with pytest.raises(DatasetError, match=r"praline/test is missing"):
+        list_parts(root, "praline", "test")
+    (root / "praline" / "test").mkdir()
+    with pytest.raises(DatasetError, match=r"holds no parts"):
+        list_parts(root, "praline", "test")
+
+
+def test_real_captures_are_read(shared: Path) -> None:
+    """Pixel-registered frames of a real sensor come in with their size, their metres and their missing points."""
+    from cmfm_protocol.dataset import read_rgb, read_xyz
+
+    rgb = read_rgb(shared / "real_frames" / "rgb" / "learn0.png")
+    xyz = read_xyz(shared / "real_frames" / "xyz" / "learn0.tiff")
+    assert rgb.shape == xyz.shape == (480, 640, 3)
+    assert rgb.dtype == np.uint8
+    assert xyz.dtype == np.float32
+    missing = (xyz == 0).all(axis=-1).mean()
+    assert 0.3 < missing < 0.5
+    assert 0.3 < float(xyz[..., 2].max()) < 10.0
+
+
+def test_a_data_set_as_others_write_it_is_read(tmp_path: Path) -> None:
+    """A page a row in the TIFF, RGBA pictures, no ground truth folder for good parts."""
+    folder = tmp_path / "bagel" / "train" / "good"
+    for kind in ("rgb", "xyz"):
+        (folder / kind).mkdir(parents=True)
+    points = np.random.default_rng(0).normal(size=(20, 30, 3)).astype(np.float32)
+    tifffile.imwrite(folder / "xyz" / "000.tiff", points, photometric="minisblack")
+    Image.new("RGBA", (30, 20), (10, 20, 30, 40)).save(folder / "rgb" / "000.png")
+    rgb, xyz = read_part(list_parts(tmp_path, "bagel", "train")[0])
+    np.testing.assert_array_equal(xyz, points)
+    np.testing.assert_array_equal(rgb[0, 0], [10, 20, 30])

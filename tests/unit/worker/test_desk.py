@@ -1,0 +1,221 @@
+"""The desk: on the wire each trigger has exactly one verdict, and no PASS after its deadline."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from cmfm_protocol.anomaly_map import decode_maps
+from cmfm_protocol.control import (
+    LoadRecipeRequest,
+    Reply,
+    Request,
+    ResultsSinceRequest,
+    StatusRequest,
+    decode_reply,
+    encode_request,
+)
+from cmfm_protocol.result import Result, decode_result
+from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_worker.account import Account
+from cmfm_worker.clock import NS_PER_MS, SystemClock
+from cmfm_worker.desk import Desk, DeskOptions
+from cmfm_worker.publish import Publisher
+from cmfm_worker.requests import ControlServer, RecoveryServer
+from cmfm_worker.settings import Settings, Sockets
+from cmfm_worker.state import LineState
+from cmfm_worker.trigger import Closed, Decision, Opened, PartMaps, SourceChanged, Trigger, TriggerKey, fault
+
+
+class Line:
+    """A running desk with a subscriber."""
+
+    def __init__(self, folder: Path) -> None:
+        names = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
+        settings = Settings(sockets=Sockets(**names))  # type: ignore[arg-type]
+        self.context = zmq.Context()
+        self.clock = SystemClock()
+        self.account = Account()
+        self.drained = False
+        publisher = Publisher(self.context, settings)
+        state = LineState(boot_id="boot", device="cpu", endpoints=["tcp://camera:1"], clock=self.clock)
+        self.desk = Desk(
+            account=self.account,
+            options=DeskOptions("boot", state_ms=20, maps="all"),
+            publisher=publisher,
+            recovery=RecoveryServer(self.context, names["recovery"], publisher.history, "boot"),
+            control=ControlServer(
+                self.context,
+                names["control"],
+                state=lambda: state.message(self.account, queue_free=3, recipes=["bagel"]),
+                load_recipe=lambda name, done: done(None if name == "bagel" else f"no recipe {name}"),
+                drain=lambda: setattr(self, "drained", True),
+            ),
+            sinks=(),
+            queue_free=lambda: 3,
+            state=lambda: state.message(self.account, queue_free=3, recipes=["bagel"]),
+            on_source=state.source_changed,
+            clock=self.clock,
+        )
+        self.results = self.subscribe(names["results"], b"cmfm/1/line1/station1/result/")
+        self.states = self.subscribe(names["results"], b"cmfm/1/line1/station1/state/")
+        self.maps = self.subscribe(names["maps"], b"")
+        self.names = names
+        self.desk.start()
+        self.states.recv_multipart()  # the subscriptions have arrived
+
+    def subscribe(self, endpoint: str, prefix: bytes) -> zmq.Socket[bytes]:
+        socket = self.context.socket(zmq.SUB)
+        socket.setsockopt(zmq.SUBSCRIBE, prefix)
+        socket.setsockopt(zmq.RCVTIMEO, 10_000)
+        socket.connect(endpoint)
+        return socket
+
+    def open(self, seq: int, deadline_ms: float = 10_000) -> TriggerKey:
+        key, now_ns = TriggerKey("cam", seq), self.clock.realtime_ns()
+        deadline_ns = self.clock.monotonic_ns() + int(deadline_ms * NS_PER_MS)
+        self.desk.post(
+            Opened(Trigger(key, f"p{seq}", "bagel", "", now_ns, now_ns, deadline_ns, simulated=True))
+        )
+        return key
+
+    def result(self) -> Result:
+        return decode_result(self.results.recv_multipart())
+
+    def ask(self, name: str, request: Request) -> Reply:
+        socket = self.context.socket(zmq.REQ)
+        socket.setsockopt(zmq.RCVTIMEO, 10_000)
+        socket.connect(self.names[name])
+        socket.send(encode_request(request))
+        reply = decode_reply(socket.recv())
+        socket.close(0)
+        return reply
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Line]:
+    line = Line(folder)
+    try:
+        yield line
+    finally:
+        line.desk.stop(timeout_s=10)
+        for socket in (line.results, line.states, line.maps):
+            socket.close(0)
+        line.context.term()
+        assert line.desk.failure is None
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    with running(tmp_path) as line:
+        yield line
+
+
+PASS = Decision(Verdict.PASS, Reason.BELOW_THRESHOLD, score=0.5, threshold=1.0, model_sha="m")
+
+
+def test_decision_goes_out_at_once(line: Line) -> None:
+    """A decision is on the wire with the ids of its trigger."""
+    line.desk.post(Closed(line.open(4), PASS))
+    result = line.result()
+    assert (result.seq, result.part_id, result.verdict, result.result_id) == (4, "p4", Verdict.PASS, 1)
+    assert result.deadline_met
+
+
+def test_deadline_is_kept_without_a_decision(line: Line) -> None:
+    """A part that nobody decides gets its FAULT when its deadline passes, and a later PASS changes nothing."""
+    started = time.monotonic()
+    key = line.open(1, deadline_ms=60)
+    result = line.result()
+    assert (result.verdict, result.reason) == (Verdict.FAULT, Reason.DEADLINE)
+    assert time.monotonic() - started >= 0.06
+    line.desk.post(Closed(key, PASS))
+    line.desk.post(Closed(line.open(2), PASS))
+    assert line.result().seq == 2
+    assert line.account.counts.noticed["decision_after_verdict"] == 1
+
+
+def test_late_pass_is_a_fault(line: Line) -> None:
+    """A PASS that was computed too late never leaves as PASS."""
+    line.desk.post(Closed(line.open(1, deadline_ms=0), PASS))
+    result = line.result()
+    assert (result.verdict, result.reason, result.deadline_met) == (Verdict.FAULT, Reason.DEADLINE, False)
+
+
+def test_maps_follow_with_the_reference_of_their_result(line: Line) -> None:
+    """The map message names the result it belongs to."""
+    plane = np.zeros((224, 224), np.float32)
+    maps = PartMaps(plane + 1, plane + 2, plane + 3, np.zeros((224, 224, 3), np.uint8), plane, plane > 0)
+    decision = Decision(
+        Verdict.FAIL, Reason.ABOVE_THRESHOLD, score=2.0, threshold=1.0, model_sha="m", maps=maps
+    )
+    line.desk.post(Closed(line.open(1), decision))
+    result = line.result()
+    received = decode_maps(line.maps.recv_multipart())
+    assert received.map_ref == result.map_ref == "boot/1"
+    assert (received.psi_3d == 3).all()
+
+
+def test_missed_results_can_be_asked_for(line: Line) -> None:
+    """Results since an id come back as they were, in order, in pages."""
+    for seq in range(5):
+        line.desk.post(Closed(line.open(seq), fault(Reason.LOST)))
+    sent = [line.result() for _ in range(5)]
+    page = line.ask("recovery", ResultsSinceRequest("q", "boot", result_id=1, limit=2)).page
+    assert page is not None
+    assert list(page.results) == sent[1:3]
+    assert (page.newest_id, page.complete) == (5, False)
+    rest = line.ask("recovery", ResultsSinceRequest("q", "boot", result_id=3)).page
+    assert rest is not None
+    assert list(rest.results) == sent[3:]
+    assert rest.complete
+
+
+def test_results_of_another_boot_are_not_claimed_complete(line: Line) -> None:
+    """A subscriber that knew the worker's former boot learns that something may be missing."""
+    line.desk.post(Closed(line.open(0), fault(Reason.LOST)))
+    line.result()
+    page = line.ask("recovery", ResultsSinceRequest("q", "former", result_id=9)).page
+    assert page is not None
+    assert (page.boot_id, len(page.results), page.complete) == ("boot", 1, False)
+
+
+def test_control_answers_status_and_recipes(line: Line) -> None:
+    """Status tells the counts; a recipe that is not there is refused in words."""
+    line.desk.post(Closed(line.open(0), PASS))
+    line.result()
+    state = line.ask("control", StatusRequest("1")).state
+    assert state is not None
+    assert state.counts == {"triggers": 1, "pass": 1, "fail": 0, "undecided": 0, "fault": 0}
+    assert line.ask("control", LoadRecipeRequest("2", "bagel")).ok
+    refused = line.ask("control", LoadRecipeRequest("3", "cookie"))
+    assert not refused.ok
+    assert "cookie" in refused.error
+
+
+def test_lost_camera_is_reported_at_once(line: Line) -> None:
+    """A camera that goes away is in the next state message."""
+    line.desk.post(SourceChanged("tcp://camera:1", alive=True))
+    line.desk.post(SourceChanged("tcp://camera:1", alive=False))
+    started = time.monotonic()
+    while time.monotonic() - started < 10:
+        if line.ask("control", StatusRequest("1")).state.sources[0].last_seen_ns:  # type: ignore[union-attr]
+            break
+    state = line.ask("control", StatusRequest("1")).state
+    assert state is not None
+    assert not state.sources[0].alive
+
+
+def test_what_is_open_at_the_end_gets_its_fault(tmp_path: Path) -> None:
+    """Stopping leaves no trigger without a verdict."""
+    with running(tmp_path) as line:
+        line.open(1)
+        line.desk.stop(timeout_s=10)
+        result = line.result()
+        assert (result.verdict, result.reason) == (Verdict.FAULT, Reason.DRAINING)
+        assert line.account.holds
+        assert line.account.open_count == 0

@@ -1,0 +1,120 @@
+"""`cmfm-worker evaluate`: the figures of a recipe on a test split."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from .made_dataset import read_json, run
+
+
+def evaluate(root: Path, recipe: Path, *more: object) -> int:
+    return run(
+        "evaluate", "--recipe", recipe, "--dataset", "mvtec3d", "--root", root, "--category", "dome", *more
+    )
+
+
+@pytest.fixture
+def own_data(taught: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of the data set that the test may damage."""
+    shutil.copytree(taught[0], tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_figures_have_the_names_scripts_rely_on(
+    taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The JSON file holds the documented keys; stained parts are told from good ones; tables go to stdout."""
+    assert evaluate(*taught, "--json", tmp_path / "figures.json") == 0
+    figures = read_json(tmp_path / "figures.json")
+    for key in ("aupro", "aupro_99", "aupro_foreground"):
+        assert list(figures[key]) == ["0.3", "0.1", "0.05", "0.01"]
+        assert all(0 <= value <= 1 for value in figures[key].values())
+    assert set(figures["per_defect"]) == {"stain"}
+    assert set(figures["per_defect"]["stain"]) == {"i_auroc", "aupro"}
+    assert figures["i_auroc"] == 1.0
+    assert figures["aupro"]["0.3"] > 0.5
+    assert 0 <= figures["p_auroc"] <= 1
+    assert figures["frames"] == 4
+    assert figures["fps"] > 0
+    assert sum(figures["verdicts"].values()) == 4
+    assert figures["escapes"] + figures["verdicts"]["FAIL"] + figures["verdicts"]["UNDECIDED"] >= 2
+    assert "I-AUROC" in capsys.readouterr().out
+
+
+def test_batching_changes_no_figure(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    """One frame at a time gives the figures of three at a time."""
+    figures = []
+    for batch in (1, 3):
+        assert evaluate(*taught, "--batch", batch, "--json", tmp_path / f"{batch}.json") == 0
+        figures.append(read_json(tmp_path / f"{batch}.json"))
+    for key in ("i_auroc", "p_auroc", "frames", "verdicts"):
+        assert figures[0][key] == pytest.approx(figures[1][key], rel=1e-4)
+    assert figures[0]["aupro"] == pytest.approx(figures[1]["aupro"], rel=1e-3)
+
+
+def test_only_good_parts_leave_figures_undefined(
+    own_data: Path, taught: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A split without defects gives null where a figure does not exist, not an error or a made-up number."""
+    shutil.rmtree(own_data / "dome" / "test" / "stain")
+    assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 0
+    figures = read_json(tmp_path / "figures.json")
+    assert figures["i_auroc"] is None
+    assert figures["aupro"]["0.3"] is None
+    assert figures["frames"] == 2
+
+
+def test_part_that_cannot_be_inspected_is_named(
+    own_data: Path, taught: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A part without 3D is named and counted as a FAULT; the others are measured."""
+    bad = own_data / "dome" / "test" / "good" / "xyz" / "001.tiff"
+    tifffile.imwrite(bad, np.zeros_like(tifffile.imread(bad)), photometric="rgb")
+    assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 0
+    figures = read_json(tmp_path / "figures.json")
+    assert list(figures["not_inspected"]) == ["dome-test-good-001"]
+    assert figures["frames"] == 3
+    assert figures["verdicts"]["FAULT"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [("good/rgb/001.png", b"\x89PNG torn"), ("stain/xyz/000.tiff", b"II*\0torn"), ("stain/gt/001.png", None)],
+)
+def test_torn_or_missing_file_is_named(
+    own_data: Path,
+    taught: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    path: str,
+    content: bytes | None,
+) -> None:
+    """A file that is torn or not there ends with exit code 2 and its name."""
+    file = own_data / "dome" / "test" / path
+    file.write_bytes(content) if content is not None else file.unlink()
+    assert evaluate(own_data, taught[1]) == 2
+    message = capsys.readouterr().err
+    assert str(file) in message
+    assert "Traceback" not in message
+
+
+def test_ground_truth_of_another_size_is_named(
+    own_data: Path, taught: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ground truth that is not of the part's size is refused by name."""
+    file = own_data / "dome" / "test" / "stain" / "gt" / "000.png"
+    Image.new("L", (10, 10)).save(file)
+    assert evaluate(own_data, taught[1]) == 2
+    assert str(file) in capsys.readouterr().err
+
+
+def test_no_recipe(taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is no recipe is refused by name."""
+    (tmp_path / "empty").mkdir()
+    assert evaluate(taught[0], tmp_path / "empty") == 2
+    assert "not a recipe" in capsys.readouterr().err

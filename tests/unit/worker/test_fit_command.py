@@ -1,0 +1,178 @@
+"""`cmfm-worker fit`: a recipe taught from good parts, and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from cmfm_worker.recipe import load_recipe
+
+from .made_dataset import fit, run, write_dataset, write_part
+
+
+@pytest.fixture
+def data(taught: tuple[Path, Path]) -> Path:
+    """A data set that no test changes."""
+    return taught[0]
+
+
+def test_recipe_says_what_it_was_taught_from(taught: tuple[Path, Path]) -> None:
+    """The recipe records the data behind it: parts, scores, the rate they support, coverage; no machine's paths."""
+    root, folder = taught
+    recipe = load_recipe(folder).recipe
+    assert recipe.name == "dome"
+    assert recipe.threshold is not None
+    assert recipe.threshold.validation_parts == len(recipe.threshold.validation_scores) == 5
+    assert recipe.threshold.supported_false_reject_rate == pytest.approx(1 / 6)
+    assert recipe.threshold.fail_at > max(recipe.threshold.validation_scores)
+    assert recipe.coverage.nominal_median_px is not None
+    assert 0.5 < recipe.coverage.minimum < 0.95
+    assert (recipe.provenance.dataset, recipe.provenance.category) == (root.name, "dome")
+    assert recipe.provenance.train_parts == 4
+    assert str(root) not in (folder / "recipe.toml").read_text()
+
+
+def test_summary_says_what_rate_so_few_parts_support(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The closing table says that five parts support a false-reject rate of 1/6 and no less."""
+    assert fit(data, tmp_path / "dome") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "5 validation parts support no rate below 1/6 = 16.67%" in shown
+    assert "4 parts" in shown
+
+
+def test_json_summary_is_for_programs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json stdout is one JSON object; progress and remarks stay on stderr."""
+    assert fit(data, tmp_path / "dome", "--json", "--shots", 2) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["train_parts"] == 2
+    assert summary["epochs"] == 3
+    assert summary["threshold"]["validation_parts"] == 5
+    assert summary["model_sha"] == load_recipe(tmp_path / "dome").model_sha
+
+
+def test_same_seed_same_recipe(data: Path, tmp_path: Path) -> None:
+    """The same parts, options and seed teach the same networks and threshold; another seed teaches others."""
+    shas = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert fit(data, tmp_path / name, "--seed", seed, "--shots", 2) == 0
+        shas.append(load_recipe(tmp_path / name).model_sha)
+    assert shas[0] == shas[1] != shas[2]
+
+
+def test_without_validation_some_training_parts_are_held_out(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a validation split the threshold comes from training parts that were not fitted on; it is said."""
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    shutil.rmtree(root / "dome" / "validation")
+    assert fit(root, tmp_path / "dome") == 0
+    assert "1 training parts held out" in capsys.readouterr().err
+    recipe = load_recipe(tmp_path / "dome").recipe
+    assert recipe.provenance.train_parts == 3
+    assert recipe.threshold is not None
+    assert recipe.threshold.validation_parts == 1
+
+
+def test_rate_that_the_parts_cannot_support_is_refused_at_once(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for 1 % with five parts, the answer says how many parts that would need; nothing is written."""
+    assert fit(data, tmp_path / "dome", "--target-false-reject-rate", 0.01) == 2
+    message = capsys.readouterr().err
+    assert "99" in message
+    assert "the 5 there" in message
+    assert not (tmp_path / "dome").exists()
+
+
+def test_recipe_is_not_overwritten_unasked(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second fit into the same folder is refused before any work, and done with --force."""
+    assert fit(data, tmp_path / "dome") == 0
+    before = load_recipe(tmp_path / "dome").model_sha
+    assert fit(data, tmp_path / "dome", "--seed", 9) == 2
+    assert "--force" in capsys.readouterr().err
+    assert load_recipe(tmp_path / "dome").model_sha == before
+    assert fit(data, tmp_path / "dome", "--seed", 9, "--force") == 0
+    assert load_recipe(tmp_path / "dome").model_sha != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--shots", 5], ["--shots 5", "only 4"]),
+        (["--category", "bagel"], ["bagel", "dome"]),
+        (["--root", "/nowhere"], ["/nowhere"]),
+        (["--extractors", "paper"], ["--weights"]),
+        (["--blocks", 7], ["--blocks"]),
+        (["--device", "gpu"], ["--device"]),
+        (["--target-false-reject-rate", 1.5], ["--target-false-reject-rate"]),
+        (["--plane-distance-m", 0], ["plane_distance_m"]),
+    ],
+)
+def test_wrong_option_is_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[object], named: list[str]
+) -> None:
+    """Each wrong option ends with exit code 2 and a message that names it and what was expected."""
+    assert fit(data, tmp_path / "dome", *arguments) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    for text in named:
+        assert text in message
+    assert not (tmp_path / "dome").exists()
+
+
+def test_torn_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A TIFF that ends half-way ends the command with exit code 2 and its name."""
+    root = write_dataset(tmp_path / "data")
+    torn = root / "dome" / "train" / "good" / "xyz" / "002.tiff"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    assert fit(root, tmp_path / "dome") == 2
+    message = capsys.readouterr().err
+    assert str(torn) in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_parts_without_3d_are_all_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    """Good parts that cannot be inspected are all named at once; no recipe is made from the others in silence."""
+    root = write_dataset(tmp_path / "data")
+    good = root / "dome" / split / "good"
+    for name in ("001", "003"):
+        xyz = tifffile.imread(good / "xyz" / f"{name}.tiff")
+        tifffile.imwrite(good / "xyz" / f"{name}.tiff", np.full_like(xyz, np.nan), photometric="rgb")
+    assert fit(root, tmp_path / "dome") == 2
+    message = capsys.readouterr().err
+    assert f"dome-{split}-good-001" in message
+    assert f"dome-{split}-good-003" in message
+    assert f"dome-{split}-good-002" not in message
+    assert not (tmp_path / "dome").exists()
+
+
+def test_frames_of_different_sizes_teach_together(tmp_path: Path) -> None:
+    """Parts recorded in another size are taught from all the same."""
+    root = write_dataset(tmp_path / "data", train=2)
+    good = root / "dome" / "train" / "good"
+    rgb, xyz = (np.zeros((80, 64, 3), np.uint8) + 90), np.full((80, 64, 3), np.nan, np.float32)
+    xyz[20:60, 10:50] = tifffile.imread(good / "xyz" / "000.tiff")[28:68, 28:68]
+    write_part(good, "100", rgb, xyz)
+    assert fit(root, tmp_path / "dome", "--background", "none") == 0
+    assert load_recipe(tmp_path / "dome").recipe.provenance.train_parts == 3
+
+
+def test_help_is_for_newcomers(capsys: pytest.CaptureFixture[str]) -> None:
+    """`fit --help` names the folders it reads and what comes out."""
+    assert run("fit", "--help") == 0
+    shown = capsys.readouterr().out
+    assert "train/good" in shown
+    assert "threshold" in shown

@@ -1,0 +1,231 @@
+"""Reception: every message becomes a part in the ring, a FAULT with its reason, or nothing new; never silence."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgpack
+import numpy as np
+import pytest
+
+from cmfm_protocol.frame import UNATTRIBUTED_STREAM, FrameHeader, encode_frame
+from cmfm_protocol.state import CameraState, encode_camera_state
+from cmfm_protocol.topics import topic
+from cmfm_protocol.verdict import Reason
+from cmfm_worker.clock import NS_PER_MS
+from cmfm_worker.reception import Reception
+from cmfm_worker.ring import Ring
+from cmfm_worker.sequence import SequenceTracker
+from cmfm_worker.settings import Intake
+from cmfm_worker.shelf import ShelfModel
+from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, TriggerKey
+
+FRAME = topic("line1", "station1", "frame")
+STATE = topic("line1", "station1", "state")
+START_NS = 1_700_000_000 * 10**9
+HEADER = FrameHeader("cam", 0, "part0", START_NS, 500.0, "bagel")
+
+
+class SetClock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def realtime_ns(self) -> int:
+        return START_NS + self.ns
+
+    def monotonic_ns(self) -> int:
+        return self.ns
+
+
+class OneRecipe:
+    """Knows the recipe `bagel`."""
+
+    def find(self, recipe: str) -> ShelfModel | None:
+        return cast("ShelfModel", SimpleNamespace(sha="m")) if recipe == "bagel" else None
+
+
+class Desk:
+    """Reception with everything around it, and what it said."""
+
+    def __init__(self, *, slots: int = 4, max_pixels: int = 10_000, **settings: Any) -> None:
+        self.clock = SetClock()
+        self.events: list[DeskEvent] = []
+        self.ring = Ring(slots=slots, max_pixels=max_pixels, pinned=False)
+        self.reception = Reception(
+            source="line1/station1",
+            settings=Intake(**settings),
+            ring=self.ring,
+            shelf=OneRecipe(),
+            tracker=SequenceTracker(max_gap=100, window_ns=200 * NS_PER_MS),
+            post=self.events.append,
+            step_ns=lambda: 50 * NS_PER_MS,
+            clock=self.clock,
+        )
+
+    def send(self, parts: Sequence[bytes | memoryview]) -> None:
+        self.reception.frame_message([memoryview(part) for part in parts])
+
+    def wait(self, ms: float) -> None:
+        self.clock.ns += int(ms * NS_PER_MS)
+        self.reception.tick()
+
+    @property
+    def faults(self) -> dict[TriggerKey, Reason]:
+        closed = {e.key: e.decision.reason for e in self.events if isinstance(e, Closed)}
+        opened = [e.trigger.key for e in self.events if isinstance(e, Opened)]
+        assert len(opened) == len(set(opened))
+        assert set(closed) <= set(opened)
+        return closed
+
+    @property
+    def noticed(self) -> list[str]:
+        return [e.what for e in self.events if isinstance(e, Noticed)]
+
+
+def message(header: FrameHeader = HEADER, *, side: int = 20, **options: Any) -> list[bytes | memoryview]:
+    return encode_frame(
+        FRAME, header, np.zeros((side, side, 3), np.uint8), np.ones((side, side, 3), np.float32), **options
+    )
+
+
+def test_good_frame_waits_in_the_ring() -> None:
+    """A good frame is opened, not closed, and lies in the ring."""
+    desk = Desk()
+    desk.send(message())
+    assert desk.faults == {}
+    assert desk.ring.waiting == 1
+
+
+def truncated() -> list[bytes | memoryview]:
+    return message()[:3]
+
+
+def short_array() -> list[bytes | memoryview]:
+    parts = message()
+    parts[2] = bytes(parts[2])[:-1]
+    return parts
+
+
+def flipped_bit() -> list[bytes | memoryview]:
+    parts = message()
+    pixels = bytearray(parts[2])
+    pixels[7] ^= 1
+    parts[2] = bytes(pixels)
+    return parts
+
+
+def future_version() -> list[bytes | memoryview]:
+    parts = message(checksums=False)
+    parts[1] = msgpack.packb({**msgpack.unpackb(parts[1]), "v": 2})
+    return parts
+
+
+def two_sizes() -> list[bytes | memoryview]:
+    parts, other = message(checksums=False), message(side=10, checksums=False)
+    header, smaller = msgpack.unpackb(parts[1]), msgpack.unpackb(other[1])
+    header["arrays"] = [header["arrays"][0], smaller["arrays"][1]]
+    return [parts[0], msgpack.packb(header), parts[2], other[3]]
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        (truncated(), Reason.TRUNCATED),
+        (short_array(), Reason.TRUNCATED),
+        (flipped_bit(), Reason.CHECKSUM),
+        (future_version(), Reason.UNKNOWN_VERSION),
+        (two_sizes(), Reason.SIZE_MISMATCH),
+        (message(replace(HEADER, recipe="unknown")), Reason.UNKNOWN_RECIPE),
+        (message(replace(HEADER, recipe="")), Reason.UNKNOWN_RECIPE),
+        (message(side=200), Reason.OVERSIZE),
+        (message(replace(HEADER, trigger_ns=START_NS - 600 * NS_PER_MS)), Reason.DEADLINE),
+    ],
+)
+def test_bad_frame_is_a_fault_of_its_own_part(parts: list[bytes | memoryview], reason: Reason) -> None:
+    """Each kind of damage has its reason, is charged to the part it came for, and takes no slot."""
+    desk = Desk()
+    desk.send(parts)
+    assert desk.faults == {TriggerKey("cam", 0): reason}
+    assert desk.ring.waiting == 0
+    assert desk.ring.free == 4
+
+
+def test_garbage_between_frames_stands_for_the_missing_one() -> None:
+    """A frame that arrived as garbage is one FAULT, `malformed`, under its own number."""
+    desk = Desk()
+    desk.send(message())
+    desk.send([FRAME, b"\xc1 not msgpack", b"", b""])
+    desk.send(message(replace(HEADER, seq=2, part_id="part2")))
+    desk.wait(250)
+    assert desk.faults == {TriggerKey("cam", 1): Reason.MALFORMED}
+
+
+def test_garbage_from_nowhere_is_a_fault_too() -> None:
+    """A message that belongs to no stream still gets a verdict."""
+    desk = Desk()
+    desk.send([FRAME, b"\xc1"])
+    desk.wait(500)
+    assert desk.faults == {TriggerKey(UNATTRIBUTED_STREAM, 0): Reason.MALFORMED}
+
+
+def test_lost_frames_are_faults_and_duplicates_are_not() -> None:
+    """A gap costs one FAULT a part; a duplicate costs nothing but a count."""
+    desk = Desk()
+    desk.send(message())
+    desk.send(message())
+    desk.send(message(replace(HEADER, seq=3, part_id="part3")))
+    desk.wait(250)
+    assert desk.faults == {TriggerKey("cam", 1): Reason.LOST, TriggerKey("cam", 2): Reason.LOST}
+    assert desk.noticed == ["duplicate"]
+
+
+def test_heartbeat_after_the_last_frame_reveals_its_loss() -> None:
+    """The end of a stream is accounted for without a further frame."""
+    desk = Desk()
+    desk.send(message())
+    state = CameraState("cam", 2, closing=True, sent_ns=START_NS)
+    desk.reception.state_message([memoryview(part) for part in encode_camera_state(STATE, state)])
+    desk.wait(250)
+    assert desk.faults == {TriggerKey("cam", 1): Reason.LOST}
+
+
+def test_full_ring_sheds_the_hopeless_and_refuses_the_rest() -> None:
+    """Under overload each part without a slot has its FAULT; a part that can still make it keeps its slot."""
+    desk = Desk(slots=2)
+    desk.send(
+        message(replace(HEADER, seq=0, deadline_ms=30.0))
+    )  # cannot be computed in time: a step takes 50 ms
+    desk.send(message(replace(HEADER, seq=1, deadline_ms=500.0)))
+    desk.send(message(replace(HEADER, seq=2, deadline_ms=500.0)))
+    desk.send(message(replace(HEADER, seq=3, deadline_ms=500.0)))
+    assert desk.faults == {TriggerKey("cam", 0): Reason.RING_FULL, TriggerKey("cam", 3): Reason.RING_FULL}
+    assert desk.ring.waiting == 2
+
+
+def test_frames_without_checksums_can_be_refused() -> None:
+    """`sealed_only` turns an unsealed frame into a FAULT; a sealed one passes."""
+    desk = Desk(sealed_only=True)
+    desk.send(message(checksums=False))
+    desk.send(message(replace(HEADER, seq=1)))
+    assert desk.faults == {TriggerKey("cam", 0): Reason.CHECKSUM}
+    assert desk.ring.waiting == 1
+
+
+def test_wrong_clock_counts_from_reception() -> None:
+    """A trigger from the far future is counted as skew and gets its whole deadline from reception."""
+    desk = Desk()
+    desk.send(message(replace(HEADER, trigger_ns=START_NS + 3600 * 10**9)))
+    assert desk.noticed == ["clock_skew"]
+    (opened,) = [e.trigger for e in desk.events if isinstance(e, Opened)]
+    assert opened.deadline_ns == 500 * NS_PER_MS
+
+
+def test_number_used_for_another_part_is_a_fault() -> None:
+    """A camera that repeats its numbers does not lose parts as duplicates."""
+    desk = Desk()
+    desk.send(message())
+    desk.send(message(replace(HEADER, part_id="another", trigger_ns=START_NS + 1)))
+    assert desk.faults == {TriggerKey(UNATTRIBUTED_STREAM, 0): Reason.MALFORMED}

@@ -1,0 +1,165 @@
+"""A recipe folder: written whole, read back the same, and refused with file and key where something is off."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipe import BackgroundSection, ScoreSection, ThresholdSection, load_recipe
+from cmfm_worker.recipe_folder import recipe_name, save_recipe
+
+from .made_recipes import draft, pair, saved
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """What was saved is loaded: every section, both networks to the bit, the same model id."""
+    written = saved(tmp_path / "part")
+    read = load_recipe(tmp_path / "part")
+    assert read.recipe == written.recipe
+    assert read.model_sha == written.model_sha
+    features = torch.rand(5, 3)
+    assert torch.equal(read.mapping.to_3d(features), pair().to_3d(features))
+    assert torch.equal(read.mapping.to_2d(features), pair().to_2d(features))
+
+
+def test_recipe_is_made_of_two_plain_files(tmp_path: Path) -> None:
+    """The folder holds recipe.toml, which any TOML reader understands, and mapping.safetensors; nothing else."""
+    saved(tmp_path / "part")
+    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == [
+        "mapping.safetensors",
+        "recipe.toml",
+    ]
+    table = tomllib.loads((tmp_path / "part" / "recipe.toml").read_text())
+    assert table["threshold"]["validation_scores"] == [0.1, 0.25, 0.4]
+    assert [path.name for path in tmp_path.iterdir()] == ["part"], "no temporary folder is left"
+
+
+def test_model_sha_follows_what_decides_the_maps(tmp_path: Path) -> None:
+    """Other networks, background or score give another id; another threshold does not."""
+    base = saved(tmp_path / "base").model_sha
+    others = [
+        saved(tmp_path / "net", seed=1).model_sha,
+        saved(
+            tmp_path / "plane", background=BackgroundSection(method="none", plane_distance_m=0.01)
+        ).model_sha,
+        saved(tmp_path / "score", score=ScoreSection(normalisation="published")).model_sha,
+    ]
+    assert len({base, *others}) == 4
+    assert saved(tmp_path / "threshold", threshold=ThresholdSection(fail_at=9.0)).model_sha == base
+
+
+def replaced(old: str, new: str) -> Callable[[Path], None]:
+    """Damage done to recipe.toml by replacing one piece of its text."""
+
+    def damage(folder: Path) -> None:
+        path = folder / "recipe.toml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    return damage
+
+
+def flipped_byte(folder: Path) -> None:
+    path = folder / "mapping.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def other_networks(folder: Path) -> None:
+    saved(folder.parent / "other", seed=3)
+    (folder.parent / "other" / "mapping.safetensors").replace(folder / "mapping.safetensors")
+
+
+DAMAGES: list[tuple[Callable[[Path], object], list[str]]] = [
+    (replaced("fail_at", "fail_att"), ["recipe.toml", "threshold.fail_att", "did you mean 'fail_at'"]),
+    (replaced("format_version = 1", "format_version = 2"), ["recipe.toml", "format_version is 2", "reads 1"]),
+    (replaced("[extractor]", "[extractor"), ["recipe.toml", "cannot be read as TOML"]),
+    (replaced('preset = "classic"', 'preset = "clasic"'), ["recipe.toml", "extractor.preset", "'clasic'"]),
+    (replaced("fail_at = 0.5", "fail_at = nan"), ["recipe.toml", "threshold.fail_at", "nan"]),
+    (replaced("minimum = 0.5", "minimum = 1.5"), ["recipe.toml", "coverage.minimum", "1.5"]),
+    (replaced("hidden = 4", "hidden = 5"), ["recipe.toml", "mapping.hidden is 5", "has 4"]),
+    (replaced('name = "part"', 'name = "a part"'), ["recipe.toml", "name", "'a part'"]),
+    (replaced('file = "mapping.safetensors"', 'file = "/etc/passwd"'), ["recipe.toml", "mapping.file"]),
+    (flipped_byte, ["mapping.safetensors", "sha256"]),
+    (other_networks, ["mapping.safetensors", "sha256"]),
+    (lambda folder: (folder / "mapping.safetensors").unlink(), ["mapping.safetensors"]),
+    (lambda folder: (folder / "recipe.toml").unlink(), ["not a recipe", "recipe.toml"]),
+]
+
+
+@pytest.mark.parametrize(("damage", "named"), DAMAGES)
+def test_damage_is_refused_by_name(
+    tmp_path: Path, damage: Callable[[Path], object], named: list[str]
+) -> None:
+    """Whatever was changed in a recipe, the error names the file and the key."""
+    saved(tmp_path / "part")
+    damage(tmp_path / "part")
+    with pytest.raises(InputError) as caught:
+        load_recipe(tmp_path / "part")
+    for text in named:
+        assert text in str(caught.value)
+
+
+def test_missing_recipe_is_named(tmp_path: Path) -> None:
+    """A folder that is not there is said to be missing."""
+    with pytest.raises(InputError, match="nowhere: no such recipe folder"):
+        load_recipe(tmp_path / "nowhere")
+
+
+def test_recipe_is_not_replaced_unasked(tmp_path: Path) -> None:
+    """A recipe is replaced only where that was asked for; then the new one is there."""
+    old = saved(tmp_path / "part")
+    with pytest.raises(InputError, match="--force"):
+        save_recipe(tmp_path / "part", draft(), pair(1))
+    assert load_recipe(tmp_path / "part").model_sha == old.model_sha
+    new = save_recipe(tmp_path / "part", draft(), pair(1), replace=True)
+    assert load_recipe(tmp_path / "part").model_sha == new.model_sha != old.model_sha
+
+
+def test_other_peoples_files_are_never_touched(tmp_path: Path) -> None:
+    """A folder that holds anything else is refused, also when replacing was asked for."""
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match=r"thesis\.tex"):
+        save_recipe(tmp_path / "part", draft(), pair(), replace=True)
+    assert (tmp_path / "part" / "thesis.tex").read_text() == "precious"
+
+
+def test_failed_write_leaves_the_old_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full half-way, the old recipe is still there and nothing half-written."""
+    old = saved(tmp_path / "part")
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cmfm_worker.recipe_folder.tomli_w.dumps", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        save_recipe(tmp_path / "part", draft(), pair(1), replace=True)
+    assert load_recipe(tmp_path / "part").model_sha == old.model_sha
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+def test_background_override_has_its_own_model_id(tmp_path: Path) -> None:
+    """Overriding an option keeps the others and changes the model id; a bad value is refused by name."""
+    loaded = saved(tmp_path / "part")
+    other = loaded.with_background("ransac", None, None)
+    assert (other.recipe.background.method, other.recipe.background.clusters) == ("ransac", "largest")
+    assert other.model_sha != loaded.model_sha
+    assert loaded.with_background().model_sha == loaded.model_sha
+    with pytest.raises(InputError, match="plane_distance_m"):
+        loaded.with_background(plane_distance_m=0.0)
+
+
+@pytest.mark.parametrize("name", ["a part", "ä", "x" * 65])
+def test_folder_names_that_headers_cannot_carry(tmp_path: Path, name: str) -> None:
+    """A recipe is asked for by its folder's name in frame headers, so the name must fit them."""
+    with pytest.raises(InputError, match="A-Z"):
+        recipe_name(tmp_path / name)
+    assert recipe_name(tmp_path / "bagel-2.1_b") == "bagel-2.1_b"
