@@ -107,9 +107,7 @@ def view(specs: Sequence[ArraySpec], parts: Sequence[memoryview]) -> list[NDArra
 
 
 def _view(spec: ArraySpec, part: memoryview) -> NDArray[Any]:
-    array = np.frombuffer(part, dtype=np.dtype(spec.dtype)).reshape(spec.shape)
-    array.setflags(write=False)
-    return array
+    return np.frombuffer(part, dtype=np.dtype(spec.dtype)).reshape(spec.shape)  # read-only, as `part` is
 
 
 def _check_length(spec: ArraySpec, nbytes: int) -> None:

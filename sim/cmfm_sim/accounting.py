@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.state import WorkerState
 from cmfm_protocol.verdict import Reason, Verdict
-
 from cmfm_sim.record import Key, Received, TriggerRecord
 
 SHOWN: Final = 5

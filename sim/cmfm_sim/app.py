@@ -3,9 +3,9 @@
 import sys
 
 import typer
+
 from cmfm_protocol.dataset import DatasetError
 from cmfm_protocol.errors import ProtocolError
-
 from cmfm_sim.commands import demo, make, replay, watch
 from cmfm_sim.errors import FailedError, InputError
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import zmq
+
 from cmfm_protocol.state import CameraState, encode_camera_state
 from cmfm_protocol.topics import topic
-
 from cmfm_sim.clock import NS_PER_S, Clock, SystemClock
 from cmfm_sim.damage import Parts
 from cmfm_sim.errors import FailedError

@@ -37,7 +37,9 @@ MUST_FAULT: Final = frozenset(FaultKind) - {FaultKind.DUPLICATE, FaultKind.REORD
 DEFAULT_DURATION_S: Final = {FaultKind.STALL: 0.5, FaultKind.LATE: 2.0}
 """Kinds that take a duration."""
 
-_ITEM: Final = re.compile(r"(?P<kind>[a-z]+)=(?P<amount>\d+(?P<share>\.\d*)?)(:(?P<duration>\d+(\.\d*)?)(?P<unit>ms|s))?")
+_ITEM: Final = re.compile(
+    r"(?P<kind>[a-z]+)=(?P<amount>\d+(?P<share>\.\d*)?)(:(?P<duration>\d+(\.\d*)?)(?P<unit>ms|s))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,11 @@ class FaultPlan:
         rng = np.random.default_rng(self.seed)
         counted = [amount.fault for amount in self.amounts for _ in range(amount.count)]
         if len(counted) > triggers:
-            raise InputError(f"the fault plan asks for {len(counted)} faults, but there are {triggers} triggers")
-        chosen = rng.choice(triggers, size=len(counted), replace=False) if counted else []
-        schedule = {int(seq): fault for seq, fault in zip(chosen, counted, strict=True)}
+            raise InputError(
+                f"the fault plan asks for {len(counted)} faults, but there are {triggers} triggers"
+            )
+        chosen = rng.permutation(triggers)[: len(counted)].tolist()
+        schedule = dict(zip(chosen, counted, strict=True))
         shared = [amount for amount in self.amounts if amount.share]
         limits = np.cumsum([amount.share for amount in shared])
         # One draw a trigger, whatever the plan: another share moves no other fault.
@@ -116,7 +120,9 @@ def _parse_item(item: str) -> FaultAmount:
     if not match["share"]:
         return FaultAmount(fault, count=int(match["amount"]))
     if float(match["amount"]) > 1:
-        raise InputError(f"fault {item!r}: a share lies between 0.0 and 1.0; for a number of triggers leave out the point")
+        raise InputError(
+            f"fault {item!r}: a share lies between 0.0 and 1.0; for a number of triggers leave out the point"
+        )
     return FaultAmount(fault, share=float(match["amount"]))
 
 

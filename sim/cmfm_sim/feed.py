@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from cmfm_protocol.dataset import read_part
 from numpy.typing import NDArray
 
+from cmfm_protocol.dataset import read_part
 from cmfm_sim.conveyor import Trigger
 
 CACHE_BYTES: Final = 512 * 1024 * 1024

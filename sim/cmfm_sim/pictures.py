@@ -9,7 +9,6 @@ from cmfm_protocol.anomaly_map import AnomalyMaps
 from cmfm_protocol.picture import part_panel
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Verdict
-
 from cmfm_sim.errors import InputError
 
 REMEMBERED: Final = 256

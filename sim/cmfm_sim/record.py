@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+
 from cmfm_protocol.errors import RemoteProtocolError
 from cmfm_protocol.limits import PROTOCOL_MAJOR
 from cmfm_protocol.result import Result, decode_result
-
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 

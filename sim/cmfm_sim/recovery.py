@@ -5,11 +5,18 @@ import uuid
 from typing import Final
 
 import zmq
-from cmfm_protocol.control import Reply, Request, ResultsPage, ResultsSinceRequest, decode_reply, encode_request
+
+from cmfm_protocol.control import (
+    Reply,
+    Request,
+    ResultsPage,
+    ResultsSinceRequest,
+    decode_reply,
+    encode_request,
+)
 from cmfm_protocol.errors import RemoteProtocolError
 from cmfm_protocol.limits import MAX_REPLY_BYTES, MAX_RESULTS_PER_REPLY
 from cmfm_protocol.result import Result
-
 from cmfm_sim.result_order import Missing
 from cmfm_sim.sockets import ZmqContext, connect, keep_alive
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from cmfm_protocol.frame import FrameHeader, encode_frame
-
 from cmfm_sim.accounting import Spread
 from cmfm_sim.camera import Camera
 from cmfm_sim.clock import NS_PER_S, Clock
@@ -91,7 +90,9 @@ class Replay:
         self._conveyor.start(LEAD_S)
         while (part := self._next_part()) is not None:
             record = self._record(part.trigger)
-            message = self._encode(part, record)  # before the trigger, so that sending is all that is left then
+            message = self._encode(
+                part, record
+            )  # before the trigger, so that sending is all that is left then
             if not self._wait(self._conveyor.due_ns(record.seq)):
                 break
             self._fire(record, message)
@@ -150,7 +151,9 @@ class Replay:
         self._sums.triggers += 1
         self._sums.faults.update(record.faults)
         self._stall(turn.stall_s)
-        if FaultKind.REORDER not in record.faults:  # of a frame held back the camera does not say that it is out
+        if (
+            FaultKind.REORDER not in record.faults
+        ):  # of a frame held back the camera does not say that it is out
             self._camera.advance(record.seq + 1)
         now = [departure for departure in turn.departures if not departure.delay_s]
         self._send(now)

@@ -31,7 +31,9 @@ def check_endpoint(endpoint: str, option: str) -> str:
     if match[3] not in (None, "*") and not 0 < int(match[3]) < 65_536:
         raise InputError(f"{option} {endpoint!r}: a port is 1 to 65535")
     if endpoint.startswith("ipc://") and len(endpoint.removeprefix("ipc://").encode()) > IPC_PATH_BYTES:
-        raise InputError(f"{option} {endpoint!r}: a path of more than {IPC_PATH_BYTES} bytes is no Unix socket's")
+        raise InputError(
+            f"{option} {endpoint!r}: a path of more than {IPC_PATH_BYTES} bytes is no Unix socket's"
+        )
     return endpoint
 
 

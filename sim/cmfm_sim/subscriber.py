@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import zmq
+
 from cmfm_protocol.anomaly_map import AnomalyMaps, decode_maps
 from cmfm_protocol.errors import RemoteProtocolError
 from cmfm_protocol.limits import MAX_MESSAGE_BYTES
 from cmfm_protocol.result import Result, decode_result
 from cmfm_protocol.state import WorkerState, decode_worker_state
 from cmfm_protocol.topics import parse_topic
-
 from cmfm_sim.record import Received
 from cmfm_sim.recovery import RequestClient, newest_id, results_between
 from cmfm_sim.result_order import Missing, ResultOrder
@@ -171,7 +171,7 @@ def _gaps(missing: Missing, found: Sequence[int]) -> list[Missing]:
 
 
 def _drain(socket: ZmqSocket) -> list[tuple[list[bytes], int]]:
-    messages = []
+    messages: list[tuple[list[bytes], int]] = []
     while len(messages) < AT_ONCE:
         try:
             messages.append((socket.recv_multipart(zmq.NOBLOCK), time.time_ns()))

@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from rich.text import Text
+
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Verdict
-from rich.text import Text
 
 STYLES: Final = {
     Verdict.PASS: "bold white on green4",

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final, Protocol
 
-from cmfm_protocol.anomaly_map import AnomalyMaps
-from cmfm_protocol.state import WorkerState
-from cmfm_protocol.verdict import Verdict
 from rich.console import Console
 from rich.text import Text
 
+from cmfm_protocol.anomaly_map import AnomalyMaps
+from cmfm_protocol.state import WorkerState
+from cmfm_protocol.verdict import Verdict
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.record import Received
 from cmfm_sim.subscriber import Damaged, Event, Lost, ResultSubscriber
@@ -80,7 +80,9 @@ class PeopleDisplay:
             self._state(event)
         elif isinstance(event, Lost):
             first, last = event.missing.first_id, event.missing.last_id
-            self._note(f"results {first} to {last} were missed and cannot be had (--recover-endpoint?)", "bold red")
+            self._note(
+                f"results {first} to {last} were missed and cannot be had (--recover-endpoint?)", "bold red"
+            )
         elif isinstance(event, Damaged):
             self._note(f"a message that is not the wire: {event.detail}", "bold red")
 
@@ -141,7 +143,9 @@ def watch(
         if silent is not (now_s - heard_s > SILENCE_S):
             silent = not silent
             display.silent(silent)
-        if (until_s is not None and now_s >= until_s) or (timeout_s is not None and now_s - started_s >= timeout_s):
+        if (until_s is not None and now_s >= until_s) or (
+            timeout_s is not None and now_s - started_s >= timeout_s
+        ):
             break
     return seen
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from cmfm_worker.cfm.extractor import Extractor, ExtractorIdentity, Preset
-from cmfm_worker.cfm.weights import KNOWN_HASHES, WeightsError
+from cmfm_worker.cfm.weights import FILE_NAMES, KNOWN_HASHES, WeightsError, find_weights
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import ExtractorSection, Recipe
 
@@ -25,6 +25,11 @@ def build_extractor(
         raise InputError("extractors 'paper' need --weights DIR; see `cmfm-worker weights list`")
     from cmfm_worker.cfm.paper_extractor import PaperExtractor
 
+    for kind in FILE_NAMES:
+        try:
+            find_weights(weights, kind)
+        except WeightsError as error:
+            raise InputError(f"{error}; `cmfm-worker weights list` says where it is published") from error
     try:
         return PaperExtractor(weights, blocks=blocks, group_size=group_size, device=device)
     except (WeightsError, ValueError) as error:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from cmfm_protocol.dataset import list_parts
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cmfm_protocol.dataset import list_parts
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.clock import SystemClock
 from cmfm_sim.conveyor import Conveyor, Lot, plan_triggers
@@ -47,7 +47,9 @@ def replay(
     ],
     category: Annotated[
         list[str],
-        typer.Option("--category", help="Category to send; give it again for a mixed feed.", show_default=False),
+        typer.Option(
+            "--category", help="Category to send; give it again for a mixed feed.", show_default=False
+        ),
     ],
     rate: Annotated[
         float, typer.Option("--rate", min=0.001, max=10_000, help="Triggers a second.", show_default=False)
@@ -60,7 +62,9 @@ def replay(
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="Recipe named in the frames. Default: the category.", show_default=False),
+        typer.Option(
+            "--recipe", help="Recipe named in the frames. Default: the category.", show_default=False
+        ),
     ] = None,
     deadline_ms: Annotated[
         float, typer.Option("--deadline-ms", min=1, help="Time from a trigger to its verdict.")
@@ -77,7 +81,9 @@ def replay(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the faults.")] = 0,
     record: Annotated[
         Path | None,
-        typer.Option("--record", help="Write every trigger to this file, a JSON object a line.", show_default=False),
+        typer.Option(
+            "--record", help="Write every trigger to this file, a JSON object a line.", show_default=False
+        ),
     ] = None,
     wait_s: Annotated[
         float, typer.Option("--wait-s", min=0, help="How long to wait for a worker that listens.")
@@ -152,10 +158,12 @@ def _show(report: ReplayReport, as_json: bool) -> None:
     lines = [
         f"triggers   {report.triggers} in {report.seconds:.1f} s" + (" (stopped)" if report.stopped else ""),
         f"sent       {report.sent}",
-        f"pub_drops  {report.pub_drops}" + (" (the worker did not take them in time)" if report.pub_drops else ""),
+        f"pub_drops  {report.pub_drops}"
+        + (" (the worker did not take them in time)" if report.pub_drops else ""),
         f"faults     {faults}",
-        f"lateness   p50 {late.p50:.2f} ms, p99 {late.p99:.2f} ms, max {late.most:.2f} ms" if late else "lateness   -",
+        f"lateness   p50 {late.p50:.2f} ms, p99 {late.p99:.2f} ms, max {late.most:.2f} ms"
+        if late
+        else "lateness   -",
         f"stream     {report.stream_uuid}",
     ]
     typer.echo("\n".join(lines))
-

@@ -39,15 +39,21 @@ def watch(
     ] = False,
     count: Annotated[
         int | None,
-        typer.Option("--count", min=1, help="End after so many verdicts. Default: Ctrl-C.", show_default=False),
+        typer.Option(
+            "--count", min=1, help="End after so many verdicts. Default: Ctrl-C.", show_default=False
+        ),
     ] = None,
     timeout_s: Annotated[
         float | None,
-        typer.Option("--timeout-s", min=0, help="End after this time; exit code 1 if --count was not reached."),
+        typer.Option(
+            "--timeout-s", min=0, help="End after this time; exit code 1 if --count was not reached."
+        ),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Write a picture of every rejected part into this folder.", show_default=False),
+        typer.Option(
+            "--save", help="Write a picture of every rejected part into this folder.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.tokens import TokenFeatures
 
 Normalisation = Literal["absolute", "published"]
 
@@ -31,34 +33,44 @@ class AnomalyMaps:
 
 
 @torch.no_grad()
-def crossmodal_maps(features: PixelFeatures, mapping: MappingPair) -> AnomalyMaps:
+def crossmodal_maps(features: PixelFeatures | TokenFeatures, mapping: MappingPair) -> AnomalyMaps:
     """The three maps of every frame. Ψ_2D and Ψ_3D are 0 outside the mask; a frame without pixels is all 0.
 
     Raises `ValueError` where the mapping was taught on features of other widths.
     """
-    if features.e2d.shape[1] != mapping.d2 or features.e3d.shape[1] != mapping.d3:
+    if (features.d2, features.d3) != (mapping.d2, mapping.d3):
         raise ValueError(
-            f"features of widths {features.e2d.shape[1]} (2D) and {features.e3d.shape[1]} (3D) do not fit a "
-            f"mapping between {mapping.d2} and {mapping.d3}"
+            f"features of widths {features.d2} (2D) and {features.d3} (3D) do not fit a mapping between "
+            f"{mapping.d2} and {mapping.d3}"
         )
-    psi_2d = features.e2d.new_zeros(features.mask.shape)
+    psi_2d = torch.zeros(features.mask.shape, device=features.mask.device)
     psi_3d = torch.zeros_like(psi_2d)
-    psi_2d[features.mask], psi_3d[features.mask] = pixel_distances(features.e2d, features.e3d, mapping)
+    psi_2d[features.mask], psi_3d[features.mask] = pixel_distances(features, mapping)
     return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
 
 
-def pixel_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> tuple[Tensor, Tensor]:
-    """Ψ_2D and Ψ_3D, each (P,), of packed features (P, D_2D) and (P, D_3D)."""
-    psi_2d, psi_3d = e2d.new_empty(len(e2d)), e2d.new_empty(len(e2d))
-    for start in range(0, len(e2d), PIXELS_AT_ONCE):
-        rows = slice(start, start + PIXELS_AT_ONCE)
-        E_2D, E_3D = e2d[rows], e3d[rows]
+def pixel_distances(features: PixelFeatures | TokenFeatures, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+    """Ψ_2D and Ψ_3D of the pixels inside the mask, each (P,)."""
+    psi_2d, psi_3d = [features.mask.new_empty(0).float()], [features.mask.new_empty(0).float()]
+    for E_2D, E_2D_hat, E_3D, E_3D_hat in _observed_and_predicted(features, mapping):
+        psi_2d.append(_discrepancy(E_2D, E_2D_hat))  # Eq. 3
+        psi_3d.append(_discrepancy(E_3D, E_3D_hat))
+    return torch.cat(psi_2d), torch.cat(psi_3d)
+
+
+def _observed_and_predicted(
+    features: PixelFeatures | TokenFeatures, mapping: MappingPair
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """E_2D, Ê_2D, E_3D, Ê_3D of some pixels after the other."""
+    if isinstance(features, TokenFeatures):
+        if mapping.at_tokens is not None:
+            yield from mapping.at_tokens.chunks(features)
+            return
+        features = features.at_pixels()
+    for E_2D, E_3D in zip(*(torch.split(e, PIXELS_AT_ONCE) for e in (features.e2d, features.e3d)), strict=True):
         if mapping.standardise is not None:
             E_2D, E_3D = mapping.standardise(E_2D, E_3D)
-        E_3D_hat, E_2D_hat = mapping.to_3d(E_2D), mapping.to_2d(E_3D)  # Eq. 1
-        psi_2d[rows] = _discrepancy(E_2D, E_2D_hat)  # Eq. 3
-        psi_3d[rows] = _discrepancy(E_3D, E_3D_hat)
-    return psi_2d, psi_3d
+        yield E_2D, mapping.to_2d(E_3D), E_3D, mapping.to_3d(E_2D)  # Eq. 1
 
 
 def _discrepancy(E: Tensor, E_hat: Tensor) -> Tensor:

@@ -59,6 +59,16 @@ class PixelFeatures:
     mask: Tensor
 
     @property
+    def d2(self) -> int:
+        """Width of a 2D feature."""
+        return self.e2d.shape[1]
+
+    @property
+    def d3(self) -> int:
+        """Width of a 3D feature."""
+        return self.e3d.shape[1]
+
+    @property
     def counts(self) -> list[int]:
         """Pixels inside the mask, for each frame. Waits for the device."""
         return [int(n) for n in self.mask.flatten(1).sum(1).tolist()]

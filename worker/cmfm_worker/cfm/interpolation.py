@@ -7,8 +7,10 @@ steps are linear: each modality composes to one sparse matrix, pixels × tokens;
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -33,14 +35,44 @@ class TokenSampling:
     weight: Tensor
     starts: Tensor
 
+    def __len__(self) -> int:
+        return len(self.starts)
+
     def __call__(self, tokens: Tensor) -> Tensor:
         """Sample (T, C) tokens at the pixels: (P, C)."""
-        if len(self.starts) == 0:
+        if len(self) == 0:
             return tokens.new_empty((0, tokens.shape[1]))
         sampled: Tensor = F.embedding_bag(
             self.token, tokens, self.starts, mode="sum", per_sample_weights=self.weight.to(tokens.dtype)
         )
         return sampled
+
+    def split(self, counts: Sequence[int]) -> Iterator[TokenSampling]:
+        """Rows in pieces of so many, which add up to P. Waits for the device."""
+        rows = [0, *accumulate(counts)]
+        entries = F.pad(self.starts, (0, 1), value=len(self.token))[rows].tolist()
+        for (row, next_row), (first, end) in zip(pairwise(rows), pairwise(entries), strict=True):
+            starts = self.starts[row:next_row] - first
+            yield TokenSampling(self.token[first:end], self.weight[first:end], starts)
+
+    def used(self, tokens: int) -> Tensor:
+        """Which of all `tokens` tokens any pixel takes from: (tokens,) bool."""
+        used = torch.zeros(tokens, dtype=torch.bool, device=self.token.device)
+        used[self.token] = True
+        return used
+
+    def of_used(self, used: Tensor) -> TokenSampling:
+        """The same pixels from the `used` tokens alone, which are numbered anew in their order."""
+        return TokenSampling((used.cumsum(0) - 1)[self.token], self.weight, self.starts)
+
+    @staticmethod
+    def join(pieces: Sequence[TokenSampling]) -> TokenSampling:
+        """Rows one after another; tokens keep their numbers."""
+        firsts = accumulate((len(piece.token) for piece in pieces), initial=0)
+        starts = [piece.starts + first for piece, first in zip(pieces, firsts, strict=False)]
+        return TokenSampling(
+            torch.cat([p.token for p in pieces]), torch.cat([p.weight for p in pieces]), torch.cat(starts)
+        )
 
 
 def bilinear_sampling(mask: Tensor) -> TokenSampling:
@@ -87,15 +119,48 @@ def point_sampling(
     `foreground.nonzero()`; tokens are numbered through the whole batch and there are `tokens` of them.
     """
     pixel, point, share = _points_at_pixels(mask, foreground)
+    pixels = int(mask.sum())
+    # Neighbouring points share their centres: of 48 entries a pixel about 7 are left.
+    if mask.device.type == "cpu":
+        try:
+            return _product_on_cpu(pixel, point, share, token, weight, (pixels, tokens))
+        except ImportError:  # the method also runs with torch alone
+            pass
+    return _product(pixel, point, share, token, weight, (pixels, tokens))
+
+
+def _product(
+    pixel: Tensor, point: Tensor, share: Tensor, token: Tensor, weight: Tensor, size: tuple[int, int]
+) -> TokenSampling:
+    """(pixels × points) times (points × tokens): all products, those of equal place summed."""
     rows = pixel[:, None].expand(-1, token.shape[1])
     index = torch.stack([rows.flatten(), token[point].flatten()])
     values = (share[:, None] * weight[point]).flatten()
-    count = int(mask.sum())
-    # Neighbouring points share their centres: of 48 entries a pixel about 7 are left.
-    merged = torch.sparse_coo_tensor(index, values, (count, tokens), check_invariants=False).coalesce()
+    merged = torch.sparse_coo_tensor(index, values, size, check_invariants=False).coalesce()
     rows, columns = merged.indices()
-    starts = torch.searchsorted(rows.contiguous(), torch.arange(count, device=rows.device))
+    starts = torch.searchsorted(rows.contiguous(), torch.arange(size[0], device=rows.device))
     return TokenSampling(columns.contiguous(), merged.values(), starts)
+
+
+def _product_on_cpu(
+    pixel: Tensor, point: Tensor, share: Tensor, token: Tensor, weight: Tensor, size: tuple[int, int]
+) -> TokenSampling:
+    """The same without sorting, a tenth of the time."""
+    from scipy.sparse import csr_array
+
+    ends = torch.bincount(pixel, minlength=size[0]).cumsum(0)
+    rows = F.pad(ends, (1, 0)).numpy()
+    smoothing = csr_array((share.numpy(), point.numpy(), rows), shape=(size[0], len(token)))
+    columns = torch.arange(0, token.numel() + 1, token.shape[1]).numpy()
+    interpolation = csr_array(
+        (weight.flatten().numpy(), token.flatten().numpy(), columns), shape=(len(token), size[1])
+    )
+    product = smoothing @ interpolation
+    return TokenSampling(
+        torch.from_numpy(product.indices).long(),
+        torch.from_numpy(product.data),
+        torch.from_numpy(product.indptr[:-1]).long(),
+    )
 
 
 def _points_at_pixels(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cmfm_worker.cfm.token_mapping import TokenMapping
 from cmfm_worker.cfm.weights import WeightsError, read_state_dict, require_shapes
 
 
@@ -58,12 +59,14 @@ class Standardiser(nn.Module):
 @dataclass(frozen=True, eq=False)
 class MappingPair:
     """Both mapping networks of a recipe. Where there is a standardiser, features pass it first and the
-    distance (Eq. 3) is taken between standardised features.
+    distance (Eq. 3) is taken between standardised features. `dtype` is that of products at the pixels where
+    features come as tokens.
     """
 
     to_3d: Mapping
     to_2d: Mapping
     standardise: Standardiser | None = None
+    dtype: torch.dtype = torch.float32
 
     @property
     def d2(self) -> int:
@@ -75,10 +78,20 @@ class MappingPair:
         """Width of a 3D feature."""
         return self.to_3d.d_out
 
+    @cached_property
+    def at_tokens(self) -> TokenMapping | None:
+        """The same networks for features that come as tokens, made on first use and kept (some 0.2 s).
+
+        None with a standardiser: what it subtracts is not linear in the tokens.
+        """
+        if self.standardise is not None:
+            return None
+        return TokenMapping(self.to_3d, self.to_2d, self.dtype)
+
     def to(self, device: torch.device | str) -> MappingPair:
         """The same pair on another device (modules move in place, as torch modules do)."""
         standardise = None if self.standardise is None else self.standardise.to(device)
-        return MappingPair(self.to_3d.to(device), self.to_2d.to(device), standardise)
+        return MappingPair(self.to_3d.to(device), self.to_2d.to(device), standardise, self.dtype)
 
 
 def load_published(
@@ -110,6 +123,8 @@ def load_safetensors(path: Path) -> MappingPair:
 
 def save_safetensors(pair: MappingPair, path: Path) -> None:
     """Write a pair for `load_safetensors`; the same pair always gives the same bytes."""
+    from safetensors.torch import save_file  # here, because a machine with CUDA may come without it
+
     state = {f"to_3d.{k}": v for k, v in pair.to_3d.state_dict().items()}
     state |= {f"to_2d.{k}": v for k, v in pair.to_2d.state_dict().items()}
     if pair.standardise is not None:

@@ -8,7 +8,7 @@ import typer
 from cmfm_worker.commands import options
 
 if TYPE_CHECKING:
-    from cmfm_worker.recipe import LoadedRecipe
+    from cmfm_worker.recipe import ExtractorSection, LoadedRecipe
     from cmfm_worker.teach import Taught
 
 STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
@@ -139,7 +139,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
     held_out = " (held out of the training parts)" if taught.parts.held_out else ""
     facts = [
         ("recipe", str(loaded.folder)),
-        ("extractors", f"{recipe.extractor.preset} {recipe.extractor.version}"),
+        ("extractors", _extractors(recipe.extractor)),
         ("fitted on", f"{report.parts} parts, {report.pixels} pixels"),
         ("fitting", f"{len(report.loss_2d)} epochs in {report.seconds:.1f} s"),
         ("loss 3D→2D", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
@@ -153,6 +153,13 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
     least = recipe.coverage.minimum
     facts += [("3D coverage", f"UNDECIDED below {least:.0%} of {recipe.coverage.nominal_median_px} pixels")]
     show_facts(f"recipe {recipe.name!r}", facts)
+
+
+def _extractors(section: "ExtractorSection") -> str:
+    name = f"{section.preset} (version {section.version})"
+    if section.preset == "classic":
+        return name
+    return f"{name}, {section.blocks} blocks, {section.group_size} points a group"
 
 
 def _rates(taught: "Taught") -> str:

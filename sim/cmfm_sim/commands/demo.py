@@ -1,0 +1,170 @@
+"""`cmfm-sim demo`: the whole line on this machine, from one command."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from cmfm_sim.commands.make import Counts
+from cmfm_sim.datasets.synthetic import CATEGORIES
+from cmfm_sim.demo import Demo, DemoOptions, Stage
+from cmfm_sim.demo_line import DemoFolder
+from cmfm_sim.errors import InputError
+from cmfm_sim.faults import FaultPlan
+from cmfm_sim.record import Received
+from cmfm_sim.stopping import stop_on_signals
+from cmfm_sim.subscriber import Event, Lost
+from cmfm_sim.summary import summary_map, summary_view
+from cmfm_sim.verdict_text import verdict_text
+
+DEFAULT_CATEGORIES = ("biscuit", "circuit")
+SHOWN_PICTURES = 8
+
+
+class ConsoleStage(Stage):
+    """Shows the demo on a terminal, or line by line where there is none."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._title = ""
+
+    def begin(self, title: str) -> None:
+        """A spinner with the title."""
+        self.clear()
+        self._title = title
+        self._status = self._console.status(f"{title} …")
+        self._status.start()
+
+    def progress(self, done: int, total: int) -> None:
+        """The spinner with how far it is."""
+        if self._status is not None:
+            self._status.update(f"{self._title} … {done} of {total}")
+
+    def done(self, text: str) -> None:
+        """A line that stays."""
+        self.clear()
+        self._console.print(Text("✓ ", "green").append(text, "default"), soft_wrap=True)
+
+    def event(self, event: Event, truth: dict[str, str]) -> None:
+        """A line for each verdict, with what really lay there."""
+        if isinstance(event, Received):
+            defect = truth.get(event.result.part_id, "")
+            self._console.print(
+                verdict_text(event.result, truth=defect, recovered=event.received_ns is None), soft_wrap=True
+            )
+        elif isinstance(event, Lost):
+            self._console.print(Text(f"{len(event.missing)} results were missed", "bold red"))
+
+    def clear(self) -> None:
+        """No spinner."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for all that the demo writes.")] = Path(
+        "cmfm-demo"
+    ),
+    category: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--category",
+            help=f"Product to make; give it again for more: {', '.join(CATEGORIES)}. "
+            f"Default: {' and '.join(DEFAULT_CATEGORIES)}.",
+            show_default=False,
+        ),
+    ] = None,
+    parts: Annotated[
+        int,
+        typer.Option("--parts", min=4, help="Good parts to teach from, a product; the tests scale with it."),
+    ] = 24,
+    rate: Annotated[
+        float, typer.Option("--rate", min=0.1, max=1000, help="Parts a second on the conveyor.")
+    ] = 4.0,
+    deadline_ms: Annotated[
+        float, typer.Option("--deadline-ms", min=1, help="Time from a trigger to its verdict.")
+    ] = 1000.0,
+    faults: Annotated[
+        str,
+        typer.Option(
+            "--faults",
+            help="What is to go wrong, as in `cmfm-sim replay --help`: drop=0.05,corrupt=2.",
+            show_default=False,
+        ),
+    ] = "",
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="The same seed makes the same parts and faults.")
+    ] = 0,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Use the parts and recipes that an earlier demo left in the folder."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Run the whole line on this machine: a minute or two, nothing else needed.
+
+    Makes synthetic parts, teaches a recipe from the good ones, starts
+    `cmfm-worker` as its own process, sends it the test parts over ZeroMQ at a
+    conveyor's pace and shows each verdict as it comes. At the end: the account
+    of all parts against the truth, and pictures of the rejected ones.
+
+    Exit code 0 only if every part has exactly one verdict, as counted by the
+    camera, by the subscriber and by the worker itself.
+    """
+    names = tuple(dict.fromkeys(category or DEFAULT_CATEGORIES))
+    _check(names, faults, seed, deadline_ms)
+    counts = Counts.scaled(parts)
+    options = DemoOptions(
+        categories=names,
+        train=counts.train,
+        validation=counts.validation,
+        good=counts.good,
+        per_defect=counts.per_defect,
+        rate_hz=rate,
+        deadline_ms=deadline_ms,
+        faults=faults,
+        seed=seed,
+        keep=keep,
+        jobs=os.cpu_count() or 1,
+    )
+    folder = DemoFolder(out)
+    console = Console(highlight=False, stderr=as_json)
+    stage = ConsoleStage(console)
+    with stop_on_signals() as stop:
+        try:
+            report = Demo(folder, options, stage, stop.is_set).run()
+        finally:
+            stage.clear()
+    figures = summary_map(report.account, report.problems, report.pictures)
+    folder.summary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        console.print()
+        console.print(summary_view(report.account, report.problems))
+        _show_pictures(console, folder, report.pictures)
+    raise typer.Exit(1 if report.problems else 0)
+
+
+def _check(categories: tuple[str, ...], faults: str, seed: int, deadline_ms: float) -> None:
+    """Raises InputError now for what would fail a minute later."""
+    unknown = [name for name in categories if name not in CATEGORIES]
+    if unknown:
+        raise InputError(f"--category {', '.join(unknown)}: there are {', '.join(CATEGORIES)}")
+    FaultPlan.parse(faults, seed).check_deadline(deadline_ms)
+
+
+def _show_pictures(console: Console, folder: DemoFolder, pictures: tuple[Path, ...]) -> None:
+    console.print(f"\n{len(pictures)} pictures of rejected parts in {folder.rejected}", soft_wrap=True)
+    for path in pictures[:SHOWN_PICTURES]:
+        console.print(f"  {path}", soft_wrap=True, markup=False)
+    if len(pictures) > SHOWN_PICTURES:
+        console.print(f"  … and {len(pictures) - SHOWN_PICTURES} more")
+    console.print(f"settings, logs, triggers and results: {folder.root}", soft_wrap=True, markup=False)

@@ -1,0 +1,126 @@
+"""The demo's folder: which endpoints its line uses, its `line.toml`, and where everything it writes lies."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import tomli_w
+
+from cmfm_sim.errors import InputError
+from cmfm_sim.sockets import free_ports
+from cmfm_sim.subscriber import SubscriberOptions
+
+MARKER: Final = ".cmfm-demo"
+"""The file that says a folder is the demo's own, which the next demo may empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The five endpoints of a line, named as in line.toml."""
+
+    frames: str
+    results: str
+    maps: str
+    recovery: str
+    control: str
+
+    @classmethod
+    def free(cls) -> "Endpoints":
+        """Endpoints on this machine that nobody uses at this moment."""
+        return cls(*(f"tcp://127.0.0.1:{port}" for port in free_ports(5)))
+
+    def subscriber(self) -> SubscriberOptions:
+        """Everything the line says, from its first result on."""
+        return SubscriberOptions(self.results, self.maps, self.recovery, from_start=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFolder:
+    """Where the demo writes."""
+
+    root: Path
+
+    @property
+    def dataset(self) -> Path:
+        """Synthetic parts in MVTec 3D-AD layout."""
+        return self.root / "dataset"
+
+    @property
+    def recipes(self) -> Path:
+        """One folder a recipe."""
+        return self.root / "recipes"
+
+    @property
+    def rejected(self) -> Path:
+        """Pictures of rejected parts."""
+        return self.root / "rejected"
+
+    @property
+    def logs(self) -> Path:
+        """What the processes wrote."""
+        return self.root / "logs"
+
+    @property
+    def config(self) -> Path:
+        """The line's settings."""
+        return self.root / "line.toml"
+
+    @property
+    def triggers(self) -> Path:
+        """The camera's triggers, with the ground truth."""
+        return self.root / "triggers.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The results received."""
+        return self.root / "results.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """The figures at the end."""
+        return self.root / "summary.json"
+
+    def prepare(self, *, keep: bool) -> None:
+        """Make the folder, or empty it of what an earlier demo left; `keep` spares its parts and recipes.
+
+        Raises InputError where there is something else in it.
+        """
+        marker = self.root / MARKER
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"--out {self.root} is a file; expected a folder")
+        if self.root.is_dir() and not marker.is_file() and any(self.root.iterdir()):
+            raise InputError(
+                f"--out {self.root} is not empty and was not written by a demo; name another folder"
+            )
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            marker.write_text("written by cmfm-sim demo, which may empty this folder\n", encoding="utf-8")
+            self._empty(keep=keep)
+        except OSError as error:
+            raise InputError(f"--out {self.root} cannot be written: {error}") from error
+
+    def write_config(self, endpoints: Endpoints, recipes: Sequence[str]) -> None:
+        """Write line.toml; paths in it are relative, so the folder can be moved."""
+        settings = {
+            "line": {"name": "line1", "station": "station1"},
+            "sockets": {
+                "frames": [endpoints.frames],
+                "results": endpoints.results,
+                "maps": endpoints.maps,
+                "recovery": endpoints.recovery,
+                "control": endpoints.control,
+            },
+            "recipes": {"folder": self.recipes.name, "names": list(recipes)},
+            "ledger": {"path": "ledger.sqlite"},
+            "log": {"format": "console", "level": "info"},
+        }
+        self.config.write_text(tomli_w.dumps(settings), encoding="utf-8")
+
+    def _empty(self, *, keep: bool) -> None:
+        for folder in (self.rejected, self.logs, *(() if keep else (self.dataset, self.recipes))):
+            shutil.rmtree(folder, ignore_errors=True)
+        ledger = self.root.glob("ledger.sqlite*")
+        for file in (self.config, self.triggers, self.results, self.summary, *ledger):
+            file.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+"""Everything a line says, kept for its account: each event is recorded, pictured and passed on to be shown."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from cmfm_protocol.anomaly_map import AnomalyMaps
+from cmfm_protocol.state import WorkerState
+from cmfm_sim.pictures import RejectPictures
+from cmfm_sim.record import Key, Received, ResultLog
+from cmfm_sim.subscriber import Event, Lost, ResultSubscriber
+
+POLL_S = 0.05
+
+
+class LineListener:
+    """What has been heard: `received` results, the `keys` of their triggers, results `lost`, the last `state`."""
+
+    def __init__(
+        self,
+        subscriber: ResultSubscriber,
+        *,
+        log: ResultLog,
+        pictures: RejectPictures,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self.received: list[Received] = []
+        self.keys: set[Key] = set()
+        self.lost = 0
+        self.state: WorkerState | None = None
+        self._subscriber = subscriber
+        self._log = log
+        self._pictures = pictures
+        self._tell = tell
+
+    @property
+    def phase(self) -> str:
+        """The worker's phase as last heard, "" before."""
+        return self.state.phase if self.state is not None else ""
+
+    def listen(self) -> None:
+        """Take what comes, waiting a moment for it."""
+        self._take(self._subscriber.poll(POLL_S))
+
+    def listen_for(self, seconds: float) -> None:
+        """Take what comes within a time."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.listen()
+
+    def catch_up(self) -> None:
+        """Ask for results that did not come by themselves."""
+        self._take(self._subscriber.catch_up())
+
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Received):
+                self.received.append(event)
+                self.keys.add(event.key)
+                self._pictures.result(event.result)
+                self._log.result(event)
+            elif isinstance(event, WorkerState):
+                self.state = event
+            elif isinstance(event, Lost):
+                self.lost += len(event.missing)
+            elif isinstance(event, AnomalyMaps):
+                self._pictures.maps(event)
+            self._tell(event)

@@ -1,0 +1,83 @@
+"""The figures at the end of a run, for people (a table) and for programs (a map)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cmfm_protocol.verdict import FAULT_REASONS, Verdict
+from cmfm_sim.accounting import Account, Spread
+from cmfm_sim.verdict_text import STYLES
+
+
+def summary_map(account: Account, problems: Sequence[str], pictures: Sequence[Path]) -> dict[str, Any]:
+    """The figures for a program: plain JSON types."""
+    latency = account.latency_ms
+    return {
+        "triggers": account.triggers,
+        "verdicts": {str(verdict): account.verdicts[verdict] for verdict in Verdict},
+        "reasons": {str(reason): count for reason, count in sorted(account.reasons.items())},
+        "unattributed": account.unattributed,
+        "good": account.good,
+        "defective": account.defective,
+        "escapes": list(account.escapes),
+        "false_rejects": list(account.false_rejects),
+        "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.most} if latency else None,
+        "frames_per_second": account.frames_per_second,
+        "identity_holds": not problems,
+        "problems": list(problems),
+        "pictures": [str(path) for path in pictures],
+    }
+
+
+def summary_view(account: Account, problems: Sequence[str]) -> Group:
+    """The figures for a person."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("parts", f"{account.triggers} ({account.good} good, {account.defective} defective)")
+    table.add_row("verdicts", _verdicts(account))
+    table.add_row("escapes", _share(account.escapes, account.defective, "defective parts passed"))
+    table.add_row("false rejects", _share(account.false_rejects, account.good, "good parts failed"))
+    faults = {reason: count for reason, count in account.reasons.items() if reason in FAULT_REASONS}
+    if faults:
+        table.add_row("faults", ", ".join(f"{reason} {count}" for reason, count in sorted(faults.items())))
+    table.add_row("latency", f"{_spread(account.latency_ms)} from trigger to verdict")
+    rate = account.frames_per_second
+    table.add_row("frames per second", f"{rate:.2f}" if rate is not None else "-")
+    return Group(table, identity_text(account, problems))
+
+
+def identity_text(account: Account, problems: Sequence[str]) -> Text:
+    """The identity in figures, and whether it holds."""
+    verdicts = account.verdicts
+    sums = " + ".join(f"{verdicts[verdict]} {verdict.lower()}" for verdict in Verdict)
+    extra = f" + {account.unattributed} unattributed" if account.unattributed else ""
+    text = Text(f"{account.triggers} triggers{extra} = {sums}: ")
+    if not problems:
+        return text.append("the account holds", style="bold green")
+    text.append("the account does NOT hold", style="bold red")
+    for problem in problems:
+        text.append(f"\n  {problem}", style="red")
+    return text
+
+
+def _verdicts(account: Account) -> Text:
+    parts = [Text(f" {verdict} {account.verdicts[verdict]} ", STYLES[verdict]) for verdict in Verdict]
+    return Text("  ").join(parts)
+
+
+def _share(parts: Sequence[str], of: int, what: str) -> Text:
+    text = Text(f"{len(parts)} of {of} {what}")
+    if parts:
+        text.append(f": {', '.join(parts[:6])}{', …' if len(parts) > 6 else ''}", style="dim")
+    return text
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return "-"
+    return f"p50 {spread.p50:.0f} ms, p99 {spread.p99:.0f} ms, max {spread.most:.0f} ms"

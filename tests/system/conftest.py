@@ -1,0 +1,142 @@
+"""A real line for system tests: a recipe taught once, a worker process, a subscriber that misses nothing."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from cmfm_protocol.state import WorkerState
+from cmfm_sim.demo_line import Endpoints
+from cmfm_sim.processes import Child, Children, program
+from cmfm_sim.record import Received, TriggerRecord, read_triggers
+from cmfm_sim.subscriber import Damaged, Event, Lost, ResultSubscriber
+
+READY_LIMIT_S = 90.0
+
+
+@pytest.fixture(scope="session")
+def recipes(tmp_path_factory: pytest.TempPathFactory, synthetic_root: Path) -> Path:
+    """A folder with the recipe `praline`, taught from six parts as a user would."""
+    folder = tmp_path_factory.mktemp("recipes")
+    with Children(folder / "logs") as children:
+        fit = [*program("cmfm-worker"), "fit", "--dataset", "mvtec3d", "--root", str(synthetic_root)]
+        fit += ["--category", "praline", "--out", str(folder / "praline"), "--epochs", "5"]
+        children.start("fit", fit).wait(lambda: False, 120)
+    return folder
+
+
+class Line:
+    """A worker process, its endpoints and what it has said."""
+
+    def __init__(self, folder: Path, recipes: Path, endpoints: Endpoints, children: Children) -> None:
+        self.folder = folder
+        self.endpoints = endpoints
+        self.received: list[Received] = []
+        self.states: list[WorkerState] = []
+        self.lost = 0
+        self._children = children
+        self._recipes = recipes
+        self.subscriber = ResultSubscriber(endpoints.subscriber())
+
+    def start(self, **settings: dict[str, object]) -> Child:
+        """Start the worker and wait until it is ready."""
+        table: dict[str, object] = {
+            "sockets": {
+                "frames": [self.endpoints.frames],
+                "results": self.endpoints.results,
+                "maps": self.endpoints.maps,
+                "recovery": self.endpoints.recovery,
+                "control": self.endpoints.control,
+            },
+            "recipes": {"folder": str(self._recipes), "default": "praline"},
+            "device": {"threads": 1, "warmup_px": 160},
+            "results": {"state_ms": 100.0},
+        }
+        config = self.folder / "line.toml"
+        config.write_text(tomli_w.dumps({**table, **settings}))
+        worker = self._children.start("worker", [*program("cmfm-worker"), "--config", str(config)])
+        self.wait_for(lambda: bool(self.states) and self.states[-1].phase == "ready", worker, READY_LIMIT_S)
+        return worker
+
+    def replay(self, root: Path, *options: str) -> Child:
+        """Start a camera process."""
+        command = [*program("cmfm-sim"), "replay", "--dataset", "mvtec3d", "--root", str(root)]
+        command += ["--category", "praline", "--endpoint", self.endpoints.frames]
+        command += ["--record", str(self.folder / "triggers.jsonl"), *options]
+        return self._children.start("camera", command)
+
+    def listen(self, seconds: float = 0.05) -> None:
+        """Take what the worker says."""
+        for event in self.subscriber.poll(seconds):
+            self._take(event)
+
+    def catch_up(self) -> None:
+        """Ask for what did not come by itself."""
+        for event in self.subscriber.catch_up():
+            self._take(event)
+
+    def wait_for(self, condition: Callable[[], bool], child: Child, limit_s: float) -> None:
+        """Listen until something is so; fails when `child` fails or time runs out."""
+        until_s = time.monotonic() + limit_s
+        while not condition():
+            child.require_success()
+            if time.monotonic() > until_s:
+                raise child.failure(f"not so within {limit_s:g} s: {condition}")
+            self.listen()
+
+    def finish(self, worker: Child, *, limit_s: float = 60.0) -> None:
+        """SIGTERM; listen until it has ended, which it must with 0."""
+        worker.terminate()
+        self.wait_for(lambda: worker.returncode is not None, worker, limit_s)
+        self.listen(0.2)
+        assert worker.returncode == 0, worker.output()
+
+    def triggers(self) -> list[TriggerRecord]:
+        """What the camera fired."""
+        return read_triggers(self.folder / "triggers.jsonl")
+
+    def ledger(self) -> list[tuple[str, int, str, str]]:
+        """stream, seq, verdict and reason of every row."""
+        connection = sqlite3.connect(self.folder / "ledger.sqlite")
+        rows = connection.execute(
+            "SELECT stream_uuid, seq, verdict, reason FROM triggers ORDER BY result_id"
+        ).fetchall()
+        connection.close()
+        return rows
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Received):
+            self.received.append(event)
+        elif isinstance(event, WorkerState):
+            self.states.append(event)
+        elif isinstance(event, Lost):
+            self.lost += len(event.missing)
+        elif isinstance(event, Damaged):
+            raise AssertionError(f"the worker sent something that is not the wire: {event.detail}")
+
+
+@pytest.fixture(params=["tcp", "ipc"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Both transports."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_line(tmp_path: Path, recipes: Path) -> Iterator[Callable[[str], Line]]:
+    """Makes a line whose processes end with the test."""
+    lines: list[Line] = []
+    with Children(tmp_path / "logs") as children:
+
+        def make(transport: str = "tcp") -> Line:
+            names = ("frames", "results", "maps", "recovery", "control")
+            ipc = Endpoints(*(f"ipc://{tmp_path}/{name}" for name in names))
+            line = Line(tmp_path, recipes, Endpoints.free() if transport == "tcp" else ipc, children)
+            lines.append(line)
+            return line
+
+        yield make
+        for line in lines:
+            line.subscriber.close()

@@ -1,0 +1,212 @@
+"""WIRE.md says what the code does: tables, limits, and the programs that integrators paste."""
+
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+
+from cmfm_protocol import (
+    OPC_40001_101,
+    VERDICT_OF,
+    Reason,
+    RemoteProtocolError,
+    Result,
+    Verdict,
+    anomaly_map,
+    arrays,
+    control,
+    decode_frame,
+    encode_result,
+    frame,
+    limits,
+    result,
+    state,
+    topic,
+)
+
+DOCUMENT = (Path(__file__).parents[3] / "protocol" / "WIRE.md").read_text(encoding="utf-8")
+TIMEOUT_MS = 10_000
+
+
+def tables(heading: str) -> list[list[list[str]]]:
+    """The tables under a heading, each a list of rows of cells, without its head."""
+    match = re.search(rf"^#+ {re.escape(heading)}$(.*?)(?=^#+ |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert match is not None, heading
+    blocks = re.findall(r"(?:^\|.*\n)+", match.group(1), re.MULTILINE)
+    return [[split(line) for line in block.splitlines()[2:]] for block in blocks]
+
+
+def split(line: str) -> list[str]:
+    cells = re.split(r"(?<!\\)\|", line)[1:-1]
+    return [cell.strip().replace("\\|", "|").replace("`", "") for cell in cells]
+
+
+def column(heading: str, table: int = 0) -> list[str]:
+    return [row[0] for row in tables(heading)[table]]
+
+
+REQUEST_FIELDS = {field for _, table in control.REQUESTS.values() for field in table}
+
+FIELDS: list[tuple[str, set[str]]] = [
+    ("Frame header", {"v", frame.SEALED_KEY, *frame.HEADER_TABLE}),
+    ("Array description", {*arrays.SPEC_TABLE}),
+    ("Result fields", {"v", *result.RESULT_TABLE}),
+    ("Regions", {*result.REGION_TABLE}),
+    ("Map header", {"v", *anomaly_map.HEADER_TABLE}),
+    ("Camera state", {"v", *state.CAMERA_TABLE}),
+    ("Worker state", {"v", *state.WORKER_TABLE}),
+    ("Source", {*state.SOURCE_TABLE}),
+    ("Request", {"v", *REQUEST_FIELDS}),
+    ("Reply", {"v", *control.REPLY_TABLE}),
+    ("Page", {*control.PAGE_TABLE}),
+]
+
+
+@pytest.mark.parametrize(
+    ("heading", "fields"), FIELDS, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_field_is_documented_once(heading: str, fields: set[str]) -> None:
+    """A table of the document lists exactly the fields that the decoder reads."""
+    documented = column(heading)
+    assert sorted(documented) == sorted(fields)
+
+
+@pytest.mark.parametrize(
+    ("heading", "table", "rules"),
+    [("Array description", 1, frame.ARRAY_RULES), ("Map header", 1, anomaly_map.ARRAY_RULES)],
+)
+def test_arrays_are_documented(heading: str, table: int, rules: tuple[arrays.ArrayRule, ...]) -> None:
+    """Name, element type, shape, unit and mark of invalid elements are those that are enforced."""
+    sides = {None: iter("HW" * len(rules))}
+    for row, rule in zip(tables(heading)[table], rules, strict=True):
+        shape = ", ".join(next(sides[None]) if side is None else str(side) for side in rule.shape)
+        assert row[:5] == [rule.name, " or ".join(rule.dtypes), f"[{shape}]", rule.unit, rule.invalid]
+
+
+def test_limits_are_those_of_the_code() -> None:
+    """Every limit stands in the document with the value that is enforced, and no other."""
+    documented = {row[0]: int(row[1]) for row in tables("Limits")[0]}
+    enforced = {
+        name: value for name, value in vars(limits).items() if name.isupper() and name != "NAME_PATTERN"
+    }
+    assert documented == enforced
+
+
+def test_verdicts_and_reasons_are_those_of_the_code() -> None:
+    """Every verdict, its OPC name, every reason and the verdict it belongs to."""
+    verdicts = {row[0]: row[3] for row in tables("Verdicts")[0]}
+    assert verdicts == {str(verdict): name for verdict, name in OPC_40001_101.items()}
+    reasons = {row[0]: row[1] for row in tables("Reasons")[0]}
+    assert reasons == {str(reason): str(verdict) for reason, verdict in VERDICT_OF.items()}
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(#([^)]+)\)", DOCUMENT))))
+def test_links_lead_somewhere(link: str) -> None:
+    """No link inside the document is dead."""
+    headings = re.findall(r"^#+ (.+)$", DOCUMENT, re.MULTILINE)
+    assert link in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def program(mark: str) -> str:
+    found = [
+        code for code in re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL) if f"# {mark}\n" in code
+    ]
+    assert len(found) == 1
+    return str(found[0])
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """An ipc endpoint short enough for a socket's path."""
+    with tempfile.TemporaryDirectory(prefix="cmfm") as folder:
+        yield f"ipc://{folder}/s"
+
+
+@pytest.fixture
+def resources() -> Iterator[ExitStack]:
+    """What is to be closed at the end of a test, last first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def close(socket: "zmq.Socket[bytes]") -> None:
+    """Close what a pasted program leaves to the end of its process."""
+    socket.close(linger=0)
+    socket.context.term()
+
+
+def run(code: str, names: dict[str, Any]) -> None:
+    exec(compile(code, "WIRE.md", "exec"), names)  # noqa: S102 (our own document is what is tested)
+
+
+def test_pasted_camera_is_understood(endpoint: str, resources: ExitStack) -> None:
+    """The camera of at most 20 lines sends frames that decode to what was photographed, numbered from 0."""
+    code = program("publisher")
+    assert len(code.splitlines()) <= 20
+    assert "cmfm_protocol" not in code
+    worker = resources.enter_context(resources.enter_context(zmq.Context()).socket(zmq.SUB))
+    worker.set(zmq.RCVTIMEO, TIMEOUT_MS)
+    worker.subscribe(topic("line1", "station1", "frame"))
+    worker.connect(endpoint)
+    names: dict[str, Any] = {}
+    run(code.replace("tcp://127.0.0.1:5555", endpoint), names)
+    resources.callback(close, names["socket"])
+    rgb = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    xyz = np.linspace(0, 1, 4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
+    for seq in range(2):
+        names["publish"](f"p{seq}", "bagel", 1_000 + seq, rgb, xyz[:, ::-1])
+        arrived = decode_frame(worker.recv_multipart())
+        header = arrived.header
+        assert (header.seq, header.part_id, header.recipe) == (seq, f"p{seq}", "bagel")
+        assert (header.trigger_ns, header.clock, header.deadline_ms) == (1_000 + seq, "realtime", 200.0)
+        np.testing.assert_array_equal(arrived.rgb, rgb)
+        np.testing.assert_array_equal(arrived.xyz, xyz[:, ::-1])
+    names["publish"]("p2", "bagel", 0, rgb, xyz.astype(np.float64))
+    with pytest.raises(RemoteProtocolError) as caught:
+        decode_frame(worker.recv_multipart())
+    assert (caught.value.reason, caught.value.part_id) == (Reason.ARRAY_MISMATCH, "p2")
+
+
+def test_pasted_subscriber_lets_through_what_passed_alone(
+    endpoint: str,
+    resources: ExitStack,
+    passed: Result,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The subscriber prints a decision for each result, skips heartbeats, and raises on silence."""
+    fault = {"verdict": Verdict.FAULT, "reason": Reason.LOST, "part_id": "p8"}
+    sent = [msgpack.unpackb(encode_result(topic("line1", "station1", "result"), passed)[1])]
+    sent.append(sent[0] | fault)
+    code = program("subscriber").replace("tcp://127.0.0.1:5556", endpoint).replace("2000)", "500)")
+    names: dict[str, Any] = {}
+    ended: list[BaseException] = []
+
+    def subscriber() -> None:
+        try:
+            run(code, names)
+        except zmq.Again as silence:
+            ended.append(silence)
+
+    publisher = resources.enter_context(resources.enter_context(zmq.Context()).socket(zmq.XPUB))
+    publisher.set(zmq.RCVTIMEO, TIMEOUT_MS)
+    publisher.bind(endpoint)
+    thread = threading.Thread(target=subscriber)
+    thread.start()
+    try:
+        publisher.recv()
+        publisher.send_multipart([topic("line1", "station1", "state"), msgpack.packb({"v": 1})])
+        for data in sent:
+            publisher.send_multipart([topic("line1", "station1", "result"), msgpack.packb(data)])
+    finally:
+        thread.join()
+        close(names["socket"])
+    assert capsys.readouterr().out.splitlines() == ["p7 let through below_threshold", "p8 reject lost"]
+    assert len(ended) == 1

@@ -1,0 +1,70 @@
+"""Damaged messages: each is refused by the wire's own decoder, and made again from its seed."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from cmfm_protocol.errors import RemoteProtocolError
+from cmfm_protocol.frame import decode_frame
+from cmfm_protocol.verdict import Reason
+from cmfm_sim.damage import DAMAGES, Message, Parts, Rng
+from cmfm_sim.faults import MUST_FAULT, FaultKind
+
+from .made_values import message
+
+SEEDS = range(60)
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_message_is_no_frame(kind: FaultKind) -> None:
+    """Whatever the seed, a decoder refuses what comes out: a fault that does no harm would prove nothing."""
+    for seed in SEEDS:
+        damaged = DAMAGES[kind](message(), np.random.default_rng(seed))
+        with pytest.raises(RemoteProtocolError):
+            decode_frame(damaged)
+
+
+@pytest.mark.parametrize("kind", sorted(set(DAMAGES) - {FaultKind.CORRUPT}))
+def test_damage_shows_without_checksums_too(kind: FaultKind) -> None:
+    """A plain camera without checksums is protected from all but flipped bits."""
+    for seed in SEEDS:
+        damaged = DAMAGES[kind](message(checksums=False), np.random.default_rng(seed))
+        with pytest.raises(RemoteProtocolError):
+            decode_frame(damaged)
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_the_same_seed_does_the_same_damage_and_leaves_the_original_whole(kind: FaultKind) -> None:
+    """Pictures are sent again in the next round, so they must not be changed in place."""
+    original = message()
+    first, again = (DAMAGES[kind](original, np.random.default_rng(5)) for _ in range(2))
+    assert [bytes(part) for part in first] == [bytes(part) for part in again]
+    assert decode_frame(original).header.seq == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "reasons"),
+    [
+        (FaultKind.CORRUPT, {Reason.CHECKSUM}),
+        (FaultKind.VERSION, {Reason.UNKNOWN_VERSION}),
+        (FaultKind.GARBAGE, {Reason.CHECKSUM, Reason.MALFORMED}),
+        (FaultKind.WRONG, {Reason.ARRAY_MISMATCH, Reason.SIZE_MISMATCH}),
+    ],
+)
+def test_damage_is_of_the_kind_it_is_called(kind: FaultKind, reasons: set[Reason]) -> None:
+    """Over many seeds the decoder gives each reason that the kind stands for, and no other."""
+    assert {_reason(DAMAGES[kind], seed) for seed in SEEDS} == reasons
+
+
+def test_damages_are_all_that_must_end_in_a_fault_but_loss_and_delay() -> None:
+    """Nothing that changes bytes may be taken for harmless."""
+    assert set(DAMAGES) == MUST_FAULT - {FaultKind.DROP, FaultKind.LATE}
+
+
+def _reason(damage: Callable[[Parts, Rng], Message], seed: int) -> Reason:
+    try:
+        decode_frame(damage(message(), np.random.default_rng(seed)))
+    except RemoteProtocolError as error:
+        return error.reason
+    raise AssertionError(f"seed {seed} did no damage")

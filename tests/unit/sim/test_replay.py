@@ -1,0 +1,182 @@
+"""A replay over real sockets: what leaves, what is written down, and when."""
+
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import zmq
+
+from cmfm_protocol.errors import RemoteProtocolError
+from cmfm_protocol.frame import FrameHeader, decode_frame
+from cmfm_protocol.state import decode_camera_state
+from cmfm_protocol.topics import parse_topic
+from cmfm_sim.camera import Camera, CameraOptions
+from cmfm_sim.clock import SystemClock
+from cmfm_sim.conveyor import Conveyor, plan_triggers
+from cmfm_sim.disturb import Disturber
+from cmfm_sim.faults import FaultKind, FaultPlan
+from cmfm_sim.feed import Feed
+from cmfm_sim.record import TriggerLog, read_triggers
+from cmfm_sim.replay import Replay, ReplayReport
+
+from .conftest import Connect
+from .made_values import lot, pictures
+
+PERIOD_S = 0.01
+
+
+class Receiver:
+    """A worker that only looks, in its own thread."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self.headers: list[FrameHeader] = []
+        self.damaged = 0
+        self.next_seq = 0
+        self._socket = socket
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def finish(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            parts = self._socket.recv_multipart()
+            if parse_topic(parts[0]).kind == "state":
+                state = decode_camera_state(parts)
+                self.next_seq = state.next_seq
+                if state.closing:
+                    return
+                continue
+            try:
+                self.headers.append(decode_frame(parts).header)
+            except RemoteProtocolError:
+                self.damaged += 1
+
+
+def run(
+    endpoint: str,
+    connect: Connect,
+    log: Path,
+    *,
+    plan: str = "",
+    parts: int = 20,
+    stop_at: int | None = None,
+    hang: float = 1.0,
+) -> tuple[ReplayReport, Receiver]:
+    clock, stop = SystemClock(), threading.Event()
+    schedule = FaultPlan.parse(plan, 1).schedule(parts)
+    with (
+        Feed(plan_triggers([lot(parts)]), distinct=parts, read=lambda _: pictures()) as feed,
+        TriggerLog(log) as written,
+        Camera(CameraOptions(endpoint), clock) as camera,
+    ):
+        receiver = Receiver(connect(zmq.SUB, endpoint))
+        camera.wait_for_subscriber(5)
+        report = Replay(
+            camera=camera,
+            conveyor=Conveyor(1 / PERIOD_S, clock, camera.rest),
+            feed=feed,
+            disturber=Disturber(schedule, 1),
+            log=written,
+            deadline_ms=100,
+            clock=clock,
+            stopped=stop.is_set,
+            tell=lambda record, _: stop.set() if record.seq == stop_at else None,
+            hang=lambda seconds: time.sleep(seconds * hang),
+        ).run()
+    receiver.finish()
+    return report, receiver
+
+
+def test_every_part_is_sent_once_and_written_down(endpoint: str, connect: Connect, tmp_path: Path) -> None:
+    """The record and the headers tell the same, and mark the frames as simulated."""
+    report, receiver = run(endpoint, connect, tmp_path / "t.jsonl")
+    assert (report.triggers, report.sent, report.pub_drops, report.stopped) == (20, 20, 0, False)
+    records = read_triggers(tmp_path / "t.jsonl")
+    assert (
+        [record.seq for record in records] == [header.seq for header in receiver.headers] == list(range(20))
+    )
+    for record, header in zip(records, receiver.headers, strict=True):
+        assert (header.stream_uuid, header.part_id, header.trigger_ns, header.deadline_ms, header.recipe) == (
+            record.stream_uuid,
+            record.part_id,
+            record.trigger_ns,
+            record.deadline_ms,
+            record.recipe,
+        )
+        assert header.simulated
+    assert receiver.next_seq == 20
+
+
+def test_triggers_are_stamped_as_scheduled(endpoint: str, connect: Connect, tmp_path: Path) -> None:
+    """One period apart, whenever their frames really left."""
+    run(endpoint, connect, tmp_path / "t.jsonl", plan="stall=1:0.2s")
+    stamps = [record.trigger_ns for record in read_triggers(tmp_path / "t.jsonl")]
+    periods = [(b - a) / 1e9 for a, b in pairwise(stamps)]
+    assert periods == pytest.approx([PERIOD_S] * 19, abs=2e-3)
+
+
+def test_a_stall_shows_as_lateness(endpoint: str, connect: Connect, tmp_path: Path) -> None:
+    """And the parts behind it are sent as fast as possible, not a period apart."""
+    report, _ = run(endpoint, connect, tmp_path / "t.jsonl", plan="stall=1:0.3s")
+    assert report.lateness_ms is not None
+    assert report.lateness_ms.most >= 299
+    assert report.seconds < 0.25 + 20 * PERIOD_S + 0.3 + 1
+
+
+def test_faults_are_done_and_counted(endpoint: str, connect: Connect, tmp_path: Path) -> None:
+    """What arrives is what the plan leaves over; every trigger is written down with what was done to it."""
+    plan = "drop=2,duplicate=2,reorder=2,corrupt=2,truncate=2,version=1,garbage=1,wrong=1,late=1:0.3s"
+    report, receiver = run(endpoint, connect, tmp_path / "t.jsonl", plan=plan, parts=30)
+    records = read_triggers(tmp_path / "t.jsonl")
+    done = Counter(kind for record in records for kind in record.faults)
+    assert done == report.faults
+    assert done[FaultKind.DROP] == 2
+    assert report.triggers == len(records) == 30
+    seqs = [header.seq for header in receiver.headers]
+    assert len(seqs) == 30 - 2 + 2 - 7
+    assert receiver.damaged == 7
+    assert sorted(set(seqs)) == [r.seq for r in records if not r.must_fault or FaultKind.LATE in r.faults]
+    assert receiver.next_seq == 30
+
+
+def test_a_late_frame_comes_past_its_deadline(endpoint: str, connect: Connect, tmp_path: Path) -> None:
+    """After everything that was due in the meantime, and even when it is the last."""
+    report, receiver = run(endpoint, connect, tmp_path / "t.jsonl", plan="late=1:0.4s", parts=5)
+    (late,) = [record.seq for record in read_triggers(tmp_path / "t.jsonl") if record.faults]
+    assert receiver.headers[-1].seq == late
+    assert report.seconds >= 0.4
+
+
+def test_a_stop_ends_in_order(endpoint: str, connect: Connect, tmp_path: Path) -> None:
+    """Only parts that were triggered are written down, and the last word says how many there were."""
+    report, receiver = run(endpoint, connect, tmp_path / "t.jsonl", stop_at=6)
+    assert report.stopped
+    assert report.triggers == len(read_triggers(tmp_path / "t.jsonl")) == receiver.next_seq == 7
+    assert len(receiver.headers) == 7
+
+
+def test_frames_that_nobody_takes_are_written_down_as_not_sent(endpoint: str, tmp_path: Path) -> None:
+    """Without a subscriber every trigger counts, and every frame is a drop that later headers tell of."""
+    clock = SystemClock()
+    with (
+        Feed(plan_triggers([lot(3)]), distinct=3, read=lambda _: pictures()) as feed,
+        TriggerLog(tmp_path / "t.jsonl") as log,
+        Camera(CameraOptions(endpoint), clock) as camera,
+    ):
+        report = Replay(
+            camera=camera,
+            conveyor=Conveyor(100, clock, camera.rest),
+            feed=feed,
+            disturber=Disturber({}, 0),
+            log=log,
+            deadline_ms=100,
+            clock=clock,
+        ).run()
+    assert (report.triggers, report.sent, report.pub_drops) == (3, 0, 3)
+    assert all(record.must_fault for record in read_triggers(tmp_path / "t.jsonl"))

@@ -1,0 +1,82 @@
+"""Linear layers of networks that are no longer trained, as fast as the device has them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Activation = Literal["none", "relu", "gelu"]
+
+_TYPICAL_ROWS = 1024
+"""What oneDNN lays the weights out for; other numbers of rows work as well."""
+
+
+class FrozenLinear(nn.Module):
+    """activation(x Wᵀ + b): (…, in) → (…, out), computed and returned in `dtype`.
+
+    `weight` (out, in) and `bias` (out,) are copied to their device in `dtype`. On a CPU the copy is in
+    oneDNN's own order: its kernels then read it as it lies and apply bias and activation on the way out, a
+    tenth to a fifth faster than a product with BLAS.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        activation: Activation = "none",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.out_features = len(weight)
+        self.activation = activation
+        self.dtype = dtype
+        self._packed = _can_pack(weight.device)
+        own = weight.detach().to(dtype)
+        # Plain attributes: a packed weight knows no `.to`, so the layer is made where it stays.
+        self._weight = _pack(own) if self._packed else own.clone()
+        self._bias = None if bias is None else bias.detach().to(dtype).clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows through the layer."""
+        x = x.to(self.dtype)
+        if x.numel() == 0:
+            return x.new_empty((*x.shape[:-1], self.out_features))
+        if self._packed:
+            return _packed_linear(x, self._weight, self._bias, self.activation)
+        y = F.linear(x, self._weight, self._bias)
+        return F.gelu(y) if self.activation == "gelu" else y.relu_() if self.activation == "relu" else y
+
+
+def freeze_linears(module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    """Replace every `nn.Linear` below `module`; a GELU named `act` behind a linear layer `fc1` joins it."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            fused = name == "fc1" and isinstance(getattr(module, "act", None), nn.GELU)
+            activation: Activation = "gelu" if fused else "none"
+            setattr(module, name, FrozenLinear(child.weight, child.bias, activation, dtype))
+            if fused:
+                module.act = nn.Identity()
+        else:
+            freeze_linears(child, dtype)
+
+
+def _can_pack(device: torch.device) -> bool:
+    return (
+        device.type == "cpu"
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def _pack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
+    return packed
+
+
+def _packed_linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation) -> Tensor:
+    algorithm = "none" if activation == "gelu" else ""  # GELU by erf, as the method has it
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], algorithm)
+    return y

@@ -1,0 +1,82 @@
+"""What an extractor has before its tokens are spread over the pixels, and who takes it in this form.
+
+A pixel's feature is a weighted sum of a few tokens (`interpolation.py`). What is linear can therefore be done
+at the tokens, of which there are far fewer (`token_mapping.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
+from cmfm_worker.cfm.interpolation import TokenSampling
+from cmfm_worker.cfm.prepare import PreparedFrames
+
+
+@dataclass(frozen=True)
+class SampledTokens:
+    """One modality: `tokens` (T, C) float32 of the whole batch, and the matrix that spreads them."""
+
+    tokens: Tensor
+    sampling: TokenSampling
+
+    def at_pixels(self) -> Tensor:
+        """The features (P, C) of the pixels."""
+        return self.sampling(self.tokens)
+
+    def of_rows(self, counts: Sequence[int], pieces: Sequence[int]) -> SampledTokens:
+        """Some pieces of the pixels, cut into `counts`, in the order asked; tokens they do not need go."""
+        cut = list(self.sampling.split(counts))
+        sampling = TokenSampling.join([cut[i] for i in pieces])
+        used = sampling.used(len(self.tokens))
+        return SampledTokens(self.tokens[used], sampling.of_used(used))
+
+
+@dataclass(frozen=True)
+class TokenFeatures:
+    """Everything that a batch's pixel features are made of, at the pixels of `mask` (B, 224, 224) bool."""
+
+    image: SampledTokens
+    points: SampledTokens
+    mask: Tensor
+
+    @property
+    def d2(self) -> int:
+        """Width of a 2D feature."""
+        return self.image.tokens.shape[1]
+
+    @property
+    def d3(self) -> int:
+        """Width of a 3D feature."""
+        return self.points.tokens.shape[1]
+
+    def at_pixels(self) -> PixelFeatures:
+        """E_2D and E_3D: the tokens spread over the pixels of the mask."""
+        return PixelFeatures(self.image.at_pixels(), self.points.at_pixels(), self.mask)
+
+    def select(self, frames: Sequence[int]) -> TokenFeatures:
+        """Those of some frames of the batch, in the order asked (a batch may mix recipes)."""
+        counts = [int(n) for n in self.mask.flatten(1).sum(1).tolist()]
+        at = torch.tensor(list(frames), dtype=torch.long, device=self.mask.device)
+        return TokenFeatures(
+            self.image.of_rows(counts, frames), self.points.of_rows(counts, frames), self.mask[at]
+        )
+
+
+@runtime_checkable
+class TokenExtractor(Extractor, Protocol):
+    """An extractor that can hand out its tokens."""
+
+    def tokens(self, frames: PreparedFrames) -> TokenFeatures:
+        """The features of a prepared batch before they are spread over the pixels."""
+        ...
+
+
+def extract(extractor: Extractor, frames: PreparedFrames) -> PixelFeatures | TokenFeatures:
+    """The features of a prepared batch in the form that is cheapest to map."""
+    return extractor.tokens(frames) if isinstance(extractor, TokenExtractor) else extractor(frames)
