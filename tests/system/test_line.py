@@ -18,9 +18,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 MakeLine = Callable[[str], Line]
 
-EVERY_FAULT = (
-    "drop=6,duplicate=6,reorder=6,corrupt=8,truncate=6,oversize=5,wrong=6,garbage=6,version=3,late=2:1500ms,stall=1:0.6s"
-)
+EVERY_FAULT = "drop=6,duplicate=6,reorder=6,corrupt=8,truncate=6,oversize=5,wrong=6,garbage=6,version=3,late=2:1500ms,stall=1:0.6s"
 
 
 def settle(line: Line, camera: Child, worker: Child) -> None:
@@ -50,7 +48,17 @@ def test_every_trigger_has_one_verdict_under_every_fault(
     line = make_line(transport)
     worker = line.start()
     camera = line.replay(
-        synthetic_root, "--rate", "10", "--loop", "14", "--deadline-ms", "1200", "--faults", EVERY_FAULT, "--seed", "3"
+        synthetic_root,
+        "--rate",
+        "10",
+        "--loop",
+        "14",
+        "--deadline-ms",
+        "1200",
+        "--faults",
+        EVERY_FAULT,
+        "--seed",
+        "3",
     )
     settle(line, camera, worker)
     line.finish(worker)

@@ -227,18 +227,14 @@ class Desk:
         )
 
     def _log_result(self, result: Result) -> None:
-        level = "warning" if result.verdict is Verdict.FAULT else "info"
-        getattr(self._log, level)(
-            "verdict",
-            verdict=str(result.verdict),
-            reason=str(result.reason),
-            seq=result.seq,
-            part_id=result.part_id,
-            recipe=result.recipe,
-            score=None if result.score is None else round(result.score, 4),
-            latency_ms=round(result.latency_us / 1000, 1),
-            detail=result.detail,
-        )
+        facts: dict[str, object] = {"seq": result.seq, "part_id": result.part_id, "recipe": result.recipe}
+        if result.score is not None:
+            facts["score"] = round(result.score, 4)
+        if result.detail:
+            facts["detail"] = result.detail
+        log = self._log.warning if result.verdict is Verdict.FAULT else self._log.info
+        latency_ms = round(result.latency_us / 1000, 1)
+        log("verdict", verdict=str(result.verdict), reason=str(result.reason), latency_ms=latency_ms, **facts)
 
     def _wait_ms(self, next_state_ns: int) -> int:
         now_ns = self._clock.monotonic_ns()

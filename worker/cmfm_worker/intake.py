@@ -129,6 +129,8 @@ class Intake:
         for endpoint, alive in sources.changes():
             if alive:
                 self._log.info("camera_connected", endpoint=endpoint)
+            elif self._reception.camera_closing:
+                self._log.info("camera_closed", endpoint=endpoint)
             else:
                 self._log.error("camera_lost", endpoint=endpoint)
             self._post(SourceChanged(endpoint, alive=alive))

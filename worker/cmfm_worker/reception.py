@@ -56,6 +56,7 @@ class Reception:
         self._step_ns = step_ns
         self._clock = clock
         self._log = structlog.get_logger("intake")
+        self.camera_closing = False
 
     def frame_message(self, parts: Sequence[memoryview]) -> None:
         """A message on the frame topic (WIRE.md, frame)."""
@@ -68,13 +69,14 @@ class Reception:
             self._frame(frame, received_ns)
 
     def state_message(self, parts: Sequence[memoryview]) -> None:
-        """A camera's heartbeat (WIRE.md, camera state): which numbers have been sent."""
+        """A camera's heartbeat (WIRE.md, camera state): which numbers have been sent, and whether it is the last."""
         try:
             state = decode_camera_state(parts)
         except RemoteProtocolError as error:
             self._log.warning("damaged_camera_state", detail=error.detail)
             self._post(Noticed("damaged_camera_state"))
             return
+        self.camera_closing = state.closing
         self._tracker.announce(self._source, state.stream_uuid, state.next_seq, self._clock.monotonic_ns())
         self._post(SourceChanged("", alive=not state.closing, stream_uuid=state.stream_uuid))
 

@@ -2,9 +2,9 @@
 
 The rules (WIRE.md, sequence), stated first:
 
-1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream. What came before the first
-   frame that we saw is missing, but only once a second message of the stream confirms it: one flipped bit in a stream id
-   must not invent a stream with a past.
+1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream. What came before the
+   first frame that we saw is missing, but only once a second message of the stream confirms it: one flipped bit in a
+   stream id must not invent a stream with a past.
 2. A number that is skipped is *missing*. If its frame comes within the reorder window it was only late;
    otherwise the trigger is lost and owes a FAULT.
 3. A frame seen twice is a duplicate; a frame whose FAULT is out is late. Neither is a new trigger.

@@ -1,7 +1,6 @@
 """A replay over real sockets: what leaves, what is written down, and when."""
 
 import threading
-import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -66,7 +65,6 @@ def run(
     plan: str = "",
     parts: int = 20,
     stop_at: int | None = None,
-    hang: float = 1.0,
 ) -> tuple[ReplayReport, Receiver]:
     clock, stop = SystemClock(), threading.Event()
     schedule = FaultPlan.parse(plan, 1).schedule(parts)
@@ -87,7 +85,6 @@ def run(
             clock=clock,
             stopped=stop.is_set,
             tell=lambda record, _: stop.set() if record.seq == stop_at else None,
-            hang=lambda seconds: time.sleep(seconds * hang),
         ).run()
     receiver.finish()
     return report, receiver

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Activation = Literal["none", "relu", "gelu"]
+M = TypeVar("M", bound=nn.Module)
 
 _TYPICAL_ROWS = 1024
 """What oneDNN lays the weights out for; other numbers of rows work as well."""
@@ -50,17 +51,29 @@ class FrozenLinear(nn.Module):
         return F.gelu(y) if self.activation == "gelu" else y.relu_() if self.activation == "relu" else y
 
 
-def freeze_linears(module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-    """Replace every `nn.Linear` below `module`; a GELU named `act` behind a linear layer `fc1` joins it."""
+def freeze(module: M, dtype: torch.dtype = torch.float32) -> M:
+    """Make a module on its device ready for inference: its linear layers become `FrozenLinear` of `dtype`.
+
+    A GELU named `act` behind a linear layer `fc1` joins it. Other parameters stay as they are, but no longer
+    share memory with the file they were read from.
+    """
+    _freeze_linears(module, dtype)
+    for parameter in module.parameters():
+        parameter.data = parameter.data.clone()
+    return module.eval().requires_grad_(False)
+
+
+def _freeze_linears(module: nn.Module, dtype: torch.dtype) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
-            fused = name == "fc1" and isinstance(getattr(module, "act", None), nn.GELU)
-            activation: Activation = "gelu" if fused else "none"
-            setattr(module, name, FrozenLinear(child.weight, child.bias, activation, dtype))
-            if fused:
+            with_gelu = name == "fc1" and isinstance(getattr(module, "act", None), nn.GELU)
+            setattr(
+                module, name, FrozenLinear(child.weight, child.bias, "gelu" if with_gelu else "none", dtype)
+            )
+            if with_gelu:
                 module.act = nn.Identity()
         else:
-            freeze_linears(child, dtype)
+            _freeze_linears(child, dtype)
 
 
 def _can_pack(device: torch.device) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from cmfm_worker.cfm.frozen_linear import freeze
 from cmfm_worker.cfm.torchvision_stub import make_torchvision_importable
 from cmfm_worker.cfm.weights import read_state_dict, require_shapes
 
@@ -22,27 +25,69 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ImageEncoder(nn.Module):
-    """RGB pictures (B, 3, 224, 224) float32 in [0, 1] become tokens (B, 784, 768), row after row of the grid.
+    """RGB pictures (B, 3, 224, 224) float32 in [0, 1] become tokens of width 768.
 
     The final LayerNorm is applied to the last kept block's tokens, the class token is dropped (DESIGN § 5).
+    `vit` is timm's model with all kept blocks; it is taken apart.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, vit: nn.Module) -> None:
+    def __init__(self, vit: Any) -> None:
         super().__init__()
+        # timm runs all blocks but the last, and without its norm returns their tokens.
+        *blocks, last = vit.blocks
+        self.last_block, self.norm = _LastBlock(last), vit.norm
+        vit.blocks, vit.norm = nn.Sequential(*blocks), nn.Identity()
         self.vit = vit
         self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
 
-    def forward(self, rgb: Tensor) -> Tensor:
-        """Tokens of the last kept block."""
-        tokens: Tensor = self.vit.forward_features((rgb - self.mean) / self.std)  # type: ignore[operator]  # timm's own
-        return tokens[:, 1:]
+    def forward(self, rgb: Tensor, needed: Tensor | None = None) -> Tensor:
+        """Tokens (T, 768) of the last kept block, frame after frame, row after row of the grid.
+
+        With `needed` (B, 784) bool only those tokens, the same numbers in less time.
+        """
+        x = self.vit.forward_features((rgb - self.mean) / self.std)
+        x = self.last_block.block(x)[:, 1:].flatten(0, 1) if needed is None else self.last_block(x, needed)
+        tokens: Tensor = self.norm(x)
+        return tokens
 
 
-def load_image_encoder(path: Path, blocks: int) -> ImageEncoder:
+class _LastBlock(nn.Module):
+    """timm's last block for the tokens asked for alone: every token is key and value, but few are read.
+
+    Attention is the only place where tokens meet, so that the others need neither a query nor the two layers
+    behind: (B, 785, 768) and (B, 784) bool → (T, 768).
+    """
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor, needed: Tensor) -> Tensor:
+        """Frame after frame: their numbers of tokens differ."""
+        block = self.block
+        B, T, C = x.shape
+        qkv = block.attn.qkv(block.norm1(x)).view(B, T, 3, block.attn.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # B T 3 H c -> 3 B H T c
+        attended = [
+            F.scaled_dot_product_attention(q[i : i + 1, :, 1:][:, :, needed[i]], k[i : i + 1], v[i : i + 1])
+            for i in range(B)
+        ]
+        rows = [frame[0].transpose(0, 1).flatten(1) for frame in attended]  # 1 H t c -> t C
+        y = x[:, 1:][needed] + block.attn.proj(torch.cat(rows))
+        out: Tensor = y + block.mlp(block.norm2(y))
+        return out
+
+
+def load_image_encoder(
+    path: Path,
+    blocks: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> ImageEncoder:
     """Build the encoder with its first `blocks` blocks, from the published DINO file or its safetensors twin.
 
     Blocks after the last kept one are neither built nor read. Nothing is downloaded. Raises `WeightsError`.
@@ -55,5 +100,5 @@ def load_image_encoder(path: Path, blocks: int) -> ImageEncoder:
         vit = timm.create_model(_ARCHITECTURE, pretrained=False, num_classes=0, depth=blocks)
     own = vit.state_dict()
     require_shapes(path, state, {key: tuple(value.shape) for key, value in own.items()})
-    vit.load_state_dict({key: state[key].float().clone() for key in own}, assign=True)
-    return ImageEncoder(vit).eval().requires_grad_(False)
+    vit.load_state_dict({key: state[key].to(device, torch.float32) for key in own}, assign=True)
+    return freeze(ImageEncoder(vit), dtype).to(device)

@@ -61,7 +61,7 @@ class TokenFeatures:
 
     def select(self, frames: Sequence[int]) -> TokenFeatures:
         """Those of some frames of the batch, in the order asked (a batch may mix recipes)."""
-        counts = [int(n) for n in self.mask.flatten(1).sum(1).tolist()]
+        counts = [int(n) for n in self.mask.flatten(1).sum(1).tolist()]  # waits for the device
         at = torch.tensor(list(frames), dtype=torch.long, device=self.mask.device)
         return TokenFeatures(
             self.image.of_rows(counts, frames), self.points.of_rows(counts, frames), self.mask[at]

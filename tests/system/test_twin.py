@@ -1,0 +1,78 @@
+"""The overlapped loop and its serial twin on the same feed, through the real method: bit for bit the same."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmfm_protocol.dataset import list_parts, read_part
+from cmfm_protocol.frame import Frame, FrameHeader
+from cmfm_worker.batcher import Batcher, BatchLimits
+from cmfm_worker.clock import SystemClock
+from cmfm_worker.device import CpuSeam
+from cmfm_worker.inspecting import LineBench
+from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
+from cmfm_worker.ring import Ring
+from cmfm_worker.settings import Recipes
+from cmfm_worker.shelf import Shelf
+from cmfm_worker.trigger import Closed, Decision, Trigger, TriggerKey
+
+pytestmark = pytest.mark.system
+
+Turn = Callable[[LoopParts, Flight | None], Flight | None]
+
+
+@pytest.fixture(scope="module")
+def shelf(recipes: Path) -> Shelf:
+    """The recipe that the system tests share."""
+    shelf = Shelf(Recipes(folder=recipes), weights=recipes, device=torch.device("cpu"))
+    shelf.load_all()
+    return shelf
+
+
+def run(turn: Turn, shelf: Shelf, root: Path, *, max_batch: int) -> dict[int, Decision]:
+    """The test split through one loop; decisions by seq."""
+    closed: list[Closed] = []
+    parts = list_parts(root, "praline", "test")
+    clock, ring = SystemClock(), Ring(slots=4, max_pixels=1 << 16, pinned=False)
+    batcher = Batcher(ring, BatchLimits(max_batch, 0), clock)
+    loop = LoopParts(ring, batcher, Lane(CpuSeam(), LineBench()), closed.append, clock)
+    model = shelf.find("praline")
+    assert model is not None
+    flight: Flight | None = None
+    for seq, files in enumerate(parts):
+        while (slot := ring.claim()) is None:
+            flight = turn(loop, flight)
+        header = FrameHeader("cam", seq, files.id, 0, 1.0, "praline")
+        trigger = Trigger(TriggerKey("cam", seq), files.id, "praline", "", 0, 0, 1 << 62, simulated=True)
+        ring.fill(slot, Frame(header, *read_part(files)), trigger, model, time.monotonic_ns())
+    while ring.waiting:
+        flight = turn(loop, flight)
+    if flight is not None:
+        conclude(loop, flight)
+    loop.lane.close()
+    return {item.key.seq: item.decision for item in closed}
+
+
+@pytest.mark.parametrize("max_batch", [1, 3])
+def test_overlapped_loop_and_serial_twin_agree(shelf: Shelf, synthetic_root: Path, max_batch: int) -> None:
+    """Verdicts, scores, peaks and every pixel of every map are identical."""
+    overlapped = run(overlapped_turn, shelf, synthetic_root, max_batch=max_batch)
+    serial = run(serial_turn, shelf, synthetic_root, max_batch=max_batch)
+    assert overlapped.keys() == serial.keys()
+    assert len(serial) == len(list_parts(synthetic_root, "praline", "test"))
+    for seq, twin in serial.items():
+        mine = overlapped[seq]
+        assert (mine.verdict, mine.reason, mine.score, mine.peak_px) == (
+            twin.verdict,
+            twin.reason,
+            twin.score,
+            twin.peak_px,
+        )
+        assert mine.maps is not None
+        assert twin.maps is not None
+        for name in ("psi", "psi_2d", "psi_3d", "rgb", "depth", "foreground"):
+            assert np.array_equal(getattr(mine.maps, name), getattr(twin.maps, name)), name

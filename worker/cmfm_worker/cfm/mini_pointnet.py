@@ -1,0 +1,89 @@
+"""The mini-PointNet of F_3D: a group of points becomes one token (paper § 3.1; DESIGN § 5, § 6.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TOKEN_WIDTH = 384
+
+_LIFTED_WIDTH = 256
+_BATCH_NORM_EPS = 1e-5
+_POINTS_AT_ONCE = {"cpu": 1 << 12}
+_POINTS_AT_ONCE_ELSEWHERE = 1 << 18
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+class MiniPointNet(nn.Module):
+    """(M, G, 3) offsets from their centres in metres → (M, 384).
+
+    As published: r = ReLU(W₁x + b₁), f = W₂r + b₂, g the maximum of f over the group, h = ReLU(W₃[g, f] + b₃),
+    the token the maximum of W₄h + b₄; a batch norm before each ReLU is folded into the layer before it. The
+    half of W₃ on g is applied once a group. Nothing but the maximum stands between f and the other half, so
+    that for a point W₃f = (W₃W₂)r, with a quarter of the products.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 128)
+        self.lift = nn.Linear(128, _LIFTED_WIDTH)
+        self.of_group = nn.Linear(_LIFTED_WIDTH, 512)
+        self.of_point = nn.Linear(128, 512, bias=False)
+        self.token = nn.Linear(512, TOKEN_WIDTH)
+
+    def forward(self, offsets: Tensor) -> Tensor:
+        """Tokens of all groups, in chunks that stay in the cache on a CPU."""
+        points = _POINTS_AT_ONCE.get(offsets.device.type, _POINTS_AT_ONCE_ELSEWHERE)
+        chunks = torch.split(offsets, max(1, points // offsets.shape[1]))
+        return torch.cat([self._tokens(chunk) for chunk in chunks])
+
+    def _tokens(self, offsets: Tensor) -> Tensor:
+        r = F.relu(self.first(offsets))  # M G 3 -> M G 128
+        g = self.lift(r).amax(1)  # M 256
+        h = F.relu(self.of_point(r) + self.of_group(g)[:, None])  # M G 512
+        tokens: Tensor = self.token(h).amax(1)
+        return tokens.float()
+
+
+def published_shapes() -> Shapes:
+    """Keys of the published file: two pairs of 1×1 convolutions, a batch norm behind each pair's first."""
+    shapes: Shapes = {}
+    for name, widths in (("first_conv", (3, 128, _LIFTED_WIDTH)), ("second_conv", (512, 512, TOKEN_WIDTH))):
+        for layer, (wide_in, wide_out) in (("0", widths[:2]), ("3", widths[1:])):
+            shapes[f"encoder.{name}.{layer}.weight"] = (wide_out, wide_in, 1)
+            shapes[f"encoder.{name}.{layer}.bias"] = (wide_out,)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"encoder.{name}.1.{part}"] = (widths[1],)
+    return shapes
+
+
+def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a `MiniPointNet` from the published one, composed in float64."""
+    w = {key.removeprefix("encoder."): value.double() for key, value in state.items()}
+    W1, b1 = _without_norm(w, "first_conv")
+    W2, b2 = w["first_conv.3.weight"][..., 0], w["first_conv.3.bias"]
+    W3, b3 = _without_norm(w, "second_conv")
+    W3_group, W3_point = W3.split(_LIFTED_WIDTH, dim=1)
+    own = {
+        "first.weight": W1,
+        "first.bias": b1,
+        "lift.weight": W2,
+        "lift.bias": b2,
+        "of_group.weight": W3_group,
+        "of_group.bias": b3 + W3_point @ b2,
+        "of_point.weight": W3_point @ W2,
+        "token.weight": w["second_conv.3.weight"][..., 0],
+        "token.bias": w["second_conv.3.bias"],
+    }
+    return {key: value.float().contiguous() for key, value in own.items()}
+
+
+def _without_norm(w: Mapping[str, Tensor], conv: str) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a pair's first layer with its batch norm in them."""
+    scale = w[f"{conv}.1.weight"] / (w[f"{conv}.1.running_var"] + _BATCH_NORM_EPS).sqrt()
+    shift = w[f"{conv}.1.bias"] - scale * w[f"{conv}.1.running_mean"]
+    return scale[:, None] * w[f"{conv}.0.weight"][..., 0], scale * w[f"{conv}.0.bias"] + shift
