@@ -10,18 +10,21 @@ import torch
 from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.interpolation import bilinear_sampling
 from cmfm_worker.cfm.mapping import load_published
-from cmfm_worker.cfm.paper_extractor import BatchTokens, PaperExtractor
+from cmfm_worker.cfm.paper_extractor import PaperExtractor
+from cmfm_worker.cfm.tokens import TokenFeatures
 
 from .golden import NAMES, GoldenFrame, relative_l2
 
 TOLERANCE = 1e-3
 
 
-def pixel_rows(found: BatchTokens, golden: GoldenFrame) -> tuple[torch.Tensor, torch.Tensor]:
+def pixel_rows(
+    extractor: PaperExtractor, golden: GoldenFrame, found: TokenFeatures
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of the dense feature maps as the vectors keep them: E_2D everywhere, E_3D 0 outside the mask."""
     rows = torch.arange(0, 224 * 224, int(golden.expected["row_step"]))
-    e2d = bilinear_sampling(torch.ones_like(found.mask))(found.tokens_2d)
-    e3d = torch.zeros(224 * 224, found.tokens_3d.shape[1])
+    e2d = bilinear_sampling(torch.ones_like(found.mask))(extractor.image_encoder(golden.frames.rgb))
+    e3d = torch.zeros(224 * 224, found.d3)
     e3d[found.mask.flatten()] = found.at_pixels().e3d
     return e2d[rows], e3d[rows]
 
@@ -32,10 +35,11 @@ def test_golden_vector(
 ) -> None:
     """Features, the three maps and the score of a golden frame are met to a relative 1e-3, stage by stage."""
     vector = golden(name)
-    found = extractor(vector.blocks, vector.group_size).tokens(vector.frames)
-    mapping = load_published(vector.mapping_2d3d, vector.mapping_3d2d, d2=768, d3=found.tokens_3d.shape[1])
-    maps = crossmodal_maps(found.at_pixels(), mapping)
-    e2d_rows, e3d_rows = pixel_rows(found, vector)
+    extract = extractor(vector.blocks, vector.group_size)
+    found = extract.tokens(vector.frames)
+    mapping = load_published(vector.mapping_2d3d, vector.mapping_3d2d, d2=768, d3=found.d3)
+    maps = crossmodal_maps(found, mapping)
+    e2d_rows, e3d_rows = pixel_rows(extract, vector, found)
     stages = {
         "e2d_rows": e2d_rows,
         "e3d_rows": e3d_rows,

@@ -56,9 +56,9 @@ def errors_against_twin(
     golden: GoldenFrame, batch: PreparedFrames, twin: literal.LiteralMaps, extractor: PaperExtractor
 ) -> dict[str, float]:
     """Relative L2 of every stage; E_2D inside the mask only, where the fast path has it."""
-    features = extractor(batch)
+    features = extractor.tokens(batch)
     maps = crossmodal_maps(features, load_published(golden.mapping_2d3d, golden.mapping_3d2d))
-    e2d, e3d = dense_features(features)
+    e2d, e3d = dense_features(features.at_pixels())
     return {
         "e2d": relative_l2(e2d, twin.e2d * features.mask[0, ..., None]),
         "e3d": relative_l2(e3d, twin.e3d),
@@ -114,13 +114,13 @@ def test_batch_equals_its_frames_one_by_one(
         torch.stack([v.xyz for v in vectors]),
         BackgroundOptions(method="none"),
     )
-    features = extract(together)
-    assert len(set(features.counts)) == 2
+    features = extract.tokens(together)
+    assert len(set(features.at_pixels().counts)) == 2
     maps = crossmodal_maps(features, mapping)
     picked = crossmodal_maps(features.select([1]), mapping)
     assert torch.equal(picked.psi[0], maps.psi[1])
     for i, vector in enumerate(vectors):
-        alone = crossmodal_maps(extract(vector.frames), mapping)
+        alone = crossmodal_maps(extract.tokens(vector.frames), mapping)
         assert relative_l2(maps.psi_2d[i], alone.psi_2d[0]) <= 1e-5
         assert relative_l2(maps.psi[i], alone.psi[0]) <= 1e-5
 

@@ -19,6 +19,7 @@ from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
+from cmfm_worker.cfm.tokens import extract
 from cmfm_worker.errors import InputError
 from cmfm_worker.extractors import require_match
 from cmfm_worker.recipe import LoadedRecipe, Recipe
@@ -154,7 +155,7 @@ class Inspector:
         scores = xyz.new_full((len(models),), torch.nan)
         if sound:
             chosen = frames if len(sound) == len(models) else select_frames(frames, sound)
-            features = self.extractor(chosen)
+            features = extract(self.extractor, chosen)
             for model, places in _by_model([models[i] for i in sound]).items():
                 mine = features if len(places) == len(sound) else features.select(places)
                 maps = crossmodal_maps(mine, model.mapping)

@@ -57,7 +57,7 @@ def lot(good: int, defective: int = 0) -> Lot:
 
 def pictures(side: int = 6, value: int = 7) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     rgb = np.full((side, side, 3), value, dtype=np.uint8)
-    xyz = np.arange(side * side * 3, dtype=np.float32).reshape(side, side, 3) / 1000
+    xyz = np.arange(side * side * 3, dtype=np.float32).reshape(side, side, 3) / np.float32(1000)
     return rgb, xyz
 
 

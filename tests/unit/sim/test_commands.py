@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.frame import decode_frame
+from cmfm_protocol.frame import Frame, decode_frame
 from cmfm_protocol.topics import parse_topic
 from cmfm_sim import app
 from cmfm_sim.demo_line import MARKER, DemoFolder, Endpoints
@@ -97,7 +97,7 @@ def test_a_replay_sends_the_test_split_and_says_so(
     triggers = read_triggers(record)
     assert summary["triggers"] == summary["sent"] == len(triggers) == 16
     assert {trigger.defect for trigger in triggers} >= {"good", "hole", "swap"}
-    frames = []
+    frames = list[Frame]()
     while len(frames) < 16:
         parts = worker.recv_multipart()
         if parse_topic(parts[0]).kind == "frame":
@@ -165,13 +165,18 @@ def test_the_demos_folder_is_emptied_but_for_what_is_kept(tmp_path: Path) -> Non
     assert sorted(p.name for p in folder.root.iterdir()) == [MARKER, "notes.txt"]
 
 
-def test_the_demos_endpoints_differ_and_are_local(tmp_path: Path) -> None:
+def test_a_file_is_no_folder_for_a_demo(tmp_path: Path) -> None:
+    """It is left as it is."""
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        DemoFolder(file).prepare(keep=False)
+    assert file.read_text() == "mine"
+
+
+def test_the_demos_endpoints_differ_and_are_local() -> None:
     """Five of them, none reachable from another host."""
     endpoints = Endpoints.free()
     all_five = {endpoints.frames, endpoints.results, endpoints.maps, endpoints.recovery, endpoints.control}
     assert len(all_five) == 5
     assert all(endpoint.startswith("tcp://127.0.0.1:") for endpoint in all_five)
-    with pytest.raises(InputError, match="is a file"):
-        file = tmp_path / "file"
-        file.write_text("")
-        DemoFolder(file).prepare(keep=False)

@@ -49,6 +49,15 @@ def maps(verdict: Verdict = Verdict.FAIL, part_id: str = "bagel-test-hole-003", 
     )
 
 
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+def truth_styles(verdict: Verdict) -> list[str]:
+    text = verdict_text(result(1, verdict), truth="hole")
+    return [str(span.style) for span in text.spans if "hole" in text.plain[span.start : span.end]]
+
+
 def shown(*events: Event) -> str:
     out = io.StringIO()
     display = PeopleDisplay(Console(file=out, width=200))
@@ -87,14 +96,7 @@ def test_a_line_says_what_became_of_a_part_and_why() -> None:
 
 def test_an_escape_stands_out() -> None:
     """A defective part that passed does not look like one that failed."""
-    escaped, caught = (
-        verdict_text(result(1, verdict), truth="hole") for verdict in (Verdict.PASS, Verdict.FAIL)
-    )
-    styles = [
-        [str(span.style) for span in text.spans if "hole" in text.plain[span.start : span.end]]
-        for text in (escaped, caught)
-    ]
-    assert styles[0] != styles[1]
+    assert truth_styles(Verdict.PASS) != truth_styles(Verdict.FAIL)
 
 
 def test_text_from_the_wire_is_not_markup() -> None:

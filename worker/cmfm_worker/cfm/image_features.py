@@ -101,4 +101,5 @@ def load_image_encoder(
     own = vit.state_dict()
     require_shapes(path, state, {key: tuple(value.shape) for key, value in own.items()})
     vit.load_state_dict({key: state[key].to(device, torch.float32) for key in own}, assign=True)
-    return freeze(ImageEncoder(vit), dtype).to(device)
+    state.clear()  # each layer's numbers go when the encoder has its own
+    return freeze(ImageEncoder(vit).to(device), dtype)

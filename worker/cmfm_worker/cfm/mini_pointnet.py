@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 TOKEN_WIDTH = 384
 
@@ -42,9 +41,9 @@ class MiniPointNet(nn.Module):
         return torch.cat([self._tokens(chunk) for chunk in chunks])
 
     def _tokens(self, offsets: Tensor) -> Tensor:
-        r = F.relu(self.first(offsets))  # M G 3 -> M G 128
+        r = self.first(offsets).relu_()  # M G 3 -> M G 128
         g = self.lift(r).amax(1)  # M 256
-        h = F.relu(self.of_point(r) + self.of_group(g)[:, None])  # M G 512
+        h = self.of_point(r).add_(self.of_group(g)[:, None]).relu_()  # M G 512
         tokens: Tensor = self.token(h).amax(1)
         return tokens.float()
 

@@ -1,0 +1,115 @@
+"""What lies in deploy/ fits the program: no key, path or command in it is made up."""
+
+import configparser
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+DEPLOY = REPOSITORY / "deploy"
+SCRIPTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Dockerfile instructions with continued lines joined."""
+    text = re.sub(r"\\\n", " ", (DEPLOY / "Dockerfile").read_text())
+    lines = [line.strip() for line in text.splitlines()]
+    split = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]
+    return [(word.upper(), rest) for word, rest in split]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """Stage name → its instructions."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    current: list[tuple[str, str]] = []
+    for word, rest in instructions():
+        if word == "FROM":
+            current = found.setdefault(rest.split()[-1], [])
+        current.append((word, rest))
+    return found
+
+
+def test_both_docker_targets_run_as_nobody_special() -> None:
+    """The CPU and the CUDA image end as a user other than root."""
+    for target in ("cpu", "cuda"):
+        users = [rest for word, rest in stages()[target] if word == "USER"]
+        assert users
+        assert users[-1] not in ("root", "0")
+
+
+def test_what_docker_copies_is_there() -> None:
+    """Every COPY from the source tree names something that exists."""
+    sources = [rest.split()[:-1] for word, rest in instructions() if word == "COPY" and "--from" not in rest]
+    assert sources
+    for source in [path for paths in sources for path in paths]:
+        assert (REPOSITORY / source).exists(), source
+
+
+def test_docker_needs_no_moving_base_and_no_secrets() -> None:
+    """Base images are pinned to a release, and nothing is fetched with ADD or as `latest`."""
+    bases = [rest.split()[0] for word, rest in instructions() if word == "FROM"]
+    known = set(stages())
+    assert all(base in known or re.search(r":\d", base) for base in bases)
+    assert not [rest for word, rest in instructions() if word == "ADD" or ":latest" in rest]
+
+
+def test_docker_starts_a_command_that_exists() -> None:
+    """The entry point is one of our scripts."""
+    (entry,) = [rest for word, rest in instructions() if word == "ENTRYPOINT"]
+    assert entry.strip('[]"') in SCRIPTS
+
+
+def unit() -> configparser.ConfigParser:
+    """The systemd unit."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(DEPLOY / "cmfm-worker.service")
+    return parser
+
+
+def test_systemd_unit_drains_and_does_not_restart_bad_settings() -> None:
+    """SIGTERM with more time than the worker's drain limit; exit code 2 is not tried again."""
+    service = unit()["Service"]
+    assert service["KillSignal"] == "SIGTERM"
+    assert int(service["TimeoutStopSec"]) > 60
+    assert service["RestartPreventExitStatus"] == "2"
+    assert service["User"] != "root"
+    assert service["ExecStart"].split()[0].rsplit("/", 1)[-1] in SCRIPTS
+
+
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """systemd itself finds nothing to object to."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("needs systemd-analyze")
+    text = re.sub(
+        r"/opt/cmfm/venv/bin/cmfm-worker", "/bin/true", (DEPLOY / "cmfm-worker.service").read_text()
+    )
+    path = tmp_path / "cmfm-worker.service"
+    path.write_text(text.replace("User=cmfm", "User=root").replace("Group=cmfm", "Group=root"))
+    checked = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False)
+    assert "cmfm-worker.service:" not in checked.stderr, checked.stderr
+
+
+def test_runbook_knows_every_fault_reason() -> None:
+    """Whatever reason the night shift reads, the runbook has a line for it."""
+    from cmfm_protocol.verdict import FAULT_REASONS
+
+    runbook = (DEPLOY / "RUNBOOK.md").read_text()
+    assert [str(reason) for reason in FAULT_REASONS if f"`{reason}`" not in runbook] == []
+
+
+def test_readme_names_commands_that_exist() -> None:
+    """Commands in the README are commands of the programs."""
+    text = (REPOSITORY / "README.md").read_text()
+    known = {
+        "cmfm-worker": {"fit", "evaluate", "inspect", "import", "check", "weights", "bench", "--config"},
+        "cmfm-sim": {"make", "replay", "watch", "demo"},
+    }
+    used = re.findall(r"(cmfm-worker|cmfm-sim) ([a-z-]+)", text)
+    assert used
+    assert [(program, word) for program, word in used if word not in known[program]] == []
