@@ -19,6 +19,7 @@ from cmfm_worker.account import Account
 from cmfm_worker.clock import NS_PER_MS, Clock
 from cmfm_worker.mailbox import Mailbox
 from cmfm_worker.publish import Publisher
+from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
 from cmfm_worker.state import StateMessage
 from cmfm_worker.trigger import (
@@ -71,7 +72,9 @@ class Desk:
         state: StateMessage,
         on_source: Callable[[SourceChanged], None],
         clock: Clock,
+        record: Callable[[Evidence], None] | None = None,
     ) -> None:
+        self._record = record
         self._account = account
         self._options = options
         self._publisher = publisher
@@ -180,6 +183,7 @@ class Desk:
             return None
         now_ns = self._clock.monotonic_ns()
         met = now_ns <= trigger.deadline_ns
+        recipe_sha = decision.recipe_sha  # also where its verdict comes too late
         if not met and decision.verdict is not Verdict.FAULT:
             decision = fault(Reason.DEADLINE, "decided too late", model_sha=decision.model_sha)
         result = self._result(trigger, decision, deadline_met=met)
@@ -187,6 +191,8 @@ class Desk:
         self._account.book(result.verdict, result.reason)
         for sink in self._sinks:
             sink(result)
+        if self._record is not None:
+            self._record(Evidence(result, trigger.frame, decision.maps, recipe_sha, decision.batch))
         self._log_result(result)
         return result
 

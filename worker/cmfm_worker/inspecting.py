@@ -1,6 +1,7 @@
 """From the slots of a batch to one decision a part: the line's side of `inspection`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -20,15 +21,25 @@ class LineBench:
     ) -> list[Decision]:
         """One decision a slot, in order; `rgb` (H, W, 3) uint8 and `xyz` (H, W, 3) float32 lie on the device."""
         decisions: dict[int, Decision] = {}
-        for places in group_alike(slots):
+        for places in groups_of(slots, rgb[0].device):
             inspected = slots[places[0]].model.inspector.inspect(
                 torch.stack([rgb[i] for i in places]),
                 torch.stack([xyz[i] for i in places]),
                 [slots[i].model.model for i in places],
             )
             for i, part in zip(places, inspected.parts(), strict=True):
-                decisions[i] = decision_of(part, slots[i].model)
+                decision = decision_of(part, slots[i].model)
+                decisions[i] = replace(decision, recipe_sha=slots[i].model.recipe_sha, batch=len(places))
         return [decisions[i] for i in range(len(slots))]
+
+
+def groups_of(slots: Sequence[FilledSlot], device: torch.device) -> list[list[int]]:
+    """Places of slots that are inspected together: on a CPU each by itself.
+
+    A matrix product's last bits depend on how many rows it has, so a part's score would depend on its
+    neighbours in the batch, and `replay-part` could not give it again. A batch gains a CPU little.
+    """
+    return [[i] for i in range(len(slots))] if device.type == "cpu" else group_alike(slots)
 
 
 def group_alike(slots: Sequence[FilledSlot]) -> list[list[int]]:

@@ -36,7 +36,9 @@ class LoadedModel:
     @classmethod
     def of(cls, loaded: LoadedRecipe, device: torch.device) -> Self:
         """Put a loaded recipe on a device."""
-        return cls(loaded.recipe, loaded.mapping.to(device), loaded.model_sha)
+        mapping = loaded.mapping.to(device)
+        _ = mapping.at_tokens  # made here, so that no part has to wait for it
+        return cls(loaded.recipe, mapping, loaded.model_sha)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,17 @@
 """The ledger: one durable row for every trigger (SQLite in WAL mode), written by its own thread.
 
-The desk hands rows over and never waits for the disk. Rows are committed every `flush_ms`; a killed process
-loses at most those of the last interval. A disk that fails or fills up is logged and counted, and the line
-goes on: the verdicts are on the wire all the same.
+Rows are handed over and nobody waits for the disk. They are committed, and synced, every `flush_ms`: a killed
+process or a power cut loses at most those of the last interval, and the next start says after which row. While
+the disk refuses rows (it is full) they are held and tried again; those that find no more room are counted.
 """
 
+import itertools
 import queue
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,114 +19,177 @@ import structlog
 
 from cmfm_protocol.result import Result
 from cmfm_worker.errors import StartupError
+from cmfm_worker.ledger_retention import Retention
+from cmfm_worker.ledger_schema import COLUMNS, SCHEMA_VERSION, SchemaError, prepare_file, transaction
+from cmfm_worker.moments import utc_text
 
 MAX_PENDING: Final = 200_000
-"""Rows waiting for the disk, about 100 MB: some hours of a fast line."""
+"""Rows waiting for the disk, about 150 MB: some hours of a fast line."""
 
 MAX_COMMIT_ROWS: Final = 1000
 """Rows of one commit."""
 
-COLUMNS: Final = {
-    "boot_id": "TEXT NOT NULL",
-    "result_id": "INTEGER NOT NULL",
-    "stream_uuid": "TEXT NOT NULL",
-    "seq": "INTEGER NOT NULL",
-    "part_id": "TEXT NOT NULL",
-    "verdict": "TEXT NOT NULL",
-    "reason": "TEXT NOT NULL",
-    "detail": "TEXT NOT NULL",
-    "score": "REAL",
-    "threshold": "REAL",
-    "coverage": "REAL",
-    "recipe": "TEXT NOT NULL",
-    "model_sha": "TEXT NOT NULL",
-    "calib_id": "TEXT NOT NULL",
-    "trigger_ns": "INTEGER NOT NULL",
-    "received_ns": "INTEGER",
-    "done_ns": "INTEGER NOT NULL",
-    "latency_us": "INTEGER NOT NULL",
-    "deadline_met": "INTEGER NOT NULL",
-    "simulated": "INTEGER NOT NULL",
-}
+RETRY_S: Final = 1.0
+"""How long a disk that refused rows is left alone."""
 
-CREATE: Final = (
-    f"CREATE TABLE IF NOT EXISTS triggers ({', '.join(f'{n} {t}' for n, t in COLUMNS.items())}, "
-    "PRIMARY KEY (boot_id, result_id)) WITHOUT ROWID"
-)
-CREATE_INDEX: Final = "CREATE INDEX IF NOT EXISTS by_stream ON triggers (stream_uuid, seq)"
-INSERT: Final = f"INSERT INTO triggers VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 (column names are ours)
+SAY_EVERY: Final = 60
+"""Attempts between two complaints about a disk that refuses."""
+
+ROW_ERRORS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
+"""What is wrong with a row and not with the disk."""
+
+TRIM_S: Final = 60.0
+"""How often age and size are looked at."""
+
+Row = tuple[object, ...]
+RESULT_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("recipe_sha", "frame_sha256"))
+INSERT: Final = f"INSERT INTO triggers ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 (column names are ours)
 LAST_SEQ: Final = "SELECT stream_uuid, MAX(seq) FROM triggers WHERE done_ns > ? GROUP BY stream_uuid"
+LAST_ROW: Final = "SELECT result_id, done_ns FROM triggers WHERE boot_id = ? ORDER BY result_id DESC LIMIT 1"
 RESUME_NS: Final = 24 * 3600 * 1_000_000_000
 """A stream silent for a day is not resumed."""
 
 
-def row(result: Result) -> tuple[object, ...]:
+def row(result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> Row:
     """A result as the values of one row, in the order of COLUMNS."""
-    return tuple(getattr(result, name) for name in COLUMNS)
+    return (*(getattr(result, name) for name in RESULT_COLUMNS), recipe_sha or None, frame_sha256)
 
 
 class Ledger:
-    """Writer thread over one SQLite file."""
+    """Writer thread over one SQLite file.
 
-    def __init__(self, path: Path, *, flush_ms: float) -> None:
+    Raises StartupError where the file cannot be written, is no ledger or is a newer one's.
+    """
+
+    def __init__(self, path: Path, *, flush_ms: float, retention: Retention | None = None) -> None:
         self.rows_lost = 0
+        self.failure: BaseException | None = None
         self._path = path
         self._flush_s = flush_ms / 1e3
-        self._rows: queue.Queue[tuple[object, ...] | None] = queue.Queue(MAX_PENDING)
+        self._boot_id = ""
+        self._retention = retention or Retention()
+        self._rows: queue.Queue[Row | None] = queue.Queue(MAX_PENDING)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._log = structlog.get_logger("ledger")
         self._create()
         self._thread.start()
 
-    def append(self, result: Result) -> None:
+    def begin(self, boot_id: str) -> None:
+        """Note that this boot gives verdicts from now on, so that a start after its kill can tell.
+
+        Raises StartupError where it cannot be written.
+        """
+        self._boot_id = boot_id
+        try:
+            with self._connected() as connection:
+                values = (boot_id, time.time_ns(), self._flush_s * 1e3, "running", 0)
+                connection.execute("INSERT INTO boots VALUES (?, ?, ?, ?, ?)", values)
+        except sqlite3.Error as error:
+            raise StartupError(f"ledger {self._path}: {error}") from error
+
+    def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
         """Hand over a row; never blocks. A row that finds no room is counted as lost."""
         try:
-            self._rows.put_nowait(row(result))
+            self._rows.put_nowait(row(result, frame_sha256=frame_sha256, recipe_sha=recipe_sha))
         except queue.Full:
             self.rows_lost += 1
 
     def close(self, *, timeout_s: float = 10.0) -> None:
-        """Write what is pending and end the thread."""
+        """Write what is pending, note that this boot ended cleanly, and end the thread."""
+        self._closing.set()  # a disk that refuses rows is not waited for any more
         if self._thread.is_alive():
             self._rows.put(None)
             self._thread.join(timeout_s)
 
+    @property
+    def waiting(self) -> int:
+        """Rows not yet handed to the disk."""
+        return self._rows.qsize()
+
+    @property
+    def running(self) -> bool:
+        """Whether rows are being written."""
+        return self._thread.is_alive()
+
     def next_seqs(self, now_ns: int) -> dict[str, int]:
         """For each stream of the last day, the seq that was to come next when this ledger was last written."""
-        with sqlite3.connect(self._path) as connection:
+        with self._connected() as connection:
             rows = connection.execute(LAST_SEQ, (now_ns - RESUME_NS,)).fetchall()
-        connection.close()
         return {stream: seq + 1 for stream, seq in rows}
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            # A commit is on the disk when it is done: at most one sync a flush interval, off the hot path.
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
+        finally:
+            connection.close()
 
     def _create(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(CREATE)
-            connection.execute(CREATE_INDEX)
-            connection.commit()
-            connection.close()
+            with self._connected() as connection:
+                found = prepare_file(connection)
+                if found not in (0, SCHEMA_VERSION):
+                    self._log.info("ledger_brought_up_to_date", found=found, now=SCHEMA_VERSION)
+                self._report_killed(connection)
+        except SchemaError as error:
+            raise StartupError(f"ledger {self._path} {error}; set another [ledger] path") from error
         except (OSError, sqlite3.Error) as error:
             raise StartupError(f"ledger {self._path}: {error}") from error
 
+    def _report_killed(self, connection: sqlite3.Connection) -> None:
+        """Say after which row an earlier boot that did not end by itself may have lost some."""
+        killed = connection.execute(
+            "SELECT boot_id, started_ns, flush_ms FROM boots WHERE ending = 'running'"
+        )
+        for boot_id, started_ns, flush_ms in killed.fetchall():
+            result_id, done_ns = connection.execute(LAST_ROW, (boot_id,)).fetchone() or (0, started_ns)
+            self._log.warning(
+                "ledger_after_kill",
+                detail=f"the former worker was killed: verdicts it gave after {utc_text(done_ns)}, those of at "
+                f"most {flush_ms:g} ms before its end, may be missing",
+                boot_id=boot_id,
+                last_result_id=result_id,
+                last_done_ns=done_ns,
+                flush_ms=flush_ms,
+            )
+        connection.execute("UPDATE boots SET ending = 'killed' WHERE ending = 'running'")
+
+    def _end_boot(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute(
+                "UPDATE boots SET ending = 'clean', rows_lost = ? WHERE boot_id = ?",
+                (self.rows_lost, self._boot_id),
+            )
+        except sqlite3.Error as error:
+            self._log.error("ledger_end_not_noted", error=str(error))
+
     def _run(self) -> None:
-        connection = sqlite3.connect(self._path)
-        connection.execute("PRAGMA synchronous=NORMAL")
-        ending = False
+        try:
+            with self._connected() as connection:
+                self._serve(connection)
+                self._end_boot(connection)
+        except BaseException as error:  # the service must hear of it: a line that records nothing is no line
+            self.failure = error
+            raise
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        next_trim_s, ending = time.monotonic(), False
         while not ending:
-            batch, ending = self._gather()
+            batch, ending = self._gather(next_trim_s)
             if batch:
                 self._write(connection, batch)
-        connection.close()
+            if time.monotonic() >= next_trim_s and not ending:
+                done = self._trim(connection)
+                next_trim_s = time.monotonic() + (TRIM_S if done else 0)
 
-    def _gather(self) -> tuple[list[tuple[object, ...]], bool]:
-        """Rows of one flush interval; True when it is the last."""
-        first = self._rows.get()
-        if first is None:
-            return [], True
-        batch = [first]
-        until_s = time.monotonic() + self._flush_s
+    def _gather(self, until_s: float) -> tuple[list[Row], bool]:
+        """Rows of one flush interval, none where none came before `until_s`; True when it is the last."""
+        batch: list[Row] = []
         while len(batch) < MAX_COMMIT_ROWS:
             try:
                 item = self._rows.get(timeout=max(until_s - time.monotonic(), 0))
@@ -131,13 +197,48 @@ class Ledger:
                 break
             if item is None:
                 return batch, True
+            if not batch:
+                until_s = time.monotonic() + self._flush_s
             batch.append(item)
         return batch, False
 
-    def _write(self, connection: sqlite3.Connection, batch: list[tuple[object, ...]]) -> None:
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Row]) -> None:
+        """Commit rows; while the disk refuses, hold them (and those behind them) and try again."""
+        for attempt in itertools.count():
+            try:
+                self.rows_lost += self._insert(connection, batch)
+            except sqlite3.Error as error:
+                if attempt % SAY_EVERY == 0:
+                    waiting = len(batch) + self.waiting
+                    self._log.error("ledger_write_failed", rows=waiting, error=str(error), retry_s=RETRY_S)
+                if self._closing.wait(RETRY_S):
+                    self.rows_lost += len(batch)
+                    self._log.error("ledger_rows_lost", rows=len(batch), error=str(error))
+                    return
+            else:
+                if attempt:
+                    self._log.info("ledger_writes_again", rows_lost=self.rows_lost)
+                return
+
+    def _insert(self, connection: sqlite3.Connection, batch: Sequence[Row]) -> int:
+        """One commit; returns how many rows were refused for what they hold, none the worse for the others."""
+        refused = 0
+        with transaction(connection):
+            for values in batch:
+                try:
+                    connection.execute(INSERT, values)
+                except ROW_ERRORS as error:
+                    refused += 1
+                    self._log.error("ledger_row_refused", key=values[:2], error=str(error))
+        return refused
+
+    def _trim(self, connection: sqlite3.Connection) -> bool:
+        """One turn of retention; True when there is nothing left to delete."""
         try:
-            with connection:
-                connection.executemany(INSERT, batch)
+            old, many = self._retention.trim(connection, now_ns=time.time_ns(), boot_id=self._boot_id)
         except sqlite3.Error as error:
-            self.rows_lost += len(batch)
-            self._log.error("ledger_write_failed", rows=len(batch), error=str(error))
+            self._log.error("ledger_retention_failed", error=str(error))
+            return True
+        if old or many:
+            self._log.info("ledger_trimmed", rows_too_old=old, rows_too_many=many)
+        return not (old or many)

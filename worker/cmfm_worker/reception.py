@@ -103,6 +103,7 @@ class Reception:
             received_ns=received_ns,
             deadline_ns=self._deadline_ns(age_ns, header.deadline_ms),
             simulated=header.simulated,
+            frame=frame,
         )
         self._post(Opened(trigger))
         refusal = self._admit(frame, trigger)

@@ -182,12 +182,16 @@ class Recipe(RecipeDraft):
 
 @dataclass(frozen=True, eq=False)
 class LoadedRecipe:
-    """A recipe read from `folder`, its networks on the CPU."""
+    """A recipe read from `folder`, its networks on the CPU.
+
+    `recipe_sha` is the sha256 of the bytes of `recipe.toml`, threshold included; "" where it is not as read.
+    """
 
     recipe: Recipe
     mapping: "MappingPair"
     model_sha: str
     folder: Path
+    recipe_sha: str = ""
 
     def with_background(
         self, method: str | None = None, plane_distance_m: float | None = None, clusters: str | None = None
@@ -215,7 +219,7 @@ def load_recipe(folder: Path) -> LoadedRecipe:
     from cmfm_worker.cfm.mapping import load_safetensors
     from cmfm_worker.cfm.weights import WeightsError, sha256_file
 
-    recipe = read_recipe_file(folder)
+    recipe, recipe_sha = _read_recipe(folder)
     path = folder / recipe.mapping.file
     try:
         found = sha256_file(path)
@@ -230,27 +234,33 @@ def load_recipe(folder: Path) -> LoadedRecipe:
             raise InputError(
                 f"{folder / RECIPE_FILE}: mapping.{key} is {getattr(recorded, key)}, {path.name} has {width}"
             )
-    return LoadedRecipe(recipe, mapping, recipe.model_sha, folder)
+    return LoadedRecipe(recipe, mapping, recipe.model_sha, folder, recipe_sha)
 
 
 def read_recipe_file(folder: Path) -> Recipe:
     """Read and validate `recipe.toml` alone. Raises InputError naming the file and every wrong key."""
+    return _read_recipe(folder)[0]
+
+
+def _read_recipe(folder: Path) -> tuple[Recipe, str]:
+    """`recipe.toml` and the sha256 of its bytes, from one reading."""
     path = folder / RECIPE_FILE
-    table = _read_toml(folder, path)
+    table, sha256 = _read_toml(folder, path)
     version = table.get("format_version")
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: format_version is {version!r}, this cmfm reads {FORMAT_VERSION}")
     try:
-        return Recipe.model_validate(table)
+        return Recipe.model_validate(table), sha256
     except ValidationError as error:
         raise InputError("\n".join(describe_validation_error(error, Recipe, str(path)))) from error
 
 
-def _read_toml(folder: Path, path: Path) -> dict[str, Any]:
+def _read_toml(folder: Path, path: Path) -> tuple[dict[str, Any], str]:
     if not folder.is_dir():
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such recipe folder'}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        return tomllib.loads(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
     except FileNotFoundError:
         raise InputError(f"{folder}: not a recipe, it has no {RECIPE_FILE}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

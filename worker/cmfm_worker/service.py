@@ -25,11 +25,14 @@ from cmfm_worker.device import choose_device, seam_for
 from cmfm_worker.errors import ExitCode
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.intake import Intake
+from cmfm_worker.kept_parts import KeptParts, made_on
 from cmfm_worker.ledger import Ledger
+from cmfm_worker.ledger_retention import Retention
 from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.metrics import LineCollector, Metrics
 from cmfm_worker.publish import Publisher
 from cmfm_worker.reception import Reception
+from cmfm_worker.recorder import Recorder
 from cmfm_worker.requests import ControlServer, RecoveryServer
 from cmfm_worker.ring import Ring
 from cmfm_worker.sequence import SequenceTracker
@@ -108,6 +111,8 @@ class Service:
         )
         self._shelf = Shelf(settings.recipes, weights=settings.weights.folder, device=device)
         self._ledger = self._open_ledger()
+        self._kept = self._open_kept(device)
+        self._recorder = Recorder(ledger=self._ledger, keep=self._kept.keep if self._kept else None)
         self._context = zmq.Context()
         self._desk = self._make_desk(boot_id)
         self._loop = self._make_loop(device)
@@ -116,6 +121,8 @@ class Service:
         self._serve_metrics()
         self._shelf.load_all()
         self._shelf.warm_up(settings.device.warmup_px)
+        if self._ledger is not None:
+            self._ledger.begin(boot_id)
         self._intake.start()
         self._state.phase = "ready"
         self._log.info("ready", boot_id=boot_id, device=str(device), recipes=self._shelf.names)
@@ -147,8 +154,11 @@ class Service:
             self._loop.lane.close()
         self._state.phase = "stopped"
         self._desk.stop(timeout_s=STOP_LIMIT_S)
+        self._recorder.close()  # before those that it hands over to
         if self._ledger is not None:
             self._ledger.close()
+        if self._kept is not None:
+            self._kept.close()
         if self._stop_metrics is not None:
             self._stop_metrics()
         self._context.term()
@@ -162,7 +172,15 @@ class Service:
 
     def _open_ledger(self) -> Ledger | None:
         path = self._settings.ledger.path
-        return Ledger(path, flush_ms=self._settings.ledger.flush_ms) if path else None
+        kept = self._settings.ledger
+        retention = Retention(kept.keep_days, kept.max_mb)
+        return Ledger(path, flush_ms=kept.flush_ms, retention=retention) if path else None
+
+    def _open_kept(self, device: torch.device) -> KeptParts | None:
+        kept = self._settings.kept
+        if kept.which == "none":
+            return None
+        return KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=made_on(device))
 
     def _make_loop(self, device: torch.device) -> LoopParts:
         batch = self._settings.batch
@@ -181,8 +199,6 @@ class Service:
         account = self._account
         self._metrics = Metrics(LineCollector(account, self._gauges, self._state.sources_alive))
         sinks: list[ResultSink] = [self._metrics.observe]
-        if self._ledger is not None:
-            sinks.append(self._ledger.append)
 
         def state() -> WorkerState:
             return self._state.message(account, queue_free=self._ring.free, recipes=self._shelf.names)
@@ -204,6 +220,7 @@ class Service:
             state=state,
             on_source=self._state.source_changed,
             clock=self._clock,
+            record=self._recorder.record,
         )
 
     def _make_intake(self) -> Intake:
@@ -230,6 +247,9 @@ class Service:
             "ring_free": self._ring.free,
             "ring_waiting": self._ring.waiting,
             "ledger_rows_lost": self._ledger.rows_lost if self._ledger else 0,
+            "ledger_rows_waiting": self._ledger.waiting if self._ledger else 0,
+            "frames_unhashed": self._recorder.frames_unhashed,
+            "kept_parts_dropped": self._kept.dropped if self._kept else 0,
         }
 
     def _serve_metrics(self) -> None:
@@ -237,6 +257,6 @@ class Service:
             self._stop_metrics = self._metrics.serve(self._settings.metrics.host, self._settings.metrics.port)
 
     def _check_threads(self) -> None:
-        for part in (self._intake, self._desk):
-            if part.failure is not None:
+        for part in (self._intake, self._desk, self._recorder, self._ledger):
+            if part is not None and part.failure is not None:
                 raise RuntimeError(f"the {type(part).__name__.lower()} thread failed") from part.failure

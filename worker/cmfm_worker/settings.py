@@ -176,6 +176,21 @@ class Ledger(Section):
 
     path: Path | None = Field(Path("ledger.sqlite"), description="SQLite file")
     flush_ms: PositiveMs = Field(200.0, description="at most this much is lost when the process is killed")
+    keep_days: float = Field(400.0, ge=0, description="older rows are deleted; 0: none for their age")
+    max_mb: float = Field(
+        8192.0, ge=0, description="the oldest rows are deleted beyond this size; 0: none for the size"
+    )
+
+
+class Kept(Section):
+    """Parts whose frame and maps stay on disk, for `cmfm-worker replay-part` and `inspect`."""
+
+    which: Literal["rejected", "inspected", "all", "none"] = Field(
+        "rejected",
+        description="rejected: all but PASS; inspected: FAIL and UNDECIDED; only parts with a readable frame",
+    )
+    folder: Path = Path("kept")
+    max_mb: float = Field(1024.0, gt=0, description="the oldest parts are deleted beyond this size")
 
 
 class Log(Section):
@@ -214,6 +229,7 @@ class Settings(BaseSettings):
     results: Results = Results()
     maps: Maps = Maps()
     ledger: Ledger = Ledger()
+    kept: Kept = Kept()
     log: Log = Log()
     metrics: Metrics = Metrics()
 
@@ -269,5 +285,6 @@ def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
             "recipes": settings.recipes.model_copy(update={"folder": base / settings.recipes.folder}),
             "weights": settings.weights.model_copy(update={"folder": base / settings.weights.folder}),
             "ledger": settings.ledger.model_copy(update={"path": base / ledger if ledger else None}),
+            "kept": settings.kept.model_copy(update={"folder": base / settings.kept.folder}),
         }
     )

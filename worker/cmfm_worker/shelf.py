@@ -30,6 +30,7 @@ class ShelfModel:
 
     model: LoadedModel
     inspector: Inspector
+    recipe_sha: str = ""  # sha256 of its recipe.toml, for the ledger
 
     @property
     def sha(self) -> str:
@@ -84,7 +85,7 @@ class Shelf:
                     "`cmfm-worker import … --threshold X` or teach it with `cmfm-worker fit`"
                 )
             inspector = self._inspector_for(loaded)
-            model = ShelfModel(LoadedModel.of(loaded, self._device), inspector)
+            model = ShelfModel(LoadedModel.of(loaded, self._device), inspector, loaded.recipe_sha)
             self._models = {**self._models, name: model}
         self._log.info("recipe_loaded", recipe=name, model_sha=model.sha[:12])
         return model

@@ -1,11 +1,12 @@
 """One trigger from its announcement to its verdict: the values that travel between the threads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cmfm_protocol.frame import Frame
 from cmfm_protocol.verdict import Reason, Verdict
 
 
@@ -28,6 +29,7 @@ class Trigger:
     received_ns: int | None  # CLOCK_REALTIME
     deadline_ns: int  # CLOCK_MONOTONIC
     simulated: bool
+    frame: Frame | None = field(default=None, compare=False, repr=False)  # as received, where it could be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Decision:
     peak_px: tuple[int, int] | None = None
     peak_xyz_m: tuple[float, float, float] | None = None
     maps: PartMaps | None = None
+    recipe_sha: str = ""  # of the recipe.toml it was decided by
+    batch: int = 1  # parts computed together with it, itself included
 
 
 def fault(reason: Reason, detail: str = "", *, model_sha: str = "") -> Decision:

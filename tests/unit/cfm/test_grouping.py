@@ -34,7 +34,7 @@ def farthest_literally(points: Tensor, count: int) -> list[int]:
     return chosen
 
 
-WAYS = pytest.mark.parametrize("way", [farthest_points, grouping._farthest_on_device])
+WAYS = pytest.mark.parametrize("way", [farthest_points, grouping.farthest_points_in_torch])
 
 
 @WAYS

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cmfm_worker.cfm.interpolation import (
+    TokenSampling,
     bilinear_sampling,
     inverse_distance_weights,
     point_mask,
@@ -78,6 +81,44 @@ def test_matrix_holds_each_token_of_a_pixel_once() -> None:
         3,
     )
     assert len(sampling.token) == 3 * len(sampling.starts)
+
+
+def test_pieces_are_the_rows_and_join_again() -> None:
+    """Cut anywhere, empty pieces too, each piece samples its own pixels; joined in another order, so do they."""
+    torch.manual_seed(3)
+    foreground = foregrounds()[:1]
+    count = int(foreground.sum())
+    sampling = point_sampling(
+        point_mask(foreground), foreground, torch.randint(TOKENS, (count, 3)), torch.rand(count, 3), TOKENS
+    )
+    tokens = torch.randn(TOKENS, CHANNELS)
+    whole, counts = sampling(tokens), [0, 1, 700, 0, len(sampling) - 701]
+    pieces = list(sampling.split(counts))
+    for piece, rows in zip(pieces, torch.split(whole, counts), strict=True):
+        torch.testing.assert_close(piece(tokens), rows)
+    joined = TokenSampling.join([pieces[4], pieces[1]])
+    torch.testing.assert_close(joined(tokens), torch.cat([whole[701:], whole[:1]]))
+
+
+def test_tokens_that_no_pixel_needs_can_go() -> None:
+    """With the used tokens alone, numbered anew, the pixels get what they had."""
+    sampling = TokenSampling(torch.tensor([7, 2, 7, 4]), torch.rand(4), torch.tensor([0, 2]))
+    tokens = torch.randn(9, CHANNELS)
+    used = sampling.used(len(tokens))
+    assert used.nonzero()[:, 0].tolist() == [2, 4, 7]
+    torch.testing.assert_close(sampling.of_used(used)(tokens[used]), sampling(tokens))
+
+
+def test_product_with_and_without_scipy_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without scipy composes the same matrix."""
+    foreground = foregrounds()
+    count = int(foreground.sum())
+    token, weight = torch.randint(TOKENS, (count, 3)), torch.rand(count, 3)
+    arguments = (point_mask(foreground), foreground, token, weight, TOKENS)
+    tokens = torch.randn(TOKENS, CHANNELS)
+    found = point_sampling(*arguments)(tokens)
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    torch.testing.assert_close(point_sampling(*arguments)(tokens), found)
 
 
 def test_no_pixels_give_no_features() -> None:

@@ -144,6 +144,25 @@ def test_converted_weights_are_the_same_extractor(weights: Path, tmp_path: Path)
     assert torch.equal(twins(batch).e2d, ours(batch).e2d)
 
 
+def test_image_tokens_are_timms(tmp_path: Path) -> None:
+    """All tokens, and those asked for alone, are what timm's own forward pass gives, frame by frame."""
+    torch.manual_seed(5)
+    state = dino(blocks=2)
+    torch.save(state, tmp_path / "dino.pth")
+    encoder = load_image_encoder(tmp_path / "dino.pth", 2)
+    import timm
+
+    vit = timm.create_model("vit_base_patch8_224.dino", pretrained=False, num_classes=0, depth=2).eval()
+    vit.load_state_dict(state)
+    rgb, needed = torch.rand(3, 3, 224, 224), torch.zeros(3, 784, dtype=torch.bool)
+    needed[0, 5:9] = needed[2, 700:] = True
+    with torch.no_grad():
+        expected = vit.forward_features((rgb - encoder.mean) / encoder.std)[:, 1:]
+        every, some = encoder(rgb), encoder(rgb, needed)
+    torch.testing.assert_close(every, expected.flatten(0, 1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(some, expected[needed], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("blocks", "group_size"), [(3, 128), (0, 128), (12, 64)])
 def test_variants_that_do_not_exist_are_refused(blocks: int, group_size: int, weights: Path) -> None:
     """Only the cuts and groups of the paper and its checkpoints are offered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,32 +45,42 @@ def crossmodal_maps(features: PixelFeatures | TokenFeatures, mapping: MappingPai
         )
     psi_2d = torch.zeros(features.mask.shape, device=features.mask.device)
     psi_3d = torch.zeros_like(psi_2d)
-    psi_2d[features.mask], psi_3d[features.mask] = pixel_distances(features, mapping)
+    psi_2d[features.mask], psi_3d[features.mask] = distances(features, mapping)
     return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
 
 
-def pixel_distances(features: PixelFeatures | TokenFeatures, mapping: MappingPair) -> tuple[Tensor, Tensor]:
-    """Ψ_2D and Ψ_3D of the pixels inside the mask, each (P,)."""
-    psi_2d, psi_3d = [features.mask.new_empty(0).float()], [features.mask.new_empty(0).float()]
-    for E_2D, E_2D_hat, E_3D, E_3D_hat in _observed_and_predicted(features, mapping):
-        psi_2d.append(_discrepancy(E_2D, E_2D_hat))  # Eq. 3
+def distances(features: PixelFeatures | TokenFeatures, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+    """Ψ_2D and Ψ_3D of the pixels inside the mask, each (P,); from tokens where the mapping can take them."""
+    if not isinstance(features, TokenFeatures):
+        return pixel_distances(features.e2d, features.e3d, mapping)
+    if mapping.at_tokens is None:
+        pixels = features.at_pixels()
+        return pixel_distances(pixels.e2d, pixels.e3d, mapping)
+    return _distances(mapping.at_tokens.chunks(features), features.mask.device)
+
+
+def pixel_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+    """Ψ_2D and Ψ_3D, each (P,), of packed features (P, D_2D) and (P, D_3D)."""
+
+    def chunks() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        for start in range(0, len(e2d), PIXELS_AT_ONCE):
+            E_2D, E_3D = (e[start : start + PIXELS_AT_ONCE] for e in (e2d, e3d))
+            if mapping.standardise is not None:
+                E_2D, E_3D = mapping.standardise(E_2D, E_3D)
+            yield E_2D, mapping.to_2d(E_3D), E_3D, mapping.to_3d(E_2D)  # Eq. 1
+
+    return _distances(chunks(), e2d.device)
+
+
+def _distances(
+    chunks: Iterable[tuple[Tensor, Tensor, Tensor, Tensor]], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Eq. 3 of E_2D, Ê_2D, E_3D and Ê_3D, for some pixels after the other."""
+    psi_2d, psi_3d = [torch.empty(0, device=device)], [torch.empty(0, device=device)]
+    for E_2D, E_2D_hat, E_3D, E_3D_hat in chunks:
+        psi_2d.append(_discrepancy(E_2D, E_2D_hat))
         psi_3d.append(_discrepancy(E_3D, E_3D_hat))
     return torch.cat(psi_2d), torch.cat(psi_3d)
-
-
-def _observed_and_predicted(
-    features: PixelFeatures | TokenFeatures, mapping: MappingPair
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """E_2D, Ê_2D, E_3D, Ê_3D of some pixels after the other."""
-    if isinstance(features, TokenFeatures):
-        if mapping.at_tokens is not None:
-            yield from mapping.at_tokens.chunks(features)
-            return
-        features = features.at_pixels()
-    for E_2D, E_3D in zip(*(torch.split(e, PIXELS_AT_ONCE) for e in (features.e2d, features.e3d)), strict=True):
-        if mapping.standardise is not None:
-            E_2D, E_3D = mapping.standardise(E_2D, E_3D)
-        yield E_2D, mapping.to_2d(E_3D), E_3D, mapping.to_3d(E_2D)  # Eq. 1
 
 
 def _discrepancy(E: Tensor, E_hat: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class FitOptions:
         """The options of an extractor preset; `paper` is the paper's own (§ 4, Implementation Details)."""
         if preset == "paper":
             return cls(250, 4, None, lr=1e-3, hidden=None, schedule="constant", standardise=False)
-        return cls(40, 4, 600, lr=3e-3, hidden=100, schedule="cosine", standardise=True)
+        return cls(40, 2, 600, lr=6e-3, hidden=128, schedule="cosine", standardise=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,10 @@ def cosine_distance(E: Tensor, E_mapped: Tensor) -> Tensor:
 
 
 def standardiser_of(features: FeatureStore) -> Standardiser:
-    """Mean and standard deviation of every channel over all pixels of all parts; a constant channel keeps
-    scale 1.
+    """Mean and standard deviation of every channel over all pixels of all parts.
+
+    A channel that never varies is given the length of a typical standardised feature, √C: with it the cosine distance
+    of Eq. 2 acts near the mean like a Euclidean one. A channel that is always 0 stays so.
 
     Raises FitError naming the parts whose features are not finite.
     """
@@ -215,4 +217,5 @@ def _mean_and_std(moments: list[Tensor], pixels: int) -> tuple[Tensor, Tensor]:
     mean, square = torch.stack(moments).sum(0) / pixels
     std = (square - mean.square()).clamp(min=0.0).sqrt()
     constant = std <= 1e-6 * mean.abs() + 1e-12
-    return mean.float(), torch.where(constant, 1.0, std).float()
+    length = (mean.abs() / math.sqrt(len(mean))).where(mean != 0, 1.0)
+    return mean.where(~constant, 0.0).float(), torch.where(constant, length, std).float()

@@ -34,7 +34,7 @@ class FrozenLinear(nn.Module):
         self.out_features = len(weight)
         self.activation = activation
         self.dtype = dtype
-        self._packed = _can_pack(weight.device)
+        self._packed = _can_pack(weight.device, dtype)
         own = weight.detach().to(dtype)
         # Plain attributes: a packed weight knows no `.to`, so the layer is made where it stays.
         self._weight = _pack(own) if self._packed else own.clone()
@@ -76,12 +76,15 @@ def _freeze_linears(module: nn.Module, dtype: torch.dtype) -> None:
             _freeze_linears(child, dtype)
 
 
-def _can_pack(device: torch.device) -> bool:
-    return (
-        device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+def _can_pack(device: torch.device, dtype: torch.dtype) -> bool:
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    # Not public, so it may be missing in another torch: then there is the plain layer.
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
 
 
 def _pack(weight: Tensor) -> Tensor:

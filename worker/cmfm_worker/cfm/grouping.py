@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cmfm_worker.cfm import farthest_points_cuda
+
 CENTRES = 1024
 """Groups a cloud, as in the paper: a cloud must hold at least as many points."""
 
@@ -30,12 +32,31 @@ class Groups:
 
 def group_points(clouds: list[Tensor], group_size: int) -> Groups:
     """Cut each cloud (N, 3) float32 in metres into 1024 groups of `group_size` points."""
-    centres = torch.stack([cloud[farthest_points(cloud, CENTRES)] for cloud in clouds])
+    return gather_groups(clouds, choose_centres(clouds), group_size)
+
+
+def choose_centres(clouds: list[Tensor]) -> Tensor:
+    """1024 farthest points of each cloud: (B, 1024, 3)."""
+    chosen = farthest_points_of_all(clouds, CENTRES)
+    return torch.stack([cloud[index] for cloud, index in zip(clouds, chosen, strict=True)])
+
+
+def gather_groups(clouds: list[Tensor], centres: Tensor, group_size: int) -> Groups:
+    """The `group_size` points nearest to each centre of its cloud."""
     offsets = [
         cloud[nearest(cloud, centre, group_size)[0]] - centre[:, None]  # (1024, G, 3) - (1024, 1, 3)
         for cloud, centre in zip(clouds, centres, strict=True)
     ]
     return Groups(centres, torch.stack(offsets))
+
+
+def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
+    """`farthest_points` of several clouds on one device; on CUDA one launch where there is a kernel for it."""
+    if clouds[0].device.type == "cuda":
+        kernel = farthest_points_cuda.find_kernel()
+        if kernel is not None:
+            return kernel(clouds, count)
+    return [farthest_points(cloud, count) for cloud in clouds]
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
@@ -46,7 +67,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
     """
     if points.device.type == "cpu":
         return torch.from_numpy(_farthest_on_cpu(points.numpy(), count))
-    return _farthest_on_device(points, count)
+    return farthest_points_in_torch(points, count)
 
 
 def _farthest_on_cpu(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -68,7 +89,7 @@ def _farthest_on_cpu(points: NDArray[np.float32], count: int) -> NDArray[np.int6
     return chosen
 
 
-def _farthest_on_device(points: Tensor, count: int) -> Tensor:
+def farthest_points_in_torch(points: Tensor, count: int) -> Tensor:
     """The same as tensor operations: no value leaves the device inside the loop."""
     axes = points.T.contiguous()  # N 3 -> 3 N
     chosen = torch.zeros(count, dtype=torch.long, device=points.device)

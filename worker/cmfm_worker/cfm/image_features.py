@@ -69,7 +69,7 @@ class _LastBlock(nn.Module):
     def forward(self, x: Tensor, needed: Tensor) -> Tensor:
         """Frame after frame: their numbers of tokens differ."""
         block = self.block
-        B, T, C = x.shape
+        B, T = x.shape[:2]
         qkv = block.attn.qkv(block.norm1(x)).view(B, T, 3, block.attn.num_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # B T 3 H c -> 3 B H T c
         attended = [
@@ -90,16 +90,27 @@ def load_image_encoder(
 ) -> ImageEncoder:
     """Build the encoder with its first `blocks` blocks, from the published DINO file or its safetensors twin.
 
-    Blocks after the last kept one are neither built nor read. Nothing is downloaded. Raises `WeightsError`.
+    Blocks after the last kept one are neither built nor read. Nothing is downloaded. Its products are computed
+    in `dtype`. Raises `WeightsError`.
     """
-    make_torchvision_importable()
-    import timm
-
     state = read_state_dict(path)
-    with torch.device("meta"):  # shapes only; the numbers come from the file
-        vit = timm.create_model(_ARCHITECTURE, pretrained=False, num_classes=0, depth=blocks)
+    vit = _architecture(blocks)
     own = vit.state_dict()
     require_shapes(path, state, {key: tuple(value.shape) for key, value in own.items()})
     vit.load_state_dict({key: state[key].to(device, torch.float32) for key in own}, assign=True)
     state.clear()  # each layer's numbers go when the encoder has its own
     return freeze(ImageEncoder(vit).to(device), dtype)
+
+
+def published_shapes(blocks: int) -> dict[str, tuple[int, ...]]:
+    """Keys and shapes of the published file, as far as `blocks` blocks need it."""
+    return {key: tuple(value.shape) for key, value in _architecture(blocks).state_dict().items()}
+
+
+def _architecture(blocks: int) -> Any:
+    """timm's model with shapes only; the numbers come from the file."""
+    make_torchvision_importable()
+    import timm
+
+    with torch.device("meta"):
+        return timm.create_model(_ARCHITECTURE, pretrained=False, num_classes=0, depth=blocks)

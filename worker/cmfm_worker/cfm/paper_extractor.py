@@ -11,6 +11,7 @@ from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPo
 from cmfm_worker.cfm.grouping import CENTRES, group_points, nearest
 from cmfm_worker.cfm.image_features import GRID, WIDTH, load_image_encoder
 from cmfm_worker.cfm.interpolation import (
+    TokenSampling,
     bilinear_sampling,
     inverse_distance_weights,
     point_mask,
@@ -70,12 +71,16 @@ class PaperExtractor:
     @torch.no_grad()
     def tokens(self, frames: PreparedFrames) -> TokenFeatures:
         """The same before tokens are spread over the pixels. Raises `TooFewPointsError` before any work."""
-        clouds = self._clouds(frames)
+        clouds = self.clouds(frames)
         mask = point_mask(frames.foreground)
-        return TokenFeatures(self._image(frames, mask), self._points(frames, clouds, mask), mask)
+        image = self.image_tokens(frames, mask)
+        groups = group_points(clouds, self.identity.group_size)
+        tokens = self.point_encoder(groups).flatten(0, 1)
+        sampling = sampling_from_centres(mask, frames.foreground, clouds, groups.centres)
+        return TokenFeatures(image, SampledTokens(tokens, sampling), mask)
 
-    def _image(self, frames: PreparedFrames, mask: Tensor) -> SampledTokens:
-        """On the CPU only the tokens that the mask needs; elsewhere tensors of one size are worth more."""
+    def image_tokens(self, frames: PreparedFrames, mask: Tensor) -> SampledTokens:
+        """F_2D. On the CPU only the tokens that the mask needs; elsewhere tensors of one size are worth more."""
         sampling = bilinear_sampling(mask)
         if self.device.type != "cpu":
             return SampledTokens(self.image_encoder(frames.rgb), sampling)
@@ -83,17 +88,7 @@ class PaperExtractor:
         tokens = self.image_encoder(frames.rgb, needed.view(len(mask), -1))
         return SampledTokens(tokens, sampling.of_used(needed))
 
-    def _points(self, frames: PreparedFrames, clouds: list[Tensor], mask: Tensor) -> SampledTokens:
-        """Three nearest centres of every point, composed with everything behind them."""
-        groups = group_points(clouds, self.identity.group_size)
-        pairs = zip(clouds, groups.centres, strict=True)
-        found = [nearest(centres, cloud, _NEIGHBOURS) for cloud, centres in pairs]
-        token = torch.cat([index + i * CENTRES for i, (index, _) in enumerate(found)])
-        weight = inverse_distance_weights(torch.cat([d2 for _, d2 in found]))
-        sampling = point_sampling(mask, frames.foreground, token, weight, tokens=len(clouds) * CENTRES)
-        return SampledTokens(self.point_encoder(groups).flatten(0, 1), sampling)
-
-    def _clouds(self, frames: PreparedFrames) -> list[Tensor]:
+    def clouds(self, frames: PreparedFrames) -> list[Tensor]:
         """Each frame's foreground points (N, 3), row after row of the image."""
         counts = frames.foreground.flatten(1).sum(1).tolist()
         short = [i for i, count in enumerate(counts) if count < self.min_points]
@@ -101,3 +96,14 @@ class PaperExtractor:
             raise TooFewPointsError(short, [counts[i] for i in short], self.min_points)
         points = frames.xyz.permute(0, 2, 3, 1)[frames.foreground]  # B 3 H W -> B H W 3 -> ΣN 3
         return list(torch.split(points, counts))
+
+
+def sampling_from_centres(
+    mask: Tensor, foreground: Tensor, clouds: list[Tensor], centres: Tensor
+) -> TokenSampling:
+    """Three nearest centres (B, 1024, 3) of every point, composed with everything behind them."""
+    pairs = zip(clouds, centres, strict=True)
+    found = [nearest(of_cloud, cloud, _NEIGHBOURS) for cloud, of_cloud in pairs]
+    token = torch.cat([index + i * CENTRES for i, (index, _) in enumerate(found)])
+    weight = inverse_distance_weights(torch.cat([d2 for _, d2 in found]))
+    return point_sampling(mask, foreground, token, weight, tokens=len(clouds) * CENTRES)

@@ -92,9 +92,12 @@ class PointEncoder(nn.Module):
 
     def forward(self, groups: Groups) -> Tensor:
         """Tokens in the order of the groups' centres."""
-        B, T = groups.centres.shape[:2]
-        x = self.mini_pointnet(groups.offsets.flatten(0, 1)).view(B, T, TOKEN_WIDTH)
-        position = self.pos_embed(groups.centres)
+        return self.transform(self.mini_pointnet(groups.offsets.flatten(0, 1)), groups.centres)
+
+    def transform(self, group_tokens: Tensor, centres: Tensor) -> Tensor:
+        """The blocks alone: (B·1024, 384) and (B, 1024, 3) → (B, 1024, D_3D)."""
+        x = group_tokens.view(*centres.shape[:2], TOKEN_WIDTH)
+        position = self.pos_embed(centres)
         tapped = []
         for number, block in enumerate(self.blocks, start=1):
             x = block(x + position)  # the position is added before every block
@@ -116,15 +119,31 @@ def load_point_encoder(
     """
     state = read_state_dict(path)
     prefix = next((p for p in _PREFIXES if f"{p}encoder.first_conv.0.weight" in state), _PREFIXES[0])
+    require_shapes(path, state, {prefix + key: shape for key, shape in _own_shapes(blocks).items()})
     with torch.device("meta"):  # shapes only; the numbers come from the file
         encoder = PointEncoder(blocks)
-    own = {key: value for key, value in encoder.state_dict().items() if not key.startswith("mini_pointnet.")}
-    names = {key: prefix + key.replace("blocks.", "blocks.blocks.", 1) for key in own}
-    pointnet = mini_pointnet.published_shapes()
-    expected = {names[key]: tuple(value.shape) for key, value in own.items()}
-    require_shapes(path, state, expected | {prefix + key: shape for key, shape in pointnet.items()})
-    loaded = {key: state[name] for key, name in names.items()}
-    composed = mini_pointnet.from_published({key: state[prefix + key] for key in pointnet})
-    loaded |= {f"mini_pointnet.{key}": value for key, value in composed.items()}
+    loaded = {ours: state[prefix + theirs] for ours, theirs in _transformer_keys(encoder).items()}
+    pointnet = {key: state[prefix + key] for key in mini_pointnet.published_shapes()}
+    loaded |= {f"mini_pointnet.{k}": v for k, v in mini_pointnet.from_published(pointnet).items()}
     encoder.load_state_dict({k: v.to(device, torch.float32) for k, v in loaded.items()}, assign=True)
     return freeze(encoder, dtype)
+
+
+def published_shapes(blocks: int) -> dict[str, tuple[int, ...]]:
+    """Keys and shapes of the published file, as far as an encoder of `blocks` blocks needs it."""
+    return {_PREFIXES[0] + key: shape for key, shape in _own_shapes(blocks).items()}
+
+
+def _own_shapes(blocks: int) -> dict[str, tuple[int, ...]]:
+    """The same without the prefix."""
+    with torch.device("meta"):
+        encoder = PointEncoder(blocks)
+    own = encoder.state_dict()
+    shapes = {theirs: tuple(own[ours].shape) for ours, theirs in _transformer_keys(encoder).items()}
+    return shapes | mini_pointnet.published_shapes()
+
+
+def _transformer_keys(encoder: PointEncoder) -> dict[str, str]:
+    """Ours → the published ones."""
+    keys = [key for key in encoder.state_dict() if not key.startswith("mini_pointnet.")]
+    return {key: key.replace("blocks.", "blocks.blocks.", 1) for key in keys}

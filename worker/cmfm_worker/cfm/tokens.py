@@ -31,8 +31,8 @@ class SampledTokens:
 
     def of_rows(self, counts: Sequence[int], pieces: Sequence[int]) -> SampledTokens:
         """Some pieces of the pixels, cut into `counts`, in the order asked; tokens they do not need go."""
-        cut = list(self.sampling.split(counts))
-        sampling = TokenSampling.join([cut[i] for i in pieces])
+        *cut, nothing = self.sampling.split([*counts, 0])
+        sampling = TokenSampling.join([nothing, *(cut[i] for i in pieces)])
         used = sampling.used(len(self.tokens))
         return SampledTokens(self.tokens[used], sampling.of_used(used))
 

@@ -1,0 +1,127 @@
+"""The mapping at the tokens: the same maps as at the pixels, also where Ψ is nearly 0."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from cmfm_worker.cfm import token_mapping
+from cmfm_worker.cfm.anomaly import crossmodal_maps, distances
+from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.interpolation import TokenSampling
+from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser
+from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
+
+TOKENS_A_FRAME = 30
+
+
+def made_up(d2: int, d3: int, *shares: float) -> TokenFeatures:
+    """Frames with about such shares of their pixels inside the mask; weights of 3D pixels do not add up to 1."""
+    torch.manual_seed(4)
+    mask = torch.stack([torch.rand(224, 224) < share for share in shares])
+    frame = mask.nonzero()[:, 0]
+
+    def sampled(width: int, entries: int, total: Tensor) -> SampledTokens:
+        token = torch.randint(TOKENS_A_FRAME, (len(frame), entries)) + TOKENS_A_FRAME * frame[:, None]
+        weight = torch.rand(len(frame), entries)
+        weight = weight / weight.sum(1, keepdim=True) * total[:, None]
+        starts = torch.arange(0, entries * len(frame), entries)
+        tokens = torch.randn(TOKENS_A_FRAME * len(mask), width)
+        return SampledTokens(tokens, TokenSampling(token.flatten(), weight.flatten(), starts))
+
+    return TokenFeatures(
+        sampled(d2, 4, torch.ones(len(frame))), sampled(d3, 7, torch.rand(len(frame)) + 0.1), mask
+    )
+
+
+def pair(d2: int, d3: int, hidden: int | None = None) -> MappingPair:
+    torch.manual_seed(9)
+    return MappingPair(Mapping(d2, d3, hidden), Mapping(d3, d2, hidden))
+
+
+@pytest.mark.parametrize(("d2", "d3", "hidden"), [(30, 70, None), (12, 9, 16), (400, 230, 250), (5, 5, 1)])
+def test_maps_are_those_at_the_pixels(d2: int, d3: int, hidden: int | None) -> None:
+    """Outputs wider and narrower than the hidden layer, one block of rows and several."""
+    features, mapping = made_up(d2, d3, 0.03, 0.01), pair(d2, d3, hidden)
+    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    for name in ("psi_2d", "psi_3d", "psi"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
+
+
+def test_nearly_perfect_prediction_keeps_its_digits() -> None:
+    """Where Ψ is about 1e-4 it is right to a hundredth: 2 − 2·cos would have lost it in float32."""
+    mapping, features = pair(8, 8), made_up(8, 8, 0.01)
+    constant = torch.linspace(1, 2, 8)
+    with torch.no_grad():
+        for net in (mapping.to_3d, mapping.to_2d):
+            net.output.weight.mul_(1e-4)
+            net.output.bias.copy_(constant)
+    count = int(features.mask.sum())
+    flat = PixelFeatures(constant.expand(count, -1), constant.expand(count, -1), features.mask)
+    first = TokenSampling(torch.zeros(count, dtype=torch.long), torch.ones(count), torch.arange(count))
+    same = SampledTokens(constant[None], first)
+    exact = MappingPair(mapping.to_3d.double(), mapping.to_2d.double())
+    expected = distances(PixelFeatures(flat.e2d.double(), flat.e3d.double(), flat.mask), exact)
+    mapping = MappingPair(mapping.to_3d.float(), mapping.to_2d.float())
+    found = distances(TokenFeatures(same, same, flat.mask), mapping)
+    for psi, reference in zip(found, expected, strict=True):
+        assert 1e-6 < reference.mean() < 1e-3
+        torch.testing.assert_close(psi.double(), reference, rtol=1e-2, atol=0)
+
+
+def test_selected_frames_get_the_maps_they_have_in_the_batch() -> None:
+    """A batch may mix recipes: any frames, in any order, with only the tokens they need."""
+    features, mapping = made_up(6, 10, 0.02, 0.0, 0.03, 0.01), pair(6, 10)
+    together = crossmodal_maps(features, mapping)
+    chosen = features.select([3, 0])
+    assert len(chosen.image.tokens) == len(chosen.points.tokens) == 2 * TOKENS_A_FRAME
+    apart = crossmodal_maps(chosen, mapping)
+    torch.testing.assert_close(apart.psi_2d, together.psi_2d[[3, 0]])
+    torch.testing.assert_close(apart.psi_3d, together.psi_3d[[3, 0]])
+    assert crossmodal_maps(features.select([1]), mapping).psi.abs().max() == 0
+    assert crossmodal_maps(features.select([]), mapping).psi.shape == (0, 224, 224)
+
+
+def test_no_pixels_give_empty_maps() -> None:
+    """Frames of which nothing is left are all 0, not an error."""
+    maps = crossmodal_maps(made_up(6, 10, 0.0, 0.0), pair(6, 10))
+    assert maps.psi_2d.abs().max() == maps.psi.abs().max() == 0
+
+
+def test_standardised_features_go_the_way_over_the_pixels() -> None:
+    """A standardiser subtracts a mean, which sampling with weights below 1 would not keep."""
+    features, plain = made_up(6, 10, 0.01), pair(6, 10)
+    standardise = Standardiser(torch.randn(6), torch.rand(6) + 0.5, torch.randn(10), torch.rand(10) + 0.5)
+    mapping = MappingPair(plain.to_3d, plain.to_2d, standardise)
+    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    assert torch.equal(found.psi, expected.psi)
+    assert not torch.allclose(found.psi, crossmodal_maps(features, plain).psi)
+
+
+def test_widths_that_do_not_fit_are_refused() -> None:
+    """A mapping of another extractor is named with both widths."""
+    with pytest.raises(
+        ValueError, match=r"widths 6 \(2D\) and 10 \(3D\) do not fit a mapping between 10 and 6"
+    ):
+        crossmodal_maps(made_up(6, 10, 0.01), pair(10, 6))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1 << 20])
+def test_chunks_do_not_show(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many pixels pass together, each gets the same distances."""
+    features, mapping = made_up(6, 10, 0.001), pair(6, 10)
+    expected = distances(features, mapping)
+    monkeypatch.setattr(token_mapping, "_PIXELS_AT_ONCE", {"cpu": rows})
+    for found, reference in zip(distances(features, mapping), expected, strict=True):
+        torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-6)
+
+
+def test_half_precision_stays_within_the_golden_tolerance() -> None:
+    """With bf16 products at the pixels the maps are those of fp32 to 3 %."""
+    features, exact = made_up(64, 96, 0.01), pair(64, 96)
+    rough = MappingPair(exact.to_3d, exact.to_2d, dtype=torch.bfloat16)
+    found, expected = distances(features, rough), distances(features, exact)
+    for psi, reference in zip(found, expected, strict=True):
+        assert psi.dtype == torch.float32
+        assert 0 < (psi - reference).norm() / reference.norm() < 3e-2

@@ -1,0 +1,23 @@
+"""What each option of the bench means, for both of its commands. Imports nothing, so that help is quick."""
+
+from __future__ import annotations
+
+HELP: dict[str, str] = {
+    "extractors": "Comma list of classic, paper.",
+    "blocks": "Comma list of 12, 8, 4, 1: blocks kept of both backbones (paper only).",
+    "group_sizes": "Comma list of 128, 32: points in a group (paper only).",
+    "precisions": "Comma list of fp32, bf16, fp16 (paper only); skipped with a reason where it does not pay.",
+    "batches": "Comma list of batch sizes for the frames/s.",
+    "devices": "Comma list of auto, cpu, cuda, cuda:N.",
+    "weights": "Folder of the published extractor weights (paper only).",
+    "seeded": "Random weights in their place: the same work, meaningless maps.",
+    "frames": "Comma list of .npz files with rgb (H, W, 3) uint8 and xyz (H, W, 3) float32; made up by default.",
+    "rgb": "A part's picture (PNG), with --xyz.",
+    "xyz": "A part's points (TIFF), with --rgb.",
+    "side_px": "Side of made-up frames, in pixels.",
+    "background": "ransac or none: how the tray is removed.",
+    "seconds": "Time for each measurement; three runs at least.",
+    "threads": "CPU threads; what torch chooses by default.",
+    "twin": "Also run the literal program of tests/parity, as a ratio (paper only; needs the source tree).",
+    "json": "Write everything that was measured to this file.",
+}

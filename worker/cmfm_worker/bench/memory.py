@@ -1,0 +1,39 @@
+"""Peak memory of this process, on the host and on the device."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+
+
+def reset_peaks(device: torch.device) -> bool:
+    """Forget the peaks so far. Whether the host's could be forgotten: only Linux can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        _CLEAR.write_text(_RESET_PEAK)
+    except OSError:
+        return False
+    return True
+
+
+def host_peak_bytes() -> int:
+    """The most memory the process has held since the last reset, or ever."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return int(kilobytes) * 1024
+
+
+def device_peak_bytes(device: torch.device) -> int | None:
+    """The most memory that tensors have held on the device since the last reset, None on the CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

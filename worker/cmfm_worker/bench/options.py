@@ -1,0 +1,167 @@
+"""What is to be measured."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from cmfm_worker.bench.help import HELP
+from cmfm_worker.cfm.extractor import Preset
+from cmfm_worker.cfm.precision import Precision
+from cmfm_worker.cfm.prepare import BackgroundOptions
+
+Background = Literal["ransac", "none"]
+
+_DESCRIPTION = "How fast the method runs here, stage by stage, beside what the machine could do."
+
+BLOCKS = (12, 8, 4, 1)
+GROUP_SIZES = (128, 32)
+
+
+class BenchError(Exception):
+    """The options ask for something that cannot be measured here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One configuration of the method on one device; `blocks` and `group_size` mean nothing to `classic`."""
+
+    extractor: Preset
+    blocks: int
+    group_size: int
+    precision: Precision
+    device: str
+
+    def __str__(self) -> str:
+        size = f" L{self.blocks} G{self.group_size}" if self.extractor == "paper" else ""
+        return f"{self.extractor}{size} {self.precision} {self.device}"
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """Every option of the command; the comma lists multiply. `help.py` explains them."""
+
+    extractors: tuple[Preset, ...] = ("classic",)
+    blocks: tuple[int, ...] = (12,)
+    group_sizes: tuple[int, ...] = (128,)
+    precisions: tuple[Precision, ...] = ("fp32",)
+    batches: tuple[int, ...] = (1,)
+    devices: tuple[str, ...] = ("auto",)
+    weights: Path | None = None
+    seeded: bool = False
+    frames: tuple[Path, ...] = ()
+    rgb: Path | None = None
+    xyz: Path | None = None
+    side_px: int = 400
+    background: Background = "ransac"
+    seconds: float = 5.0
+    threads: int | None = None
+    twin: bool = False
+
+    def variants(self) -> list[Variant]:
+        """Every combination, those of `classic` once. Raises BenchError."""
+        self._check()
+        devices = [_device(name) for name in self.devices]
+        combined = product(self.extractors, self.blocks, self.group_sizes, self.precisions, devices)
+        return list(dict.fromkeys(_without_idle_options(*options) for options in combined))
+
+    def background_options(self) -> BackgroundOptions:
+        """How the tray is removed."""
+        return BackgroundOptions(method=self.background)
+
+    def _check(self) -> None:
+        _check_each("extractors", self.extractors, get_args(Preset))
+        _check_each("blocks", self.blocks, BLOCKS)
+        _check_each("group-sizes", self.group_sizes, GROUP_SIZES)
+        _check_each("precisions", self.precisions, get_args(Precision))
+        _check_each("background", (self.background,), get_args(Background))
+        if any(batch < 1 for batch in self.batches) or self.side_px < 32 or self.seconds < 0:
+            raise BenchError("batches start at 1, frames at 32 pixels, and seconds cannot be negative")
+        if "paper" in self.extractors and not self.seeded and self.weights is None:
+            raise BenchError("extractor 'paper' needs --weights DIR with the published files, or --seeded")
+        if (self.rgb is None) != (self.xyz is None):
+            raise BenchError("--rgb and --xyz belong together")
+
+
+def comma_list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """A parser of "a,b,c"; raises ValueError where an element is not of `kind`."""
+
+    def parse(text: str) -> tuple[Any, ...]:
+        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+
+    parse.__name__ = f"comma list of {kind.__name__}"  # what argparse shows
+    return parse
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "extractors": comma_list(str),
+    "blocks": comma_list(int),
+    "group_sizes": comma_list(int),
+    "precisions": comma_list(str),
+    "batches": comma_list(int),
+    "devices": comma_list(str),
+    "weights": Path,
+    "frames": comma_list(Path),
+    "rgb": Path,
+    "xyz": Path,
+    "side_px": int,
+    "background": str,
+    "seconds": float,
+    "threads": int,
+}
+
+
+def parse_option(name: str, text: str) -> Any:
+    """The value of a field of `BenchOptions` from a command line. Raises BenchError."""
+    try:
+        return PARSERS[name](text)
+    except ValueError as error:
+        raise BenchError(f"--{name.replace('_', '-')}: {error}") from error
+
+
+def parse_arguments(arguments: Sequence[str]) -> tuple[BenchOptions, Path | None]:
+    """The options and the file for the JSON, from a command line; leaves the process on bad ones."""
+    parser = argparse.ArgumentParser("python -m cmfm_worker.bench", description=_DESCRIPTION)
+    for field in fields(BenchOptions):
+        flag = "--" + field.name.replace("_", "-")
+        if field.name in PARSERS:
+            parser.add_argument(flag, type=PARSERS[field.name], default=field.default, help=HELP[field.name])
+        else:
+            parser.add_argument(flag, action="store_true", help=HELP[field.name])
+    parser.add_argument("--json", type=Path, default=None, help=HELP["json"])
+    given = vars(parser.parse_args(arguments))
+    return BenchOptions(**{k: v for k, v in given.items() if k != "json"}), given["json"]
+
+
+def _check_each(name: str, given: Sequence[object], allowed: Sequence[object]) -> None:
+    unknown = [value for value in given if value not in allowed]
+    if unknown or not given:
+        shown = ", ".join(map(str, unknown)) or "nothing"
+        raise BenchError(f"--{name}: expected some of {', '.join(map(str, allowed))}, found {shown}")
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BenchError(f"--devices: {name!r} is not auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BenchError(f"--devices: torch {torch.__version__} sees no CUDA device here")
+    return name
+
+
+def _without_idle_options(
+    extractor: Preset, blocks: int, group_size: int, precision: Precision, device: str
+) -> Variant:
+    """`classic` has neither blocks, groups nor precisions: its combinations fall together."""
+    if extractor == "classic":
+        return Variant(extractor, 0, 0, "fp32", device)
+    return Variant(extractor, blocks, group_size, precision, device)

@@ -1,0 +1,56 @@
+"""What this machine can do, measured in the same run: matrix products and copies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from cmfm_worker.cfm.frozen_linear import FrozenLinear
+from cmfm_worker.cfm.precision import DTYPES, Precision
+
+_SIDE = {"cpu": 1536}
+_SIDE_ELSEWHERE = 8192
+_COPY_BYTES = {"cpu": 1 << 27}
+_COPY_BYTES_ELSEWHERE = 1 << 30
+_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Operations a second of a large product in one precision, bytes read and written a second by a copy."""
+
+    flop_per_s: float
+    bytes_per_s: float
+
+
+def measure_rates(device: torch.device, precision: Precision) -> Rates:
+    """The best of some runs, with as many threads as the method gets."""
+    side = _SIDE.get(device.type, _SIDE_ELSEWHERE)
+    a, b = torch.randn(2, side, side, device=device).to(DTYPES[precision])
+    layer = FrozenLinear(b, dtype=DTYPES[precision])
+    fastest_s = min(_best_s(lambda: a @ b, device), _best_s(lambda: layer(a), device))
+    source = torch.ones(_COPY_BYTES.get(device.type, _COPY_BYTES_ELSEWHERE), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copy_s = _best_s(lambda: target.copy_(source), device)
+    return Rates(2 * side**3 / fastest_s, 2 * source.numel() / copy_s)
+
+
+def _best_s(run: Callable[[], object], device: torch.device) -> float:
+    run()
+    found = []
+    for _ in range(_RUNS):
+        synchronise(device)
+        start = time.perf_counter()
+        run()
+        synchronise(device)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

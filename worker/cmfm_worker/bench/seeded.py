@@ -1,0 +1,46 @@
+"""Random weights in the published files' format, for machines without the real ones: the same work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cmfm_worker.cfm.image_features import published_shapes as dino_shapes
+from cmfm_worker.cfm.mapping import Mapping, MappingPair
+from cmfm_worker.cfm.point_features import published_shapes as point_mae_shapes
+
+_SEED = 20
+_FAN_IN_SCALE = 1.6
+
+
+def write_seeded_weights(folder: Path, blocks: int) -> None:
+    """Both extractors' files with as many blocks, some 40 MB a block; the same seed, the same files."""
+    generator = torch.Generator().manual_seed(_SEED)
+    dino = {key: _draw(key, shape, generator) for key, shape in dino_shapes(blocks).items()}
+    torch.save(dino, folder / "dino_vitbase8_pretrain.pth")
+    del dino
+    points = {key: _draw(key, shape, generator) for key, shape in point_mae_shapes(blocks).items()}
+    torch.save({"base_model": points}, folder / "pointmae_pretrain.pth")
+
+
+def seeded_mapping(d2: int, d3: int, hidden: int | None = None) -> MappingPair:
+    """Two untrained networks, always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        to_3d, to_2d = Mapping(d2, d3, hidden), Mapping(d3, d2, hidden)
+    return MappingPair(to_3d.eval().requires_grad_(False), to_2d.eval().requires_grad_(False))
+
+
+def _draw(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Scales of norms near 1, biases small, matrices at 1/√fan-in: activations stay of order 1."""
+    x = torch.randn(shape, generator=generator)
+    if key.endswith("running_var"):
+        return 0.5 + 0.1 * x.abs()
+    if key.endswith(("cls_token", "pos_embed")):
+        return 0.5 * x
+    if len(shape) == 1:
+        return 1 + 0.1 * x if key.endswith("weight") else 0.05 * x
+    scale: float = _FAN_IN_SCALE / x[0].numel() ** 0.5
+    return x * scale

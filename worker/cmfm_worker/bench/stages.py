@@ -1,0 +1,121 @@
+"""The life of a batch with a clock at every stage, and without one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from cmfm_worker.bench.rates import synchronise
+from cmfm_worker.bench.work import Sizes
+from cmfm_worker.cfm.anomaly import AnomalyMaps, aggregate, crossmodal_maps, distances, score
+from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
+from cmfm_worker.cfm.grouping import choose_centres, gather_groups
+from cmfm_worker.cfm.interpolation import point_mask
+from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.paper_extractor import PaperExtractor, sampling_from_centres
+from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
+from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures, extract
+
+Watch = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass
+class Stopwatch:
+    """Wall and CPU seconds of each stage of each pass; waits for the device at every stage's ends."""
+
+    device: torch.device
+    wall_s: dict[str, list[float]] = field(default_factory=dict)
+    cpu_s: dict[str, list[float]] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time what is done inside."""
+        synchronise(self.device)
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        synchronise(self.device)
+        self.wall_s.setdefault(stage, []).append(time.perf_counter() - wall)
+        self.cpu_s.setdefault(stage, []).append(time.process_time() - cpu)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a pass needs but the frames."""
+
+    extractor: Extractor
+    mapping: MappingPair
+    background: BackgroundOptions
+
+
+@torch.inference_mode()
+def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames on the host to Ψ and scores on the host, as the line does it."""
+    device = setup.extractor.device
+    frames = prepare(rgb.to(device, non_blocking=True), xyz.to(device, non_blocking=True), setup.background)
+    maps = crossmodal_maps(extract(setup.extractor, frames), setup.mapping)
+    scores = score(maps.psi, "published")
+    return maps.psi.cpu(), scores.cpu()
+
+
+@torch.inference_mode()
+def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[AnomalyMaps, Sizes]:
+    """The same step by step, and how large everything was."""
+    device = setup.extractor.device
+    with watch("prepare"):
+        frames = prepare(rgb.to(device), xyz.to(device), setup.background)
+    features = _extract(setup.extractor, frames, watch)
+    with watch("mapping"):
+        psi_of_pixels = distances(features, setup.mapping)
+    with watch("aggregate"):
+        psi_2d, psi_3d = torch.zeros((2, *features.mask.shape), device=device)
+        psi_2d[features.mask], psi_3d[features.mask] = psi_of_pixels
+        maps = AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
+    return maps, _sizes(rgb, xyz, frames, features)
+
+
+def _extract(extractor: Extractor, frames: PreparedFrames, watch: Watch) -> PixelFeatures | TokenFeatures:
+    if isinstance(extractor, PaperExtractor):
+        return _extract_tokens(extractor, frames, watch)
+    with watch("features"):
+        return extract(extractor, frames)
+
+
+def _extract_tokens(extractor: PaperExtractor, frames: PreparedFrames, watch: Watch) -> TokenFeatures:
+    """`PaperExtractor.tokens`, step by step; a test holds both to the same maps."""
+    with watch("image"):
+        mask = point_mask(frames.foreground)
+        image = extractor.image_tokens(frames, mask)
+    with watch("fps"):
+        clouds = extractor.clouds(frames)
+        centres = choose_centres(clouds)
+    with watch("knn"):
+        groups = gather_groups(clouds, centres, extractor.identity.group_size)
+    with watch("pointnet"):
+        group_tokens = extractor.point_encoder.mini_pointnet(groups.offsets.flatten(0, 1))
+    with watch("transformer"):
+        tokens = extractor.point_encoder.transform(group_tokens, centres).flatten(0, 1)
+    with watch("sampling"):
+        sampling = sampling_from_centres(mask, frames.foreground, clouds, centres)
+    return TokenFeatures(image, SampledTokens(tokens, sampling), mask)
+
+
+def _sizes(
+    rgb: Tensor, xyz: Tensor, frames: PreparedFrames, features: PixelFeatures | TokenFeatures
+) -> Sizes:
+    image_tokens = entries = 0
+    if isinstance(features, TokenFeatures):
+        image_tokens = len(features.image.tokens)
+        entries = len(features.image.sampling.token) + len(features.points.sampling.token)
+    return Sizes(
+        frames=len(rgb),
+        input_bytes=rgb.nbytes + xyz.nbytes,
+        points=int(frames.foreground.sum()),
+        pixels=int(features.mask.sum()),
+        image_tokens=image_tokens,
+        entries=entries,
+    )

@@ -1,0 +1,107 @@
+"""A report as titled tables of strings; who shows them decides how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_MS, _MB, _GIGA = 1e3, 1 << 20, 1e9
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first column is text, the others are numbers."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def tables(report: Mapping[str, Any]) -> Iterator[Table]:
+    """What a person wants to see of a report: an overview, and the stages of each variant."""
+    variants = [v for v in report["variants"] if v["skipped"] is None]
+    yield Table("Variants", _OVERVIEW, [_overview(v) for v in variants])
+    for variant in variants:
+        yield Table(f"{variant['name']}: one frame", _STAGES, [*_stage_rows(variant)])
+    compared = [v for v in variants if "ratio_cpu_s" in v.get("twin", {})]
+    if compared:
+        yield Table("Beside the literal program, the same frame", _TWIN, [_twin(v) for v in compared])
+
+
+def remarks(report: Mapping[str, Any]) -> Iterator[str]:
+    """What is missing from the tables, and why; and what the floors were measured with."""
+    for variant in report["variants"]:
+        if variant["skipped"] is not None:
+            yield f"{variant['name']}: skipped, {variant['skipped']}"
+            continue
+        if "skipped" in variant.get("twin", {}):
+            yield f"{variant['name']}: no literal program, {variant['twin']['skipped']}"
+        rates = variant["rates"]
+        yield (
+            f"{variant['name']}: floors at {rates['flop_per_s'] / _GIGA:.0f} GFLOP/s and "
+            f"{rates['bytes_per_s'] / _GIGA:.1f} GB/s, both measured in this run"
+        )
+
+
+def as_text(table: Table) -> str:
+    """Aligned columns, for a terminal without rich."""
+    lines = [list(table.header), *map(list, table.rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    shown = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    return "\n".join([table.title, *shown]) + "\n"
+
+
+_OVERVIEW = ("variant", "frames/s", "CPU-s/frame", "p50 ms", "p99 ms", "host MB", "loading MB", "device MB")
+_STAGES = ("stage", "ms", "CPU ms", "floor ms", "× floor", "GFLOP", "MB")
+_TWIN = ("variant", "literal CPU-s", "fast CPU-s", "ratio", "ratio of wall time", "relative L2 of Ψ")
+
+
+def _overview(variant: Mapping[str, Any]) -> list[str]:
+    batches, latency, memory = variant["batches"], variant["latency"], variant["memory"]
+    device_bytes = memory["device_bytes"]
+    return [
+        variant["name"],
+        ", ".join(f"{b['frames_per_s']:.3g} (batch {b['batch']})" for b in batches),
+        ", ".join(f"{b['cpu_s_per_frame']:.3g}" for b in batches),
+        f"{latency['p50_s'] * _MS:.1f}",
+        f"{latency['p99_s'] * _MS:.1f} (of {latency['samples']})",
+        f"{memory['host_running_bytes'] / _MB:.0f}",
+        f"{memory['host_loading_bytes'] / _MB:.0f}",
+        "-" if device_bytes is None else f"{device_bytes / _MB:.0f}",
+    ]
+
+
+def _stage_rows(variant: Mapping[str, Any]) -> Iterator[list[str]]:
+    stages = variant["stages"]
+    total = {
+        key: sum(stage[key] for stage in stages) for key in ("wall_s", "cpu_s", "floor_s", "flop", "bytes")
+    }
+    for stage in [*stages, {"stage": "all", **total}]:
+        yield [
+            stage["stage"],
+            f"{stage['wall_s'] * _MS:.2f}",
+            f"{stage['cpu_s'] * _MS:.2f}",
+            f"{stage['floor_s'] * _MS:.2f}",
+            f"{stage['wall_s'] / stage['floor_s']:.2f}" if stage["floor_s"] else "-",
+            f"{stage['flop'] / _GIGA:.2f}",
+            f"{stage['bytes'] / _MB:.1f}",
+        ]
+
+
+def _twin(variant: Mapping[str, Any]) -> list[str]:
+    twin = variant["twin"]
+    return [
+        variant["name"],
+        f"{twin['literal']['cpu_s']:.2f}",
+        f"{twin['fast']['cpu_s']:.2f}",
+        f"{twin['ratio_cpu_s']:.2f}",
+        f"{twin['ratio_wall_s']:.2f}",
+        f"{twin['relative_l2']['psi']:.1e}",
+    ]
