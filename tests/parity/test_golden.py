@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,11 +13,14 @@ from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.interpolation import bilinear_sampling
 from cmfm_worker.cfm.mapping import load_published
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
+from cmfm_worker.cfm.precision import DTYPES, Precision, why_not
 from cmfm_worker.cfm.tokens import TokenFeatures
 
 from .golden import NAMES, GoldenFrame, relative_l2
 
 TOLERANCE = 1e-3
+TOLERANCE_OF_HALF_PRECISION = 3e-2
+MAPS = ("psi_2d", "psi_3d", "psi")
 
 
 def pixel_rows(
@@ -51,3 +56,20 @@ def test_golden_vector(
     errors = {stage: relative_l2(value, vector.expected[stage]) for stage, value in stages.items()}
     assert max(errors.values()) <= TOLERANCE, errors
     assert ((maps.psi_2d[0] != 0).numpy() == (vector.expected["psi_2d"] != 0)).all()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_meets_its_own_tolerance(
+    precision: Precision, golden: Callable[[str], GoldenFrame], seeded_weights: Path
+) -> None:
+    """Where the device offers a shorter format, maps and score of a whole model stay within 3 %."""
+    reason = why_not(precision, torch.device("cpu"))
+    if reason is not None:
+        pytest.skip(reason)
+    vector, dtype = golden("dev_l12_g128_102_hole"), DTYPES[precision]
+    extract = PaperExtractor(seeded_weights, vector.blocks, vector.group_size, dtype=dtype)
+    mapping = replace(load_published(vector.mapping_2d3d, vector.mapping_3d2d), dtype=dtype)
+    maps = crossmodal_maps(extract.tokens(vector.frames), mapping)
+    errors = {name: relative_l2(getattr(maps, name)[0], vector.expected[name]) for name in MAPS}
+    errors["score"] = relative_l2(score(maps.psi, "published")[0], vector.expected["score"])
+    assert 1e-4 < max(errors.values()) <= TOLERANCE_OF_HALF_PRECISION, errors

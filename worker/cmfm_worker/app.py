@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cmfm_worker.commands import bench, evaluate, fit, import_, inspect, weights
+from cmfm_worker.commands import bench, evaluate, fit, import_, inspect, ledger, replay_part, weights
 from cmfm_worker.errors import ExitCode, InputError, LostDeviceError, StartupError
 
 EXIT_CODES = """Exit codes:
@@ -46,6 +46,8 @@ app.command("import")(import_.import_published)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(bench.bench)
+app.command("ledger")(ledger.ledger)
+app.command("replay-part")(replay_part.replay_part)
 app.add_typer(weights.app, name="weights", short_help="List, fetch, check and convert extractor weights.")
 
 Config = Annotated[Path, typer.Option("--config", help="The line's settings (TOML).", show_default=False)]

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import structlog
 import zmq
 
+from cmfm_protocol.errors import LocalProtocolError
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.account import Account
@@ -30,6 +31,7 @@ from cmfm_worker.trigger import (
     Opened,
     PartMaps,
     SourceChanged,
+    SourceSeen,
     Trigger,
     TriggerKey,
     fault,
@@ -70,7 +72,7 @@ class Desk:
         sinks: Sequence[ResultSink],
         queue_free: Callable[[], int],
         state: StateMessage,
-        on_source: Callable[[SourceChanged], None],
+        on_source: Callable[[SourceChanged | SourceSeen], None],
         clock: Clock,
         record: Callable[[Evidence], None] | None = None,
     ) -> None:
@@ -103,7 +105,10 @@ class Desk:
     def stop(self, *, timeout_s: float) -> None:
         """Answer what is open with a FAULT, send a last state, close the sockets and end."""
         self._stop.set()
-        self._thread.join(timeout_s)
+        if self._thread.ident is None:  # never started
+            self._release()
+        else:
+            self._thread.join(timeout_s)
 
     @property
     def running(self) -> bool:
@@ -116,6 +121,8 @@ class Desk:
         except BaseException as error:  # the service must hear of it: without the desk there are no verdicts
             self.failure = error
             raise
+        finally:
+            self._release()
 
     def _serve(self) -> None:
         poller = zmq.Poller()
@@ -143,6 +150,8 @@ class Desk:
         for key in self._account.open_keys():
             self._close(key, fault(Reason.DRAINING, "the worker stopped before this part was decided"))
         self._publisher.state(self._state())
+
+    def _release(self) -> None:
         self._control.close()
         self._recovery.close()
         self._publisher.close()
@@ -156,7 +165,7 @@ class Desk:
         for key in self._account.overdue(self._clock.monotonic_ns()):
             self._close(key, fault(Reason.DEADLINE, "no decision by the deadline"))
         for result, maps in pending_maps:  # after every verdict that was waiting
-            self._publisher.maps(result, maps)
+            self._send_maps(result, maps)
 
     def _take(self, event: DeskEvent, pending_maps: list[tuple[Result, PartMaps]]) -> None:
         if isinstance(event, Opened):
@@ -170,7 +179,7 @@ class Desk:
             self._notice(event)
         else:
             self._on_source(event)
-            if event.endpoint:  # a camera that went away is reported at once, not at the next heartbeat
+            if isinstance(event, SourceChanged):  # reported at once, not at the next heartbeat
                 self._publisher.state(self._state())
 
     def _notice(self, event: Noticed) -> None:
@@ -186,8 +195,7 @@ class Desk:
         recipe_sha = decision.recipe_sha  # also where its verdict comes too late
         if not met and decision.verdict is not Verdict.FAULT:
             decision = fault(Reason.DEADLINE, "decided too late", model_sha=decision.model_sha)
-        result = self._result(trigger, decision, deadline_met=met)
-        self._publisher.result(result)
+        result = self._send(trigger, decision, deadline_met=met)
         self._account.book(result.verdict, result.reason)
         for sink in self._sinks:
             sink(result)
@@ -196,8 +204,29 @@ class Desk:
         self._log_result(result)
         return result
 
-    def _result(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
+    def _send(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
+        """Publish a decision. One that the wire forbids is a bug of ours and costs its part a FAULT, not the line."""
         self._result_id += 1
+        result = self._result(trigger, decision, deadline_met=deadline_met)
+        try:
+            self._publisher.result(result)
+        except LocalProtocolError as error:
+            self._log.error("decision_not_sendable", seq=trigger.key.seq, detail=str(error))
+            decision = fault(
+                Reason.WORKER_ERROR, f"unsendable decision: {error}", model_sha=decision.model_sha
+            )
+            result = self._result(trigger, decision, deadline_met=deadline_met)
+            self._publisher.result(result)
+        return result
+
+    def _send_maps(self, result: Result, maps: PartMaps) -> None:
+        try:
+            self._publisher.maps(result, maps)
+        except LocalProtocolError as error:
+            self._notice(Noticed("map_not_sendable"))
+            self._log.error("map_not_sendable", map_ref=result.map_ref, detail=str(error))
+
+    def _result(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
         boot_id = self._options.boot_id
         done_ns = self._clock.realtime_ns()
         wanted = self._options.maps
@@ -228,7 +257,7 @@ class Desk:
             coverage=decision.coverage,
             peak_px=decision.peak_px,
             peak_xyz_m=decision.peak_xyz_m,
-            regions=(),
+            regions=decision.regions,
             map_ref=f"{boot_id}/{self._result_id}" if has_map else "",
         )
 

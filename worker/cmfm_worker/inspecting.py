@@ -8,6 +8,7 @@ import torch
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.decide import decide
 from cmfm_worker.inspection import InspectedPart
+from cmfm_worker.regions import regions_of
 from cmfm_worker.ring import FilledSlot
 from cmfm_worker.shelf import ShelfModel
 from cmfm_worker.trigger import Decision, PartMaps, fault
@@ -67,5 +68,6 @@ def decision_of(part: InspectedPart, model: ShelfModel) -> Decision:
         coverage=part.coverage,
         peak_px=part.peak_px,
         peak_xyz_m=part.peak_xyz_m,
+        regions=regions_of(part, verdict, recipe),
         maps=PartMaps(part.psi, part.psi_2d, part.psi_3d, part.rgb, part.depth, part.foreground),
     )

@@ -53,17 +53,17 @@ class Problem:
 class InspectedPart:
     """One frame's findings on the host.
 
-    `psi`, `psi_2d`, `psi_3d`, `depth` (224, 224) float32, depth in metres with 0 outside the foreground;
-    `rgb` (224, 224, 3) uint8; `foreground`, `valid` (224, 224) bool. `peak_px` (row, column) is the highest
-    Ψ, `peak_xyz_m` the foreground point nearest to it. With a `problem` the maps are 0, the score is NaN
-    and there is no peak.
+    `psi`, `psi_2d`, `psi_3d` (224, 224) float32; `rgb` (224, 224, 3) uint8; `xyz` (3, 224, 224) float32
+    metres with 0 outside the foreground; `foreground`, `valid` (224, 224) bool. `peak_px` (row, column) is
+    the highest Ψ, `peak_xyz_m` the foreground point nearest to it. With a `problem` the maps are 0, the
+    score is NaN and there is no peak.
     """
 
     psi: NDArray[np.float32]
     psi_2d: NDArray[np.float32]
     psi_3d: NDArray[np.float32]
     rgb: NDArray[np.uint8]
-    depth: NDArray[np.float32]
+    xyz: NDArray[np.float32]
     foreground: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     score: float
@@ -71,6 +71,12 @@ class InspectedPart:
     peak_px: tuple[int, int] | None
     peak_xyz_m: tuple[float, float, float] | None
     problem: Problem | None
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """Distance along z, (224, 224) metres, 0 outside the foreground."""
+        z: NDArray[np.float32] = self.xyz[2]
+        return z
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class InspectedBatch:
     psi_2d: Tensor
     psi_3d: Tensor
     rgb: Tensor
-    depth: Tensor
+    xyz: Tensor
     foreground: Tensor
     valid: Tensor
     score: Tensor
@@ -116,7 +122,7 @@ class InspectedBatch:
             psi_2d=self.psi_2d[i].numpy(),
             psi_3d=self.psi_3d[i].numpy(),
             rgb=self.rgb[i].numpy(),
-            depth=self.depth[i].numpy(),
+            xyz=self.xyz[i].numpy(),
             foreground=self.foreground[i].numpy(),
             valid=self.valid[i].numpy(),
             score=float(self.score[i]),
@@ -170,7 +176,7 @@ class Inspector:
             psi_2d=psi_2d,
             psi_3d=psi_3d,
             rgb=(frames.rgb.permute(0, 2, 3, 1) * 255).round().byte(),  # B C H W -> B H W C
-            depth=frames.xyz[:, 2],
+            xyz=frames.xyz,
             foreground=frames.foreground,
             valid=frames.valid,
             score=scores,

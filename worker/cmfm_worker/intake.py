@@ -1,18 +1,19 @@
-"""The receiving thread: one SUB socket, its monitor, and the clock's tick. What messages mean is in `reception`."""
+"""The receiving thread: the cameras' sockets, their monitors, and the clock's tick. What messages mean: `reception`."""
 
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 import zmq
 
-from cmfm_protocol.limits import MAX_MESSAGE_BYTES
 from cmfm_protocol.topics import topic
+from cmfm_worker.errors import StartupError
 from cmfm_worker.reception import Reception
 from cmfm_worker.settings import Settings
-from cmfm_worker.sockets import Context, Socket, subscriber
-from cmfm_worker.sources import Sources
+from cmfm_worker.sockets import Context
+from cmfm_worker.sources import Source
 from cmfm_worker.trigger import DeskEvent, SourceChanged
 
 TICK_MS: Final = 10
@@ -40,11 +41,19 @@ class Intake:
         line = settings.line
         self._frame_topic = topic(line.name, line.station, "frame")
         self._state_topic = topic(line.name, line.station, "state")
+        self._sources: list[Source] = []
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Connect to the cameras and begin receiving."""
+        """Connect to the cameras and begin receiving. Raises StartupError naming the endpoint."""
+        prefixes = (self._frame_topic, self._state_topic)
+        try:
+            for endpoint in self._settings.sockets.frames:
+                self._sources.append(Source(self._context, endpoint, self._settings.intake, prefixes))
+        except StartupError:
+            self._close()
+            raise
         self._thread.start()
 
     def stop(self) -> None:
@@ -57,80 +66,65 @@ class Intake:
         return self._thread.is_alive()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end."""
-        self._thread.join(timeout_s)
+        """Wait for the thread to end, where it was started."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:
-            self._serve()
+            self._receive()
+            self._drain()
         except BaseException as error:  # the service must hear of it: a line without intake is no line
             self.failure = error
             raise
-
-    def _serve(self) -> None:
-        intake, endpoints = self._settings.intake, self._settings.sockets.frames
-        socket = subscriber(
-            self._context,
-            receive_hwm=intake.receive_hwm,
-            heartbeat_ms=intake.heartbeat_ms,
-            max_bytes=MAX_MESSAGE_BYTES,
-        )
-        sources = Sources(socket, endpoints)
-        try:
-            self._connect(socket, endpoints)
-            self._receive(socket, sources)
-            self._drain(socket)
         finally:
-            sources.close()
-            socket.close(0)
+            self._close()
 
-    def _connect(self, socket: Socket, endpoints: Sequence[str]) -> None:
-        for prefix in (self._frame_topic, self._state_topic):
-            socket.setsockopt(zmq.SUBSCRIBE, prefix)
-        for endpoint in endpoints:
-            socket.connect(endpoint)
+    def _close(self) -> None:
+        for source in self._sources:
+            source.close()
 
-    def _receive(self, socket: Socket, sources: Sources) -> None:
+    def _receive(self) -> None:
         poller = zmq.Poller()
-        poller.register(socket, zmq.POLLIN)
-        poller.register(sources.monitor, zmq.POLLIN)
+        for source in self._sources:
+            poller.register(source.socket, zmq.POLLIN)
+            poller.register(source.monitor, zmq.POLLIN)
         while not self._stop.is_set():
             ready = dict(poller.poll(TICK_MS))
-            if socket in ready:
-                self._read(socket, BURST)
-            if sources.monitor in ready:
-                self._report(sources)
+            for source in self._sources:
+                if source.socket in ready:
+                    self._read(source, BURST)
+                if source.monitor in ready:
+                    self._report(source)
             self._reception.tick()
 
-    def _drain(self, socket: Socket) -> None:
-        clock = threading.Event()
-        timer = threading.Timer(DRAIN_READ_S, clock.set)
-        timer.start()
-        while not clock.is_set() and self._read(socket, 1):
-            pass
-        timer.cancel()
+    def _drain(self) -> None:
+        until_s = time.monotonic() + DRAIN_READ_S
+        while time.monotonic() < until_s:
+            if not sum(self._read(source, 1) for source in self._sources):
+                break
         self._reception.finish()
 
-    def _read(self, socket: Socket, most: int) -> int:
+    def _read(self, source: Source, most: int) -> int:
         """Read up to `most` queued messages; returns how many there were."""
         for count in range(most):
             try:
-                parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                parts = source.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return count
             views = [part.buffer for part in parts]
             if bytes(views[0]) == self._state_topic:
-                self._reception.state_message(views)
+                self._reception.state_message(source.endpoint, views)
             else:
-                self._reception.frame_message(views)
+                self._reception.frame_message(source.endpoint, views)
         return most
 
-    def _report(self, sources: Sources) -> None:
-        for endpoint, alive in sources.changes():
+    def _report(self, source: Source) -> None:
+        for alive in source.changes():
             if alive:
-                self._log.info("camera_connected", endpoint=endpoint)
-            elif self._reception.camera_closing:
-                self._log.info("camera_closed", endpoint=endpoint)
+                self._log.info("camera_connected", endpoint=source.endpoint)
+            elif self._reception.is_closing(source.endpoint):
+                self._log.info("camera_closed", endpoint=source.endpoint)
             else:
-                self._log.error("camera_lost", endpoint=endpoint)
-            self._post(SourceChanged(endpoint, alive=alive))
+                self._log.error("camera_lost", endpoint=source.endpoint)
+            self._post(SourceChanged(source.endpoint, alive=alive))

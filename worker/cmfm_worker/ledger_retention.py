@@ -58,5 +58,6 @@ def _delete(connection: sqlite3.Connection, statement: str, values: tuple[object
     with transaction(connection):
         deleted = connection.execute(statement, values).rowcount
     if deleted:
-        connection.execute(f"PRAGMA incremental_vacuum({FREED_PAGES})").fetchall()
+        # As a script: `execute` ends a statement that has no columns after its first step, which is one page.
+        connection.executescript(f"PRAGMA incremental_vacuum({FREED_PAGES})")
     return deleted

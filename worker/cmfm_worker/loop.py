@@ -1,11 +1,14 @@
 """The inspection loop: launch batch n, then conclude batch n-1, and hand what is in flight to the next turn.
 
-In-flight work is a value: `flight = overlapped_turn(parts, flight)`. Only `conclude` waits for a computation.
+In-flight work is a value: `flight = overlapped_turn(parts, flight)`. Only `conclude` waits for a computation,
+and only until it is told to abandon it: a device that hangs must not keep the process.
 `serial_turn` is the twin without overlap; tests hold both to the same decisions.
 """
 
+import queue
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -23,6 +26,9 @@ from cmfm_worker.trigger import Closed, Decision, fault
 IDLE_S: Final = 0.1
 """How long a turn waits for a frame when nothing is in flight: the tick on which a stop is noticed."""
 
+ABANDON_TICK_S: Final = 0.1
+"""How often a turn that waits for a computation asks whether to abandon it."""
+
 STEP_SMOOTHING: Final = 0.2
 """Weight of the newest batch in the running mean of a batch's duration."""
 
@@ -35,6 +41,10 @@ class Bench(Protocol):
     ) -> list[Decision]:
         """One decision a slot, in order. `rgb` and `xyz` lie on the device."""
         ...
+
+
+class AbandonedError(Exception):
+    """A computation was not waited for any longer; its parts are still without a verdict."""
 
 
 class Flight(NamedTuple):
@@ -56,24 +66,42 @@ class LoopParts:
     clock: Clock
     step_ns: int = 0
     turns: int = 0  # completed; the watchdog looks at it
+    abandon: Callable[[], bool] = lambda: False  # asked while a computation is waited for
 
 
 class Lane:
-    """One device and the thread that computes on it."""
+    """One device and the thread that computes on it: a daemon, so that the process can end under it."""
 
     def __init__(self, seam: DeviceSeam, bench: Bench) -> None:
         self._seam = seam
         self._bench = bench
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
+        self._launched: queue.SimpleQueue[tuple[Flight, Uploaded] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
+        self._thread.start()
 
     def launch(self, slots: tuple[FilledSlot, ...], now_ns: int) -> Flight:
-        """Begin copying and computing; returns at once."""
-        uploaded = self._seam.upload([slot.rgb for slot in slots], [slot.xyz for slot in slots])
-        return Flight(slots, self._thread.submit(self._compute, slots, uploaded), now_ns)
+        """Begin copying and computing; returns at once. A copy that fails is a computation that failed."""
+        flight = Flight(slots, Future(), now_ns)
+        try:
+            uploaded = self._seam.upload([slot.rgb for slot in slots], [slot.xyz for slot in slots])
+        except Exception as error:  # noqa: BLE001 (`conclude` tells a full device from a lost one)
+            flight.decisions.set_exception(error)
+        else:
+            self._launched.put((flight, uploaded))
+        return flight
 
-    def close(self) -> None:
-        """End the thread after what is in flight."""
-        self._thread.shutdown(wait=True)
+    def close(self, *, timeout_s: float | None = None) -> None:
+        """End the thread after what is in flight, or leave it behind."""
+        self._launched.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        for flight, uploaded in iter(self._launched.get, None):
+            try:
+                flight.decisions.set_result(self._compute(flight.slots, uploaded))
+            except BaseException as error:  # noqa: BLE001 (`conclude` raises or answers it)
+                flight.decisions.set_exception(error)
+            del flight, uploaded  # or the last batch would be held until the next
 
     def _compute(self, slots: tuple[FilledSlot, ...], uploaded: Uploaded) -> list[Decision]:
         with torch.inference_mode(), self._seam.computing(uploaded):
@@ -115,9 +143,10 @@ def conclude(parts: LoopParts, flight: Flight) -> None:
     """Wait for a batch (the only place that waits), pass its decisions on and give its slots back.
 
     A failed computation is a FAULT for each of its parts and the loop goes on; a lost device raises
-    LostDeviceError after the FAULTs, so that the process ends and the supervisor restarts it.
+    LostDeviceError after the FAULTs, so that the process ends and the supervisor restarts it. Raises
+    AbandonedError where `parts.abandon` says so before the computation ends.
     """
-    failure = flight.decisions.exception()
+    failure = wait(flight, parts.abandon)
     if failure is not None:
         decisions = [fault(Reason.WORKER_ERROR, f"{type(failure).__name__}: {failure}"[:200])] * len(
             flight.slots
@@ -135,6 +164,16 @@ def conclude(parts: LoopParts, flight: Flight) -> None:
     parts.turns += 1
     if failure is not None and is_device_loss(failure):
         raise LostDeviceError(f"the device failed: {failure}") from failure
+
+
+def wait(flight: Flight, abandon: Callable[[], bool]) -> BaseException | None:
+    """What a computation failed with, None where it did not, once it has ended. Raises AbandonedError."""
+    while True:
+        try:
+            return flight.decisions.exception(timeout=ABANDON_TICK_S)
+        except TimeoutError:
+            if abandon():
+                raise AbandonedError from None
 
 
 def is_device_loss(error: BaseException) -> bool:

@@ -18,10 +18,13 @@ from cmfm_worker.ring import Ring
 from cmfm_worker.sequence import Fingerprint, Missing, Orphan, SequenceTracker, Sighting
 from cmfm_worker.settings import Intake as IntakeSettings
 from cmfm_worker.shelf import ShelfModel
-from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, SourceChanged, Trigger, TriggerKey, fault
+from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, SourceSeen, Trigger, TriggerKey, fault
 
 LATE_FAULT_MS: Final = 0.0
 """A part that is known to be lost has its verdict due at once."""
+
+SEEN_EVERY_NS: Final = 100 * NS_PER_MS
+"""How often a camera's signs of life are passed on."""
 
 
 class ModelShelf(Protocol):
@@ -38,7 +41,6 @@ class Reception:
     def __init__(
         self,
         *,
-        source: str,
         settings: IntakeSettings,
         ring: Ring,
         shelf: ModelShelf,
@@ -47,7 +49,6 @@ class Reception:
         step_ns: Callable[[], int],
         clock: Clock,
     ) -> None:
-        self._source = source
         self._settings = settings
         self._ring = ring
         self._shelf = shelf
@@ -56,19 +57,21 @@ class Reception:
         self._step_ns = step_ns
         self._clock = clock
         self._log = structlog.get_logger("intake")
-        self.camera_closing = False
+        self._closing: set[str] = set()
+        self._seen: dict[str, tuple[str, int]] = {}  # source -> stream, CLOCK_MONOTONIC
 
-    def frame_message(self, parts: Sequence[memoryview]) -> None:
-        """A message on the frame topic (WIRE.md, frame)."""
+    def frame_message(self, source: str, parts: Sequence[memoryview]) -> None:
+        """A message on the frame topic (WIRE.md, frame); `source` is the endpoint that it came by."""
         received_ns = self._clock.realtime_ns()
         try:
             frame = decode_frame(parts)
         except RemoteProtocolError as error:
-            self._damaged(error, received_ns)
+            self._damaged(source, error, received_ns)
         else:
-            self._frame(frame, received_ns)
+            self._see(source, frame.header.stream_uuid)
+            self._frame(source, frame, received_ns)
 
-    def state_message(self, parts: Sequence[memoryview]) -> None:
+    def state_message(self, source: str, parts: Sequence[memoryview]) -> None:
         """A camera's heartbeat (WIRE.md, camera state): which numbers have been sent, and whether it is the last."""
         try:
             state = decode_camera_state(parts)
@@ -76,9 +79,13 @@ class Reception:
             self._log.warning("damaged_camera_state", detail=error.detail)
             self._post(Noticed("damaged_camera_state"))
             return
-        self.camera_closing = state.closing
-        self._tracker.announce(self._source, state.stream_uuid, state.next_seq, self._clock.monotonic_ns())
-        self._post(SourceChanged("", alive=not state.closing, stream_uuid=state.stream_uuid))
+        (self._closing.add if state.closing else self._closing.discard)(source)
+        self._see(source, state.stream_uuid)
+        self._tracker.announce(source, state.stream_uuid, state.next_seq, self._clock.monotonic_ns())
+
+    def is_closing(self, source: str) -> bool:
+        """Whether the camera at an endpoint has said that no further frame will come."""
+        return source in self._closing
 
     def tick(self) -> None:
         """Give lost parts their FAULT; to be called every few milliseconds."""
@@ -88,10 +95,18 @@ class Reception:
         """Give everything still waited for its FAULT: no more messages will come."""
         self._missing(self._tracker.flush())
 
-    def _frame(self, frame: Frame, received_ns: int) -> None:
+    def _see(self, source: str, stream_uuid: str) -> None:
+        """Report a sign of life, but not every one on a fast line."""
+        now_ns = self._clock.monotonic_ns()
+        known_uuid, seen_ns = self._seen.get(source, ("", 0))
+        if stream_uuid != known_uuid or now_ns - seen_ns >= SEEN_EVERY_NS:
+            self._seen[source] = (stream_uuid, now_ns)
+            self._post(SourceSeen(source, stream_uuid))
+
+    def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
         header = frame.header
         key = TriggerKey(header.stream_uuid, header.seq)
-        if not self._is_new(key, Fingerprint(header.trigger_ns, header.part_id), received_ns):
+        if not self._is_new(source, key, Fingerprint(header.trigger_ns, header.part_id), received_ns):
             return
         age_ns = self._age_ns(header.trigger_ns, header.clock)
         trigger = Trigger(
@@ -141,7 +156,7 @@ class Reception:
         self._post(Closed(shed.trigger.key, fault(Reason.RING_FULL, detail, model_sha=shed.model.sha)))
         return shed.index
 
-    def _damaged(self, error: RemoteProtocolError, received_ns: int) -> None:
+    def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
         self._log.warning(
             "damaged_message",
             reason=str(error.reason),
@@ -151,10 +166,10 @@ class Reception:
         )
         self._post(Noticed(f"damaged_{error.reason}"))
         if error.stream_uuid is None or error.seq is None:
-            self._orphan(error.reason, error.detail, received_ns)
+            self._orphan(source, error.reason, error.detail, received_ns)
             return
         key = TriggerKey(error.stream_uuid, error.seq)
-        if self._is_new(key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
+        if self._is_new(source, key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
             age_ns = self._age_ns(error.trigger_ns, error.clock or "none") if error.trigger_ns else 0
             trigger = Trigger(
                 key=key,
@@ -168,14 +183,15 @@ class Reception:
             )
             self._fault(trigger, error.reason, error.detail)
 
-    def _is_new(self, key: TriggerKey, fingerprint: Fingerprint, received_ns: int) -> bool:
+    def _is_new(self, source: str, key: TriggerKey, fingerprint: Fingerprint, received_ns: int) -> bool:
         """Tell a new frame from one seen before; what is not new is counted, and answered if it owes a FAULT."""
-        sighting = self._tracker.frame(self._source, key, fingerprint, self._clock.monotonic_ns())
+        sighting = self._tracker.frame(source, key, fingerprint, self._clock.monotonic_ns())
         if sighting is Sighting.NEW:
+            self._count_skipped(key)
             return True
         if sighting is Sighting.JUMP:
             detail = f"seq jumps to {key.seq}; believed only when the next frame confirms it"
-            self._orphan(Reason.MALFORMED, detail, received_ns)
+            self._orphan(source, Reason.MALFORMED, detail, received_ns)
         elif sighting is Sighting.REUSED:
             detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
             self._fault(self._unseen(self._tracker.unattributed_key(), received_ns), Reason.MALFORMED, detail)
@@ -184,9 +200,17 @@ class Reception:
         self._log.info("frame_not_new", what=what, stream_uuid=key.stream_uuid, seq=key.seq)
         return False
 
-    def _orphan(self, reason: Reason, detail: str, received_ns: int) -> None:
+    def _count_skipped(self, key: TriggerKey) -> None:
+        skipped = self._tracker.take_skipped()
+        if skipped:
+            self._post(Noticed("skipped", skipped))
+            self._log.error(
+                "jump_believed", stream_uuid=key.stream_uuid, seq=key.seq, without_verdict=skipped
+            )
+
+    def _orphan(self, source: str, reason: Reason, detail: str, received_ns: int) -> None:
         now_ns = self._clock.monotonic_ns()
-        self._tracker.orphan(self._source, Orphan(reason, detail, received_ns, now_ns))
+        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns))
 
     def _missing(self, missing: Sequence[Missing]) -> None:
         for key, orphan in missing:

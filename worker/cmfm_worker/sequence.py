@@ -25,6 +25,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.limits import MAX_COUNT
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.trigger import TriggerKey
 
@@ -207,10 +208,12 @@ class SequenceTracker:
         times += [q[0].at_ns + 2 * self._window_ns for q in self._orphans.values() if q]
         return min(times, default=None)
 
-    @property
-    def skipped(self) -> int:
-        """Numbers passed over by confirmed jumps without a FAULT of their own."""
-        return sum(stream.skipped for stream in self._streams.values())
+    def take_skipped(self) -> int:
+        """Numbers passed over by confirmed jumps, without a FAULT of their own, since the last call."""
+        skipped = sum(stream.skipped for stream in self._streams.values())
+        for stream in self._streams.values():
+            stream.skipped = 0
+        return skipped
 
     def unattributed_key(self) -> TriggerKey:
         """A key for a damaged message that stands for no number of any stream (rules 4 and 6)."""
@@ -220,7 +223,9 @@ class SequenceTracker:
     def _stream(self, source: str, stream_uuid: str, seq: int) -> StreamSequence:
         self._newest[source] = stream_uuid
         stream = self._streams.get(stream_uuid)
-        if stream is None:
+        if stream is not None:
+            self._streams.move_to_end(stream_uuid)  # the stream that is silent longest is forgotten first
+        else:
             # Rule 1, unless the stream was running long before we came: then it starts for us where we joined.
             known = stream_uuid in self._resume
             first = self._resume.pop(stream_uuid, 0 if seq <= self._max_gap else seq)
@@ -256,7 +261,7 @@ class SequenceTracker:
                 yield Missing(self._key_for(stream, orphan), orphan)
 
     def _key_for(self, stream: StreamSequence | None, orphan: Orphan) -> TriggerKey:
-        if stream is not None and stream.last_arrival_ns <= orphan.at_ns:
+        if stream is not None and stream.last_arrival_ns <= orphan.at_ns and stream.next_seq <= MAX_COUNT:
             for uuid, known in self._streams.items():
                 if known is stream:
                     return TriggerKey(uuid, stream.claim_next())

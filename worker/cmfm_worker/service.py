@@ -2,13 +2,15 @@
 
 Signals only set flags. SIGTERM or SIGINT drains: no new frame is accepted, every accepted one gets its
 verdict, then the process ends with 0. A second signal gives up on what is still open (each gets its FAULT)
-and ends with 1.
+and ends with 1, also while a computation hangs. Whatever was opened is closed again, however far the start came.
 """
 
+import math
 import signal
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +30,7 @@ from cmfm_worker.intake import Intake
 from cmfm_worker.kept_parts import KeptParts, made_on
 from cmfm_worker.ledger import Ledger
 from cmfm_worker.ledger_retention import Retention
-from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
+from cmfm_worker.loop import AbandonedError, Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.metrics import LineCollector, Metrics
 from cmfm_worker.publish import Publisher
 from cmfm_worker.reception import Reception
@@ -43,6 +45,9 @@ from cmfm_worker.state import LineState
 DRAIN_LIMIT_S: Final = 60.0
 """A drain that takes longer than the longest deadline has gone wrong; what is open then gets its FAULT."""
 
+Turn = Callable[[LoopParts, Flight | None], Flight | None]
+"""`overlapped_turn` or its serial twin."""
+
 STOP_LIMIT_S: Final = 10.0
 """How long a thread may take to end."""
 
@@ -53,14 +58,16 @@ class Flags:
 
     drain: bool = False
     force: bool = False
+    signals: int = 0
 
     def stop(self) -> None:
-        """First call drains, second forces."""
-        self.force = self.drain
+        """A signal: the first drains, the second forces."""
+        self.signals += 1
         self.drain = True
+        self.force = self.signals > 1
 
     def request_drain(self) -> None:
-        """Drain; asking twice does not force."""
+        """The control socket: drains, and neither asking twice nor the first signal after it forces."""
         self.drain = True
 
 
@@ -78,21 +85,23 @@ class Service:
         self._log = structlog.get_logger("service")
         self._clock = SystemClock()
         self._account = Account()
-        self._stop_metrics: Callable[[], None] | None = None
+        self._closing = ExitStack()  # what has been opened, closed in reverse order
+        self._threads: list[Desk | Intake | Recorder | Ledger] = []
+        self._cut_short = False
+        self._give_up_s = math.inf  # time.monotonic() at which a drain has taken too long
 
     def serve(self) -> ExitCode:
         """startup → main_loop → shutdown. Raises StartupError, InputError, LostDeviceError for `app.main`."""
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self._startup()
-            try:
+            with self._closing:
+                self._startup()
                 self._main_loop()
-            finally:
-                self._shutdown()
+            self._check_threads()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        return ExitCode.BUG if self._flags.force else ExitCode.OK
+        return self._ended()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._flags.stop()
@@ -110,17 +119,24 @@ class Service:
             slots=settings.ring.slots, max_pixels=settings.ring.max_pixels, pinned=device.type == "cuda"
         )
         self._shelf = Shelf(settings.recipes, weights=settings.weights.folder, device=device)
-        self._ledger = self._open_ledger()
-        self._kept = self._open_kept(device)
-        self._recorder = Recorder(ledger=self._ledger, keep=self._kept.keep if self._kept else None)
         self._context = zmq.Context()
+        self._closing.callback(self._end_context)
+        self._kept = self._open_kept(device)
+        self._ledger = self._open_ledger()
+        self._recorder = self._open_recorder()
         self._desk = self._make_desk(boot_id)
+        self._closing.callback(self._stop_desk)
         self._loop = self._make_loop(device)
+        self._closing.callback(self._stop_loop)
         self._intake = self._make_intake()
+        self._closing.callback(self._stop_intake)
+        self._threads += [self._desk, self._intake]
         self._desk.start()  # heartbeats say "starting" while recipes load
         self._serve_metrics()
         self._shelf.load_all()
         self._shelf.warm_up(settings.device.warmup_px)
+        if self._flags.drain:  # told to stop before it was ready: no frame is accepted
+            return
         if self._ledger is not None:
             self._ledger.begin(boot_id)
         self._intake.start()
@@ -130,57 +146,85 @@ class Service:
     def _main_loop(self) -> None:
         turn = overlapped_turn if self._settings.batch.overlapped else serial_turn
         flight: Flight | None = None
-        while not self._flags.drain:
-            flight = turn(self._loop, flight)
-            self._check_threads()
+        try:
+            while not self._flags.drain:
+                flight = turn(self._loop, flight)
+                self._check_threads()
+            self._drain(turn, flight)
+        except AbandonedError:
+            self._cut_short = True
+            self._log.error("drain_cut_short", detail="what is open gets its FAULT")
+
+    def _drain(self, turn: Turn, flight: Flight | None) -> None:
         self._state.phase = "draining"
         self._log.info("draining", waiting=self._ring.waiting, in_flight=len(flight.slots) if flight else 0)
         self._intake.stop()
-        give_up_s = time.monotonic() + DRAIN_LIMIT_S
-        while (
-            (self._intake.running or self._ring.waiting)
-            and not self._flags.force
-            and time.monotonic() < give_up_s
-        ):
+        while self._intake.running or self._ring.waiting:
+            if self._gives_up():
+                raise AbandonedError
             flight = turn(self._loop, flight)
-        if flight is not None and not self._flags.force:
+            self._check_threads()
+        if flight is not None:
             conclude(self._loop, flight)
 
-    def _shutdown(self) -> None:
+    def _gives_up(self) -> bool:
+        """Whether a drain has been forced or has taken too long; asked also while a computation is waited for."""
+        if self._flags.drain and self._give_up_s == math.inf:
+            self._give_up_s = time.monotonic() + DRAIN_LIMIT_S
+        return self._flags.force or time.monotonic() >= self._give_up_s
+
+    def _stop_intake(self) -> None:
         self._intake.stop()
         self._intake.join(STOP_LIMIT_S)
+
+    def _stop_loop(self) -> None:
         self._ring.wake()
-        if not self._flags.force:
-            self._loop.lane.close()
+        self._loop.lane.close(timeout_s=0 if self._cut_short else STOP_LIMIT_S)
+
+    def _stop_desk(self) -> None:
         self._state.phase = "stopped"
         self._desk.stop(timeout_s=STOP_LIMIT_S)
-        self._recorder.close()  # before those that it hands over to
-        if self._ledger is not None:
-            self._ledger.close()
-        if self._kept is not None:
-            self._kept.close()
-        if self._stop_metrics is not None:
-            self._stop_metrics()
-        self._context.term()
+
+    def _end_context(self) -> None:
+        """Sockets that a failed start or thread left open would hold this up for ever, so they are closed."""
+        if not any(thread.running for thread in self._threads if isinstance(thread, Desk | Intake)):
+            self._context.destroy()
+
+    def _ended(self) -> ExitCode:
         counts = self._account.counts
+        holds = counts.triggers == counts.closed
         self._log.info(
             "stopped",
             triggers=counts.triggers,
             verdicts={str(verdict): count for verdict, count in counts.verdicts.items()},
-            identity_holds=counts.triggers == counts.closed,
+            identity_holds=holds,
         )
+        return ExitCode.OK if holds and not self._cut_short else ExitCode.BUG
 
     def _open_ledger(self) -> Ledger | None:
         path = self._settings.ledger.path
         kept = self._settings.ledger
         retention = Retention(kept.keep_days, kept.max_mb)
-        return Ledger(path, flush_ms=kept.flush_ms, retention=retention) if path else None
+        if path is None:
+            return None
+        ledger = Ledger(path, flush_ms=kept.flush_ms, retention=retention)
+        self._closing.callback(ledger.close)
+        self._threads.append(ledger)
+        return ledger
 
     def _open_kept(self, device: torch.device) -> KeptParts | None:
         kept = self._settings.kept
         if kept.which == "none":
             return None
-        return KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=made_on(device))
+        parts = KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=made_on(device))
+        self._closing.callback(parts.close)
+        return parts
+
+    def _open_recorder(self) -> Recorder:
+        recorder = Recorder(ledger=self._ledger, keep=self._kept.keep if self._kept else None)
+        self._closing.callback(recorder.close)  # before those that it hands over to
+        self._threads.append(recorder)
+        return recorder
 
     def _make_loop(self, device: torch.device) -> LoopParts:
         batch = self._settings.batch
@@ -191,6 +235,7 @@ class Service:
             lane=Lane(seam_for(device), LineBench()),
             close=self._desk.post,
             clock=self._clock,
+            abandon=self._gives_up,
         )
 
     def _make_desk(self, boot_id: str) -> Desk:
@@ -231,7 +276,6 @@ class Service:
             resume=self._ledger.next_seqs(self._clock.realtime_ns()) if self._ledger else {},
         )
         reception = Reception(
-            source=f"{settings.line.name}/{settings.line.station}",
             settings=intake,
             ring=self._ring,
             shelf=self._shelf,
@@ -254,9 +298,11 @@ class Service:
 
     def _serve_metrics(self) -> None:
         if self._settings.metrics.port:
-            self._stop_metrics = self._metrics.serve(self._settings.metrics.host, self._settings.metrics.port)
+            self._closing.callback(
+                self._metrics.serve(self._settings.metrics.host, self._settings.metrics.port)
+            )
 
     def _check_threads(self) -> None:
-        for part in (self._intake, self._desk, self._recorder, self._ledger):
-            if part is not None and part.failure is not None:
+        for part in self._threads:
+            if part.failure is not None:
                 raise RuntimeError(f"the {type(part).__name__.lower()} thread failed") from part.failure

@@ -12,10 +12,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from cmfm_protocol.limits import MAX_MESSAGE_BYTES
+from cmfm_protocol.limits import MAX_MESSAGE_BYTES, MAX_SOURCES, MAX_TEXT_BYTES
 from cmfm_worker.errors import InputError
 from cmfm_worker.unknown_keys import describe_validation_error
 
@@ -23,8 +23,19 @@ ENV_PREFIX: Final = "CMFM_"
 SECTION_MARK: Final = "__"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-Endpoint = Annotated[str, Field(pattern=r"^(tcp|ipc|inproc)://.+$")]
-PositiveMs = Annotated[float, Field(gt=0)]
+PositiveMs = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def as_endpoint(value: str) -> str:
+    """A ZeroMQ endpoint with a port where it needs one, such that the state message can name it."""
+    if not re.fullmatch(r"tcp://.+:(\d+|\*)|(ipc|inproc)://.+", value):
+        raise ValueError("expected tcp://HOST:PORT or ipc://PATH")
+    if not value.isprintable() or len(value.encode()) > MAX_TEXT_BYTES:
+        raise ValueError(f"longer than {MAX_TEXT_BYTES} bytes, or not printable")
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(as_endpoint)]
 
 
 def is_local(endpoint: str) -> bool:
@@ -58,7 +69,10 @@ class Sockets(Section):
     """Where frames come from and where results go."""
 
     frames: tuple[Endpoint, ...] = Field(
-        ("tcp://127.0.0.1:5555",), min_length=1, description="cameras; the worker connects"
+        ("tcp://127.0.0.1:5555",),
+        min_length=1,
+        max_length=MAX_SOURCES,
+        description="cameras; the worker connects",
     )
     results: Endpoint = Field("tcp://127.0.0.1:5556", description="verdicts and state (PUB, bound here)")
     maps: Endpoint = Field("tcp://127.0.0.1:5557", description="anomaly maps (lossy PUB, bound here)")
@@ -130,7 +144,7 @@ class BatchSection(Section):
     """How frames are put together."""
 
     max_batch: int = Field(4, ge=1, le=256)
-    max_wait_ms: float = Field(2.0, ge=0)
+    max_wait_ms: float = Field(2.0, ge=0, allow_inf_nan=False)
     overlapped: bool = Field(
         True, description="compute batch n while n-1 is decided and published; false: the serial twin"
     )
@@ -263,6 +277,11 @@ def load_settings(path: Path) -> Settings:
         settings = Settings(**table)
     except ValidationError as error:
         raise InputError("\n".join(describe_validation_error(error, Settings, str(path)))) from error
+    except SettingsError as error:
+        raise InputError(
+            f"environment: {error}; a list is written as JSON there: "
+            'CMFM_SOCKETS__FRAMES=\'["tcp://127.0.0.1:5555"]\''
+        ) from error
     _refuse_unknown_variables()
     return _with_absolute_paths(settings, path.resolve().parent)
 

@@ -7,7 +7,7 @@ from cmfm_protocol.state import SourceState, WorkerPhase, WorkerState
 from cmfm_protocol.verdict import FAULT_REASONS, Verdict
 from cmfm_worker.account import Account
 from cmfm_worker.clock import NS_PER_S, Clock
-from cmfm_worker.trigger import SourceChanged
+from cmfm_worker.trigger import SourceChanged, SourceSeen
 
 
 @dataclass(slots=True)
@@ -28,21 +28,14 @@ class LineState:
         self._started_ns = clock.monotonic_ns()
         self._sources = {endpoint: _Source() for endpoint in endpoints}
 
-    def source_changed(self, event: SourceChanged) -> None:
-        """Take note of a connection (with an endpoint) or of a camera's heartbeat (without).
-
-        A SUB socket does not tell which connection a message came by; with one camera, the usual case, the stream is
-        shown beside its endpoint.
-        """
-        now_ns = self._clock.realtime_ns()
-        if event.endpoint:
-            source = self._sources.setdefault(event.endpoint, _Source())
+    def source_changed(self, event: SourceChanged | SourceSeen) -> None:
+        """Take note of a camera's connection, or of a message from it."""
+        source = self._sources[event.endpoint]
+        source.last_seen_ns = self._clock.realtime_ns()
+        if isinstance(event, SourceChanged):
             source.alive = event.alive
-            source.last_seen_ns = now_ns
-        elif len(self._sources) == 1:
-            source = next(iter(self._sources.values()))
+        else:
             source.stream_uuid = event.stream_uuid
-            source.last_seen_ns = now_ns
 
     def sources_alive(self) -> dict[str, bool]:
         """Endpoint → whether it is connected."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.frame import Frame
+from cmfm_protocol.result import Region
 from cmfm_protocol.verdict import Reason, Verdict
 
 
@@ -29,7 +30,8 @@ class Trigger:
     received_ns: int | None  # CLOCK_REALTIME
     deadline_ns: int  # CLOCK_MONOTONIC
     simulated: bool
-    frame: Frame | None = field(default=None, compare=False, repr=False)  # as received, where it could be read
+    # As received, where it could be read: held until the verdict is recorded.
+    frame: Frame | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Decision:
     coverage: float | None = None
     peak_px: tuple[int, int] | None = None
     peak_xyz_m: tuple[float, float, float] | None = None
+    regions: tuple[Region, ...] = ()
     maps: PartMaps | None = None
     recipe_sha: str = ""  # of the recipe.toml it was decided by
     batch: int = 1  # parts computed together with it, itself included
@@ -92,11 +95,18 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class SourceChanged:
-    """A camera endpoint came up, went down, or began a new stream."""
+    """A camera endpoint came up or went down."""
 
     endpoint: str
     alive: bool
-    stream_uuid: str = ""
 
 
-DeskEvent = Opened | Closed | Noticed | SourceChanged
+@dataclass(frozen=True, slots=True)
+class SourceSeen:
+    """A camera endpoint has sent something of a stream."""
+
+    endpoint: str
+    stream_uuid: str
+
+
+DeskEvent = Opened | Closed | Noticed | SourceChanged | SourceSeen

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +20,19 @@ from cmfm_protocol.control import (
     decode_reply,
     encode_request,
 )
-from cmfm_protocol.result import Result, decode_result
+from cmfm_protocol.result import Region, Result, decode_result
 from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.account import Account
 from cmfm_worker.clock import NS_PER_MS, SystemClock
 from cmfm_worker.desk import Desk, DeskOptions
 from cmfm_worker.publish import Publisher
+from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
 from cmfm_worker.settings import Settings, Sockets
 from cmfm_worker.state import LineState
 from cmfm_worker.trigger import Closed, Decision, Opened, PartMaps, SourceChanged, Trigger, TriggerKey, fault
+
+from .made_verdicts import frame, maps
 
 
 class Line:
@@ -41,6 +45,7 @@ class Line:
         self.clock = SystemClock()
         self.account = Account()
         self.drained = False
+        self.recorded: list[Evidence] = []
         publisher = Publisher(self.context, settings)
         state = LineState(boot_id="boot", device="cpu", endpoints=["tcp://camera:1"], clock=self.clock)
         self.desk = Desk(
@@ -60,6 +65,7 @@ class Line:
             state=lambda: state.message(self.account, queue_free=3, recipes=["bagel"]),
             on_source=state.source_changed,
             clock=self.clock,
+            record=self.recorded.append,
         )
         self.results = self.subscribe(names["results"], b"cmfm/1/line1/station1/result/")
         self.states = self.subscribe(names["results"], b"cmfm/1/line1/station1/state/")
@@ -160,6 +166,35 @@ def test_maps_follow_with_the_reference_of_their_result(line: Line) -> None:
     assert (received.psi_3d == 3).all()
 
 
+def test_verdict_is_recorded_with_what_it_was_found_from(line: Line) -> None:
+    """The record gets the very result of the wire, the frame as received, the maps and the recipe; a late one too."""
+    now_ns = line.clock.realtime_ns()
+    for seq, deadline_ns in ((1, 1 << 62), (2, 0)):
+        key, sent = TriggerKey("cam", seq), frame(seq)
+        trigger = Trigger(key, "p", "bagel", "", now_ns, now_ns, deadline_ns, simulated=True, frame=sent)
+        line.desk.post(Opened(trigger))
+        decision = replace(PASS, maps=maps(), recipe_sha="c" * 64)
+        line.desk.post(Closed(key, decision))
+        result = line.result()
+        line.ask("control", StatusRequest("q"))  # answered after all that belongs to the verdict
+        found = line.recorded[-1]
+        assert (found.result, found.frame, found.recipe_sha) == (result, sent, "c" * 64)
+        assert (found.maps is decision.maps) == (result.verdict is Verdict.PASS)
+    assert result.reason is Reason.DEADLINE
+
+
+def test_regions_of_a_defect_are_in_the_result(line: Line) -> None:
+    """Where a part is defective goes out with its FAIL, and not with the FAULT that a late FAIL becomes."""
+    region = Region((10, 20, 30, 40), 400, 12.5, 2.0, (15, 25), "3d")
+    decision = Decision(
+        Verdict.FAIL, Reason.ABOVE_THRESHOLD, score=2.0, threshold=1.0, model_sha="m", regions=(region,)
+    )
+    line.desk.post(Closed(line.open(1), decision))
+    assert line.result().regions == (region,)
+    line.desk.post(Closed(line.open(2, deadline_ms=0), decision))
+    assert line.result().regions == ()
+
+
 def test_missed_results_can_be_asked_for(line: Line) -> None:
     """Results since an id come back as they were, in order, in pages."""
     for seq in range(5):
@@ -219,3 +254,23 @@ def test_what_is_open_at_the_end_gets_its_fault(tmp_path: Path) -> None:
         assert (result.verdict, result.reason) == (Verdict.FAULT, Reason.DRAINING)
         assert line.account.holds
         assert line.account.open_count == 0
+
+
+def test_decision_that_the_wire_forbids_is_a_fault(line: Line) -> None:
+    """A bug that makes a decision unsendable costs that part a FAULT; the parts after it get their verdicts."""
+    line.desk.post(Closed(line.open(1), replace(PASS, score=float("inf"))))
+    line.desk.post(Closed(line.open(2), PASS))
+    first, second = line.result(), line.result()
+    assert (first.result_id, first.verdict, first.reason) == (1, Verdict.FAULT, Reason.WORKER_ERROR)
+    assert (second.result_id, second.verdict) == (2, Verdict.PASS)
+
+
+def test_map_that_the_wire_forbids_costs_no_verdict(line: Line) -> None:
+    """Maps of a wrong shape are counted and not sent; verdicts go on."""
+    plane = np.zeros((3, 3), np.float32)
+    maps = PartMaps(plane, plane, plane, np.zeros((3, 3, 3), np.uint8), plane, plane > 0)
+    line.desk.post(Closed(line.open(1), replace(PASS, maps=maps)))
+    line.desk.post(Closed(line.open(2), PASS))
+    assert [line.result().verdict for _ in range(2)] == [Verdict.PASS] * 2
+    line.ask("control", StatusRequest("1"))  # answered after the maps
+    assert line.account.counts.noticed["map_not_sendable"] == 1

@@ -42,6 +42,12 @@ def test_stained_part(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert result["score"] >= result["threshold"]
     row, column = (round(index * 96 / 224) for index in result["peak_px"])
     assert stain()[row - 3 : row + 4, column - 3 : column + 4].any()
+    region = result["regions"][0]
+    row0, column0, row1, column1 = region["bbox"]
+    assert row0 <= result["peak_px"][0] < row1
+    assert column0 <= result["peak_px"][1] < column1
+    assert (region["peak_px"], region["peak"]) == (result["peak_px"], result["max_psi"])
+    assert 100 < region["area_mm2"] < 4000  # the stain is 25 mm wide
     assert result["coverage"] == pytest.approx(1, abs=0.3)
     assert len(result["model_sha"]) == 64
 
@@ -51,6 +57,7 @@ def test_good_part_passes(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert inspect(made[0].parent / "validation" / "good", "000", made[1], tmp_path / "out") == 0
     result = read_json(tmp_path / "out" / "result.json")
     assert (result["verdict"], result["reason"]) == ("PASS", "below_threshold")
+    assert result["regions"] == []
 
 
 def test_picture_can_be_looked_at(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from cmfm_protocol.frame import Frame, FrameHeader
 from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.clock import SystemClock
-from cmfm_worker.device import CpuSeam
+from cmfm_worker.device import CpuSeam, Uploaded
 from cmfm_worker.errors import LostDeviceError
-from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
+from cmfm_worker.loop import AbandonedError, Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.ring import FilledSlot, Ring
 from cmfm_worker.shelf import ShelfModel
 from cmfm_worker.trigger import Closed, Decision, Trigger, TriggerKey
@@ -159,3 +159,53 @@ def test_batch_is_not_held_for_company_past_a_deadline() -> None:
     assert bench.batches == [[0]]
     assert time.monotonic() - started < 5
     parts.lane.close()
+
+
+class FullDevice(CpuSeam):
+    """A device whose memory is too full for the first batch."""
+
+    def __init__(self) -> None:
+        self._refuse = True
+
+    def upload(self, rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]) -> Uploaded:
+        if self._refuse:
+            self._refuse = False
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().upload(rgb, xyz)
+
+
+def test_batch_that_cannot_be_copied_is_fault_and_the_loop_goes_on() -> None:
+    """A device without room for a batch costs its parts a FAULT, and neither those before nor after it."""
+    parts, closed = make_parts(MeanBench(), max_batch=1)
+    parts.lane.close()
+    parts.lane = Lane(FullDevice(), MeanBench())
+    flight: Flight | None = None
+    for seq in range(2):
+        put(parts, seq)
+        flight = overlapped_turn(parts, flight)
+    assert overlapped_turn(parts, flight) is None
+    assert [c.decision.reason for c in closed] == [Reason.WORKER_ERROR, Reason.BELOW_THRESHOLD]
+    assert parts.ring.free == len(parts.ring)
+    parts.lane.close()
+
+
+def test_hanging_computation_can_be_abandoned() -> None:
+    """A computation that never ends is waited for only until the loop is told to give it up."""
+    gate = threading.Event()
+
+    class HangingBench(MeanBench):
+        def inspect(
+            self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+        ) -> list[Decision]:
+            gate.wait(30)
+            return super().inspect(slots, rgb, xyz)
+
+    parts, closed = make_parts(HangingBench())
+    asked = iter([False, True])
+    parts.abandon = lambda: next(asked)
+    put(parts, 0)
+    with pytest.raises(AbandonedError):
+        serial_turn(parts, None)
+    assert closed == []
+    gate.set()
+    parts.lane.close(timeout_s=10)

@@ -19,10 +19,11 @@ from cmfm_worker.ring import Ring
 from cmfm_worker.sequence import SequenceTracker
 from cmfm_worker.settings import Intake
 from cmfm_worker.shelf import ShelfModel
-from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, TriggerKey
+from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, SourceSeen, TriggerKey
 
 FRAME = topic("line1", "station1", "frame")
 STATE = topic("line1", "station1", "state")
+CAMERA = "tcp://camera:5555"
 START_NS = 1_700_000_000 * 10**9
 HEADER = FrameHeader("cam", 0, "part0", START_NS, 500.0, "bagel")
 
@@ -55,7 +56,6 @@ class Desk:
         self.events: list[DeskEvent] = []
         self.ring = Ring(slots=slots, max_pixels=max_pixels, pinned=False)
         self.reception = Reception(
-            source="line1/station1",
             settings=Intake(**settings),
             ring=self.ring,
             shelf=OneRecipe(),
@@ -65,8 +65,8 @@ class Desk:
             clock=self.clock,
         )
 
-    def send(self, parts: Sequence[bytes | memoryview]) -> None:
-        self.reception.frame_message([memoryview(part) for part in parts])
+    def send(self, parts: Sequence[bytes | memoryview], camera: str = CAMERA) -> None:
+        self.reception.frame_message(camera, [memoryview(part) for part in parts])
 
     def wait(self, ms: float) -> None:
         self.clock.ns += int(ms * NS_PER_MS)
@@ -187,7 +187,7 @@ def test_heartbeat_after_the_last_frame_reveals_its_loss() -> None:
     desk = Desk()
     desk.send(message())
     state = CameraState("cam", 2, closing=True, sent_ns=START_NS)
-    desk.reception.state_message([memoryview(part) for part in encode_camera_state(STATE, state)])
+    desk.reception.state_message(CAMERA, [memoryview(part) for part in encode_camera_state(STATE, state)])
     desk.wait(250)
     assert desk.faults == {TriggerKey("cam", 1): Reason.LOST}
 
@@ -229,3 +229,37 @@ def test_number_used_for_another_part_is_a_fault() -> None:
     desk.send(message())
     desk.send(message(replace(HEADER, part_id="another", trigger_ns=START_NS + 1)))
     assert desk.faults == {TriggerKey(UNATTRIBUTED_STREAM, 0): Reason.MALFORMED}
+
+
+def test_numbers_that_a_jump_passes_over_are_counted() -> None:
+    """Of a long gap the newest numbers are FAULTs; those before them are no silent loss either: they are counted."""
+    desk = Desk()  # max_gap is 100
+    desk.send(message())
+    for seq in (1000, 1001):
+        desk.send(message(replace(HEADER, seq=seq, part_id=f"part{seq}")))
+    desk.wait(250)
+    skipped = [e.count for e in desk.events if isinstance(e, Noticed) and e.what == "skipped"]
+    assert len(desk.faults) + sum(skipped) == 1000
+
+
+def test_damage_from_one_camera_stands_for_its_own_number() -> None:
+    """Two cameras on one line: garbage from one is that camera's missing part, although the other sends on."""
+    desk = Desk()
+    for seq in (0, 2):
+        desk.send(message(replace(HEADER, stream_uuid="left", seq=seq, part_id=f"left{seq}")), "tcp://left:1")
+        if seq == 0:
+            desk.send([FRAME, b"\xc1 not msgpack", b"", b""], "tcp://left:1")
+        desk.send(message(replace(HEADER, stream_uuid="right", seq=seq // 2)), "tcp://right:1")
+    desk.wait(250)
+    desk.wait(500)
+    assert desk.faults == {TriggerKey("left", 1): Reason.MALFORMED}
+
+
+def test_signs_of_life_name_camera_and_stream() -> None:
+    """A camera without heartbeats is seen by its frames; a fast line does not report each of them."""
+    desk = Desk()
+    for seq in range(5):
+        desk.send(message(replace(HEADER, seq=seq, part_id=f"part{seq}")))
+    desk.wait(150)
+    desk.send(message(replace(HEADER, seq=5, part_id="part5")))
+    assert [e for e in desk.events if isinstance(e, SourceSeen)] == [SourceSeen(CAMERA, "cam")] * 2

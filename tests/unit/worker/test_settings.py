@@ -28,7 +28,7 @@ def test_example_file_states_the_defaults(tmp_path: Path) -> None:
     """deploy/line.toml explains every key, and the values it shows are the defaults."""
     example = load_settings(DEPLOY / "line.toml")
     defaults = load_settings(write(tmp_path, ""))
-    paths = {"recipes": {"folder"}, "weights": {"folder"}, "ledger": {"path"}}
+    paths = {"recipes": {"folder"}, "weights": {"folder"}, "ledger": {"path"}, "kept": {"folder"}}
     assert example.model_dump(exclude=paths) == defaults.model_dump(exclude=paths)
     text = (DEPLOY / "line.toml").read_text()
     for section_name in type(example).model_fields:

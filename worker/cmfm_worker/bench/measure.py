@@ -86,15 +86,16 @@ def _measured(
         return result | {"skipped": reason}
     say(f"{variant}: rates of the machine")
     rates = measure_rates(device, variant.precision)
-    knows_peak = reset_peaks(device)
-    setup = _set_up(variant, options, weights)
-    loaded = {"host_loading_bytes": host_peak_bytes(), "since_start": not knows_peak}
     reset_peaks(device)
+    setup = _set_up(variant, options, weights)
+    memory: dict[str, Any] = {"host_loading_bytes": host_peak_bytes()}
+    # Where peaks cannot be forgotten, what ran before counts as well.
+    memory["host_peaks_are_of_each"] = reset_peaks(device)
     try:
         result |= _run_all(setup, variant, options, frames, rates, say)
     except TooFewPointsError as error:
         raise BenchError(f"{frames.source}: {error}") from error
-    result["memory"] = loaded | {
+    result["memory"] = memory | {
         "host_running_bytes": host_peak_bytes(),
         "device_bytes": device_peak_bytes(device),
     }

@@ -21,7 +21,8 @@ class Table:
 def tables(report: Mapping[str, Any]) -> Iterator[Table]:
     """What a person wants to see of a report: an overview, and the stages of each variant."""
     variants = [v for v in report["variants"] if v["skipped"] is None]
-    yield Table("Variants", _OVERVIEW, [_overview(v) for v in variants])
+    yield Table("Throughput", _THROUGHPUT, [row for v in variants for row in _throughput_rows(v)])
+    yield Table("One frame at a time, and memory", _LATENCY, [_latency(v) for v in variants])
     for variant in variants:
         yield Table(f"{variant['name']}: one frame", _STAGES, [*_stage_rows(variant)])
     compared = [v for v in variants if "ratio_cpu_s" in v.get("twin", {})]
@@ -58,20 +59,26 @@ def as_text(table: Table) -> str:
     return "\n".join([table.title, *shown]) + "\n"
 
 
-_OVERVIEW = ("variant", "frames/s", "CPU-s/frame", "p50 ms", "p99 ms", "host MB", "loading MB", "device MB")
+_THROUGHPUT = ("variant", "batch", "frames/s", "CPU-s/frame")
+_LATENCY = ("variant", "p50 ms", "p99 ms", "of", "host MB", "loading MB", "device MB")
 _STAGES = ("stage", "ms", "CPU ms", "floor ms", "× floor", "GFLOP", "MB")
 _TWIN = ("variant", "literal CPU-s", "fast CPU-s", "ratio", "ratio of wall time", "relative L2 of Ψ")
 
 
-def _overview(variant: Mapping[str, Any]) -> list[str]:
-    batches, latency, memory = variant["batches"], variant["latency"], variant["memory"]
+def _throughput_rows(variant: Mapping[str, Any]) -> Iterator[list[str]]:
+    for found in variant["batches"]:
+        rates = f"{found['frames_per_s']:.4g}", f"{found['cpu_s_per_frame']:.3g}"
+        yield [variant["name"], str(found["batch"]), *rates]
+
+
+def _latency(variant: Mapping[str, Any]) -> list[str]:
+    latency, memory = variant["latency"], variant["memory"]
     device_bytes = memory["device_bytes"]
     return [
         variant["name"],
-        ", ".join(f"{b['frames_per_s']:.3g} (batch {b['batch']})" for b in batches),
-        ", ".join(f"{b['cpu_s_per_frame']:.3g}" for b in batches),
         f"{latency['p50_s'] * _MS:.1f}",
-        f"{latency['p99_s'] * _MS:.1f} (of {latency['samples']})",
+        f"{latency['p99_s'] * _MS:.1f}",
+        str(latency["samples"]),
         f"{memory['host_running_bytes'] / _MB:.0f}",
         f"{memory['host_loading_bytes'] / _MB:.0f}",
         "-" if device_bytes is None else f"{device_bytes / _MB:.0f}",

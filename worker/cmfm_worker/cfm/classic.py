@@ -1,8 +1,10 @@
 """The `classic` preset: fixed multi-scale filters on colour and on height above the tray. No weights, any device.
 
-Every filter is normalised to the part's mask, so that neither the tray's colour nor its depth reaches a feature. Both
-modalities end in a constant channel, which `fit.standardiser_of` gives the length of a typical feature: without it the
-cosine distance of Eq. 2 would compare the directions of noise wherever a pixel is close to the mean.
+Every filter is normalised to the part's mask (weighted by the part's pixels alone), so neither the tray's colour nor
+its distance leaks into a feature, and a part's features do not depend on what lies around it.
+
+Both modalities end in a constant channel, which `fit.standardiser_of` gives the length of a typical feature: without it
+the cosine distance of Eq. 2 would compare the directions of noise wherever a pixel is close to the mean.
 """
 
 from __future__ import annotations
@@ -13,40 +15,42 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPointsError
-from cmfm_worker.cfm.filters import enlarge, gaussian_matrix, gradient, laplacian, smooth
+from cmfm_worker.cfm.filters import enlarge, gaussian_matrix, gradient, laplacian
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames, plane_height
 
 SIGMAS_2D_PX: Final = (1.0, 2.0, 4.0, 8.0)
 SIGMAS_3D_PX: Final = (1.5, 3.0, 6.0, 12.0)
 
 CHANNELS_2D: Final = len(SIGMAS_2D_PX) * (5 * 3 + 1) + 1
-"""At each σ: colour, gradient, Laplacian, deviation and residual of three opponent colours, and anisotropy; 1."""
+"""At each σ: colour, gradient, Laplacian, deviation and residual of three opponent colours, and one anisotropy; 1."""
 
 CHANNELS_3D: Final = len(SIGMAS_3D_PX) * 7 + 1
-"""At each σ: height, slope, curvature, deviation, anisotropy, residual, difference of scales; 1."""
+"""At each σ: slope, curvature, deviation, anisotropy, height, residual, difference to the finer scale; 1."""
 
 MIN_POINTS: Final = 200
-"""Fewer pixels are no part: a 1 cm² tablet fills about 200 in a picture of 15 cm."""
+"""Fewer foreground pixels are no part: a tablet of 1 cm² fills about 200 in a picture of 15 cm."""
 
 MM_PER_M: Final = 1000.0
 
+_CELL_PX: Final = 8
+"""A part is worked on in its bounding box, whose sides are multiples of this and at least as far from the part."""
+
 _MIN_WEIGHT: Final = 1e-4
-"""Share of the mask under a filter below which its mean is not trusted; inside the mask it is always more."""
+"""Share of the mask under a filter below which its mean is not trusted; at the part's own pixels it is always more."""
 
 _MIN_ENERGY: Final = 1e-4
 """Gradient energy that counts as none: keeps the anisotropy of flat places at 0."""
 
 
 class ClassicExtractor:
-    """Implements `Extractor`. Deterministic; a frame's features do not depend on its batch."""
+    """Implements `Extractor`; the mask is the foreground. Deterministic, and a frame does not depend on its batch.
+
+    Lengths are pixels, heights millimetres; derivatives are multiplied by σ to the power of their order.
+    """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
-        self._matrices = {
-            key: gaussian_matrix(*key).to(self._device)
-            for sigma in (*SIGMAS_2D_PX, *SIGMAS_3D_PX)
-            for key in (_own_filter(sigma), _around_filter(sigma))
-        }
+        self._matrices: dict[tuple[int, float, int], Tensor] = {}
 
     @property
     def identity(self) -> ExtractorIdentity:
@@ -76,92 +80,111 @@ class ClassicExtractor:
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
         """E_2D (P, 65) and E_3D (P, 29) at the foreground pixels. Raises TooFewPointsError."""
-        mask = frames.foreground
-        counts = mask.flatten(1).sum(1).tolist()
+        counts = frames.foreground.flatten(1).sum(1).tolist()
         few = [i for i, count in enumerate(counts) if count < MIN_POINTS]
         if few:
             raise TooFewPointsError(few, [counts[i] for i in few], MIN_POINTS)
-        weight = mask[:, None].float()
-        height_mm = plane_height(frames)[:, None] * MM_PER_M
+        height_mm = plane_height(frames) * MM_PER_M
+        each = [
+            self._frame(frames.rgb[i], height_mm[i], frames.foreground[i]) for i in range(len(frames.rgb))
+        ]
         return PixelFeatures(
-            _packed(self._colour_channels(frames.rgb, weight), mask),
-            _packed(self._height_channels(height_mm, weight), mask),
-            mask,
+            torch.cat([e[0] for e in each]), torch.cat([e[1] for e in each]), frames.foreground
         )
 
-    def _colour_channels(self, rgb: Tensor, weight: Tensor) -> list[Tensor]:
-        O = opponent_colours(rgb)  # noqa: E741 (the usual symbol)
+    def _frame(self, rgb: Tensor, height_mm: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
+        """One frame: (3, 224, 224), (224, 224), (224, 224) -> (P, D_2D), (P, D_3D)."""
+        rows, columns = _bounding_box(foreground)
+        mask = foreground[rows, columns]
+        weight = mask[None, None].float()
+        inside = mask.flatten().nonzero()[:, 0]
+        colour = self._colour_channels(opponent_colours(rgb[:, rows, columns])[None], weight)
+        relief = self._height_channels(height_mm[None, None, rows, columns], weight)
+        return _packed(colour, inside), _packed(relief, inside)
+
+    def _colour_channels(self, O: Tensor, weight: Tensor) -> list[Tensor]:  # noqa: E741 (opponent colours)
         channels = []
         for sigma in SIGMAS_2D_PX:
-            stride, under = _stride(sigma), self._smooth(weight, sigma).clamp(min=_MIN_WEIGHT)
-            mean = self._smooth(O * weight, sigma) / under
-            square = self._smooth(O.square() * weight, sigma) / under
-            dy, dx = gradient(mean, stride)
-            maps = [
-                mean,
-                (dy.square() + dx.square()).sqrt() * sigma,
-                laplacian(mean, stride) * sigma**2,
-                (square - mean.square()).clamp(min=0).sqrt(),
-                self._anisotropy(dy, dx, sigma),
-            ]
-            enlarged = [enlarge(m, SIZE_PX) for m in maps]
+            mean, deviation = self._mean_and_deviation(O, weight, sigma)
+            maps = [mean, deviation, *self._derivatives(mean, sigma)]
+            enlarged = [enlarge_to(m, O) for m in maps]
             channels += [*enlarged, O - enlarged[0]]  # the last is what this scale smooths away
         return channels
 
     def _height_channels(self, height_mm: Tensor, weight: Tensor) -> list[Tensor]:
-        # Differences are taken about the part's mean height: float32 squares of the height itself would cancel.
-        typical = (height_mm * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True)
+        # Squares are taken about the part's mean height: those of the height itself would cancel in float32.
+        typical = (height_mm * weight).sum() / weight.sum()
         h = (height_mm - typical) * weight
         channels, finer = [], h
         for sigma in SIGMAS_3D_PX:
-            stride, under = _stride(sigma), self._smooth(weight, sigma).clamp(min=_MIN_WEIGHT)
-            mean = self._smooth(h, sigma) / under
-            square = self._smooth(h.square(), sigma) / under
-            dy, dx = gradient(mean, stride)
-            maps = [
-                (dy.square() + dx.square()).sqrt() * sigma,
-                laplacian(mean, stride) * sigma**2,
-                (square - mean.square()).clamp(min=0).sqrt(),
-                self._anisotropy(dy, dx, sigma),
-            ]
-            smoothed = enlarge(mean, SIZE_PX)
-            channels += [enlarge(m, SIZE_PX) for m in maps]
+            mean, deviation = self._mean_and_deviation(h, weight, sigma)
+            maps = [deviation, *self._derivatives(mean, sigma)]
+            smoothed = enlarge_to(mean, h)
+            channels += [enlarge_to(m, h) for m in maps]
             channels += [smoothed + typical, h - smoothed, finer - smoothed]
             finer = smoothed
         return channels
 
-    def _anisotropy(self, dy: Tensor, dx: Tensor, sigma: float) -> Tensor:
-        """Coherence of the gradients' directions around each pixel, 0 to 1: (B, C, M, M) → (B, 1, M, M)."""
-        J = torch.stack([dy.square().sum(1), dx.square().sum(1), (dy * dx).sum(1)], dim=1)
-        yy, xx, yx = smooth(J, self._matrices[_around_filter(sigma)]).unbind(1)
-        return (((yy - xx).square() + 4 * yx.square()).sqrt() / (yy + xx + _MIN_ENERGY))[:, None]
+    def _mean_and_deviation(self, planes: Tensor, weight: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """Mask-normalised Gaussian mean and standard deviation, on the grid of the scale."""
+        under = self._smooth(weight, sigma, _stride(sigma)).clamp(min=_MIN_WEIGHT)
+        mean = self._smooth(planes * weight, sigma, _stride(sigma)) / under
+        square = self._smooth(planes.square() * weight, sigma, _stride(sigma)) / under
+        return mean, (square - mean.square()).clamp(min=0).sqrt()
 
-    def _smooth(self, planes: Tensor, sigma: float) -> Tensor:
-        return smooth(planes, self._matrices[_own_filter(sigma)])
+    def _derivatives(self, mean: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient magnitude, Laplacian, and the coherence of all channels' gradient directions (0 to 1)."""
+        stride = _stride(sigma)
+        dy, dx = gradient(mean, stride)
+        J = torch.stack([dy.square().sum(1), dx.square().sum(1), (dy * dx).sum(1)], dim=1)
+        yy, xx, yx = self._smooth(J, max(sigma / stride, 1.0), 1).unbind(1)
+        coherence = ((yy - xx).square() + 4 * yx.square()).sqrt() / (yy + xx + _MIN_ENERGY)
+        magnitude = (dy.square() + dx.square()).sqrt() * sigma
+        return magnitude, laplacian(mean, stride) * sigma**2, coherence[:, None]
+
+    def _smooth(self, planes: Tensor, sigma: float, stride: int) -> Tensor:
+        """(B, C, H, W) -> (B, C, H / stride, W / stride)."""
+        along_rows = self._matrix(planes.shape[-2], sigma, stride)
+        along_columns = self._matrix(planes.shape[-1], sigma, stride)
+        return torch.matmul(along_rows, torch.matmul(planes, along_columns.T))
+
+    def _matrix(self, size_px: int, sigma: float, stride: int) -> Tensor:
+        """Kept for each size of box: there are at most 28 of them."""
+        key = size_px, sigma, stride
+        if key not in self._matrices:
+            self._matrices[key] = gaussian_matrix(size_px, sigma, stride).to(self._device)
+        return self._matrices[key]
 
 
 def opponent_colours(rgb: Tensor) -> Tensor:
-    """Mean, R − G and (R + G)/2 − B of rgb (B, 3, N, N) in [0, 1]."""
-    R, G, B = rgb.unbind(1)
-    return torch.stack([(R + G + B) / 3, R - G, (R + G) / 2 - B], dim=1)
+    """Mean, R − G and (R + G)/2 − B of rgb (3, H, W) in [0, 1]."""
+    R, G, B = rgb.unbind(0)
+    return torch.stack([(R + G + B) / 3, R - G, (R + G) / 2 - B])
+
+
+def enlarge_to(planes: Tensor, like: Tensor) -> Tensor:
+    """Bilinear back to the size of `like`: (B, C, h, w) -> (B, C, H, W)."""
+    return planes if planes.shape[-2:] == like.shape[-2:] else enlarge(planes, like.shape[-2:])
 
 
 def _stride(sigma: float) -> int:
-    """Wide filters are evaluated on a coarser grid: at σ of 4 pixels or more every second or fourth place says all."""
+    """Wide filters are evaluated on a coarser grid: every second place from σ = 4 pixels, every fourth from 8."""
     return 1 if sigma < 4 else 2 if sigma < 8 else 4
 
 
-def _own_filter(sigma: float) -> tuple[int, float, int]:
-    """Size, σ and stride of the filter that smooths a picture at this scale."""
-    return SIZE_PX, sigma, _stride(sigma)
+def _bounding_box(foreground: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of the part, widened to the next cells so that derivatives find their neighbours."""
+    return _span(foreground.any(1)), _span(foreground.any(0))
 
 
-def _around_filter(sigma: float) -> tuple[int, float, int]:
-    """The same for the filter that gathers gradients around a place of this scale's own grid."""
-    return SIZE_PX // _stride(sigma), max(sigma / _stride(sigma), 1.0), 1
+def _span(occupied: Tensor) -> slice:
+    places = occupied.nonzero()[:, 0]
+    first = max(int(places[0]) - _CELL_PX, 0) // _CELL_PX * _CELL_PX
+    last = min(-(-(int(places[-1]) + 1 + _CELL_PX) // _CELL_PX) * _CELL_PX, SIZE_PX)
+    return slice(first, last)
 
 
-def _packed(channels: list[Tensor], mask: Tensor) -> Tensor:
-    """Channels (B, c, N, N) and a constant 1 at the pixels of the mask: (P, C)."""
+def _packed(channels: list[Tensor], inside: Tensor) -> Tensor:
+    """Channels (1, c, H, W) and a constant 1 at the given pixels: (P, C)."""
     stacked = torch.cat([*channels, torch.ones_like(channels[0][:, :1])], dim=1)
-    return stacked.permute(0, 2, 3, 1)[mask]  # B C N N -> P C
+    return stacked[0].flatten(1)[:, inside].T.contiguous()  # C H W -> P C

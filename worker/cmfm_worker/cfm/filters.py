@@ -6,6 +6,8 @@ any device it is deterministic, and one plane's result does not depend on the ot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,11 +35,6 @@ def gaussian_matrix(size_px: int, sigma_px: float, stride: int = 1) -> Tensor:
     return matrix.float()
 
 
-def smooth(planes: Tensor, matrix: Tensor) -> Tensor:
-    """Filter the last two axes: (…, N, N) with (M, N) → (…, M, M)."""
-    return torch.matmul(matrix, torch.matmul(planes, matrix.T))
-
-
 def gradient(planes: Tensor, spacing_px: float = 1.0) -> tuple[Tensor, Tensor]:
     """Central differences along rows (d/dy) and columns (d/dx) in units a pixel; the edge goes on as it is."""
     padded = F.pad(planes, (1, 1, 1, 1), mode="replicate")
@@ -53,8 +50,6 @@ def laplacian(planes: Tensor, spacing_px: float = 1.0) -> Tensor:
     return (cross - 4.0 * planes) / spacing_px**2
 
 
-def enlarge(planes: Tensor, size_px: int) -> Tensor:
-    """Bilinear back to `size_px`: (B, C, M, M) → (B, C, size, size)."""
-    if planes.shape[-1] == size_px:
-        return planes
-    return F.interpolate(planes, (size_px, size_px), mode="bilinear", align_corners=False)
+def enlarge(planes: Tensor, size_px: Sequence[int]) -> Tensor:
+    """Bilinear to (height, width): (B, C, h, w) → (B, C, height, width)."""
+    return F.interpolate(planes, tuple(size_px), mode="bilinear", align_corners=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.frozen_linear import freeze
+from cmfm_worker.cfm.frozen_linear import FrozenLinear, freeze
 from cmfm_worker.cfm.torchvision_stub import make_torchvision_importable
 from cmfm_worker.cfm.weights import read_state_dict, require_shapes
 
@@ -40,6 +40,7 @@ class ImageEncoder(nn.Module):
         *blocks, last = vit.blocks
         self.last_block, self.norm = _LastBlock(last), vit.norm
         vit.blocks, vit.norm = nn.Sequential(*blocks), nn.Identity()
+        vit.patch_embed.proj = _PatchProjection(vit.patch_embed.proj)
         self.vit = vit
         self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1))
@@ -53,6 +54,24 @@ class ImageEncoder(nn.Module):
         x = self.last_block.block(x)[:, 1:].flatten(0, 1) if needed is None else self.last_block(x, needed)
         tokens: Tensor = self.norm(x)
         return tokens
+
+
+class _PatchProjection(nn.Module):
+    """The convolution that meets every patch once, as the linear layer it is: always float32.
+
+    As a convolution CUDA would compute it in TF32, and its inputs are all that the tokens are made of.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.linear = FrozenLinear(conv.weight.flatten(1), conv.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, 224, 224) → (B, 768, 28, 28)."""
+        patches = image.unflatten(2, (GRID, -1)).unflatten(4, (GRID, -1))  # B 3 28 8 28 8
+        rows = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)  # B 28 28 192
+        projected: Tensor = self.linear(rows).permute(0, 3, 1, 2)  # B 28 28 768 -> B 768 28 28
+        return projected
 
 
 class _LastBlock(nn.Module):
@@ -90,8 +109,8 @@ def load_image_encoder(
 ) -> ImageEncoder:
     """Build the encoder with its first `blocks` blocks, from the published DINO file or its safetensors twin.
 
-    Blocks after the last kept one are neither built nor read. Nothing is downloaded. Its products are computed
-    in `dtype`. Raises `WeightsError`.
+    Blocks after the last kept one are neither built nor read. Nothing is downloaded. The blocks' products are
+    computed in `dtype`. Raises `WeightsError`.
     """
     state = read_state_dict(path)
     vit = _architecture(blocks)

@@ -28,7 +28,7 @@ class MiniPointNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Linear(3, 128)
+        self.of_metres = nn.Sequential(nn.Linear(3, 128), nn.ReLU())
         self.lift = nn.Linear(128, _LIFTED_WIDTH)
         self.of_group = nn.Linear(_LIFTED_WIDTH, 512)
         self.of_point = nn.Linear(128, 512, bias=False)
@@ -41,7 +41,7 @@ class MiniPointNet(nn.Module):
         return torch.cat([self._tokens(chunk) for chunk in chunks])
 
     def _tokens(self, offsets: Tensor) -> Tensor:
-        r = self.first(offsets).relu_()  # M G 3 -> M G 128
+        r = self.of_metres(offsets)  # M G 3 -> M G 128
         g = self.lift(r).amax(1)  # M 256
         h = self.of_point(r).add_(self.of_group(g)[:, None]).relu_()  # M G 512
         tokens: Tensor = self.token(h).amax(1)
@@ -68,8 +68,8 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     W3, b3 = _without_norm(w, "second_conv")
     W3_group, W3_point = W3.split(_LIFTED_WIDTH, dim=1)
     own = {
-        "first.weight": W1,
-        "first.bias": b1,
+        "of_metres.0.weight": W1,
+        "of_metres.0.bias": b1,
         "lift.weight": W2,
         "lift.bias": b2,
         "of_group.weight": W3_group,

@@ -114,8 +114,8 @@ def load_point_encoder(
 ) -> PointEncoder:
     """Build the encoder with its first `blocks` blocks from Point-MAE's file or its safetensors twin.
 
-    Its products are computed in `dtype`. The file's decoder, optimizer and later blocks are left aside. Raises
-    `WeightsError` naming file, key and shapes.
+    The products of its hidden layers are computed in `dtype`. The file's decoder, optimizer and later blocks
+    are left aside. Raises `WeightsError` naming file, key and shapes.
     """
     state = read_state_dict(path)
     prefix = next((p for p in _PREFIXES if f"{p}encoder.first_conv.0.weight" in state), _PREFIXES[0])
@@ -126,6 +126,10 @@ def load_point_encoder(
     pointnet = {key: state[prefix + key] for key in mini_pointnet.published_shapes()}
     loaded |= {f"mini_pointnet.{k}": v for k, v in mini_pointnet.from_published(pointnet).items()}
     encoder.load_state_dict({k: v.to(device, torch.float32) for k, v in loaded.items()}, assign=True)
+    freeze(
+        encoder.mini_pointnet.of_metres
+    )  # metres keep float32: in bf16 half a metre comes in steps of 2 mm
+    freeze(encoder.pos_embed)
     return freeze(encoder, dtype)
 
 

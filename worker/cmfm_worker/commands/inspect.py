@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,6 +73,8 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
     """The contents of result.json that the part and its recipe decide."""
     import math
 
+    from cmfm_worker.regions import regions_of
+
     recipe = model.recipe
     verdict, reason = judge(part, model)
     return {
@@ -88,6 +91,7 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
         "valid_px": int(part.valid.sum()),
         "peak_px": part.peak_px,
         "peak_xyz_m": part.peak_xyz_m,
+        "regions": [asdict(region) for region in regions_of(part, verdict, recipe)],
         "recipe": recipe.name,
         "model_sha": model.sha,
         "background": recipe.background.model_dump(mode="json"),
