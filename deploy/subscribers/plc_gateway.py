@@ -1,4 +1,5 @@
 """Verdicts to a reject output. Fail-safe: only a PASS in time opens the gate; silence closes the line."""
+
 import sys
 
 import msgpack

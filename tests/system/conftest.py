@@ -115,7 +115,7 @@ class Line:
         elif isinstance(event, Lost):
             self.lost += len(event.missing)
         elif isinstance(event, Damaged):
-            raise AssertionError(f"the worker sent something that is not the wire: {event.detail}")
+            pytest.fail(f"the worker sent something that is not the wire: {event.detail}")
 
 
 @pytest.fixture(params=["tcp", "ipc"])

@@ -18,7 +18,10 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 MakeLine = Callable[[str], Line]
 
-EVERY_FAULT = "drop=6,duplicate=6,reorder=6,corrupt=8,truncate=6,oversize=5,wrong=6,garbage=6,version=3,late=2:1500ms,stall=1:0.6s"
+EVERY_FAULT = (
+    "drop=6,duplicate=6,reorder=6,corrupt=8,truncate=6,oversize=5,"
+    "wrong=6,garbage=6,version=3,late=2:1500ms,stall=1:0.6s"
+)
 
 
 def settle(line: Line, camera: Child, worker: Child) -> None:

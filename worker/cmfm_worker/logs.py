@@ -2,13 +2,31 @@
 
 import logging
 import sys
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal, TextIO, cast
 
 import structlog
 
+from cmfm_worker.log_thread import LogThread
 
-def configure_logging(style: Literal["console", "json"], level: str) -> None:
-    """Set up structlog once, at the start of the process."""
+CLOSE_LIMIT_S: Final = 2.0
+"""How long the end of the process waits for whoever reads the log."""
+
+
+@contextmanager
+def logging_to_stderr(style: Literal["console", "json"], level: str) -> Iterator[None]:
+    """Set up structlog once, around the life of the process; what was logged in it is written at its end."""
+    thread = LogThread()
+    configure_logging(style, level, cast("TextIO", thread))
+    try:
+        yield
+    finally:
+        thread.close(timeout_s=CLOSE_LIMIT_S)
+
+
+def configure_logging(style: Literal["console", "json"], level: str, stream: TextIO) -> None:
+    """Let structlog write to `stream`."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -26,6 +44,6 @@ def configure_logging(style: Literal["console", "json"], level: str) -> None:
     structlog.configure(
         processors=shared + rendering,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )

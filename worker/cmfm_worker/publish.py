@@ -1,8 +1,5 @@
 """Results and maps on their sockets, and the results that subscribers may ask for again (WIRE.md, results)."""
 
-from collections import deque
-from itertools import islice
-
 import zmq
 
 from cmfm_protocol.anomaly_map import AnomalyMaps, encode_maps
@@ -18,13 +15,15 @@ class History:
     """The newest results as they went over the wire, by result id; ids count 1, 2, 3 … without gaps."""
 
     def __init__(self, capacity: int) -> None:
-        self._payloads: deque[bytes] = deque(maxlen=capacity)
+        self._capacity = capacity
+        self._payloads: dict[int, bytes] = {}  # by id, so that a page costs the same wherever it begins
         self._newest_id = 0
 
     def append(self, payload: bytes) -> None:
         """Keep the next result."""
-        self._payloads.append(payload)
         self._newest_id += 1
+        self._payloads[self._newest_id] = payload
+        self._payloads.pop(self._newest_id - self._capacity, None)
 
     @property
     def newest_id(self) -> int:
@@ -38,8 +37,8 @@ class History:
 
     def since(self, result_id: int, limit: int) -> list[bytes]:
         """Up to `limit` results with ids above `result_id`, oldest first."""
-        start = max(result_id + 1 - self.oldest_id, 0)
-        return list(islice(self._payloads, start, start + limit))
+        first = max(result_id + 1, self.oldest_id)
+        return [self._payloads[i] for i in range(first, min(first + limit, self._newest_id + 1))]
 
 
 class Publisher:

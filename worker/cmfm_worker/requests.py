@@ -30,7 +30,7 @@ from cmfm_worker.state import StateMessage
 REPLY_HWM: Final = 100
 """Replies queued for one client; a client that does not read them loses the rest."""
 
-BURST: Final = 16
+BURST: Final = 4
 """Requests answered in a row: a flood of them must not hold up verdicts."""
 
 LoadRecipe = Callable[[str, Callable[[str | None], None]], None]

@@ -12,7 +12,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from cmfm_protocol.limits import MAX_MESSAGE_BYTES, MAX_SOURCES, MAX_TEXT_BYTES
@@ -280,7 +288,7 @@ def load_settings(path: Path) -> Settings:
     except SettingsError as error:
         raise InputError(
             f"environment: {error}; a list is written as JSON there: "
-            'CMFM_SOCKETS__FRAMES=\'["tcp://127.0.0.1:5555"]\''
+            "CMFM_SOCKETS__FRAMES='[\"tcp://127.0.0.1:5555\"]'"
         ) from error
     _refuse_unknown_variables()
     return _with_absolute_paths(settings, path.resolve().parent)

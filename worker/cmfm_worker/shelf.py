@@ -86,6 +86,8 @@ class Shelf:
                 )
             inspector = self._inspector_for(loaded)
             model = ShelfModel(LoadedModel.of(loaded, self._device), inspector, loaded.recipe_sha)
+            if self._device.type == "cuda":  # made on this thread's stream; the line computes on another
+                torch.cuda.current_stream(self._device).synchronize()
             self._models = {**self._models, name: model}
         self._log.info("recipe_loaded", recipe=name, model_sha=model.sha[:12])
         return model

@@ -1,5 +1,6 @@
 """ZeroMQ sockets with the settings of the house (WIRE.md, sockets), and errors that name the endpoint."""
 
+import socket as os_socket
 from typing import Final
 
 import zmq
@@ -16,7 +17,10 @@ LINGER_MS: Final = 2000
 
 def bind(context: Context, kind: int, endpoint: str, *, send_hwm: int) -> Socket:
     """A bound socket with ZMTP heartbeats. Raises StartupError naming the endpoint."""
+    if is_served(endpoint):
+        raise StartupError(f"cannot bind {endpoint}: it is in use; is another worker running?")
     socket = context.socket(kind)
+    socket.setsockopt(zmq.IPV6, "[" in endpoint)
     socket.setsockopt(zmq.SNDHWM, send_hwm)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
@@ -28,6 +32,19 @@ def bind(context: Context, kind: int, endpoint: str, *, send_hwm: int) -> Socket
         socket.close(0)
         raise StartupError(f"cannot bind {endpoint}: {error}; is another worker running?") from error
     return socket
+
+
+def is_served(endpoint: str) -> bool:
+    """Whether a process listens on an ipc endpoint: ZeroMQ would take it away from that process without a word."""
+    path = endpoint.removeprefix("ipc://")
+    if path == endpoint or path.startswith("@"):
+        return False
+    with os_socket.socket(os_socket.AF_UNIX, os_socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:  # nobody listens, or a path that `bind` will complain about
+            return False
+        return True
 
 
 def subscriber(context: Context, *, receive_hwm: int, heartbeat_ms: int, max_bytes: int) -> Socket:

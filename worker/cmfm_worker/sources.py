@@ -30,6 +30,7 @@ class Source:
             heartbeat_ms=settings.heartbeat_ms,
             max_bytes=MAX_MESSAGE_BYTES,
         )
+        self.socket.setsockopt(zmq.IPV6, "[" in endpoint)
         self.monitor = self.socket.get_monitor_socket(EVENTS)
         for prefix in prefixes:
             self.socket.setsockopt(zmq.SUBSCRIBE, prefix)

@@ -107,7 +107,18 @@ def test_readme_names_commands_that_exist() -> None:
     """Commands in the README are commands of the programs."""
     text = (REPOSITORY / "README.md").read_text()
     known = {
-        "cmfm-worker": {"fit", "evaluate", "inspect", "import", "check", "weights", "bench", "--config"},
+        "cmfm-worker": {
+            "fit",
+            "evaluate",
+            "inspect",
+            "import",
+            "check",
+            "weights",
+            "bench",
+            "ledger",
+            "replay-part",
+            "--config",
+        },
         "cmfm-sim": {"make", "replay", "watch", "demo"},
     }
     used = re.findall(r"(cmfm-worker|cmfm-sim) ([a-z-]+)", text)

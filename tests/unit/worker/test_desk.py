@@ -40,7 +40,7 @@ class Line:
 
     def __init__(self, folder: Path) -> None:
         names = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
-        settings = Settings(sockets=Sockets(**names))  # type: ignore[arg-type]
+        settings = Settings(sockets=Sockets(**names))
         self.context = zmq.Context()
         self.clock = SystemClock()
         self.account = Account()

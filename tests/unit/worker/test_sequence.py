@@ -48,7 +48,7 @@ def test_gap_is_lost_once_after_the_window() -> None:
 
 
 def test_first_numbers_of_a_stream_count() -> None:
-    """A stream starts at 0: what came before the first frame seen is missing, once a second frame confirms the stream."""
+    """A stream starts at 0: what came before its first frame is missing, once a second one confirms it."""
     t = tracker()
     see(t, 2, 0)
     assert lost(t, WINDOW_NS) == []

@@ -159,7 +159,7 @@ def _epoch(
         E_2D, E_3D = features.draw(batch, options.pixels_per_image, generator)
         loss_2d, loss_3d = _losses(pair, E_2D, E_3D)
         optimiser.zero_grad(set_to_none=True)
-        (loss_2d + loss_3d).backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+        (loss_2d + loss_3d).backward()
         optimiser.step()
         schedule.step()
         total += torch.stack([loss_2d.detach(), loss_3d.detach()]).cpu() * len(E_2D)

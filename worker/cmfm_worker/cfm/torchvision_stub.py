@@ -31,8 +31,8 @@ def make_torchvision_importable() -> torch.library.Library | None:
             raise
     else:
         return None
-    names = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # untyped in torch
+    names = torch.library.Library("torchvision", "FRAGMENT")  # untyped in torch
     for schema in _SCHEMAS:
-        names.define(schema)  # type: ignore[no-untyped-call]  # the same
+        names.define(schema)  # the same
     importlib.import_module("torchvision")
     return names

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cmfm_worker.errors import ExitCode, InputError
@@ -32,7 +33,7 @@ def check_line(config: Path, json: bool) -> int:
         console.print(settings_table(settings, config))
         console.print(recipe_table(recipes))
         for problem in problems:
-            console.print(f"[red]problem:[/] {problem}", highlight=False)
+            console.print(f"[red]problem:[/] {escape(problem)}", highlight=False)
         if not problems:
             console.print("[green]This line can run.[/]")
     return int(ExitCode.BAD_INPUT if problems else ExitCode.OK)
@@ -93,7 +94,7 @@ def settings_table(settings: Settings, config: Path) -> Table:
         for key, field in type(section).model_fields.items():
             value = getattr(section, key)
             shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            table.add_row(f"{section_name}.{key}", shown, field.description or "")
+            table.add_row(f"{section_name}.{key}", escape(shown), escape(field.description or ""))
     return table
 
 

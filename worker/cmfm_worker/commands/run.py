@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cmfm_worker.logs import configure_logging
+from cmfm_worker.logs import logging_to_stderr
 from cmfm_worker.service import serve
 from cmfm_worker.settings import load_settings
 
@@ -14,5 +14,5 @@ def run_line(config: Path) -> int:
     codes).
     """
     settings = load_settings(config)
-    configure_logging(settings.log.format, settings.log.level)
-    return int(serve(settings))
+    with logging_to_stderr(settings.log.format, settings.log.level):
+        return int(serve(settings))

@@ -1,0 +1,54 @@
+"""Log lines to stderr from a thread of their own: no verdict waits for whoever reads the log, or for its disk."""
+
+import contextlib
+import os
+import queue
+import sys
+import threading
+from typing import Final
+
+MAX_PENDING_LINES: Final = 10_000
+"""Lines that may wait for a slow reader, about 2 MB; beyond it they are dropped and counted."""
+
+
+class LogThread:
+    """A text stream for `structlog.WriteLogger`: `write` never blocks, and never raises.
+
+    A reader that stalls, one that went away (a closed pipe) and a full disk cost lines of the log and nothing else.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = sys.stderr.fileno() if descriptor is None else descriptor
+        self._lines: queue.Queue[str | None] = queue.Queue(MAX_PENDING_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Take a line; one that finds no room is dropped."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def flush(self) -> None:
+        """Nothing: the thread writes as soon as it can."""
+
+    def close(self, *, timeout_s: float) -> None:
+        """Write what is pending and end the thread, or leave it behind where its reader stalls."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=timeout_s)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        for line in iter(self._lines.get, None):
+            self._write(line)
+            dropped, self._dropped = self._dropped, 0
+            if dropped:
+                self._write(f"({dropped} lines of the log were dropped: its reader is too slow)\n")
+
+    def _write(self, line: str) -> None:
+        data = line.encode(errors="backslashreplace")
+        with contextlib.suppress(OSError):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
