@@ -121,6 +121,8 @@ class Service:
         self._shelf = Shelf(settings.recipes, weights=settings.weights.folder, device=device)
         self._context = zmq.Context()
         self._closing.callback(self._end_context)
+        # Its sockets come first: a second worker fails here, before it touches the ledger of the first.
+        self._publisher = Publisher(self._context, settings)
         self._kept = self._open_kept(device)
         self._ledger = self._open_ledger()
         self._recorder = self._open_recorder()
@@ -240,7 +242,9 @@ class Service:
 
     def _make_desk(self, boot_id: str) -> Desk:
         settings, context = self._settings, self._context
-        publisher = Publisher(context, settings)
+        publisher = self._publisher
+        # Kept here, so that it is closed with the context where the control socket cannot be bound.
+        self._recovery = RecoveryServer(context, settings.sockets.recovery, publisher.history, boot_id)
         account = self._account
         self._metrics = Metrics(LineCollector(account, self._gauges, self._state.sources_alive))
         sinks: list[ResultSink] = [self._metrics.observe]
@@ -252,7 +256,7 @@ class Service:
             account=account,
             options=DeskOptions(boot_id, settings.results.state_ms, settings.maps.publish),
             publisher=publisher,
-            recovery=RecoveryServer(context, settings.sockets.recovery, publisher.history, boot_id),
+            recovery=self._recovery,
             control=ControlServer(
                 context,
                 settings.sockets.control,
