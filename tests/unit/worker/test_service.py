@@ -19,6 +19,7 @@ from cmfm_protocol.result import Result, decode_result
 from cmfm_protocol.topics import topic
 from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker import service, shelf
+from cmfm_worker.desk import Desk
 from cmfm_worker.errors import ExitCode, InputError, StartupError
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.ring import FilledSlot
@@ -39,12 +40,22 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     names = ("results", "maps", "recovery", "control")
     sockets: dict[str, Any] = {name: f"ipc://{tmp_path}/{name}" for name in names}
     return Settings(
-        sockets={**sockets, "frames": [f"ipc://{tmp_path}/frames"]},  # type: ignore[arg-type] # as from TOML
-        recipes={"folder": tmp_path / "recipes"},  # type: ignore[arg-type] # the same
+        sockets={**sockets, "frames": [f"ipc://{tmp_path}/frames"]},
+        recipes={"folder": tmp_path / "recipes"},
         ledger=Ledger(path=tmp_path / "ledger.sqlite"),
-        kept={"folder": tmp_path / "kept"},  # type: ignore[arg-type] # the same
-        device={"name": "cpu", "warmup_px": 64},  # type: ignore[arg-type] # the same
+        kept={"folder": tmp_path / "kept"},
+        device={"name": "cpu", "warmup_px": 64},
     )
+
+
+@pytest.fixture(autouse=True)
+def stray_signals() -> Iterator[None]:
+    """A signal that comes when no service takes it fails the test, and not pytest itself."""
+    stray: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: stray.append(number))
+    yield
+    signal.signal(signal.SIGTERM, before)
+    assert stray == []
 
 
 @contextmanager
@@ -80,9 +91,13 @@ class Outside:
 
     def listen(self, count: int) -> None:
         """Wait for verdicts."""
-        for _ in range(count):
+        missing = count
+        while missing:
             assert self._results.poll(20_000)
-            self.results.append(decode_result(self._results.recv_multipart()))
+            parts = self._results.recv_multipart()
+            if parts[0] == topic("line1", "station1", "result"):
+                self.results.append(decode_result(parts))
+                missing -= 1
 
     def signal(self) -> None:
         """What a supervisor sends."""
@@ -98,9 +113,11 @@ class Outside:
             self._camera, self._results = camera, results
             camera.bind(self._settings.sockets.frames[0])
             camera.setsockopt(zmq.LINGER, 0)
-            results.setsockopt(zmq.SUBSCRIBE, topic("line1", "station1", "result"))
+            for kind in ("result", "state"):
+                results.setsockopt(zmq.SUBSCRIBE, topic("line1", "station1", kind))
             results.connect(self._settings.sockets.results)
             try:
+                assert results.poll(20_000)  # a heartbeat: from here on no verdict is missed
                 self._act(self)
             except BaseException:
                 self.signal()  # or the service would wait for it for ever
@@ -215,7 +232,7 @@ def test_line_without_its_desk_ends(settings: Settings, monkeypatch: pytest.Monk
         raise OSError("a bug")
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(service.Desk, "_settle", broken)
+    monkeypatch.setattr(Desk, "_settle", broken)
     with nothing_left(settings.sockets.results), pytest.raises(RuntimeError, match="desk"):
         Service(settings).serve()
 
