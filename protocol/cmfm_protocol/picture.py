@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cmfm_protocol.colour_map import DEPTH, HEAT, NO_VALUE, colour_table, colourise
+from cmfm_protocol.extent import extent_floor
 from cmfm_protocol.lettering import Rgb, shortened, width, write
 from cmfm_protocol.overlay import anomaly_level, contour, depth_picture, heat_over_rgb
 
@@ -61,11 +62,11 @@ def part_panel(
 ) -> Image.Image:
     """One part at a glance: verdict, score against threshold, and five tiles.
 
-    The tiles are the picture with the outline of Ψ above the threshold, depth, Ψ_2D (where the colour is not
-    what the shape lets expect), Ψ_3D (the other way round), and Ψ over the picture. `rgb` is (H, W, 3)
-    uint8, all else (H, W): `depth` metres, 0 where nothing was measured; `psi` in the unit of `threshold`
-    and `score`. A part that was not inspected has `score` None. Raises ValueError for arrays of different
-    size.
+    The tiles are the picture with the outline of what is defective (`cmfm_protocol.extent`), depth, Ψ_2D
+    (where the colour is not what the shape lets expect), Ψ_3D (the other way round), and Ψ over the picture.
+    `rgb` is (H, W, 3) uint8, all else (H, W): `depth` metres, 0 where nothing was measured; `psi` in the unit
+    of `threshold` and `score`. A part that was not inspected has `score` None. Raises ValueError for arrays
+    of different size.
     """
     shape = rgb.shape[:2]
     for name, values in (("depth", depth), ("psi_2d", psi_2d), ("psi_3d", psi_3d), ("psi", psi)):
@@ -123,11 +124,10 @@ def contact_sheet(rows: Sequence[Sequence[tuple[Image.Image, str]]], title: str)
 def _seen_tiles(
     rgb: NDArray[np.uint8], depth: NDArray[Any], psi: NDArray[Any], threshold: float | None, tile_px: int
 ) -> list[_Tile]:
-    level = anomaly_level(psi, threshold) if threshold is not None else np.inf
     relief, near_m, far_m = depth_picture(depth)
     ends = (f"far {far_m:.3f} m", f"near {near_m:.3f} m") if far_m > 0 else ("", "")
     return [
-        _Tile(outlined(rgb, psi, level, tile_px), "Picture"),
+        _Tile(outlined(rgb, *_defects(psi, threshold), tile_px), "Picture"),
         _Tile(_squared(_fitted(relief, tile_px), tile_px), "Depth", DEPTH, ends),
     ]
 
@@ -155,9 +155,17 @@ def _anomaly_tile(
 ) -> _Tile:
     level = anomaly_level(psi, threshold)
     heated = heat_over_rgb(rgb, psi, threshold, foreground)
-    picture = outlined(heated, psi, level if threshold is not None else np.inf, tile_px)
+    picture = outlined(heated, *_defects(psi, threshold), tile_px)
     ends = ("0", f"{_number(2 * level)}" + (" = twice the threshold" if threshold is not None else ""))
     return _Tile(picture, "Both: Ψ over the picture", HEAT, ends)
+
+
+def _defects(psi: NDArray[Any], threshold: float | None) -> tuple[NDArray[np.float64], float]:
+    """What to outline: a field (H, W) and the value that it reaches in defects; none without a threshold."""
+    if threshold is None:
+        return np.zeros(psi.shape), 1.0
+    known = np.nan_to_num(np.asarray(psi, dtype=np.float64))
+    return known / extent_floor(known, anomaly_level(psi, threshold)), 1.0
 
 
 def _draw_tile(panel: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, int], tile: _Tile) -> None:

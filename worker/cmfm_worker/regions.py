@@ -1,4 +1,4 @@
-"""Where a rejected part is defective: its regions of Ψ at or above the threshold (WIRE.md, regions).
+"""Where a rejected part is defective: its regions of Ψ above the threshold and near a peak (WIRE.md, regions).
 
 Found on the host, and for rejected parts alone: a part that passes pays nothing. All maps are 224×224.
 """
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cmfm_protocol.extent import extent_floor
 from cmfm_protocol.limits import MAX_REGIONS
 from cmfm_protocol.result import Region
 from cmfm_protocol.verdict import Verdict
@@ -60,15 +61,17 @@ def regions_of(part: InspectedPart, verdict: str, recipe: Recipe) -> tuple[Regio
 
 
 def find_regions(part: InspectedPart, threshold: float) -> tuple[Region, ...]:
-    """The 8-connected regions where Ψ reaches `threshold`, which is in the unit of the score.
+    """The 8-connected regions where Ψ reaches `threshold`, which is in the unit of the score, and half of the highest
+    Ψ nearby (`cmfm_protocol.extent`).
 
     Highest peak first, at most MAX_REGIONS. A region's peak is in the unit of Ψ; its area in mm² is that of
     the surface measured in it, None where no 3D was. A part whose score reaches the threshold has at least
     one region. The part must have been inspected (no `problem`).
     """
-    above = part.psi >= np.float64(psi_level(part, threshold))
-    if not above.any():
+    level = np.float64(psi_level(part, threshold))
+    if not part.psi.max() >= level:
         return ()
+    above = part.psi >= extent_floor(part.psi, float(level))
     labels, count = ndimage.label(above, _EIGHT_NEIGHBOURS)
     pixels, boxes = _Pixels.of(labels, count), ndimage.find_objects(labels)
     at = pixels.peaks(part.psi)

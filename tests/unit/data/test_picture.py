@@ -125,6 +125,16 @@ def test_the_outline_is_drawn_where_the_map_reaches_the_threshold() -> None:
     assert not has_colour(panel(np.where(disc(9), 0.9, 0.1)), CONTOUR)
 
 
+def test_the_outline_leaves_out_what_only_shines() -> None:
+    """Around a strong defect Ψ is above the threshold too: the outline is that of the regions in the result."""
+    shining = np.where(disc(5), 9.0, np.where(disc(18), 1.5, 0.1))
+    plain = np.where(disc(5), 9.0, 0.1)
+    tile = 128 + 16
+    outlines = [(panel(psi)[:, :tile] == CONTOUR).all(axis=-1) for psi in (shining, plain)]
+    boxes = [np.ptp(np.argwhere(line), axis=0) for line in outlines]
+    np.testing.assert_allclose(boxes[0], boxes[1], atol=2)
+
+
 def test_a_good_parts_noise_is_not_shown_as_a_finding() -> None:
     """Ψ_2D of a part far below the threshold stays dark, though its own maximum would be the end of the scale."""
     noise = np.random.default_rng(0).uniform(0, 0.01, size=(SIDE, SIDE))

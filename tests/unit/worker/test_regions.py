@@ -132,6 +132,27 @@ def test_threshold_itself_is_above() -> None:
     assert find_regions(found, np.nextafter(exact, 1)) == ()
 
 
+def test_halo_of_a_strong_defect_is_not_its_extent() -> None:
+    """A defect far above the threshold is reported as wide as half of its height, not as far as it shines."""
+    row, column = np.mgrid[:SIDE_PX, :SIDE_PX] - 100.0
+    halo = 2.0 * np.exp(
+        -np.hypot(row, column) / 8.0
+    )  # reaches 0.1 after 24 pixels, half of its peak after 5.5
+    found = part()
+    found.psi[:] = halo.astype(np.float32)
+    (region,) = find_regions(replace(found, score=2.0), 0.1)
+    assert region.area_px == np.count_nonzero(halo >= 1.0)
+    assert region.peak_px == (100, 100)
+
+
+def test_weak_defect_far_from_a_strong_one_is_reported() -> None:
+    """What is nearby is 32 pixels: a weak defect beyond that is one of its own, one within is the strong one's halo."""
+    strong = (100, 100, 110, 110, 1.0)
+    assert len(find_regions(part(strong, (100, 142, 104, 146, 0.2)), 0.1)) == 2
+    assert len(find_regions(part(strong, (100, 137, 104, 141, 0.2)), 0.1)) == 1
+    assert len(find_regions(part(strong, (100, 137, 104, 141, 0.5)), 0.1)) == 2
+
+
 def test_published_scores_meet_the_threshold_on_their_own_scale() -> None:
     """With the published normalisation it is Ψ/√m that is held against the threshold; the peak stays a Ψ."""
     found = part((10, 10, 20, 20, 0.04), (50, 50, 60, 60, 0.03), background=0.01)
@@ -207,6 +228,7 @@ def test_area_survives_the_preparation(tmp_path: Path) -> None:
     xyz[..., 2] = 0.5 + xyz[..., 0]  # 45°
     inspector, taught = Inspector(ColourAndPlace()), model(tmp_path / "a")
     found = inspector.inspect(rgb, xyz, [taught]).parts()[0]
-    (region,) = find_regions(found, 1e-9)
+    found = replace(found, psi=np.ones_like(found.psi), score=1.0)
+    (region,) = find_regions(found, 0.5)
     assert region.area_px == SIDE_PX**2
     assert region.area_mm2 == pytest.approx(200 * 200 * math.sqrt(2), rel=0.05)
