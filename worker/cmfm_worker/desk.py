@@ -141,6 +141,7 @@ class Desk:
         ):
             poller.register(readable, zmq.POLLIN)
         next_state_ns = 0
+        self.rounds.begin(self._clock.monotonic_ns())
         while not self._stop.is_set():
             poller.poll(self._wait_ms(next_state_ns))
             self._settle()

@@ -1,8 +1,9 @@
 """CPython's cyclic garbage collector on a line: how long it holds everything up, and how it is kept short.
 
-A collection stops every thread that runs Python. After warm-up everything loaded so far (torch alone is half a
-million objects) is frozen: it is never walked through again. What the line makes later is collected in turns
-in which no frame waits; by itself the collector starts a full collection only where no such turn comes.
+A collection stops every thread that runs Python. After warm-up everything loaded so far (torch and its like, some
+210 000 objects) is frozen: it is never walked through again. What the line makes later is collected in turns in
+which no frame waits; by itself the collector starts a full collection only where no such turn comes. A minute of
+`classic` at 4 parts/s on two crowded cores: longest pause 121 ms as Python comes, 0.7 ms so.
 """
 
 import gc

@@ -92,6 +92,7 @@ class Intake:
         for source in self._sources:
             poller.register(source.socket, zmq.POLLIN)
             poller.register(source.monitor, zmq.POLLIN)
+        self.rounds.begin(time.monotonic_ns())
         while not self._stop.is_set():
             ready = dict(poller.poll(TICK_MS))
             for source in self._sources:

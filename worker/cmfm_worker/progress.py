@@ -15,7 +15,11 @@ class Rounds:
     """Rounds completed by one thread, which alone writes; any thread may read."""
 
     completed: int = 0
-    last_ns: int | None = None  # CLOCK_MONOTONIC; None before the first and after the end
+    last_ns: int | None = None  # CLOCK_MONOTONIC; None before the beginning and after the end
+
+    def begin(self, now_ns: int) -> None:
+        """The first round is under way: from here on it can take too long."""
+        self.last_ns = now_ns
 
     def complete(self, now_ns: int) -> None:
         """One more round has come to its end."""
@@ -36,7 +40,7 @@ class Progress:
         self._clock = clock
 
     def ages_s(self) -> dict[str, float]:
-        """Thread → seconds since its last completed round; those that have not begun or have ended are left out."""
+        """Thread → seconds since its last completed round, or since it began; without those that are not running."""
         now_ns = self._clock.monotonic_ns()
         last = {name: rounds.last_ns for name, rounds in self._threads.items()}
         return {name: max(now_ns - ns, 0) / NS_PER_S for name, ns in last.items() if ns is not None}

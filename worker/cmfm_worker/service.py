@@ -200,6 +200,7 @@ class Service:
     def _main_loop(self) -> None:
         turn = overlapped_turn if self._settings.batch.overlapped else serial_turn
         flight: Flight | None = None
+        self._loop.turns.begin(self._clock.monotonic_ns())
         while not self._flags.drain:
             flight = turn(self._loop, flight)
             self._vitals.turned(idle=flight is None and not self._ring.waiting)

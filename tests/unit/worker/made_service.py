@@ -61,11 +61,12 @@ class Outside:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def send(self, count: int, deadline_ms: float = 20_000.0) -> None:
-        """Wait for the worker, then send parts 0, 1, 2 …"""
-        assert self._camera.poll(20_000)
+    def send(self, count: int, deadline_ms: float = 20_000.0, first: int = 0) -> None:
+        """Wait for the worker, then send parts `first`, `first` + 1 …"""
+        if not first:
+            assert self._camera.poll(20_000)
         rgb, xyz = (tensor.numpy()[0] for tensor in frames(1))
-        for seq in range(count):
+        for seq in range(first, first + count):
             header = FrameHeader("cam", seq, f"p{seq}", time.time_ns(), deadline_ms, "part")
             self._camera.send_multipart(encode_frame(topic("line1", "station1", "frame"), header, rgb, xyz))
 

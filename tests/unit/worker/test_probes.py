@@ -71,7 +71,7 @@ def test_thread_that_completes_nothing_is_stalled() -> None:
     progress = Progress({"loop": loop, "desk": desk, "intake": intake}, limit_s=45, clock=clock)
     clock.now_ns = 100 * NS_PER_S
     assert progress.stalled() == []  # nothing has begun
-    loop.complete(clock.now_ns)
+    loop.begin(clock.now_ns)
     intake.complete(clock.now_ns)
     intake.end()
     clock.now_ns += 44 * NS_PER_S
@@ -81,4 +81,4 @@ def test_thread_that_completes_nothing_is_stalled() -> None:
     assert progress.ages_s() == {"loop": 46}
     loop.complete(clock.now_ns)
     assert progress.stalled() == []
-    assert loop.completed == 2
+    assert loop.completed == 1

@@ -1,6 +1,8 @@
 """The life of the service: it ends by itself, with an honest code, and leaves nothing behind, however it went."""
 
+import gc
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -22,6 +24,7 @@ from cmfm_worker.settings import Metrics, Settings
 from cmfm_worker.trigger import Decision
 from cmfm_worker.warmup import WarmUp
 
+from .made_recipes import saved
 from .made_service import Outside, line_settings, nothing_left
 
 
@@ -188,3 +191,54 @@ def test_only_a_second_signal_forces() -> None:
     assert (flags.drain, flags.force) == (True, False)
     flags.stop()
     assert flags.force
+
+
+def test_steady_state_has_a_frozen_heap(settings: Settings) -> None:
+    """A running service has frozen what was loaded, measures the collector, and collects again in idle turns;
+    afterwards the process's collector is as before."""
+    before = gc.get_freeze_count()
+    seen: list[int] = []
+
+    def act(outside: Outside) -> None:
+        outside.send(2)
+        outside.listen(2)
+        seen.append(gc.get_freeze_count())
+        seen.append(line._garbage.collections[2])
+        outside.signal()
+
+    line = Service(settings)
+    outside = Outside(settings, act)
+    assert line.serve() is ExitCode.OK
+    outside.end()
+    frozen, full_collections = seen
+    assert frozen > 50_000  # torch alone is more
+    assert full_collections >= 1
+    assert gc.get_freeze_count() == before
+
+
+def test_hang_up_loads_the_recipes_again(settings: Settings) -> None:
+    """After SIGHUP parts have the new model, and a recipe that is new in the folder can be asked for."""
+    shas: list[str] = []
+
+    def act(outside: Outside) -> None:
+        outside.send(1)
+        outside.listen(1)
+        folder = settings.recipes.folder
+        shutil.rmtree(folder / "part")
+        shas.append(saved(folder / "part", seed=1).model_sha)
+        saved(folder / "another", seed=2, name="another")
+        outside.signal(signal.SIGHUP)
+        until_s = time.monotonic() + 20
+        while "another" not in line._shelf.names or line._shelf.models[0].sha != shas[0]:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        outside.send(1, first=1)
+        outside.listen(1)
+        outside.signal()
+
+    line = Service(settings)
+    outside = Outside(settings, act)
+    assert line.serve() is ExitCode.OK
+    outside.end()
+    old, new = outside.results
+    assert old.model_sha != new.model_sha == shas[0]
