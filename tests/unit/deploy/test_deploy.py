@@ -170,6 +170,7 @@ def test_readme_names_commands_that_exist() -> None:
             "ledger",
             "replay-part",
             "--config",
+            "--help",
         },
         "cmfm-sim": {"make", "replay", "watch", "demo"},
     }
