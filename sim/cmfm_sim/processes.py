@@ -55,8 +55,12 @@ class Child:
 
     def terminate(self) -> None:
         """Tell it to end (SIGTERM)."""
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it without a chance to say anything (SIGKILL)."""

@@ -40,6 +40,7 @@ class Line:
         self._children = children
         self._recipes = recipes
         self.subscriber = ResultSubscriber(endpoints.subscriber())
+        self.program = program("cmfm-worker")
 
     def start(self, **settings: dict[str, object]) -> Child:
         """Start the worker and wait until it is ready."""
@@ -57,7 +58,7 @@ class Line:
         }
         config = self.folder / "line.toml"
         config.write_text(tomli_w.dumps({**table, **settings}))
-        worker = self._children.start("worker", [*program("cmfm-worker"), "--config", str(config)])
+        worker = self._children.start("worker", [*self.program, "--config", str(config)])
         self.wait_for(lambda: bool(self.states) and self.states[-1].phase == "ready", worker, READY_LIMIT_S)
         return worker
 
@@ -93,6 +94,14 @@ class Line:
         self.wait_for(lambda: worker.returncode is not None, worker, limit_s)
         self.listen(0.2)
         assert worker.returncode == 0, worker.output()
+
+    def wait_for_end(self, worker: Child, limit_s: float) -> None:
+        """Listen until the worker has ended, whatever its exit code."""
+        until_s = time.monotonic() + limit_s
+        while worker.returncode is None:
+            assert time.monotonic() < until_s, worker.output()
+            self.listen()
+        self.listen(0.5)
 
     def triggers(self) -> list[TriggerRecord]:
         """What the camera fired."""

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cmfm_worker.commands import bench, evaluate, fit, import_, inspect, ledger, replay_part, weights
-from cmfm_worker.errors import ExitCode, InputError, LostDeviceError, StartupError
+from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
 
 EXIT_CODES = """Exit codes:
 
@@ -25,6 +25,8 @@ EXIT_CODES = """Exit codes:
 3  the line could not start: a port is taken, the ledger cannot be written
 
 4  the accelerator was lost: start the process again
+
+5  a computation hung ([device] hang_limit_s); its parts got their FAULT: start the process again
 """
 
 _BAD_INPUT_ELSEWHERE = frozenset({"DatasetError", "WeightsError"})
@@ -107,6 +109,8 @@ def exit_code(error: BaseException) -> ExitCode:
         return ExitCode.STARTUP
     if isinstance(error, LostDeviceError):
         return ExitCode.LOST_DEVICE
+    if isinstance(error, HungDeviceError):
+        return ExitCode.HUNG_DEVICE
     return ExitCode.BUG
 
 

@@ -19,6 +19,7 @@ from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.account import Account
 from cmfm_worker.clock import NS_PER_MS, Clock
 from cmfm_worker.mailbox import Mailbox
+from cmfm_worker.progress import Rounds
 from cmfm_worker.publish import Publisher
 from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
@@ -39,6 +40,9 @@ from cmfm_worker.trigger import (
 
 MAX_POLL_MS: Final = 50
 """Longest wait of the desk: a stop is noticed within it."""
+
+STOPPED: Final = fault(Reason.DRAINING, "the worker stopped before this part was decided")
+"""What becomes of a part that is open when the desk stops, unless there is more to say."""
 
 
 class ResultSink(Protocol):
@@ -90,6 +94,8 @@ class Desk:
         self._mailbox: Mailbox[DeskEvent] = Mailbox()
         self._result_id = 0
         self._stop = threading.Event()
+        self._open_parts = STOPPED
+        self.rounds = Rounds()
         self._log = structlog.get_logger("desk")
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
         self.failure: BaseException | None = None
@@ -102,8 +108,9 @@ class Desk:
         """Report something to the desk, from any thread. Order is kept for each thread."""
         self._mailbox.post(event)
 
-    def stop(self, *, timeout_s: float) -> None:
-        """Answer what is open with a FAULT, send a last state, close the sockets and end."""
+    def stop(self, *, timeout_s: float, open_parts: Decision = STOPPED) -> None:
+        """Answer what is open with this FAULT, send a last state, close the sockets and end."""
+        self._open_parts = open_parts
         self._stop.set()
         if self._thread.ident is None:  # never started
             self._release()
@@ -134,6 +141,7 @@ class Desk:
         ):
             poller.register(readable, zmq.POLLIN)
         next_state_ns = 0
+        self.rounds.begin(self._clock.monotonic_ns())
         while not self._stop.is_set():
             poller.poll(self._wait_ms(next_state_ns))
             self._settle()
@@ -143,12 +151,13 @@ class Desk:
             if self._clock.monotonic_ns() >= next_state_ns:
                 self._publisher.state(self._state())
                 next_state_ns = self._clock.monotonic_ns() + int(self._options.state_ms * NS_PER_MS)
+            self.rounds.complete(self._clock.monotonic_ns())
         self._end()
 
     def _end(self) -> None:
         self._settle()
         for key in self._account.open_keys():
-            self._close(key, fault(Reason.DRAINING, "the worker stopped before this part was decided"))
+            self._close(key, self._open_parts)
         self._publisher.state(self._state())
 
     def _release(self) -> None:

@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     STARTUP = 3
     LOST_DEVICE = 4
+    HUNG_DEVICE = 5
 
 
 class InputError(Exception):
@@ -26,3 +27,7 @@ class StartupError(Exception):
 
 class LostDeviceError(Exception):
     """The accelerator stopped answering; the process must be started again by its supervisor."""
+
+
+class HungDeviceError(Exception):
+    """A computation did not come back; the process must be started again, and nothing of it is waited for."""

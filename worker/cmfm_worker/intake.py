@@ -10,6 +10,7 @@ import zmq
 
 from cmfm_protocol.topics import topic
 from cmfm_worker.errors import StartupError
+from cmfm_worker.progress import Rounds
 from cmfm_worker.reception import Reception
 from cmfm_worker.settings import Settings
 from cmfm_worker.sockets import Context
@@ -42,6 +43,7 @@ class Intake:
         self._frame_topic = topic(line.name, line.station, "frame")
         self._state_topic = topic(line.name, line.station, "state")
         self._sources: list[Source] = []
+        self.rounds = Rounds()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self.failure: BaseException | None = None
 
@@ -78,6 +80,7 @@ class Intake:
             self.failure = error
             raise
         finally:
+            self.rounds.end()
             self._close()
 
     def _close(self) -> None:
@@ -89,6 +92,7 @@ class Intake:
         for source in self._sources:
             poller.register(source.socket, zmq.POLLIN)
             poller.register(source.monitor, zmq.POLLIN)
+        self.rounds.begin(time.monotonic_ns())
         while not self._stop.is_set():
             ready = dict(poller.poll(TICK_MS))
             for source in self._sources:
@@ -97,6 +101,7 @@ class Intake:
                 if source.monitor in ready:
                     self._report(source)
             self._reception.tick()
+            self.rounds.complete(time.monotonic_ns())
 
     def _drain(self) -> None:
         until_s = time.monotonic() + DRAIN_READ_S

@@ -1,15 +1,17 @@
 """The inspection loop: launch batch n, then conclude batch n-1, and hand what is in flight to the next turn.
 
 In-flight work is a value: `flight = overlapped_turn(parts, flight)`. Only `conclude` waits for a computation,
-and only until it is told to abandon it: a device that hangs must not keep the process.
+and only until it is told to abandon it or the hang limit is over: a device that hangs must not keep the process.
+For the same reason the loop's own thread never calls the device, not even to copy.
 `serial_turn` is the twin without overlap; tests hold both to the same decisions.
 """
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import structlog
@@ -17,9 +19,10 @@ import torch
 
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.batcher import Batch, Batcher
-from cmfm_worker.clock import Clock
+from cmfm_worker.clock import NS_PER_S, Clock
 from cmfm_worker.device import DeviceSeam, Uploaded
-from cmfm_worker.errors import LostDeviceError
+from cmfm_worker.errors import HungDeviceError, LostDeviceError
+from cmfm_worker.progress import Rounds
 from cmfm_worker.ring import FilledSlot, Ring
 from cmfm_worker.trigger import Closed, Decision, fault
 
@@ -65,38 +68,58 @@ class LoopParts:
     close: Callable[[Closed], None]
     clock: Clock
     step_ns: int = 0
-    turns: int = 0  # completed; the watchdog looks at it
+    turns: Rounds = field(default_factory=Rounds)  # completed, idle ones too; watchdog and probes look at it
     abandon: Callable[[], bool] = lambda: False  # asked while a computation is waited for
+    hang_limit_s: float = math.inf  # a computation that takes longer hangs
 
 
 class Lane:
-    """One device and the thread that computes on it: a daemon, so that the process can end under it."""
+    """One device and the threads that copy to it and compute on it: daemons, so that the process can end under them."""
 
     def __init__(self, seam: DeviceSeam, bench: Bench) -> None:
         self._seam = seam
         self._bench = bench
-        self._launched: queue.SimpleQueue[tuple[Flight, Uploaded] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
-        self._thread.start()
+        self._launched: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
+        self._uploaded: queue.SimpleQueue[tuple[Flight, Uploaded] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=run, name=name, daemon=True)
+            for run, name in ((self._copy, "copy"), (self._run, "compute"))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def launch(self, slots: tuple[FilledSlot, ...], now_ns: int) -> Flight:
         """Begin copying and computing; returns at once. A copy that fails is a computation that failed."""
         flight = Flight(slots, Future(), now_ns)
-        try:
-            uploaded = self._seam.upload([slot.rgb for slot in slots], [slot.xyz for slot in slots])
-        except Exception as error:  # noqa: BLE001 (`conclude` tells a full device from a lost one)
-            flight.decisions.set_exception(error)
-        else:
-            self._launched.put((flight, uploaded))
+        self._launched.put(flight)
         return flight
 
+    @property
+    def running(self) -> bool:
+        """Whether something is still copied or computed, or could be."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def close(self, *, timeout_s: float | None = None) -> None:
-        """End the thread after what is in flight, or leave it behind."""
+        """End the threads after what is in flight, or leave them behind."""
         self._launched.put(None)
-        self._thread.join(timeout_s)
+        for thread in self._threads:
+            thread.join(timeout_s)
+
+    def _copy(self) -> None:
+        for flight in iter(self._launched.get, None):
+            slots = flight.slots
+            try:
+                uploaded = self._seam.upload([slot.rgb for slot in slots], [slot.xyz for slot in slots])
+            except BaseException as error:  # noqa: BLE001 (`conclude` tells a full device from a lost one)
+                flight.decisions.set_exception(error)
+            else:
+                self._uploaded.put((flight, uploaded))
+                del uploaded
+            del flight, slots  # or the last batch would be held until the next
+        self._uploaded.put(None)
 
     def _run(self) -> None:
-        for flight, uploaded in iter(self._launched.get, None):
+        for flight, uploaded in iter(self._uploaded.get, None):
             try:
                 flight.decisions.set_result(self._compute(flight.slots, uploaded))
             except BaseException as error:  # noqa: BLE001 (`conclude` raises or answers it)
@@ -114,6 +137,7 @@ def overlapped_turn(parts: LoopParts, flight: Flight | None) -> Flight | None:
     launched = launch(parts, batch)
     if flight is not None:
         conclude(parts, flight)
+    parts.turns.complete(parts.clock.monotonic_ns())
     return launched
 
 
@@ -124,6 +148,7 @@ def serial_turn(parts: LoopParts, flight: Flight | None = None) -> None:
     launched = launch(parts, parts.batcher.next(timeout_s=IDLE_S, step_ns=parts.step_ns))
     if launched is not None:
         conclude(parts, launched)
+    parts.turns.complete(parts.clock.monotonic_ns())
 
 
 def launch(parts: LoopParts, batch: Batch | None) -> Flight | None:
@@ -144,9 +169,9 @@ def conclude(parts: LoopParts, flight: Flight) -> None:
 
     A failed computation is a FAULT for each of its parts and the loop goes on; a lost device raises
     LostDeviceError after the FAULTs, so that the process ends and the supervisor restarts it. Raises
-    AbandonedError where `parts.abandon` says so before the computation ends.
+    AbandonedError where `parts.abandon` says so before the computation ends, HungDeviceError after the limit.
     """
-    failure = wait(flight, parts.abandon)
+    failure = wait(flight, parts)
     if failure is not None:
         decisions = [fault(Reason.WORKER_ERROR, f"{type(failure).__name__}: {failure}"[:200])] * len(
             flight.slots
@@ -161,19 +186,32 @@ def conclude(parts: LoopParts, flight: Flight) -> None:
         parts.ring.release(slot.index)
     took_ns = parts.clock.monotonic_ns() - flight.launched_ns
     parts.step_ns += int(STEP_SMOOTHING * (took_ns - parts.step_ns))
-    parts.turns += 1
     if failure is not None and is_device_loss(failure):
         raise LostDeviceError(f"the device failed: {failure}") from failure
 
 
-def wait(flight: Flight, abandon: Callable[[], bool]) -> BaseException | None:
-    """What a computation failed with, None where it did not, once it has ended. Raises AbandonedError."""
+def wait(flight: Flight, parts: LoopParts) -> BaseException | None:
+    """What a computation failed with, None where it did not, once it has ended.
+
+    Raises AbandonedError, and HungDeviceError after `parts.hang_limit_s`. Every flight before this one has
+    been concluded, so the device has had all that time for it. A tick counts as two at most: of a process that
+    was stopped (SIGSTOP, a paused virtual machine) the device has not had the time that the clock shows.
+    """
+    waited_s, then_ns = 0.0, parts.clock.monotonic_ns()
     while True:
         try:
             return flight.decisions.exception(timeout=ABANDON_TICK_S)
         except TimeoutError:
-            if abandon():
+            if parts.abandon():
                 raise AbandonedError from None
+        now_ns = parts.clock.monotonic_ns()
+        waited_s += min((now_ns - then_ns) / NS_PER_S, 2 * ABANDON_TICK_S)
+        then_ns = now_ns
+        if waited_s >= parts.hang_limit_s:
+            raise HungDeviceError(
+                f"the device hangs: a computation on {len(flight.slots)} parts has not come back "
+                f"within {parts.hang_limit_s:g} s"
+            )
 
 
 def is_device_loss(error: BaseException) -> bool:

@@ -1,16 +1,18 @@
-"""Prometheus metrics over HTTP: the same counts as the state heartbeat, read when they are scraped."""
+"""Prometheus metrics: the same counts as the state heartbeat, read when they are scraped (`probes` serves them)."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.account import Account
-from cmfm_worker.errors import StartupError
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 LATENCY_BUCKETS_S: Final = (
     0.005,
@@ -69,11 +71,12 @@ class LineCollector(Collector):
 
 
 class Metrics:
-    """The HTTP endpoint and the latency histogram."""
+    """The latency histogram, and everything that is scraped."""
 
-    def __init__(self, collector: LineCollector) -> None:
+    def __init__(self, *collectors: Collector) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(collector)
+        for collector in collectors:
+            self._registry.register(collector)
         self._latency = Histogram(
             "cmfm_latency_seconds",
             "Trigger to verdict",
@@ -86,16 +89,6 @@ class Metrics:
         """Take a verdict's latency into the histogram."""
         self._latency.labels(str(result.verdict)).observe(result.latency_us / 1e6)
 
-    def serve(self, host: str, port: int) -> Callable[[], None]:
-        """Start the HTTP server; returns what stops it. Raises StartupError where the port is taken."""
-        try:
-            server, thread = start_http_server(port, addr=host, registry=self._registry)
-        except OSError as error:
-            raise StartupError(f"metrics: cannot listen on {host}:{port}: {error}") from error
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join(5)
-
-        return stop
+    def page(self) -> "WSGIApplication":
+        """What answers a scrape."""
+        return make_wsgi_app(self._registry)

@@ -2,10 +2,13 @@
 
 Signals only set flags. SIGTERM or SIGINT drains: no new frame is accepted, every accepted one gets its
 verdict, then the process ends with 0. A second signal gives up on what is still open (each gets its FAULT)
-and ends with 1, also while a computation hangs. Whatever was opened is closed again, however far the start came.
+and ends with 1, also while a computation hangs. SIGHUP loads the recipes again. A computation that hangs or a
+device that is lost ends the process after everything open has its FAULT. Whatever was opened is closed again,
+however far the start came.
 """
 
 import math
+import os
 import signal
 import time
 import uuid
@@ -19,12 +22,14 @@ import torch
 import zmq
 
 from cmfm_protocol.state import WorkerState
+from cmfm_protocol.verdict import Reason
 from cmfm_worker.account import Account
 from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.clock import NS_PER_MS, SystemClock
-from cmfm_worker.desk import Desk, DeskOptions, ResultSink
+from cmfm_worker.desk import STOPPED, Desk, DeskOptions, ResultSink
 from cmfm_worker.device import choose_device, seam_for
-from cmfm_worker.errors import ExitCode
+from cmfm_worker.errors import ExitCode, HungDeviceError, LostDeviceError
+from cmfm_worker.garbage import Garbage
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.intake import Intake
 from cmfm_worker.kept_parts import KeptParts, made_on
@@ -32,6 +37,8 @@ from cmfm_worker.ledger import Ledger
 from cmfm_worker.ledger_retention import Retention
 from cmfm_worker.loop import AbandonedError, Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.metrics import LineCollector, Metrics
+from cmfm_worker.probes import application, serve_http
+from cmfm_worker.progress import Progress
 from cmfm_worker.publish import Publisher
 from cmfm_worker.reception import Reception
 from cmfm_worker.recorder import Recorder
@@ -41,6 +48,10 @@ from cmfm_worker.sequence import SequenceTracker
 from cmfm_worker.settings import Settings
 from cmfm_worker.shelf import Shelf
 from cmfm_worker.state import LineState
+from cmfm_worker.supervisor import Supervisor
+from cmfm_worker.trigger import fault
+from cmfm_worker.vitals import Vitals
+from cmfm_worker.warmup import WarmUp
 
 DRAIN_LIMIT_S: Final = 60.0
 """A drain that takes longer than the longest deadline has gone wrong; what is open then gets its FAULT."""
@@ -58,6 +69,7 @@ class Flags:
 
     drain: bool = False
     force: bool = False
+    reload: bool = False
     signals: int = 0
 
     def stop(self) -> None:
@@ -65,6 +77,10 @@ class Flags:
         self.signals += 1
         self.drain = True
         self.force = self.signals > 1
+
+    def hang_up(self) -> None:
+        """SIGHUP: load the recipes again."""
+        self.reload = True
 
     def request_drain(self) -> None:
         """The control socket: drains, and neither asking twice nor the first signal after it forces."""
@@ -89,22 +105,50 @@ class Service:
         self._threads: list[Desk | Intake | Recorder | Ledger] = []
         self._cut_short = False
         self._give_up_s = math.inf  # time.monotonic() at which a drain has taken too long
+        self._open_parts = STOPPED  # what becomes of parts that are open at the end
+        self._supervisor = Supervisor.from_environment(os.environ, os.getpid())
+        self._garbage = Garbage()
 
     def serve(self) -> ExitCode:
-        """startup → main_loop → shutdown. Raises StartupError, InputError, LostDeviceError for `app.main`."""
-        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        """startup → main_loop → shutdown.
+
+        Raises StartupError, InputError, LostDeviceError, HungDeviceError for `app.main`.
+        """
+        signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        previous = {number: signal.signal(number, self._on_signal) for number in signals}
         try:
             with self._closing:
-                self._startup()
-                self._main_loop()
+                self._live()
             self._check_threads()
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         return self._ended()
 
-    def _on_signal(self, _number: int, _frame: object) -> None:
-        self._flags.stop()
+    @property
+    def left_computing(self) -> bool:
+        """Whether a computation that was given up is still running; the end of the interpreter would wait for it."""
+        return hasattr(self, "_loop") and self._loop.lane.running
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if number == signal.SIGHUP:
+            self._flags.hang_up()
+        else:
+            self._flags.stop()
+
+    def _live(self) -> None:
+        try:
+            self._startup()
+            self._main_loop()
+        except AbandonedError:
+            self._cut_short = True
+            self._log.error("drain_cut_short", detail="what is open gets its FAULT")
+        except (HungDeviceError, LostDeviceError) as error:
+            self._cut_short = isinstance(error, HungDeviceError)
+            self._open_parts = fault(Reason.WORKER_ERROR, f"{error}; the worker ends"[:200])
+            self._log.error("device_given_up", detail=str(error))
+            self._supervisor.stopping(str(error))
+            raise
 
     def _startup(self) -> None:
         settings = self._settings
@@ -118,7 +162,10 @@ class Service:
         self._ring = Ring(
             slots=settings.ring.slots, max_pixels=settings.ring.max_pixels, pinned=device.type == "cuda"
         )
-        self._shelf = Shelf(settings.recipes, weights=settings.weights.folder, device=device)
+        self._warm_up = WarmUp(settings.device.warmup_shapes, settings.batch.max_batch, device)
+        self._shelf = Shelf(
+            settings.recipes, weights=settings.weights.folder, device=device, warm_up=self._warm_up.beside
+        )
         self._context = zmq.Context()
         self._closing.callback(self._end_context)
         # Its sockets come first: a second worker fails here, before it touches the ledger of the first.
@@ -133,41 +180,55 @@ class Service:
         self._intake = self._make_intake()
         self._closing.callback(self._stop_intake)
         self._threads += [self._desk, self._intake]
+        self._vitals = self._make_vitals()
+        self._vitals.begin(settings.device.hang_limit_s)
+        self._closing.callback(self._vitals.end)
         self._desk.start()  # heartbeats say "starting" while recipes load
-        self._serve_metrics()
+        self._serve_http()
         self._shelf.load_all()
-        self._shelf.warm_up(settings.device.warmup_px)
+        self._warm_up.through(self._loop, self._shelf.models, lambda: self._flags.drain)
+        self._garbage.settle()
         if self._flags.drain:  # told to stop before it was ready: no frame is accepted
             return
         if self._ledger is not None:
             self._ledger.begin(boot_id)
         self._intake.start()
         self._state.phase = "ready"
+        self._vitals.ready()
         self._log.info("ready", boot_id=boot_id, device=str(device), recipes=self._shelf.names)
 
     def _main_loop(self) -> None:
         turn = overlapped_turn if self._settings.batch.overlapped else serial_turn
         flight: Flight | None = None
-        try:
-            while not self._flags.drain:
-                flight = turn(self._loop, flight)
-                self._check_threads()
-            self._drain(turn, flight)
-        except AbandonedError:
-            self._cut_short = True
-            self._log.error("drain_cut_short", detail="what is open gets its FAULT")
+        self._loop.turns.begin(self._clock.monotonic_ns())
+        while not self._flags.drain:
+            flight = turn(self._loop, flight)
+            self._vitals.turned(idle=flight is None and not self._ring.waiting)
+            self._check_threads()
+            self._reload_if_asked()
+        self._drain(turn, flight)
+
+    def _reload_if_asked(self) -> None:
+        if self._flags.reload:
+            self._flags.reload = False
+            self._log.info("reloading")
+            self._supervisor.reloading()
+            self._shelf.reload_in_background(self._vitals.ready)
 
     def _drain(self, turn: Turn, flight: Flight | None) -> None:
         self._state.phase = "draining"
+        self._vitals.stopping("draining")
         self._log.info("draining", waiting=self._ring.waiting, in_flight=len(flight.slots) if flight else 0)
         self._intake.stop()
         while self._intake.running or self._ring.waiting:
             if self._gives_up():
                 raise AbandonedError
             flight = turn(self._loop, flight)
+            self._vitals.turned(idle=False)
             self._check_threads()
         if flight is not None:
             conclude(self._loop, flight)
+        self._loop.turns.end()
 
     def _gives_up(self) -> bool:
         """Whether a drain has been forced or has taken too long; asked also while a computation is waited for."""
@@ -185,7 +246,7 @@ class Service:
 
     def _stop_desk(self) -> None:
         self._state.phase = "stopped"
-        self._desk.stop(timeout_s=STOP_LIMIT_S)
+        self._desk.stop(timeout_s=STOP_LIMIT_S, open_parts=self._open_parts)
 
     def _end_context(self) -> None:
         """Sockets that a failed start or thread left open would hold this up for ever, so they are closed."""
@@ -238,6 +299,7 @@ class Service:
             close=self._desk.post,
             clock=self._clock,
             abandon=self._gives_up,
+            hang_limit_s=self._settings.device.hang_limit_s,
         )
 
     def _make_desk(self, boot_id: str) -> Desk:
@@ -246,7 +308,8 @@ class Service:
         # Kept here, so that it is closed with the context where the control socket cannot be bound.
         self._recovery = RecoveryServer(context, settings.sockets.recovery, publisher.history, boot_id)
         account = self._account
-        self._metrics = Metrics(LineCollector(account, self._gauges, self._state.sources_alive))
+        line = LineCollector(account, self._gauges, self._state.sources_alive)
+        self._metrics = Metrics(line, self._garbage)
         sinks: list[ResultSink] = [self._metrics.observe]
 
         def state() -> WorkerState:
@@ -300,11 +363,22 @@ class Service:
             "kept_parts_dropped": self._kept.dropped if self._kept else 0,
         }
 
-    def _serve_metrics(self) -> None:
-        if self._settings.metrics.port:
-            self._closing.callback(
-                self._metrics.serve(self._settings.metrics.host, self._settings.metrics.port)
-            )
+    def _make_vitals(self) -> Vitals:
+        threads = {"loop": self._loop.turns, "desk": self._desk.rounds, "intake": self._intake.rounds}
+        limit_s = self._settings.metrics.stalled_after_s
+        return Vitals(
+            account=self._account,
+            state=self._state,
+            progress=Progress(threads, limit_s=limit_s, clock=self._clock),
+            supervisor=self._supervisor,
+            garbage=self._garbage,
+        )
+
+    def _serve_http(self) -> None:
+        http = self._settings.metrics
+        if http.port:
+            answers = application(self._metrics.page(), self._vitals.probes())
+            self._closing.callback(serve_http(http.host, http.port, answers)[1])
 
     def _check_threads(self) -> None:
         for part in self._threads:

@@ -31,6 +31,7 @@ ENV_PREFIX: Final = "CMFM_"
 SECTION_MARK: Final = "__"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+SidePx = Annotated[int, Field(ge=32, le=4096)]
 PositiveMs = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -127,9 +128,22 @@ class Device(Section):
 
     name: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     threads: int = Field(0, ge=0, description="CPU threads of one computation; 0: as many as there are cores")
-    warmup_px: int = Field(
-        400, ge=32, le=4096, description="side of the frame that is inspected before the worker says ready"
+    warmup_px: SidePx | tuple[tuple[SidePx, SidePx], ...] = Field(
+        400,
+        description="frames inspected before the worker says ready: the side of a square, or [[height, width], …]",
     )
+    hang_limit_s: float = Field(
+        30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="a batch that takes longer is a hung device: its parts are FAULTs, the process ends with 5",
+    )
+
+    @property
+    def warmup_shapes(self) -> tuple[tuple[int, int], ...]:
+        """`warmup_px` as (height, width) of each frame."""
+        px = self.warmup_px
+        return px if isinstance(px, tuple) else ((px, px),)
 
 
 class RingSection(Section):
@@ -223,10 +237,16 @@ class Log(Section):
 
 
 class Metrics(Section):
-    """Prometheus over HTTP."""
+    """Prometheus and Kubernetes probes over HTTP."""
 
     host: str = "127.0.0.1"
-    port: int = Field(0, ge=0, le=65535, description="0: off")
+    port: int = Field(0, ge=0, le=65535, description="/metrics, /livez, /readyz; 0: off")
+    stalled_after_s: float = Field(
+        45.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="/livez fails when the loop, the desk or the intake has completed nothing for so long",
+    )
 
 
 class Settings(BaseSettings):
@@ -254,6 +274,16 @@ class Settings(BaseSettings):
     kept: Kept = Kept()
     log: Log = Log()
     metrics: Metrics = Metrics()
+
+    @model_validator(mode="after")
+    def _hang_before_stall(self) -> Self:
+        """A hung device must be found by the worker itself, which owes its parts a FAULT, before a probe finds it."""
+        if self.metrics.stalled_after_s <= self.device.hang_limit_s:
+            raise ValueError(
+                f"metrics.stalled_after_s = {self.metrics.stalled_after_s:g} must be more than "
+                f"device.hang_limit_s = {self.device.hang_limit_s:g}"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(  # the signature is pydantic-settings'

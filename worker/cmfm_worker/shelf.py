@@ -41,8 +41,16 @@ class ShelfModel:
 class Shelf:
     """Recipes by name and extractors by identity. Lookups are lock-free; loading takes the lock."""
 
-    def __init__(self, settings: Recipes, *, weights: Path, device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: Recipes,
+        *,
+        weights: Path,
+        device: torch.device,
+        warm_up: Callable[[ShelfModel], None] = lambda _: None,
+    ) -> None:
         self._settings = settings
+        self._warm_up = warm_up
         self._weights = weights
         self._device = device
         self._models: dict[str, ShelfModel] = {}  # replaced as a whole, never changed
@@ -55,18 +63,18 @@ class Shelf:
         """Recipes that can be asked for."""
         return sorted(self._models)
 
+    @property
+    def models(self) -> list[ShelfModel]:
+        """All that are loaded."""
+        return list(self._models.values())
+
     def find(self, recipe: str) -> ShelfModel | None:
         """The model of a recipe name in a header ("" asks for the default), or None."""
         return self._models.get(recipe or self._settings.default)
 
     def load_all(self) -> None:
         """Load what the settings name. Raises InputError naming the recipe, file and key."""
-        names = self._settings.names or recipe_names(self._settings.folder)
-        if not names:
-            raise InputError(
-                f"{self._settings.folder}: no recipes; teach one with `cmfm-worker fit`, or set [recipes] folder"
-            )
-        for name in names:
+        for name in self._wanted():
             self.load(name)
         if self._settings.default and self._settings.default not in self._models:
             raise InputError(
@@ -74,7 +82,7 @@ class Shelf:
             )
 
     def load(self, name: str) -> ShelfModel:
-        """Load or reload one recipe; frames received from now on use it. Raises InputError."""
+        """Load or reload one recipe and warm it up; frames received from then on use it. Raises InputError."""
         if not RECIPE_NAME.fullmatch(name) or set(name) == {"."}:
             raise InputError(f"recipe {name!r}: not a name (letters, digits, '_', '.', '-', at most 64)")
         with self._loading:
@@ -86,6 +94,7 @@ class Shelf:
                 )
             inspector = self._inspector_for(loaded)
             model = ShelfModel(LoadedModel.of(loaded, self._device), inspector, loaded.recipe_sha)
+            self._warm_up(model)
             if self._device.type == "cuda":  # made on this thread's stream; the line computes on another
                 torch.cuda.current_stream(self._device).synchronize()
             self._models = {**self._models, name: model}
@@ -108,15 +117,34 @@ class Shelf:
 
         threading.Thread(target=work, name="recipe-load", daemon=True).start()
 
-    def warm_up(self, side_px: int) -> None:
-        """Inspect a made-up frame with every recipe, so that the first real part meets no first-time costs."""
-        rgb, xyz = made_up_frame(side_px)
-        with torch.inference_mode():
-            for shelf_model in self._models.values():
-                for _ in range(2):
-                    shelf_model.inspector.inspect(
-                        rgb[None].to(self._device), xyz[None].to(self._device), [shelf_model.model]
-                    ).parts()
+    def reload_in_background(self, done: Callable[[], None]) -> None:
+        """Load all again, those new in the folder too; what cannot be loaded is logged, and the old one stays."""
+
+        def work() -> None:
+            try:
+                for name in self._wanted():
+                    self._reload(name)
+            except InputError as error:
+                self._log.error("recipes_not_reloaded", detail=str(error))
+            done()
+
+        threading.Thread(target=work, name="recipe-reload", daemon=True).start()
+
+    def _reload(self, name: str) -> None:
+        try:
+            self.load(name)
+        except InputError as error:
+            self._log.error("recipe_not_reloaded", recipe=name, detail=str(error))
+        except Exception:  # noqa: BLE001 (the line goes on with what it has)
+            self._log.exception("recipe_load_failed", recipe=name)
+
+    def _wanted(self) -> list[str]:
+        names = list(self._settings.names) or recipe_names(self._settings.folder)
+        if not names:
+            raise InputError(
+                f"{self._settings.folder}: no recipes; teach one with `cmfm-worker fit`, or set [recipes] folder"
+            )
+        return names
 
     def _inspector_for(self, loaded: LoadedRecipe) -> Inspector:
         key = extractor_key(loaded.recipe.extractor)
@@ -140,12 +168,3 @@ def recipe_names(folder: Path) -> list[str]:
     return sorted(
         path.parent.name for path in folder.glob(f"*/{RECIPE_FILE}") if not path.parent.name.startswith(".")
     )
-
-
-def made_up_frame(side_px: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A bump on a plane half a metre away: rgb (S, S, 3) uint8, xyz (S, S, 3) float32 metres."""
-    grid = torch.linspace(-0.1, 0.1, side_px)
-    y, x = torch.meshgrid(grid, grid, indexing="ij")
-    z = 0.5 - 0.03 * torch.exp(-(x.square() + y.square()) / 0.001)
-    rgb = torch.stack([(x + 0.1) * 1200, (y + 0.1) * 1200, z * 400], dim=-1).clamp(0, 255).byte()
-    return rgb, torch.stack([x, y, z], dim=-1).float()

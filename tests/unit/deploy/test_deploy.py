@@ -6,8 +6,13 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from cmfm_worker.service import DRAIN_LIMIT_S, STOP_LIMIT_S
+from cmfm_worker.settings import Settings
 
 REPOSITORY = Path(__file__).parents[3]
 DEPLOY = REPOSITORY / "deploy"
@@ -75,10 +80,57 @@ def test_systemd_unit_drains_and_does_not_restart_bad_settings() -> None:
     """SIGTERM with more time than the worker's drain limit; exit code 2 is not tried again."""
     service = unit()["Service"]
     assert service["KillSignal"] == "SIGTERM"
+    assert service["Restart"] == "on-failure"  # 1, 3, 4, 5 and the watchdog
     assert int(service["TimeoutStopSec"]) > 60
     assert service["RestartPreventExitStatus"] == "2"
     assert service["User"] != "root"
     assert service["ExecStart"].split()[0].rsplit("/", 1)[-1] in SCRIPTS
+
+
+def test_systemd_learns_of_the_service_s_life() -> None:
+    """The unit waits for READY=1, lets the worker find a hung device before the watchdog does, and can reload."""
+    service = unit()["Service"]
+    assert service["Type"] == "notify"
+    assert service["NotifyAccess"] == "main"
+    assert int(service["WatchdogSec"]) > Settings().device.hang_limit_s
+    assert service["ExecReload"].endswith("kill -HUP $MAINPID")
+
+
+def manifest(kind: str) -> dict[str, Any]:
+    """The document of a kind in the Kubernetes example."""
+    documents = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+    (found,) = [document for document in documents if document["kind"] == kind]
+    return dict(found)
+
+
+def test_kubernetes_example_runs_what_we_ship() -> None:
+    """Its settings are a valid line.toml with the port that the probes ask, and each path lies on a volume."""
+    pod = manifest("Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    line = Settings(**tomllib.loads(manifest("ConfigMap")["data"]["line.toml"]))
+    assert container["ports"] == [{"name": "http", "containerPort": line.metrics.port}]
+    assert line.metrics.host == "0.0.0.0"  # noqa: S104 (the kubelet asks from outside)
+    paths = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
+    assert paths == {"startupProbe": "/readyz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    assert set(mounts.values()) == {volume["name"] for volume in pod["volumes"]}
+    for path in (line.ledger.path, line.kept.folder, line.recipes.folder):
+        assert any(str(path).startswith(mount) for mount in mounts), path
+
+
+def test_kubernetes_example_has_no_privileges_and_time_to_drain() -> None:
+    """Not root, nothing writable but the volumes, one worker at a time, and longer to end than a drain takes."""
+    deployment = manifest("Deployment")["spec"]
+    pod = deployment["template"]["spec"]
+    security = pod["containers"][0]["securityContext"]
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert str(pod["securityContext"]["runAsUser"]) in dict(stages()["cpu"])["USER"]
+    assert pod["terminationGracePeriodSeconds"] > DRAIN_LIMIT_S + STOP_LIMIT_S
+    assert deployment["replicas"] == 1
+    assert deployment["strategy"] == {"type": "Recreate"}  # never two workers on one camera
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
@@ -118,6 +170,7 @@ def test_readme_names_commands_that_exist() -> None:
             "ledger",
             "replay-part",
             "--config",
+            "--help",
         },
         "cmfm-sim": {"make", "replay", "watch", "demo"},
     }

@@ -9,7 +9,7 @@ import pytest
 
 from cmfm_worker.app import exit_code
 from cmfm_worker.cfm.weights import WeightsError
-from cmfm_worker.errors import ExitCode, InputError, LostDeviceError, StartupError
+from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
 
 from .made_dataset import run
 
@@ -20,7 +20,7 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     for command in ("fit", "import", "inspect", "evaluate", "check", "weights", "--config"):
         assert command in shown
-    for text in ("Exit codes", "bad input", "could not start", "accelerator was lost"):
+    for text in ("Exit codes", "bad input", "could not start", "accelerator was lost", "computation hung"):
         assert text in shown
 
 
@@ -49,6 +49,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         (WeightsError("x"), ExitCode.BAD_INPUT),
         (StartupError("x"), ExitCode.STARTUP),
         (LostDeviceError("x"), ExitCode.LOST_DEVICE),
+        (HungDeviceError("x"), ExitCode.HUNG_DEVICE),
         (ValueError("x"), ExitCode.BUG),
         (OSError("x"), ExitCode.BUG),
     ],

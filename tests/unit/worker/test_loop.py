@@ -15,7 +15,7 @@ from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.clock import SystemClock
 from cmfm_worker.device import CpuSeam, Uploaded
-from cmfm_worker.errors import LostDeviceError
+from cmfm_worker.errors import HungDeviceError, LostDeviceError
 from cmfm_worker.loop import AbandonedError, Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.ring import FilledSlot, Ring
 from cmfm_worker.shelf import ShelfModel
@@ -201,11 +201,48 @@ def test_hanging_computation_can_be_abandoned() -> None:
             return super().inspect(slots, rgb, xyz)
 
     parts, closed = make_parts(HangingBench())
+    assert overlapped_turn(parts, None) is None
+    assert parts.turns.completed == 1  # an idle turn is a turn
     asked = iter([False, True])
     parts.abandon = lambda: next(asked)
     put(parts, 0)
     with pytest.raises(AbandonedError):
         serial_turn(parts, None)
     assert closed == []
+    assert parts.turns.completed == 1  # and one that hangs is none
+    parts.abandon, parts.hang_limit_s = lambda: False, 0.5
+    put(parts, 1)
+    with pytest.raises(HungDeviceError, match="1 parts"):
+        serial_turn(parts, None)
+    assert parts.turns.completed == 1
     gate.set()
     parts.lane.close(timeout_s=10)
+
+
+class StoppedClock(SystemClock):
+    """A clock that jumps by an hour whenever it is looked at, as after SIGCONT."""
+
+    def __init__(self) -> None:
+        self._ns = 0
+
+    def monotonic_ns(self) -> int:
+        self._ns += 3600 * 1_000_000_000
+        return self._ns
+
+
+def test_process_that_was_stopped_is_no_hung_device() -> None:
+    """Time in which nothing could compute does not count against the device."""
+
+    class SlowBench(MeanBench):
+        def inspect(
+            self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+        ) -> list[Decision]:
+            time.sleep(0.5)
+            return super().inspect(slots, rgb, xyz)
+
+    parts, closed = make_parts(SlowBench())
+    parts.clock, parts.hang_limit_s = StoppedClock(), 60.0
+    put(parts, 0)
+    serial_turn(parts, None)
+    assert [c.decision.verdict for c in closed] == [Verdict.PASS]
+    parts.lane.close()

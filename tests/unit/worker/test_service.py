@@ -1,51 +1,37 @@
 """The life of the service: it ends by itself, with an honest code, and leaves nothing behind, however it went."""
 
+import gc
 import os
+import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import zmq
 
-from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_protocol.result import Result, decode_result
-from cmfm_protocol.topics import topic
 from cmfm_protocol.verdict import Reason, Verdict
-from cmfm_worker import service, shelf
+from cmfm_worker import service
 from cmfm_worker.desk import Desk
-from cmfm_worker.errors import ExitCode, InputError, StartupError
+from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, StartupError
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.ring import FilledSlot
 from cmfm_worker.service import Flags, Service
-from cmfm_worker.settings import Ledger, Metrics, Settings
+from cmfm_worker.settings import Metrics, Settings
 from cmfm_worker.trigger import Decision
+from cmfm_worker.warmup import WarmUp
 
-from .made_recipes import ColourAndPlace, frames, saved
-
-OWN_THREADS = {"desk", "intake", "compute", "ledger", "recorder"}
+from .made_recipes import saved
+from .made_service import Outside, line_settings, nothing_left
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A line with one recipe, on an extractor that needs no time."""
-    monkeypatch.setattr(shelf, "extractor_of", lambda *_: ColourAndPlace())
-    saved(tmp_path / "recipes" / "part")
-    names = ("results", "maps", "recovery", "control")
-    sockets: dict[str, Any] = {name: f"ipc://{tmp_path}/{name}" for name in names}
-    return Settings(
-        sockets={**sockets, "frames": [f"ipc://{tmp_path}/frames"]},
-        recipes={"folder": tmp_path / "recipes"},
-        ledger=Ledger(path=tmp_path / "ledger.sqlite"),
-        kept={"folder": tmp_path / "kept"},
-        device={"name": "cpu", "warmup_px": 64},
-    )
+    return line_settings(tmp_path, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -56,72 +42,6 @@ def stray_signals() -> Iterator[None]:
     yield
     signal.signal(signal.SIGTERM, before)
     assert stray == []
-
-
-@contextmanager
-def nothing_left(endpoint: str) -> Iterator[None]:
-    """Fails where a thread of the line runs on or its sockets are still bound afterwards."""
-    before = set(threading.enumerate())
-    yield
-    names = {thread.name for thread in set(threading.enumerate()) - before}
-    assert not names & OWN_THREADS
-    context = zmq.Context()
-    probe = context.socket(zmq.PUB)
-    probe.bind(endpoint)
-    context.destroy(linger=0)
-
-
-class Outside:
-    """A camera and a subscriber, in a thread of their own while the service has the main thread."""
-
-    def __init__(self, settings: Settings, act: Callable[["Outside"], None]) -> None:
-        self.results: list[Result] = []
-        self._settings = settings
-        self._act = act
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def send(self, count: int, deadline_ms: float = 20_000.0) -> None:
-        """Wait for the worker, then send parts 0, 1, 2 …"""
-        assert self._camera.poll(20_000)
-        rgb, xyz = (tensor.numpy()[0] for tensor in frames(1))
-        for seq in range(count):
-            header = FrameHeader("cam", seq, f"p{seq}", time.time_ns(), deadline_ms, "part")
-            self._camera.send_multipart(encode_frame(topic("line1", "station1", "frame"), header, rgb, xyz))
-
-    def listen(self, count: int) -> None:
-        """Wait for verdicts."""
-        missing = count
-        while missing:
-            assert self._results.poll(20_000)
-            parts = self._results.recv_multipart()
-            if parts[0] == topic("line1", "station1", "result"):
-                self.results.append(decode_result(parts))
-                missing -= 1
-
-    def signal(self) -> None:
-        """What a supervisor sends."""
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def end(self) -> None:
-        """Wait until all has been done."""
-        self._thread.join(30)
-        assert not self._thread.is_alive()
-
-    def _run(self) -> None:
-        with zmq.Context() as context, context.socket(zmq.XPUB) as camera, context.socket(zmq.SUB) as results:
-            self._camera, self._results = camera, results
-            camera.bind(self._settings.sockets.frames[0])
-            camera.setsockopt(zmq.LINGER, 0)
-            for kind in ("result", "state"):
-                results.setsockopt(zmq.SUBSCRIBE, topic("line1", "station1", kind))
-            results.connect(self._settings.sockets.results)
-            try:
-                assert results.poll(20_000)  # a heartbeat: from here on no verdict is missed
-                self._act(self)
-            except BaseException:
-                self.signal()  # or the service would wait for it for ever
-                raise
 
 
 def test_start_that_fails_leaves_nothing_behind(settings: Settings) -> None:
@@ -185,7 +105,7 @@ def test_drain_answers_every_accepted_part(settings: Settings) -> None:
 
 def test_signal_during_the_start_ends_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is told to stop while its recipes load ends with 0 and never takes a frame."""
-    monkeypatch.setattr(shelf.Shelf, "warm_up", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(WarmUp, "beside", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     with nothing_left(settings.sockets.results):
         assert Service(settings).serve() is ExitCode.OK
 
@@ -198,7 +118,8 @@ class HangingBench(LineBench):
     def inspect(
         self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
     ) -> list[Decision]:
-        self.gate.wait(60)
+        if slots[0].index >= 0:  # not the warm-up
+            self.gate.wait(60)
         return super().inspect(slots, rgb, xyz)
 
 
@@ -222,7 +143,32 @@ def test_second_signal_ends_a_hanging_computation(
     assert time.monotonic() - started_s < 20
     outside.end()
     HangingBench.gate.set()
+    HangingBench.gate = threading.Event()
     assert [result.reason for result in outside.results] == [Reason.DRAINING] * 2
+
+
+def test_hung_device_ends_the_line_after_its_faults(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A computation that never returns is found out: everything open is a FAULT that says so, and the line ends."""
+    monkeypatch.setattr(service, "LineBench", HangingBench)
+    device = settings.device.model_copy(update={"hang_limit_s": 1.0})
+
+    def act(outside: Outside) -> None:
+        outside.send(6)  # more than one batch: some hang, some wait
+        outside.listen(6)
+
+    outside = Outside(settings, act)
+    hung = Service(settings.model_copy(update={"device": device}))
+    with pytest.raises(HungDeviceError, match="1 s"):
+        hung.serve()
+    outside.end()
+    assert hung.left_computing
+    HangingBench.gate.set()
+    HangingBench.gate = threading.Event()
+    assert sorted(result.seq for result in outside.results) == list(range(6))
+    assert {result.reason for result in outside.results} == {Reason.WORKER_ERROR}
+    assert all("hangs" in result.detail for result in outside.results)
 
 
 def test_line_without_its_desk_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,3 +191,54 @@ def test_only_a_second_signal_forces() -> None:
     assert (flags.drain, flags.force) == (True, False)
     flags.stop()
     assert flags.force
+
+
+def test_steady_state_has_a_frozen_heap(settings: Settings) -> None:
+    """A running service has frozen what was loaded, measures the collector, and collects again in idle turns;
+    afterwards the process's collector is as before."""
+    before = gc.get_freeze_count()
+    seen: list[int] = []
+
+    def act(outside: Outside) -> None:
+        outside.send(2)
+        outside.listen(2)
+        seen.append(gc.get_freeze_count())
+        seen.append(line._garbage.collections[2])
+        outside.signal()
+
+    line = Service(settings)
+    outside = Outside(settings, act)
+    assert line.serve() is ExitCode.OK
+    outside.end()
+    frozen, full_collections = seen
+    assert frozen > 50_000  # torch alone is more
+    assert full_collections >= 1
+    assert gc.get_freeze_count() == before
+
+
+def test_hang_up_loads_the_recipes_again(settings: Settings) -> None:
+    """After SIGHUP parts have the new model, and a recipe that is new in the folder can be asked for."""
+    shas: list[str] = []
+
+    def act(outside: Outside) -> None:
+        outside.send(1)
+        outside.listen(1)
+        folder = settings.recipes.folder
+        shutil.rmtree(folder / "part")
+        shas.append(saved(folder / "part", seed=1).model_sha)
+        saved(folder / "another", seed=2, name="another")
+        outside.signal(signal.SIGHUP)
+        until_s = time.monotonic() + 20
+        while "another" not in line._shelf.names or line._shelf.models[0].sha != shas[0]:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        outside.send(1, first=1)
+        outside.listen(1)
+        outside.signal()
+
+    line = Service(settings)
+    outside = Outside(settings, act)
+    assert line.serve() is ExitCode.OK
+    outside.end()
+    old, new = outside.results
+    assert old.model_sha != new.model_sha == shas[0]

@@ -24,6 +24,22 @@ def test_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     assert settings.ledger.path == tmp_path / "ledger.sqlite"
 
 
+def test_probe_waits_for_the_hang_limit(tmp_path: Path) -> None:
+    """A probe that would end the worker before it has found a hung device itself is refused."""
+    with pytest.raises(InputError, match=r"stalled_after_s = 45 must be more than device.hang_limit_s = 60"):
+        load_settings(write(tmp_path, "[device]\nhang_limit_s = 60.0\n"))
+
+
+def test_warm_up_sizes(tmp_path: Path) -> None:
+    """The sizes to warm up are the side of a square, or height and width of each camera's frames."""
+    square = load_settings(write(tmp_path, "[device]\nwarmup_px = 500\n"))
+    assert square.device.warmup_shapes == ((500, 500),)
+    cameras = load_settings(write(tmp_path, "[device]\nwarmup_px = [[1024, 1280], [480, 640]]\n"))
+    assert cameras.device.warmup_shapes == ((1024, 1280), (480, 640))
+    with pytest.raises(InputError, match="warmup_px"):
+        load_settings(write(tmp_path, "[device]\nwarmup_px = [400, 500]\n"))
+
+
 def test_example_file_states_the_defaults(tmp_path: Path) -> None:
     """deploy/line.toml explains every key, and the values it shows are the defaults."""
     example = load_settings(DEPLOY / "line.toml")
