@@ -22,6 +22,7 @@ from cmfm_protocol.control import (
     encode_results_reply,
 )
 from cmfm_protocol.errors import RemoteProtocolError
+from cmfm_protocol.verdict import Reason
 from cmfm_worker.curve import Lock
 from cmfm_worker.mailbox import Mailbox
 from cmfm_worker.publish import History
@@ -33,6 +34,9 @@ REPLY_HWM: Final = 100
 
 BURST: Final = 4
 """Requests answered in a row: a flood of them must not hold up verdicts."""
+
+MAX_ENVELOPE_PARTS: Final = 8
+"""The client's identity, REQ's delimiter, and room for those of the proxies between."""
 
 LoadRecipe = Callable[[str, Callable[[str | None], None]], None]
 """Loads a recipe by name in another thread and tells the error, or None."""
@@ -53,6 +57,11 @@ class Router:
             except zmq.Again:
                 return
             try:
+                if len(envelope) > MAX_ENVELOPE_PARTS:
+                    del envelope[
+                        1:
+                    ]  # a reply repeats the envelope, so its size must not be the sender's choice
+                    raise RemoteProtocolError(Reason.MALFORMED, "a request is one part")  # noqa: TRY301
                 request = decode_request(body)
             except RemoteProtocolError as error:
                 self._log.warning("bad_request", detail=str(error))

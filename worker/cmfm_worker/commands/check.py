@@ -12,7 +12,7 @@ from cmfm_worker.curve import read_keys
 from cmfm_worker.errors import ExitCode, InputError
 from cmfm_worker.recipe import Recipe, read_recipe_file
 from cmfm_worker.settings import Settings, load_settings
-from cmfm_worker.shelf import recipe_names
+from cmfm_worker.shelf import recipe_names, recipe_path
 
 
 def check_line(config: Path, json: bool) -> int:
@@ -53,7 +53,7 @@ def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
         problems.append(f"{settings.recipes.folder}: no recipes; teach one with `cmfm-worker fit`")
     for name in names:
         try:
-            recipes[name] = read_recipe_file(settings.recipes.folder / name)
+            recipes[name] = read_recipe_file(recipe_path(settings.recipes.folder, name))
         except InputError as error:
             problems.append(str(error))
         else:
