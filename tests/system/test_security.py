@@ -51,6 +51,7 @@ class Site:
     keys: Path
     reader: ClientKeys
     controller: ClientKeys
+    children: Children
 
     def ask(self, name: str, keys: ClientKeys | None, body: bytes, *, wait_s: float = 10.0) -> Reply | None:
         """The reply of the socket `name` under [sockets], or None for silence."""
@@ -95,7 +96,7 @@ def start(folder: Path, recipes: Path, children: Children, *, bind_to: str = "12
         "cameras": {frames: "keys/camera.key"},
     }
     worker = line.start(sockets={"frames": [frames], **sockets}, curve=curve)
-    return Site(line, worker, keys, reader, controller)
+    return Site(line, worker, keys, reader, controller, children)
 
 
 @pytest.fixture(scope="module")
@@ -118,13 +119,17 @@ def test_who_is_on_the_list_gets_every_verdict(site: Site, synthetic_root: Path)
     (keys / "workers").mkdir()
     shutil.copy(keys / "worker.key", keys / "workers")
     own = ["--key", str(keys / "camera.key_secret"), "--allowed-keys", str(keys / "workers")]
-    camera = line.replay(synthetic_root, "--rate", "8", "--deadline-ms", "10000", *own)
+    watch = [*program("cmfm-sim"), "watch", "--endpoint", line.endpoints.results, "--json", "--count", "3"]
+    watch += ["--key", str(keys / "plc.key_secret"), "--server-key", str(keys / "worker.key")]
+    watcher = site.children.start("watch", [*watch, "--timeout-s", "120"])
+    camera = line.replay(synthetic_root, "--rate", "8", "--deadline-ms", "10000", "--wait-s", "60", *own)
     line.wait_for(lambda: camera.returncode is not None, site.worker, 120)
     camera.require_success()
     expected = {trigger.key for trigger in line.triggers()}
     line.wait_for(lambda: expected <= {item.key for item in line.received}, site.worker, 60)
     verdicts = {item.key: item.result.verdict for item in line.received}
     assert all(verdicts[key] is not Verdict.FAULT for key in expected)
+    watcher.wait(lambda: False, 130)
     body = encode_request(ResultsSinceRequest("again", "", 0))
     reply = site.ask("recovery", site.reader, body)
     assert reply is not None
