@@ -6,6 +6,7 @@ import typer
 
 from cmfm_protocol.dataset import DatasetError
 from cmfm_protocol.errors import ProtocolError
+from cmfm_protocol.key_files import KeyFileError
 from cmfm_sim.commands import demo, make, replay, watch
 from cmfm_sim.errors import FailedError, InputError
 
@@ -41,7 +42,7 @@ def main() -> None:
     """Entry point of `cmfm-sim`: runs `app` and exits with 0, 1 or 2 as `--help` says."""
     try:
         app()
-    except (InputError, DatasetError, ProtocolError) as error:
+    except (InputError, DatasetError, KeyFileError, ProtocolError) as error:
         _exit(BAD_INPUT, error)
     except FailedError as error:
         _exit(FAILED, error)

@@ -17,6 +17,7 @@ import zmq
 from cmfm_protocol.state import CameraState, encode_camera_state
 from cmfm_protocol.topics import topic
 from cmfm_sim.clock import NS_PER_S, Clock, SystemClock
+from cmfm_sim.curve import CameraKeys
 from cmfm_sim.damage import Parts
 from cmfm_sim.errors import FailedError
 from cmfm_sim.sockets import ZmqContext, ZmqSocket, bind, keep_alive
@@ -51,6 +52,7 @@ class CameraOptions:
     station: str = "station1"
     send_hwm: int = 4
     send_limit_ms: int = 20
+    keys: CameraKeys | None = None
 
 
 class Camera:
@@ -70,10 +72,12 @@ class Camera:
         self._next_state_ns = self._clock.monotonic_ns()
         self._subscriptions: Counter[bytes] = Counter()
         self._context: ZmqContext = zmq.Context()
+        self._authenticator = options.keys.authenticate(self._context) if options.keys else None
         try:
             self._socket = _socket(self._context, options)
             self.endpoint = bind(self._socket, options.endpoint, "--endpoint")
         except BaseException:
+            self._stop_authenticator()
             self._context.destroy(0)
             raise
 
@@ -149,7 +153,12 @@ class Camera:
             self._next_state_ns = self._clock.monotonic_ns() + NS_PER_S
             self.rest(CLOSING_PERIOD_S)
         self._socket.close(LINGER_MS if in_order else 0)
+        self._stop_authenticator()
         self._context.term()
+
+    def _stop_authenticator(self) -> None:
+        if self._authenticator is not None:
+            self._authenticator.stop()
 
     def _take_subscriptions(self) -> None:
         while True:
@@ -189,4 +198,6 @@ def _socket(context: ZmqContext, options: CameraOptions) -> ZmqSocket:
     socket.setsockopt(zmq.SNDTIMEO, options.send_limit_ms)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
     keep_alive(socket)
+    if options.keys is not None:
+        options.keys.put_on(socket)
     return socket

@@ -17,6 +17,7 @@ from cmfm_protocol.control import (
 from cmfm_protocol.errors import RemoteProtocolError
 from cmfm_protocol.limits import MAX_REPLY_BYTES, MAX_RESULTS_PER_REPLY
 from cmfm_protocol.result import Result
+from cmfm_sim.curve import ClientKeys
 from cmfm_sim.result_order import Missing
 from cmfm_sim.sockets import ZmqContext, connect, keep_alive
 
@@ -30,11 +31,15 @@ class RequestClient:
     Raises InputError for an endpoint that is none.
     """
 
-    def __init__(self, context: ZmqContext, endpoint: str, option: str) -> None:
+    def __init__(
+        self, context: ZmqContext, endpoint: str, option: str, keys: ClientKeys | None = None
+    ) -> None:
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
         keep_alive(self._socket)
+        if keys is not None:
+            keys.put_on(self._socket)
         connect(self._socket, endpoint, option)
 
     def ask(self, request: Request, timeout_s: float = REPLY_TIMEOUT_S) -> Reply | None:

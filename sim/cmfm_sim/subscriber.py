@@ -13,10 +13,11 @@ import zmq
 
 from cmfm_protocol.anomaly_map import AnomalyMaps, decode_maps
 from cmfm_protocol.errors import RemoteProtocolError
-from cmfm_protocol.limits import MAX_MESSAGE_BYTES
+from cmfm_protocol.limits import MAX_MESSAGE_BYTES, MAX_STATE_BYTES
 from cmfm_protocol.result import Result, decode_result
 from cmfm_protocol.state import WorkerState, decode_worker_state
 from cmfm_protocol.topics import parse_topic
+from cmfm_sim.curve import ClientKeys
 from cmfm_sim.record import Received
 from cmfm_sim.recovery import RequestClient, newest_id, results_between
 from cmfm_sim.result_order import Missing, ResultOrder
@@ -64,6 +65,7 @@ class SubscriberOptions:
     recovery: str = ""
     topics: bytes = ALL_TOPICS
     from_start: bool = False
+    keys: ClientKeys | None = None
 
 
 class ResultSubscriber:
@@ -76,11 +78,17 @@ class ResultSubscriber:
         self._maps: ZmqSocket | None = None
         self._recovery: RequestClient | None = None
         try:
-            self._results = self._subscribe(options.results, "--endpoint", options.topics, RECEIVE_HWM)
+            self._results = self._subscribe(
+                options, options.results, "--endpoint", hwm=RECEIVE_HWM, max_bytes=MAX_STATE_BYTES
+            )
             if options.maps:
-                self._maps = self._subscribe(options.maps, "--maps-endpoint", options.topics, MAPS_HWM)
+                self._maps = self._subscribe(
+                    options, options.maps, "--maps-endpoint", hwm=MAPS_HWM, max_bytes=MAX_MESSAGE_BYTES
+                )
             if options.recovery:
-                self._recovery = RequestClient(self._context, options.recovery, "--recover-endpoint")
+                self._recovery = RequestClient(
+                    self._context, options.recovery, "--recover-endpoint", options.keys
+                )
         except BaseException:
             self._context.destroy(0)
             raise
@@ -115,13 +123,17 @@ class ResultSubscriber:
         """Close all sockets."""
         self._context.destroy(0)
 
-    def _subscribe(self, endpoint: str, option: str, topics: bytes, hwm: int) -> ZmqSocket:
+    def _subscribe(
+        self, options: SubscriberOptions, endpoint: str, option: str, *, hwm: int, max_bytes: int
+    ) -> ZmqSocket:
         socket = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.RCVHWM, hwm)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        socket.setsockopt(zmq.SUBSCRIBE, topics)
+        socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+        socket.setsockopt(zmq.SUBSCRIBE, options.topics)
         keep_alive(socket)
+        if options.keys is not None:
+            options.keys.put_on(socket)
         connect(socket, endpoint, option)
         self._poller.register(socket, zmq.POLLIN)
         return socket

@@ -3,12 +3,14 @@
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tomli_w
 
 from cmfm_protocol.state import WorkerState
+from cmfm_sim.curve import ClientKeys
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.processes import Child, Children, program
 from cmfm_sim.record import Received, TriggerRecord, read_triggers
@@ -31,7 +33,14 @@ def recipes(tmp_path_factory: pytest.TempPathFactory, synthetic_root: Path) -> P
 class Line:
     """A worker process, its endpoints and what it has said."""
 
-    def __init__(self, folder: Path, recipes: Path, endpoints: Endpoints, children: Children) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recipes: Path,
+        endpoints: Endpoints,
+        children: Children,
+        keys: ClientKeys | None = None,
+    ) -> None:
         self.folder = folder
         self.endpoints = endpoints
         self.received: list[Received] = []
@@ -39,7 +48,7 @@ class Line:
         self.lost = 0
         self._children = children
         self._recipes = recipes
-        self.subscriber = ResultSubscriber(endpoints.subscriber())
+        self.subscriber = ResultSubscriber(replace(endpoints.subscriber(), keys=keys))
         self.program = program("cmfm-worker")
 
     def start(self, **settings: dict[str, object]) -> Child:

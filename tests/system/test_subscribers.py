@@ -1,5 +1,6 @@
 """The subscribers in deploy/ that a PLC gateway starts from: only a PASS opens the gate."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from cmfm_protocol.key_files import KeyPair, write_pair
 from cmfm_protocol.result import Result, encode_result
 from cmfm_protocol.topics import topic
 from cmfm_protocol.verdict import Reason, Verdict
@@ -18,6 +20,7 @@ from cmfm_protocol.verdict import Reason, Verdict
 pytestmark = pytest.mark.system
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "subscribers"
+GOOD = zmq.curve_keypair()[0].decode()
 RESULT = topic("line1", "station1", "result")
 PASS = Result(
     result_id=1,
@@ -70,9 +73,21 @@ def results(tmp_path: Path) -> Iterator[tuple[zmq.Socket[bytes], str]]:
     context.term()
 
 
-def said(command: list[str], socket: zmq.Socket[bytes], lines: int) -> list[str]:
+@pytest.fixture
+def encrypted(results: tuple[zmq.Socket[bytes], str]) -> tuple[zmq.Socket[bytes], str, KeyPair]:
+    """The same over TCP, for who expects this key."""
+    socket, endpoint = results
+    socket.unbind(endpoint)
+    server = KeyPair(*zmq.curve_keypair())
+    socket.curve_server, socket.curve_secretkey = True, server.secret
+    return socket, f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}", server
+
+
+def said(
+    command: list[str], socket: zmq.Socket[bytes], lines: int, environment: dict[str, str] | None = None
+) -> list[str]:
     """What a subscriber prints about a PASS and a FAULT."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert socket.recv().startswith(b"\x01")
             time.sleep(0.1)
@@ -105,8 +120,24 @@ def test_python_gateway_notices_silence(results: tuple[zmq.Socket[bytes], str]) 
     )
 
 
-def test_c_gateway_rejects_all_but_pass(results: tuple[zmq.Socket[bytes], str], tmp_path: Path) -> None:
-    """The C gateway compiles and decides alike, also for a part whose name imitates a verdict."""
+def test_python_gateway_speaks_curve(
+    encrypted: tuple[zmq.Socket[bytes], str, KeyPair], tmp_path: Path
+) -> None:
+    """With the worker's public key and its own pair it hears a worker that encrypts."""
+    socket, endpoint, server = encrypted
+    _, theirs = write_pair(tmp_path, "worker", server)
+    own, _ = write_pair(tmp_path, "plc", KeyPair(*zmq.curve_keypair()))
+    keys = [str(theirs), str(own)]
+    program = [sys.executable, str(FOLDER / "plc_gateway.py"), endpoint, "cmfm/1/line1/station1/"]
+    assert said([*program, *keys], socket, 2) == [
+        "0 part0 PASS below_threshold",
+        "0 §verdict PASS REJECT deadline",
+    ]
+
+
+@pytest.fixture
+def c_gateway(tmp_path: Path) -> str:
+    """The C gateway, compiled."""
     compiler = shutil.which("cc")
     if compiler is None or not Path("/usr/include/zmq.h").exists():
         pytest.skip("needs a C compiler and libzmq's header (libzmq3-dev)")
@@ -114,5 +145,30 @@ def test_c_gateway_rejects_all_but_pass(results: tuple[zmq.Socket[bytes], str], 
     subprocess.run(
         [compiler, "-Wall", "-Werror", "-O2", "-o", program, FOLDER / "plc_gateway.c", "-lzmq"], check=True
     )
+    return str(program)
+
+
+def test_c_gateway_rejects_all_but_pass(results: tuple[zmq.Socket[bytes], str], c_gateway: str) -> None:
+    """The C gateway compiles and decides alike, also for a part whose name imitates a verdict."""
     socket, endpoint = results
-    assert said([str(program), endpoint], socket, 2) == ["PASS", "REJECT"]
+    assert said([c_gateway, endpoint], socket, 2) == ["PASS", "REJECT"]
+
+
+def test_c_gateway_speaks_curve(encrypted: tuple[zmq.Socket[bytes], str, KeyPair], c_gateway: str) -> None:
+    """With the worker's public key, and its own secret one in the environment."""
+    socket, endpoint, server = encrypted
+    command = [c_gateway, endpoint, "cmfm/1/line1/station1/result/", server.public.decode()]
+    secret = zmq.curve_keypair()[1].decode()
+    assert said(command, socket, 2, {**os.environ, "CMFM_SECRET_KEY": secret}) == ["PASS", "REJECT"]
+
+
+def test_c_gateway_without_usable_keys_ends(c_gateway: str) -> None:
+    """It never falls back to an unencrypted connection."""
+    for key, environment in (
+        ("short", {"CMFM_SECRET_KEY": GOOD}),
+        (GOOD, {}),
+        (GOOD, {"CMFM_SECRET_KEY": "y"}),
+    ):
+        command = [c_gateway, "tcp://127.0.0.1:1", "cmfm/", key]
+        ended = subprocess.run(command, env=environment, check=False, capture_output=True, timeout=20)
+        assert ended.returncode == 2

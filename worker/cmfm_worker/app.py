@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from cmfm_worker.commands import bench, evaluate, fit, import_, inspect, ledger, replay_part, weights
+from cmfm_worker.commands import bench, evaluate, fit, import_, inspect, keys, ledger, replay_part, weights
 from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
 
 EXIT_CODES = """Exit codes:
@@ -29,7 +29,7 @@ EXIT_CODES = """Exit codes:
 5  a computation hung ([device] hang_limit_s); its parts got their FAULT: start the process again
 """
 
-_BAD_INPUT_ELSEWHERE = frozenset({"DatasetError", "WeightsError"})
+_BAD_INPUT_ELSEWHERE = frozenset({"DatasetError", "KeyFileError", "WeightsError"})
 """Bad input as the packages below name it; known by name, because importing them would load torch."""
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(bench.bench)
 app.command("ledger")(ledger.ledger)
 app.command("replay-part")(replay_part.replay_part)
+app.add_typer(keys.app, name="keys", short_help="Make the key files of a line that encrypts.")
 app.add_typer(weights.app, name="weights", short_help="List, fetch, check and convert extractor weights.")
 
 Config = Annotated[Path, typer.Option("--config", help="The line's settings (TOML).", show_default=False)]

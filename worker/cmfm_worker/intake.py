@@ -9,6 +9,7 @@ import structlog
 import zmq
 
 from cmfm_protocol.topics import topic
+from cmfm_worker.curve import Keys
 from cmfm_worker.errors import StartupError
 from cmfm_worker.progress import Rounds
 from cmfm_worker.reception import Reception
@@ -31,9 +32,15 @@ class Intake:
     """Receives until told to stop; then reads what is queued, settles what is missing, and ends."""
 
     def __init__(
-        self, settings: Settings, context: Context, reception: Reception, post: Callable[[DeskEvent], None]
+        self,
+        settings: Settings,
+        context: Context,
+        reception: Reception,
+        post: Callable[[DeskEvent], None],
+        keys: Keys,
     ) -> None:
         self._settings = settings
+        self._keys = keys
         self._context = context
         self._reception = reception
         self._post = post
@@ -52,7 +59,8 @@ class Intake:
         prefixes = (self._frame_topic, self._state_topic)
         try:
             for endpoint in self._settings.sockets.frames:
-                self._sources.append(Source(self._context, endpoint, self._settings.intake, prefixes))
+                intake = self._settings.intake
+                self._sources.append(Source(self._context, endpoint, intake, prefixes, self._keys))
         except StartupError:
             self._close()
             raise

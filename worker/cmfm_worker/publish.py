@@ -6,6 +6,7 @@ from cmfm_protocol.anomaly_map import AnomalyMaps, encode_maps
 from cmfm_protocol.result import Result, encode_result
 from cmfm_protocol.state import WorkerState, encode_worker_state
 from cmfm_protocol.topics import topic
+from cmfm_worker.curve import Keys
 from cmfm_worker.settings import Settings
 from cmfm_worker.sockets import Context, bind
 from cmfm_worker.trigger import PartMaps
@@ -44,13 +45,16 @@ class History:
 class Publisher:
     """The two outgoing sockets. A slow subscriber loses messages (and recovers results); it never slows the line."""
 
-    def __init__(self, context: Context, settings: Settings) -> None:
+    def __init__(self, context: Context, settings: Settings, keys: Keys = Keys()) -> None:
         line, sockets = settings.line, settings.sockets
         self._result_topic = topic(line.name, line.station, "result")
         self._map_topic = topic(line.name, line.station, "map")
         self._state_topic = topic(line.name, line.station, "state")
-        self._results = bind(context, zmq.PUB, sockets.results, send_hwm=settings.results.hwm)
-        self._maps = bind(context, zmq.PUB, sockets.maps, send_hwm=settings.maps.hwm)
+        results, maps = settings.results, settings.maps
+        self._results = bind(
+            context, zmq.PUB, sockets.results, send_hwm=results.hwm, lock=keys.lock("results")
+        )
+        self._maps = bind(context, zmq.PUB, sockets.maps, send_hwm=maps.hwm, lock=keys.lock("maps"))
         self.history = History(settings.results.history)
 
     def result(self, result: Result) -> None:

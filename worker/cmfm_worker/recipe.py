@@ -28,6 +28,9 @@ MAPPING_FILE: Final = "mapping.safetensors"
 NAME_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"  # recipe names travel in frame headers (WIRE.md)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[
+    str, Field(pattern=r"^[^/]*[^/.][^/]*$", max_length=255)
+]  # in the weights folder, no path
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -45,7 +48,7 @@ class ExtractorSection(Section):
     version: str
     blocks: int = 12
     group_size: int = 128
-    sha256: dict[str, Sha256] = {}
+    sha256: dict[FileName, Sha256] = {}
 
     @classmethod
     def of(cls, identity: "ExtractorIdentity") -> Self:

@@ -20,7 +20,7 @@ from cmfm_worker.ledger_query import Question, open_ledger
 from cmfm_worker.part_batches import to_frames
 from cmfm_worker.recipe import RECIPE_FILE, load_recipe
 from cmfm_worker.settings import Settings
-from cmfm_worker.shelf import RECIPE_NAME, ShelfModel
+from cmfm_worker.shelf import ShelfModel, recipe_path
 from cmfm_worker.trigger import Decision
 
 FROM_THE_FRAME: Final = (Reason.NO_VALID_3D, Reason.TOO_FEW_POINTS)
@@ -83,9 +83,7 @@ def recorded_model(facts: Mapping[str, Any], settings: Settings, device: torch.d
     name = facts["recipe"] or settings.recipes.default
     if not name:
         raise InputError("the frame named no recipe and [recipes] default is empty: set the default of then")
-    if not RECIPE_NAME.fullmatch(name) or set(name) == {"."}:
-        raise InputError(f"recipe {name!r}: not a name, so no recipe of this line")
-    loaded = load_recipe(settings.recipes.folder / name)
+    loaded = load_recipe(recipe_path(settings.recipes.folder, name))
     for what, then, now in (
         (RECIPE_FILE, facts["recipe_sha"], loaded.recipe_sha),
         ("model", facts["model_sha"], loaded.model_sha),

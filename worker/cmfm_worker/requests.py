@@ -22,6 +22,8 @@ from cmfm_protocol.control import (
     encode_results_reply,
 )
 from cmfm_protocol.errors import RemoteProtocolError
+from cmfm_protocol.verdict import Reason
+from cmfm_worker.curve import Lock
 from cmfm_worker.mailbox import Mailbox
 from cmfm_worker.publish import History
 from cmfm_worker.sockets import Context, Socket, bind
@@ -33,6 +35,9 @@ REPLY_HWM: Final = 100
 BURST: Final = 4
 """Requests answered in a row: a flood of them must not hold up verdicts."""
 
+MAX_ENVELOPE_PARTS: Final = 8
+"""The client's identity, REQ's delimiter, and room for those of the proxies between."""
+
 LoadRecipe = Callable[[str, Callable[[str | None], None]], None]
 """Loads a recipe by name in another thread and tells the error, or None."""
 
@@ -40,8 +45,8 @@ LoadRecipe = Callable[[str, Callable[[str | None], None]], None]
 class Router:
     """A ROUTER socket that takes requests as single maps, with or without REQ's empty delimiter."""
 
-    def __init__(self, context: Context, endpoint: str) -> None:
-        self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM)
+    def __init__(self, context: Context, endpoint: str, lock: Lock | None) -> None:
+        self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM, lock=lock)
         self._log = structlog.get_logger("requests")
 
     def serve(self) -> None:
@@ -52,6 +57,11 @@ class Router:
             except zmq.Again:
                 return
             try:
+                if len(envelope) > MAX_ENVELOPE_PARTS:
+                    del envelope[
+                        1:
+                    ]  # a reply repeats the envelope, so its size must not be the sender's choice
+                    raise RemoteProtocolError(Reason.MALFORMED, "a request is one part")  # noqa: TRY301
                 request = decode_request(body)
             except RemoteProtocolError as error:
                 self._log.warning("bad_request", detail=str(error))
@@ -84,8 +94,10 @@ class Router:
 class RecoveryServer(Router):
     """Results since a result id, for subscribers that were away."""
 
-    def __init__(self, context: Context, endpoint: str, history: History, boot_id: str) -> None:
-        super().__init__(context, endpoint)
+    def __init__(
+        self, context: Context, endpoint: str, history: History, boot_id: str, lock: Lock | None = None
+    ) -> None:
+        super().__init__(context, endpoint, lock)
         self._history = history
         self._boot_id = boot_id
 
@@ -122,8 +134,9 @@ class ControlServer(Router):
         state: StateMessage,
         load_recipe: LoadRecipe,
         drain: Callable[[], None],
+        lock: Lock | None = None,
     ) -> None:
-        super().__init__(context, endpoint)
+        super().__init__(context, endpoint, lock)
         self._state = state
         self._load_recipe = load_recipe
         self._drain = drain

@@ -26,10 +26,12 @@ from cmfm_protocol.verdict import Reason
 from cmfm_worker.account import Account
 from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.clock import NS_PER_MS, SystemClock
+from cmfm_worker.curve import read_keys
 from cmfm_worker.desk import STOPPED, Desk, DeskOptions, ResultSink
 from cmfm_worker.device import choose_device, seam_for
 from cmfm_worker.errors import ExitCode, HungDeviceError, LostDeviceError
 from cmfm_worker.garbage import Garbage
+from cmfm_worker.gate import Gate
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.intake import Intake
 from cmfm_worker.kept_parts import KeptParts, made_on
@@ -102,7 +104,7 @@ class Service:
         self._clock = SystemClock()
         self._account = Account()
         self._closing = ExitStack()  # what has been opened, closed in reverse order
-        self._threads: list[Desk | Intake | Recorder | Ledger] = []
+        self._threads: list[Desk | Intake | Recorder | Ledger | Gate] = []
         self._cut_short = False
         self._give_up_s = math.inf  # time.monotonic() at which a drain has taken too long
         self._open_parts = STOPPED  # what becomes of parts that are open at the end
@@ -168,8 +170,10 @@ class Service:
         )
         self._context = zmq.Context()
         self._closing.callback(self._end_context)
+        self._keys = read_keys(settings.curve)
+        self._gate = self._open_gate()
         # Its sockets come first: a second worker fails here, before it touches the ledger of the first.
-        self._publisher = Publisher(self._context, settings)
+        self._publisher = Publisher(self._context, settings, self._keys)
         self._kept = self._open_kept(device)
         self._ledger = self._open_ledger()
         self._recorder = self._open_recorder()
@@ -264,6 +268,18 @@ class Service:
         )
         return ExitCode.OK if holds and not self._cut_short else ExitCode.BUG
 
+    def _open_gate(self) -> Gate | None:
+        """Before any socket that it guards."""
+        if self._keys.own is None:
+            return None
+        gate = Gate(self._context, self._keys)
+        self._closing.callback(gate.close)
+        self._threads.append(gate)
+        gate.start()
+        allowed = {str(door): len(keys) for door, keys in self._keys.allowed.items()}
+        self._log.info("curve", public_key=self._keys.own.public.decode(), keys_allowed=allowed)
+        return gate
+
     def _open_ledger(self) -> Ledger | None:
         path = self._settings.ledger.path
         kept = self._settings.ledger
@@ -306,7 +322,10 @@ class Service:
         settings, context = self._settings, self._context
         publisher = self._publisher
         # Kept here, so that it is closed with the context where the control socket cannot be bound.
-        self._recovery = RecoveryServer(context, settings.sockets.recovery, publisher.history, boot_id)
+        keys = self._keys
+        self._recovery = RecoveryServer(
+            context, settings.sockets.recovery, publisher.history, boot_id, keys.lock("recovery")
+        )
         account = self._account
         line = LineCollector(account, self._gauges, self._state.sources_alive)
         self._metrics = Metrics(line, self._garbage)
@@ -326,6 +345,7 @@ class Service:
                 state=state,
                 load_recipe=self._shelf.load_in_background,
                 drain=self._flags.request_drain,
+                lock=keys.lock("control"),
             ),
             sinks=sinks,
             queue_free=lambda: self._ring.free,
@@ -351,7 +371,7 @@ class Service:
             step_ns=lambda: self._loop.step_ns,
             clock=self._clock,
         )
-        return Intake(settings, self._context, reception, self._desk.post)
+        return Intake(settings, self._context, reception, self._desk.post, self._keys)
 
     def _gauges(self) -> dict[str, float]:
         return {
@@ -361,6 +381,7 @@ class Service:
             "ledger_rows_waiting": self._ledger.waiting if self._ledger else 0,
             "frames_unhashed": self._recorder.frames_unhashed,
             "kept_parts_dropped": self._kept.dropped if self._kept else 0,
+            "clients_refused": self._gate.refused.total() if self._gate else 0,
         }
 
     def _make_vitals(self) -> Vitals:

@@ -52,7 +52,11 @@ def is_local(endpoint: str) -> bool:
     match = re.match(r"^tcp://\[?([^\]]+?)\]?:[^:]*$", endpoint)
     if match is None:
         return not endpoint.startswith("tcp://")
-    host = match.group(1)
+    return is_local_host(match.group(1))
+
+
+def is_local_host(host: str) -> bool:
+    """Whether a server bound to a host name or address can be reached from this host alone."""
     if host == "localhost":
         return True
     try:
@@ -91,17 +95,34 @@ class Sockets(Section):
     control: Endpoint = Field(
         "tcp://127.0.0.1:5559", description="status, load_recipe, drain (ROUTER, bound here)"
     )
-    insecure: bool = Field(False, description="allow binding off this host without encryption")
+    insecure: bool = Field(False, description="allow binding off this host without [curve]")
+
+
+class Curve(Section):
+    """Encryption, and who may connect (WIRE.md, security); `cmfm-worker keys new` makes the files."""
+
+    secret_key: Path | None = Field(
+        None, description="this worker's NAME.key_secret; with it the four bound sockets speak CURVE alone"
+    )
+    readers: Path = Field(
+        Path("keys/readers"), description="folder of the public keys that may use results, maps and recovery"
+    )
+    controllers: Path = Field(
+        Path("keys/controllers"), description="folder of the public keys that may use control"
+    )
+    cameras: dict[Endpoint, Path] = Field(
+        {}, description="public key of each camera that speaks CURVE, by its endpoint under sockets.frames"
+    )
+
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _none_where_empty(cls, value: object) -> object:
+        return None if value == "" else value
 
     @model_validator(mode="after")
-    def _local_unless_insecure(self) -> Self:
-        for key in ("results", "maps", "recovery", "control"):
-            endpoint: str = getattr(self, key)
-            if not self.insecure and not is_local(endpoint):
-                raise ValueError(
-                    f"{key} = {endpoint!r} can be reached from other hosts and carries no encryption; "
-                    "bind it to 127.0.0.1 or ipc://, or write insecure = true under [sockets]"
-                )
+    def _cameras_know_the_worker(self) -> Self:
+        if self.cameras and self.secret_key is None:
+            raise ValueError("cameras have keys and the worker has none; set secret_key")
         return self
 
 
@@ -247,6 +268,16 @@ class Metrics(Section):
         allow_inf_nan=False,
         description="/livez fails when the loop, the desk or the intake has completed nothing for so long",
     )
+    insecure: bool = Field(False, description="allow serving off this host; HTTP is never encrypted here")
+
+    @model_validator(mode="after")
+    def _local_unless_insecure(self) -> Self:
+        if self.port and not self.insecure and not is_local_host(self.host):
+            raise ValueError(
+                f"host = {self.host!r} can be reached from other hosts, and HTTP carries no encryption; "
+                "set 127.0.0.1, or write insecure = true under [metrics]"
+            )
+        return self
 
 
 class Settings(BaseSettings):
@@ -262,6 +293,7 @@ class Settings(BaseSettings):
 
     line: Line = Line()
     sockets: Sockets = Sockets()
+    curve: Curve = Curve()
     recipes: Recipes = Recipes()
     weights: Weights = Weights()
     device: Device = Device()
@@ -283,6 +315,24 @@ class Settings(BaseSettings):
                 f"metrics.stalled_after_s = {self.metrics.stalled_after_s:g} must be more than "
                 f"device.hang_limit_s = {self.device.hang_limit_s:g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _off_host_only_with_curve(self) -> Self:
+        for key in ("results", "maps", "recovery", "control"):
+            endpoint: str = getattr(self.sockets, key)
+            if not is_local(endpoint) and self.curve.secret_key is None and not self.sockets.insecure:
+                raise ValueError(
+                    f"sockets.{key} = {endpoint!r} can be reached from other hosts and carries no encryption; "
+                    "set [curve] secret_key (`cmfm-worker keys new` makes one), bind it to 127.0.0.1 or ipc://, "
+                    "or write insecure = true under [sockets]"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _keys_belong_to_cameras(self) -> Self:
+        if unknown := set(self.curve.cameras) - set(self.sockets.frames):
+            raise ValueError(f"curve.cameras: {min(unknown)} is not among sockets.frames")
         return self
 
     @classmethod
@@ -337,8 +387,16 @@ def _refuse_unknown_variables() -> None:
 
 def _with_absolute_paths(settings: Settings, base: Path) -> Settings:
     ledger = settings.ledger.path
+    curve = settings.curve
+    keys = {
+        "secret_key": base / curve.secret_key if curve.secret_key else None,
+        "readers": base / curve.readers,
+        "controllers": base / curve.controllers,
+        "cameras": {endpoint: base / path for endpoint, path in curve.cameras.items()},
+    }
     return settings.model_copy(
         update={
+            "curve": curve.model_copy(update=keys),
             "recipes": settings.recipes.model_copy(update={"folder": base / settings.recipes.folder}),
             "weights": settings.weights.model_copy(update={"folder": base / settings.weights.folder}),
             "ledger": settings.ledger.model_copy(update={"path": base / ledger if ledger else None}),

@@ -14,14 +14,14 @@ from typing import Final
 import structlog
 import torch
 
+from cmfm_protocol.limits import NAME_PATTERN
 from cmfm_worker.errors import InputError
 from cmfm_worker.extractors import extractor_of
 from cmfm_worker.inspection import Inspector, LoadedModel
-from cmfm_worker.recipe import RECIPE_FILE, ExtractorSection, LoadedRecipe, load_recipe
+from cmfm_worker.recipe import MAPPING_FILE, RECIPE_FILE, ExtractorSection, LoadedRecipe, load_recipe
 from cmfm_worker.settings import Recipes
 
-RECIPE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-"""A recipe name from the wire names a folder under [recipes] folder and nothing else."""
+_RECIPE_NAME: Final = re.compile(NAME_PATTERN)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,10 +83,9 @@ class Shelf:
 
     def load(self, name: str) -> ShelfModel:
         """Load or reload one recipe and warm it up; frames received from then on use it. Raises InputError."""
-        if not RECIPE_NAME.fullmatch(name) or set(name) == {"."}:
-            raise InputError(f"recipe {name!r}: not a name (letters, digits, '_', '.', '-', at most 64)")
+        folder = recipe_path(self._settings.folder, name)
         with self._loading:
-            loaded = load_recipe(self._settings.folder / name)
+            loaded = load_recipe(folder)
             if loaded.recipe.threshold is None:
                 raise InputError(
                     f"recipe {name!r} has no threshold, so it cannot decide anything; give it one with "
@@ -159,6 +158,24 @@ class Shelf:
 def extractor_key(section: ExtractorSection) -> str:
     """What two recipes must share to share an extractor."""
     return section.model_dump_json()
+
+
+def recipe_path(folder: Path, name: str) -> Path:
+    """Where a recipe named on the wire or in the settings lies: in [recipes] folder, also behind symbolic links.
+
+    Raises InputError for what is no name, and for a recipe whose files would be read from elsewhere.
+    """
+    if not _RECIPE_NAME.fullmatch(name):
+        raise InputError(f"recipe {name!r}: not a name (letters, digits, '_', '.', '-', at most 64)")
+    path = folder / name
+    try:
+        home = folder.resolve()
+        real = [part.resolve() for part in (path, path / RECIPE_FILE, path / MAPPING_FILE)]
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    if not all(part.is_relative_to(home) for part in real):
+        raise InputError(f"{path}: leads out of {folder} by a symbolic link; copy the recipe there instead")
+    return path
 
 
 def recipe_names(folder: Path) -> list[str]:

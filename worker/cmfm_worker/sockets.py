@@ -6,6 +6,7 @@ from typing import Final
 import zmq
 
 from cmfm_protocol.limits import MAX_REQUEST_BYTES
+from cmfm_worker.curve import Lock
 from cmfm_worker.errors import StartupError
 
 Context = zmq.Context[zmq.Socket[bytes]]
@@ -15,8 +16,12 @@ LINGER_MS: Final = 2000
 """How long a closing socket still tries to deliver: verdicts of a drain must reach slow subscribers."""
 
 
-def bind(context: Context, kind: int, endpoint: str, *, send_hwm: int) -> Socket:
-    """A bound socket with ZMTP heartbeats. Raises StartupError naming the endpoint."""
+HANDSHAKE_MS: Final = 5000
+"""A peer that connects and does not say who it is within this is cut off."""
+
+
+def bind(context: Context, kind: int, endpoint: str, *, send_hwm: int, lock: Lock | None = None) -> Socket:
+    """A bound socket with ZMTP heartbeats; with a lock, CURVE. Raises StartupError naming the endpoint."""
     if is_served(endpoint):
         raise StartupError(f"cannot bind {endpoint}: it is in use; is another worker running?")
     socket = context.socket(kind)
@@ -25,7 +30,10 @@ def bind(context: Context, kind: int, endpoint: str, *, send_hwm: int) -> Socket
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+    if lock is not None:
+        lock.put_on(socket)
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:

@@ -11,6 +11,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from cmfm_protocol.limits import MAX_MESSAGE_BYTES
+from cmfm_worker.curve import Keys
 from cmfm_worker.errors import StartupError
 from cmfm_worker.settings import Intake
 from cmfm_worker.sockets import Context, subscriber
@@ -21,7 +22,14 @@ EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 class Source:
     """One camera endpoint. Raises StartupError where it is none; that nobody answers there is no error."""
 
-    def __init__(self, context: Context, endpoint: str, settings: Intake, prefixes: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        endpoint: str,
+        settings: Intake,
+        prefixes: Sequence[bytes],
+        keys: Keys,
+    ) -> None:
         self.endpoint = endpoint
         self.alive = False
         self.socket = subscriber(
@@ -31,6 +39,7 @@ class Source:
             max_bytes=MAX_MESSAGE_BYTES,
         )
         self.socket.setsockopt(zmq.IPV6, "[" in endpoint)
+        keys.introduce(self.socket, endpoint)
         self.monitor = self.socket.get_monitor_socket(EVENTS)
         for prefix in prefixes:
             self.socket.setsockopt(zmq.SUBSCRIBE, prefix)

@@ -17,6 +17,7 @@ from cmfm_protocol.dataset import list_parts
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.clock import SystemClock
 from cmfm_sim.conveyor import Conveyor, Lot, plan_triggers
+from cmfm_sim.curve import AllowedKeys, CameraKeys, OwnKey
 from cmfm_sim.disturb import Disturber
 from cmfm_sim.faults import FaultKind, FaultPlan
 from cmfm_sim.feed import Feed
@@ -88,6 +89,8 @@ def replay(
     wait_s: Annotated[
         float, typer.Option("--wait-s", min=0, help="How long to wait for a worker that listens.")
     ] = 30.0,
+    key: OwnKey = None,
+    allowed_keys: AllowedKeys = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Send a data set's parts to a worker as a camera would, at a line's rate.
@@ -104,6 +107,9 @@ def replay(
     plan.check_deadline(deadline_ms)
     disturber = Disturber(plan.schedule(total), seed)
     triggers = islice(plan_triggers(lots, passes=loop, shuffle=shuffle), total)
+    options = CameraOptions(
+        endpoint=endpoint, line=line, station=station, keys=CameraKeys.read(key, allowed_keys)
+    )
     clock = SystemClock()
     with (
         stop_on_signals() as stop,
@@ -112,7 +118,7 @@ def replay(
         _bars(quiet=as_json) as bar,
     ):
         feed.preroll(bar("Reading ahead"), stop.is_set)
-        with Camera(CameraOptions(endpoint=endpoint, line=line, station=station), clock) as camera:
+        with Camera(options, clock) as camera:
             sent = bar("Waiting for a worker")
             sent(0, total)
             camera.wait_for_subscriber(wait_s, stop.is_set)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cmfm_sim.curve import ClientKeys, OwnKey, ServerKey
 from cmfm_sim.errors import FailedError
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.stopping import stop_on_signals
@@ -55,6 +56,8 @@ def watch(
             "--save", help="Write a picture of every rejected part into this folder.", show_default=False
         ),
     ] = None,
+    key: OwnKey = None,
+    server_key: ServerKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
 ) -> None:
     """Show a worker's verdicts as they come.
@@ -67,7 +70,8 @@ def watch(
     console = Console(highlight=False)
     people = PeopleDisplay(console)
     pictures = RejectPictures(save) if save is not None else None
-    options = SubscriberOptions(endpoint, maps_endpoint, recover_endpoint, ALL_TOPICS, from_start)
+    keys = ClientKeys.read(key, server_key)
+    options = SubscriberOptions(endpoint, maps_endpoint, recover_endpoint, ALL_TOPICS, from_start, keys)
     with stop_on_signals() as stop, ResultSubscriber(options) as subscriber:
         if not as_json:
             console.print(f"watching {endpoint} (Ctrl-C ends)", style="dim")

@@ -3,6 +3,7 @@
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,6 +32,7 @@ from cmfm_protocol import (
     state,
     topic,
 )
+from cmfm_protocol.key_files import KeyPair, write_pair
 
 DOCUMENT = (Path(__file__).parents[3] / "protocol" / "WIRE.md").read_text(encoding="utf-8")
 TIMEOUT_MS = 10_000
@@ -141,6 +143,30 @@ def close(socket: "zmq.Socket[bytes]") -> None:
     """Close what a pasted program leaves to the end of its process."""
     socket.close(linger=0)
     socket.context.term()
+
+
+def test_pasted_curve_lines_fit_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket with the camera's lines is heard by one with the client's lines, and by none without."""
+    pairs = {name: KeyPair(*zmq.curve_keypair()) for name in ("camera1", "plc1")}
+    for name, pair in pairs.items():
+        write_pair(tmp_path, name, pair)
+    (tmp_path / "worker.key").write_bytes((tmp_path / "camera1.key").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with ExitStack() as stack:
+        context = stack.enter_context(zmq.Context())
+        server = stack.enter_context(context.socket(zmq.PUB))
+        run(program("curve camera"), {"socket": server})
+        port = server.bind_to_random_port("tcp://127.0.0.1")
+        heard, plain = (stack.enter_context(context.socket(zmq.SUB)) for _ in range(2))
+        run(program("curve client"), {"socket": heard})
+        for socket in (heard, plain):
+            socket.subscribe(b"")
+            socket.connect(f"tcp://127.0.0.1:{port}")
+        until_s = time.monotonic() + TIMEOUT_MS / 1000
+        while not heard.poll(50) and time.monotonic() < until_s:
+            server.send(b"hello")
+        assert heard.recv() == b"hello"
+        assert not plain.poll(0)
 
 
 def run(code: str, names: dict[str, Any]) -> None:

@@ -45,6 +45,7 @@ def test_example_file_states_the_defaults(tmp_path: Path) -> None:
     example = load_settings(DEPLOY / "line.toml")
     defaults = load_settings(write(tmp_path, ""))
     paths = {"recipes": {"folder"}, "weights": {"folder"}, "ledger": {"path"}, "kept": {"folder"}}
+    paths["curve"] = {"readers", "controllers"}
     assert example.model_dump(exclude=paths) == defaults.model_dump(exclude=paths)
     text = (DEPLOY / "line.toml").read_text()
     for section_name in type(example).model_fields:
@@ -63,6 +64,13 @@ def test_example_file_states_the_defaults(tmp_path: Path) -> None:
         ("[line\n", ["line.toml", "TOML"]),
         ('[sockets]\nresults = "tcp://0.0.0.0:5556"\n', ["results", "insecure = true"]),
         ("[sockets]\nframes = []\n", ["sockets.frames"]),
+        ('[metrics]\nport = 9000\nhost = "192.0.2.1"\n', ["metrics", "insecure = true"]),
+        ('[metrics]\nport = 9000\nhost = ""\n', ["metrics", "insecure = true"]),
+        ('[curve]\ncameras = {"tcp://127.0.0.1:5555" = "c.key"}\n', ["curve", "secret_key"]),
+        (
+            '[curve]\nsecret_key = "w"\ncameras = {"tcp://127.0.0.1:9" = "c.key"}\n',
+            ["tcp://127.0.0.1:9", "sockets.frames"],
+        ),
     ],
 )
 def test_wrong_file_is_explained(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -122,3 +130,43 @@ def test_misspelt_variable_is_an_error(tmp_path: Path, monkeypatch: pytest.Monke
 def test_which_endpoints_stay_on_this_host(endpoint: str, local: bool) -> None:
     """Only loopback and ipc count as local."""
     assert is_local(endpoint) is local
+
+
+@pytest.mark.parametrize("key", ["results", "maps", "recovery", "control"])
+@pytest.mark.parametrize(
+    ("more", "taken"),
+    [
+        ("", False),
+        ("insecure = false", False),
+        ("insecure = true", True),
+        ('[curve]\nsecret_key = "worker.key_secret"', True),
+        ('[curve]\nsecret_key = ""', False),
+        ("[metrics]\ninsecure = true", False),
+    ],
+)
+def test_off_host_needs_curve_or_insecure_in_so_many_words(
+    tmp_path: Path, key: str, more: str, taken: bool
+) -> None:
+    """Each bound socket, by itself: other hosts reach it encrypted, or because the file says insecure = true."""
+    path = write(tmp_path, f'[sockets]\n{key} = "tcp://*:6000"\n{more}\n')
+    if taken:
+        assert getattr(load_settings(path).sockets, key) == "tcp://*:6000"
+        return
+    with pytest.raises(InputError, match=rf"sockets\.{key} .*\[curve\] secret_key.*insecure = true"):
+        load_settings(path)
+
+
+@pytest.mark.parametrize("more", ['host = "127.0.0.1"', 'host = "::1"', 'host = "0.0.0.0"\ninsecure = true'])
+def test_metrics_stay_on_this_host_unless_told(tmp_path: Path, more: str) -> None:
+    """HTTP is served on loopback, or wherever the file allows it in so many words."""
+    assert load_settings(write(tmp_path, f"[metrics]\nport = 9000\n{more}\n")).metrics.port == 9000
+
+
+def test_key_files_are_relative_to_the_file(tmp_path: Path) -> None:
+    """A line's folder can be moved with its keys."""
+    text = '[curve]\nsecret_key = "keys/worker.key_secret"\ncameras = {"tcp://127.0.0.1:5555" = "keys/camera.key"}\n'
+    curve = load_settings(write(tmp_path, text)).curve
+    assert curve.secret_key == tmp_path / "keys" / "worker.key_secret"
+    assert curve.readers == tmp_path / "keys" / "readers"
+    assert curve.controllers == tmp_path / "keys" / "controllers"
+    assert curve.cameras == {"tcp://127.0.0.1:5555": tmp_path / "keys" / "camera.key"}

@@ -61,7 +61,7 @@ def made_up_frame(side_px: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def _from_npz(path: Path) -> tuple[Tensor, Tensor]:
     try:
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             rgb, xyz = file["rgb"], file["xyz"]
     except (OSError, KeyError, ValueError) as error:
         raise BenchError(f"{path}: expected an .npz file with rgb and xyz ({error})") from error

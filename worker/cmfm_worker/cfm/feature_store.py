@@ -125,8 +125,8 @@ class FeatureStore:
             self._spilled = tempfile.TemporaryDirectory(prefix="cmfm-features-", dir=self._folder)
         self._files += 1
         path = Path(self._spilled.name) / f"{self._files:06d}.npy"
-        np.save(path, values)
-        kept: NDArray[Any] = np.load(path, mmap_mode="r")
+        np.save(path, values, allow_pickle=False)
+        kept: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return kept
 
 

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cmfm_worker.curve import read_keys
 from cmfm_worker.errors import ExitCode, InputError
 from cmfm_worker.recipe import Recipe, read_recipe_file
 from cmfm_worker.settings import Settings, load_settings
-from cmfm_worker.shelf import recipe_names
+from cmfm_worker.shelf import recipe_names, recipe_path
 
 
 def check_line(config: Path, json: bool) -> int:
@@ -21,6 +22,7 @@ def check_line(config: Path, json: bool) -> int:
     """
     settings = load_settings(config)
     recipes, problems = check_recipes(settings)
+    problems += key_problems(settings)
     if json:
         report = {
             "settings": settings.model_dump(mode="json"),
@@ -51,7 +53,7 @@ def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
         problems.append(f"{settings.recipes.folder}: no recipes; teach one with `cmfm-worker fit`")
     for name in names:
         try:
-            recipes[name] = read_recipe_file(settings.recipes.folder / name)
+            recipes[name] = read_recipe_file(recipe_path(settings.recipes.folder, name))
         except InputError as error:
             problems.append(str(error))
         else:
@@ -59,6 +61,15 @@ def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
     if settings.recipes.default and settings.recipes.default not in names:
         problems.append(f"recipes.default = {settings.recipes.default!r} is not among the recipes")
     return recipes, problems
+
+
+def key_problems(settings: Settings) -> list[str]:
+    """What would keep the line from using its keys."""
+    try:
+        read_keys(settings.curve)
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def recipe_problems(name: str, recipe: Recipe, settings: Settings) -> list[str]:

@@ -131,7 +131,7 @@ def write(out: Path, part: "InspectedPart", result: dict[str, Any]) -> None:
     arrays = {"psi": part.psi, "psi_2d": part.psi_2d, "psi_3d": part.psi_3d, "foreground": part.foreground}
     try:
         for name, array in arrays.items():
-            np.save(out / f"{name}.npy", array)
+            np.save(out / f"{name}.npy", array, allow_pickle=False)
         panel.save(out / "overlay.png")
         text = json.dumps(result, indent=2, allow_nan=False)
         (out / "result.json").write_text(text + "\n", encoding="utf-8")
