@@ -152,7 +152,7 @@ def test_hung_device_ends_the_line_after_its_faults(
 ) -> None:
     """A computation that never returns is found out: everything open is a FAULT that says so, and the line ends."""
     monkeypatch.setattr(service, "LineBench", HangingBench)
-    device = settings.device.model_copy(update={"hang_limit_s": 1.0})
+    device = settings.device.model_copy(update={"hang_limit_s": 4.0})
 
     def act(outside: Outside) -> None:
         outside.send(6)  # more than one batch: some hang, some wait
@@ -160,7 +160,7 @@ def test_hung_device_ends_the_line_after_its_faults(
 
     outside = Outside(settings, act)
     hung = Service(settings.model_copy(update={"device": device}))
-    with pytest.raises(HungDeviceError, match="1 s"):
+    with pytest.raises(HungDeviceError, match="4 s"):
         hung.serve()
     outside.end()
     assert hung.left_computing
