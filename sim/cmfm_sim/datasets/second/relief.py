@@ -1,5 +1,6 @@
 """Shapes and textures on a pixel grid: solids that are joined by their greatest height, and spectral noise."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -33,7 +34,7 @@ class Grid:
     def seen_from(self, x: float, y: float, turn_rad: float = 0.0) -> "Grid":
         """The same pixels on axes at (x, y), turned."""
         dx, dy = self.x - x, self.y - y
-        cos, sin = np.cos(turn_rad), np.sin(turn_rad)
+        cos, sin = math.cos(turn_rad), math.sin(turn_rad)  # Python's numbers leave float32 what it is
         return replace(self, x=dx * cos + dy * sin, y=dy * cos - dx * sin)
 
     @property
@@ -54,12 +55,14 @@ Texture: TypeAlias = Callable[[float, float], Array]
 def texture_source(grid: Grid, rng: np.random.Generator) -> Texture:
     """Noise whose power falls with frequency, from a Fourier transform; each call gives another one."""
     count = len(grid.x)
-    frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(count), np.fft.fftfreq(count))) / grid.pitch_mm
+    frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(count), np.fft.fftfreq(count))).astype(np.float32)
+    frequency /= np.float32(grid.pitch_mm)
 
     def texture(finest_mm: float, slope: float) -> Array:
         shape = np.exp(-((frequency * finest_mm) ** 2)) / (frequency + 1.0 / 60.0) ** slope
         shape[0, 0] = 0.0
-        noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((count, count))) * shape, s=(count, count))
+        white = rng.standard_normal((count, count), dtype=np.float32)
+        noise = np.fft.irfft2(np.fft.rfft2(white) * shape, s=(count, count))
         return np.asarray(noise / noise.std(), dtype=np.float32)
 
     return texture

@@ -1,5 +1,6 @@
 """One part of the second family, from a seed to what its camera and its fringe projector see."""
 
+import math
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -110,15 +111,16 @@ def _picture(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Gene
     dy, dx = np.gradient(ndimage.gaussian_filter(surface.height_mm, 0.4 / grid.pitch_mm), grid.pitch_mm)
     up = 1.0 / np.sqrt(1 + dx**2 + dy**2)
     ahead = rng.uniform(0, 0.5)
-    sky = 0.62 * up + 0.22 * (dx * np.cos(ahead) + dy * np.sin(ahead)) * up + 0.16 * up**2
+    sky = 0.62 * up + 0.22 * (dx * math.cos(ahead) + dy * math.sin(ahead)) * up + 0.16 * up**2
     hollow = ndimage.gaussian_filter(surface.height_mm, 2.5 / grid.pitch_mm) - surface.height_mm
     sky = np.clip(sky, 0.05, None) * np.clip(1 - 0.10 * np.clip(hollow, 0, None), 0.3, 1)
     shine = 0.05 * np.clip(up, 0, 1) ** 40
     vignette = 1 - 0.15 * (grid.radius / grid.radius.max()) ** 2
-    balance = 1.35 * rng.uniform(0.88, 1.12) * (1 + rng.normal(0, 0.02, 3))
+    balance = (1.35 * rng.uniform(0.88, 1.12) * (1 + rng.normal(0, 0.02, 3))).astype(np.float32)
     seen = (albedo * sky[..., None] + shine[..., None]) * vignette[..., None] * balance
     seen = ndimage.gaussian_filter(seen, (0.6, 0.6, 0))
-    seen += rng.normal(0, 1, seen.shape) * (0.003 + 0.008 * np.sqrt(np.clip(seen, 0, 1)))
+    noise = rng.standard_normal(seen.shape, dtype=np.float32)
+    seen += noise * (0.003 + 0.008 * np.sqrt(np.clip(seen, 0, 1)))
     return np.asarray(np.round(255 * np.clip(seen, 0, 1) ** (1 / 2.2)), dtype=np.uint8)
 
 
@@ -136,7 +138,7 @@ def _points(
     normal, d = np.array(plane[:3]), plane[3]
     bright = ndimage.gaussian_filter(surface.albedo.mean(axis=-1), 1.0)
     ripple = 0.035 * np.sin(2 * np.pi * (grid.x / 3.1 + surface.height_mm / 4.0) + rng.uniform(0, 6))
-    noise = rng.normal(0, 1, bright.shape) * 0.035 / np.sqrt(bright + 0.05)
+    noise = rng.standard_normal(bright.shape, dtype=np.float32) * 0.035 / np.sqrt(bright + 0.05)
     height_mm = np.where(surface.body, surface.height_mm, 0.05 * texture(1.0, 1.0)) + ripple + noise
     # n·p + d is the height: solved for the depth along each ray.
     z = (height_mm / 1000.0 - d) / (normal[0] * ray_x + normal[1] * ray_y + normal[2])
