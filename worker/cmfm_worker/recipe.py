@@ -77,9 +77,15 @@ class BackgroundSection(Section):
 
 
 class ScoreSection(Section):
-    """How Ψ becomes one number: `absolute` is max Ψ, `published` is max(Ψ / √(mean of the non-zero Ψ))."""
+    """How Ψ is measured and becomes one number.
+
+    `distance`: `angular` is the paper's Eq. 3, `standardised` takes residuals in units of their nominal spread, which
+    the networks must have learned. `normalisation`: `absolute` is max Ψ, `published` is max(Ψ / √(mean of the non-zero
+    Ψ)).
+    """
 
     normalisation: Literal["absolute", "published"] = "absolute"
+    distance: Literal["angular", "standardised"] = "angular"
     aggregation: Literal["product"] = "product"
 
 
@@ -179,6 +185,10 @@ class Recipe(RecipeDraft):
         """sha256 over all that decides the maps and the score: mapping, extractor, background, score."""
         parts = ("extractor", "background", "score")
         deciding = {part: getattr(self, part).model_dump(mode="json") for part in parts}
+        if (
+            self.score.distance == "angular"
+        ):  # as in recipes from before there was another: the same sha for the same
+            del deciding["score"]["distance"]
         deciding["mapping"] = self.mapping.sha256
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -237,6 +247,11 @@ def load_recipe(folder: Path) -> LoadedRecipe:
             raise InputError(
                 f"{folder / RECIPE_FILE}: mapping.{key} is {getattr(recorded, key)}, {path.name} has {width}"
             )
+    if recipe.score.distance == "standardised" and not mapping.has_spreads:
+        raise InputError(
+            f"{folder / RECIPE_FILE}: score.distance is 'standardised', but the networks in {path.name} "
+            "have learned no spreads; teach the recipe again, or say 'angular'"
+        )
     return LoadedRecipe(recipe, mapping, recipe.model_sha, folder, recipe_sha)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cmfm_protocol.dataset import PartFiles
+from cmfm_worker.cfm.anomaly import Distance
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
@@ -30,6 +31,7 @@ from cmfm_worker.recipe import (
     ProvenanceSection,
     Recipe,
     RecipeDraft,
+    ScoreSection,
     ThresholdSection,
 )
 from cmfm_worker.teach_parts import TeachParts
@@ -46,7 +48,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class TeachOptions:
-    """What to teach from and how; `epochs` None takes the preset's number.
+    """What to teach from and how; `epochs` None takes the preset's number, `distance` None the preset's
+    measure: `angular` (Eq. 3) for `paper`, `standardised` for `classic`.
 
     `target_false_reject_rate` None asks for the smallest rate that the validation parts support.
     """
@@ -56,6 +59,7 @@ class TeachOptions:
     shots: int | None = None
     seed: int = 0
     epochs: int | None = None
+    distance: Distance | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
     target_false_reject_rate: float | None = None
     batch: int = 4
@@ -83,6 +87,8 @@ def teach(
     options_of_fit = replace(FitOptions.for_preset(extractor.identity.preset), seed=options.seed)
     if options.epochs is not None:
         options_of_fit = replace(options_of_fit, epochs=options.epochs)
+    if options.distance is not None:
+        options_of_fit = replace(options_of_fit, spread=options.distance == "standardised")
     with FeatureStore(precision=_precision(extractor)) as store:
         pixels = _extract(extractor, parts.train, options, store, progress)
         try:
@@ -95,6 +101,7 @@ def teach(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
+        score=ScoreSection(distance="standardised" if options_of_fit.spread else "angular"),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
     scores, seen = _validate(extractor, draft, mapping, parts.validation, options.batch, progress)

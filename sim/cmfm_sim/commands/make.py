@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cmfm_protocol.dataset import DatasetError
+from cmfm_sim.datasets.families import FAMILIES, all_categories, family_of
 from cmfm_sim.datasets.preview import write_preview
-from cmfm_sim.datasets.synthetic import CATEGORIES, DEFECTS, MAX_SIZE_PX, MIN_SIZE_PX
+from cmfm_sim.datasets.synthetic import CATEGORIES, MAX_SIZE_PX, MIN_SIZE_PX
 from cmfm_sim.datasets.write import MARKER, write_dataset
 
 
@@ -49,7 +50,9 @@ def make(
     ] = 40,
     categories: Annotated[
         str,
-        typer.Option("--categories", help=f"Which products, separated by commas: {', '.join(CATEGORIES)}."),
+        typer.Option(
+            "--categories", help=f"Which products, separated by commas: {', '.join(all_categories())}."
+        ),
     ] = ",".join(CATEGORIES),
     size: Annotated[
         int, typer.Option("--size", min=MIN_SIZE_PX, max=MAX_SIZE_PX, help="Side of the pictures in pixels.")
@@ -66,8 +69,9 @@ def make(
     """Write a synthetic data set in MVTec 3D-AD layout.
 
     Parts whose colour and shape vary together: good ones to teach from, and a
-    test split with six kinds of defect and their ground truth. preview.png in
-    the folder shows what came out.
+    test split with seven or more kinds of defect and their ground truth.
+    preview.png in the folder shows what came out. Products of the second
+    family are made in another way, to confirm on: fruit, gear, insole, seal, tile.
     """
     chosen = tuple(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip()))
     _check_folder(out, force)
@@ -113,25 +117,34 @@ def _write(out: Path, categories: Sequence[str], counts: Counts, *, size: int, s
 
 
 def _report(out: Path, categories: Sequence[str], counts: Counts, seed: int, as_json: bool) -> None:
-    test = {"good": counts.good, **dict.fromkeys(DEFECTS, counts.per_defect)}
+    tests = {
+        name: {"good": counts.good, **dict.fromkeys(family_of(name).defects, counts.per_defect)}
+        for name in categories
+    }
     if as_json:
-        one = {"train": counts.train, "validation": counts.validation, "test": test}
+        nominal = {"train": counts.train, "validation": counts.validation}
         summary = {
             "root": str(out),
             "preview": str(out / "preview.png"),
             "seed": seed,
-            "categories": dict.fromkeys(categories, one),
+            "categories": {name: nominal | {"test": test} for name, test in tests.items()},
         }
         typer.echo(json.dumps(summary, indent=2))
         return
+    console = Console()
+    console.print("Parts written; the columns from 'good' on are the test split:", highlight=False)
+    for family in FAMILIES.values():
+        if chosen := [name for name in categories if name in family.categories]:
+            console.print(_table(chosen, tests[chosen[0]], counts))
+    console.print(f"Pictures of it: {out / 'preview.png'}", soft_wrap=True, highlight=False)
+
+
+def _table(categories: Sequence[str], test: dict[str, int], counts: Counts) -> Table:
     # Without lines it fits 80 columns.
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("category")
-    for name in ("train", "validation", *test):
+    for name in ("train", "valid.", *test):
         table.add_column(name, justify="right")
     for category in categories:
-        table.add_row(category, *(str(count) for count in (counts.train, counts.validation, *test.values())))
-    console = Console()
-    console.print("Parts written; the columns from 'good' on are the test split:", highlight=False)
-    console.print(table)
-    console.print(f"Pictures of it: {out / 'preview.png'}", soft_wrap=True, highlight=False)
+        table.add_row(category, *(str(n) for n in (counts.train, counts.validation, *test.values())))
+    return table

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from cmfm_protocol.dataset import GOOD, DatasetError
-from cmfm_sim.datasets.synthetic import CATEGORIES, DEFECTS, render_part
+from cmfm_sim.datasets.families import all_categories, family_of
 
 MARKER = "synthetic.json"
 """The file that says a folder is one of ours and may be written over."""
@@ -53,10 +53,11 @@ def write_dataset(
     Raises DatasetError for a category that is none, where there are no parts to write, or where `out` cannot
     be written.
     """
-    unknown = [name for name in categories if name not in CATEGORIES]
+    known = all_categories()
+    unknown = [name for name in categories if name not in known]
     if unknown or not categories:
         named = ", ".join(repr(name) for name in unknown) or "none"
-        raise DatasetError(f"no such category: {named}; there are {', '.join(CATEGORIES)}")
+        raise DatasetError(f"no such category: {named}; there are {', '.join(known)}")
     if train < 1 or min(validation, good, per_defect) < 0:
         raise DatasetError(
             f"expected at least 1 train part and no negative count, got train {train}, "
@@ -77,7 +78,7 @@ def _plan(
     out: Path, category: str, *, train: int, validation: int, good: int, per_defect: int
 ) -> Iterator[PlannedPart]:
     batches = [("train", GOOD, train), ("validation", GOOD, validation), ("test", GOOD, good)]
-    batches += [("test", defect, per_defect) for defect in DEFECTS]
+    batches += [("test", defect, per_defect) for defect in family_of(category).defects]
     for split, defect, count in batches:
         folder = out / category / split / defect
         for index in range(count):
@@ -115,7 +116,7 @@ def _write_all(
 
 
 def _write_part(part: PlannedPart, seed: int, size_px: int) -> None:
-    made = render_part(
+    made = family_of(part.category).render(
         part.category,
         seed=seed,
         split=part.split,

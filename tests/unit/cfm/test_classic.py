@@ -7,6 +7,7 @@ import torch
 
 from cmfm_worker.cfm.classic import CHANNELS_2D, CHANNELS_3D, MIN_POINTS, ClassicExtractor, opponent_colours
 from cmfm_worker.cfm.extractor import PixelFeatures, TooFewPointsError
+from cmfm_worker.cfm.filters import curvatures
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
 EXTRACTOR = ClassicExtractor()
@@ -83,6 +84,21 @@ def test_a_stain_changes_colour_features_where_it_is_and_no_height() -> None:
     far = torch.zeros_like(part.foreground)
     far[:, 150:160, 150:170] = True  # beyond the widest filter and what it gathers around it
     assert torch.equal(clean.e2d[far[part.foreground]], stain.e2d[far[part.foreground]])
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 30.0, 90.0])
+def test_a_line_is_told_from_a_spot_whichever_way_it_runs(turn_deg: float) -> None:
+    """A dark line curves across itself alone; a spot curves in all directions."""
+    y, x = torch.meshgrid(torch.arange(41.0) - 20, torch.arange(41.0) - 20, indexing="ij")
+    turn = torch.tensor(turn_deg).deg2rad()
+    across = x * turn.cos() + y * turn.sin()
+    line, spot = (-torch.exp(-d.square() / 8) for d in (across, torch.hypot(x, y)))
+    (line_high, spot_high), (line_low, spot_low) = (
+        c[:, 0, 20, 20] for c in curvatures(torch.stack([line, spot])[:, None])
+    )
+    assert line_high > 5 * line_low.abs()
+    assert spot_low == pytest.approx(float(spot_high), rel=0.05)
+    assert line_high == pytest.approx(float(spot_high), rel=0.1)
 
 
 def test_a_frame_without_a_part_is_refused_by_name() -> None:

@@ -44,7 +44,7 @@ def test_report_has_exactly_the_documented_keys_and_is_json() -> None:
     for name in ("aupro", "aupro_99", "aupro_foreground"):
         assert list(report[name]) == ["0.3", "0.1", "0.05", "0.01"]
     assert set(report["per_defect"]) == {"hole", "stain"}
-    assert set(report["per_defect"]["hole"]) == {"i_auroc", "aupro"}
+    assert set(report["per_defect"]["hole"]) == {"i_auroc", "aupro", "aupro_foreground"}
     assert (report["frames"], report["fps"]) == (7, 3.5)
     assert json.loads(json.dumps(report)) == report
 
@@ -52,7 +52,12 @@ def test_report_has_exactly_the_documented_keys_and_is_json() -> None:
 def test_obvious_defects_score_higher_than_faint_ones() -> None:
     """Each kind is judged against all good parts; the tray's zeros flatter the image-wide AUPRO."""
     report = evaluate(a_test_set(), "absolute")
-    assert report["per_defect"]["hole"] == {"i_auroc": 1.0, "aupro": pytest.approx(1.0)}
+    assert report["per_defect"]["hole"] == {
+        "i_auroc": 1.0,
+        "aupro": pytest.approx(1.0),
+        "aupro_foreground": pytest.approx(1.0, abs=0.01),
+    }
+    assert report["per_defect"]["stain"]["aupro_foreground"] < report["per_defect"]["stain"]["aupro"]
     assert 0.4 < report["per_defect"]["stain"]["aupro"] < 0.95
     assert report["aupro_foreground"]["0.3"] < report["aupro"]["0.3"]
 

@@ -12,7 +12,7 @@ from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.fit import FitError, FitOptions, cosine_distance, fit_mapping, standardiser_of
 
-QUICK = replace(FitOptions.for_preset("classic"), epochs=12, pixels_per_image=150, hidden=24)
+QUICK = replace(FitOptions.for_preset("classic"), epochs=12, pixels_per_image=150, hidden=24, spread=False)
 
 
 def part_features(seed: int, pixels: int) -> PixelFeatures:
@@ -45,6 +45,52 @@ def test_a_relation_that_is_there_is_learned_and_its_breach_is_seen() -> None:
     swapped = pixel_distances(fresh.e2d, fresh.e3d.flip(0), pair)
     for psi, psi_swapped in zip(nominal, swapped, strict=True):
         assert psi_swapped.mean() > 3 * psi.mean()
+
+
+def test_what_is_hard_to_predict_is_no_anomaly() -> None:
+    """With spreads, pixels that nominal parts show at random have distances about 1, as those that follow a rule."""
+
+    def noisy(seed: int) -> PixelFeatures:
+        made = part_features(seed, 400)
+        noise = torch.randn(made.e2d.shape, generator=torch.Generator().manual_seed(seed + 1000))
+        where = (
+            made.e3d[:, :1] > made.e3d[:, 0].median()
+        )  # there, and 3D says where, colours are anyone's guess
+        return replace(made, e2d=torch.where(where, made.e2d + noise, made.e2d))
+
+    store = FeatureStore()
+    for seed in range(8):
+        store.add(noisy(seed), [f"part-{seed}"])
+    pair, _ = fit_mapping(store, replace(QUICK, epochs=60, spread=True))
+    fresh = noisy(99)
+    random = fresh.e3d[:, 0] > fresh.e3d[:, 0].median()
+    angular, _ = pixel_distances(fresh.e2d, fresh.e3d, pair)
+    standardised, _ = pixel_distances(fresh.e2d, fresh.e3d, pair, "standardised")
+    assert angular[random].mean() > 3 * angular[~random].mean()
+    assert 0.6 < standardised[random].mean() < 1.6
+    assert standardised[random].mean() < 1.6 * standardised[~random].mean()
+
+
+def test_channel_that_never_varies_counts_for_nothing_with_spreads() -> None:
+    """A constant is no news: whatever the other modality shows, it adds nothing to a distance."""
+    stores = FeatureStore(), FeatureStore()
+    for seed in range(4):
+        made = part_features(seed, 300)
+        stores[0].add(made, [f"part-{seed}"])
+        with_constant = replace(made, e2d=torch.cat([made.e2d, torch.ones(300, 1)], dim=1))
+        stores[1].add(with_constant, [f"part-{seed}"])
+    pair, _ = fit_mapping(stores[1], replace(QUICK, spread=True))
+    assert pair.standardise is not None
+    e2d, _ = pair.standardise(with_constant.e2d, with_constant.e3d)
+    torch.testing.assert_close(pair.to_2d(1e3 * with_constant.e3d)[:, -1], e2d[:, -1])
+
+
+def test_spreads_are_not_made_up() -> None:
+    """Networks without spreads refuse the distance that needs them."""
+    pair, _ = fit_mapping(store_of([300]), QUICK)
+    fresh = part_features(9, 50)
+    with pytest.raises(ValueError, match="without spreads"):
+        pixel_distances(fresh.e2d, fresh.e3d, pair, "standardised")
 
 
 def test_report_says_what_was_learned_from() -> None:

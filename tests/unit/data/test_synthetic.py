@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cmfm_sim.datasets.synthetic import CATEGORIES, DEFECTS, SyntheticPart, render_part
-from cmfm_sim.datasets.synthetic.category import nominal_blueprint, swapped_blueprint
+from cmfm_sim.datasets.synthetic.category import misgraded_blueprint, nominal_blueprint, swapped_blueprint
 
 SIZE_PX = 140
 
@@ -32,10 +32,42 @@ def grown(mask: NDArray[np.bool_], radius_px: int) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_dilation(mask, iterations=radius_px), dtype=np.bool_)
 
 
-def test_there_are_enough_categories_and_all_six_kinds_of_defect() -> None:
-    """At least four products, and the defects the documentation promises."""
-    assert len(CATEGORIES) >= 4
-    assert set(DEFECTS) == {"hole", "bump", "scratch", "stain", "missing", "swap"}
+def test_there_are_enough_categories_and_all_kinds_of_defect() -> None:
+    """At least five products, and the defects the documentation promises."""
+    assert len(CATEGORIES) >= 5
+    assert set(DEFECTS) == {"hole", "bump", "dent", "scratch", "stain", "missing", "swap", "misgrade"}
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_good_parts_differ_in_one_modality_alone(category: str) -> None:
+    """Marks without relief and relief without colour are on good parts: neither is by itself a defect."""
+    from cmfm_sim.datasets.synthetic.canvas import Canvas
+    from cmfm_sim.datasets.synthetic.wear import wear
+
+    axis = np.linspace(-50, 50, 120, dtype=np.float32)
+    u_mm, v_mm = np.meshgrid(axis, axis)
+    plain = Canvas(u_mm, v_mm)
+    spec = CATEGORIES[category]
+    spec.draw(plain, nominal_blueprint(spec, np.random.default_rng(3)), np.random.default_rng(4))
+    moved, tinted = [], []
+    for seed in range(6):
+        worn = plain.copy()
+        wear(worn, np.random.default_rng(seed))
+        moved.append(np.abs(worn.height_mm - plain.height_mm)[plain.part])
+        roots = np.sqrt(np.abs(worn.albedo)) - np.sqrt(np.abs(plain.albedo))
+        tinted.append(np.abs(roots).max(axis=-1)[plain.part])
+    assert 0.3 < np.max(moved) < 1.6
+    assert np.max(tinted) > 0.08
+    assert abs(np.corrcoef(np.ravel(moved), np.ravel(tinted))[0, 1]) < 0.4
+
+
+def test_a_spill_is_one_region_with_its_drops() -> None:
+    """AUPRO weighs every region alike: a drop of a few pixels beside a stain is not marked as a defect of its own."""
+    for index in range(4):
+        part = rendered("praline", "stain", index)
+        sizes = np.bincount(ndimage.label(part.gt, np.ones((3, 3)))[0].ravel())[1:]
+        assert len(sizes) <= 3
+        assert sizes.max() > 0.5 * part.gt.sum()
 
 
 def test_the_same_arguments_give_the_same_part() -> None:
@@ -146,12 +178,19 @@ def test_a_good_part_has_no_ground_truth(category: str) -> None:
 
 @pytest.mark.parametrize(
     ("defect", "shape_changes", "colour_changes"),
-    [("bump", True, False), ("stain", False, True), ("hole", True, True), ("swap", False, True)],
+    [
+        ("bump", True, False),
+        ("dent", True, False),
+        ("stain", False, True),
+        ("hole", True, True),
+        ("swap", False, True),
+        ("misgrade", False, True),
+    ],
 )
 def test_defects_change_the_modality_they_should(
     defect: str, shape_changes: bool, colour_changes: bool
 ) -> None:
-    """A bump has no colour of its own, a stain and a swap no height, a hole both."""
+    """Bumps and dents have no colour of their own, a stain and a pairing no height, a hole both."""
     from cmfm_sim.datasets.synthetic.canvas import Canvas
     from cmfm_sim.datasets.synthetic.part import _make, _streams
 
@@ -193,6 +232,24 @@ def test_each_modality_of_a_swap_is_nominal(category: str) -> None:
         np.testing.assert_allclose(share, 1 / kinds, atol=0.03)
     pairs = np.bincount(colours[:, 0] * kinds + colours[:, 1], minlength=kinds**2) / draws
     np.testing.assert_allclose(pairs, 1 / kinds**2, atol=0.02)
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_each_modality_of_a_misgrade_is_nominal(category: str) -> None:
+    """Its shades are distributed like those of good parts; only the pairing of one or two with their shapes is off."""
+    spec, rng = CATEGORIES[category], np.random.default_rng(8)
+    shades = []
+    for _ in range(3000):
+        nominal = nominal_blueprint(spec, rng)
+        made = misgraded_blueprint(spec, nominal, rng)
+        assert (made.shape_kinds, made.colour_kinds) == (nominal.shape_kinds, nominal.colour_kinds)
+        assert made.shape_grades == nominal.shape_grades == nominal.colour_grades
+        off = np.abs(np.subtract(made.colour_grades, made.shape_grades))
+        assert 1 <= np.count_nonzero(off) <= 2
+        assert (off[off > 0] >= 0.4 - 1e-9).all()
+        shades.append(made.colour_grades)
+    share, _ = np.histogram(shades, bins=5, range=(0.0, 1.0))
+    np.testing.assert_allclose(share / share.sum(), 0.2, atol=0.02)
 
 
 def test_colour_tells_the_shape_of_good_parts() -> None:

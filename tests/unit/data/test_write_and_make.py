@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cmfm_protocol.dataset import DatasetError, categories, list_parts, read_part, read_part_ground_truth
 from cmfm_sim.commands.make import make
+from cmfm_sim.datasets import second
 from cmfm_sim.datasets.synthetic import DEFECTS, render_part
 from cmfm_sim.datasets.write import write_dataset
 
@@ -86,7 +87,8 @@ def test_making_parts_side_by_side_changes_no_file(tmp_path: Path) -> None:
     names = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert told == [(i, 10) for i in range(1, 11)]
+    parts = 2 + 1 + 1 + len(DEFECTS)
+    assert told == [(i, parts) for i in range(1, parts + 1)]
 
 
 def test_parts_of_an_earlier_run_are_gone(tmp_path: Path) -> None:
@@ -147,11 +149,23 @@ def test_make_writes_a_data_set_with_a_preview(tmp_path: Path) -> None:
     assert code == 0
     assert categories(out) == ["circuit"]
     counts = [len(list_parts(out, "circuit", split)) for split in ("train", "validation", "test")]
-    assert counts == [2, 3, 2 + 6]
+    assert counts == [2, 3, 2 + len(DEFECTS)]
     with Image.open(out / "preview.png") as preview:
         assert preview.width > 1000
     assert "circuit" in said
     assert "preview.png" in said
+
+
+def test_make_writes_products_of_both_families(tmp_path: Path) -> None:
+    """Each category has its family's kinds of defect, in one folder and one preview."""
+    out = tmp_path / "parts"
+    code, said, _ = Command()(
+        "--out", str(out), "--parts", "1", "--categories", "handle,tile", "--size", "64"
+    )
+    assert code == 0
+    kinds = [{part.defect for part in list_parts(out, name, "test")} for name in ("handle", "tile")]
+    assert kinds == [{"good", *DEFECTS}, {"good", *second.DEFECTS}]
+    assert all(kind in said for kind in ("misgrade", "mispaired"))
 
 
 def test_make_tells_a_program_what_it_wrote(tmp_path: Path) -> None:

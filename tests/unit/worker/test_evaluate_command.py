@@ -36,7 +36,7 @@ def test_figures_have_the_names_scripts_rely_on(
         assert list(figures[key]) == ["0.3", "0.1", "0.05", "0.01"]
         assert all(0 <= value <= 1 for value in figures[key].values())
     assert set(figures["per_defect"]) == {"stain"}
-    assert set(figures["per_defect"]["stain"]) == {"i_auroc", "aupro"}
+    assert set(figures["per_defect"]["stain"]) == {"i_auroc", "aupro", "aupro_foreground"}
     assert figures["i_auroc"] == 1.0
     assert figures["aupro"]["0.3"] > 0.5
     assert 0 <= figures["p_auroc"] <= 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cmfm_worker.cfm.mapping import Mapping, MappingPair
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import BackgroundSection, ScoreSection, ThresholdSection, load_recipe
 from cmfm_worker.recipe_folder import recipe_name, save_recipe
@@ -51,6 +52,30 @@ def test_model_sha_follows_what_decides_the_maps(tmp_path: Path) -> None:
     ]
     assert len({base, *others}) == 4
     assert saved(tmp_path / "threshold", threshold=ThresholdSection(fail_at=9.0)).model_sha == base
+
+
+def test_recipe_from_before_there_was_a_choice_of_distance(tmp_path: Path) -> None:
+    """It is read as ever: by the paper's distance, under the model id that stands in its verdicts."""
+    written = saved(tmp_path / "part")
+    path = tmp_path / "part" / "recipe.toml"
+    path.write_text(path.read_text().replace('distance = "angular"\n', ""))
+    read = load_recipe(tmp_path / "part")
+    assert read.recipe.score.distance == "angular"
+    assert read.model_sha == written.model_sha
+    standardised = written.recipe.model_copy(update={"score": ScoreSection(distance="standardised")})
+    assert standardised.model_sha != written.model_sha
+
+
+def test_spreads_are_kept_and_missed(tmp_path: Path) -> None:
+    """Networks come back with their spreads; a recipe that asks for spreads they never learned is refused."""
+    taught = MappingPair(Mapping(3, 3, hidden=4, spread=True), Mapping(3, 3, hidden=4, spread=True))
+    save_recipe(tmp_path / "part", draft(score=ScoreSection(distance="standardised")), taught)
+    read, features = load_recipe(tmp_path / "part").mapping, torch.rand(5, 3)
+    for network, same in ((taught.to_3d, read.to_3d), (taught.to_2d, read.to_2d)):
+        torch.testing.assert_close(network.with_log_spread(features), same.with_log_spread(features))
+    saved(tmp_path / "plain", score=ScoreSection(distance="standardised"))
+    with pytest.raises(InputError, match=r"score\.distance is 'standardised'.*no spreads"):
+        load_recipe(tmp_path / "plain")
 
 
 def replaced(old: str, new: str) -> Callable[[Path], None]:

@@ -110,7 +110,7 @@ def _set_up(variant: Variant, options: BenchOptions, weights: Path) -> Setup:
     device = torch.device(variant.device)
     if variant.extractor == "classic":
         extractor = _classic(device)
-        mapping = seeded_mapping(extractor.d2, extractor.d3, _CLASSIC_HIDDEN)
+        mapping = seeded_mapping(extractor.d2, extractor.d3, _CLASSIC_HIDDEN, spread=True)
     else:
         from cmfm_worker.cfm.paper_extractor import PaperExtractor
 

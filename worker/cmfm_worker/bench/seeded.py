@@ -25,11 +25,11 @@ def write_seeded_weights(folder: Path, blocks: int) -> None:
     torch.save({"base_model": points}, folder / "pointmae_pretrain.pth")
 
 
-def seeded_mapping(d2: int, d3: int, hidden: int | None = None) -> MappingPair:
-    """Two untrained networks, always the same."""
+def seeded_mapping(d2: int, d3: int, hidden: int | None = None, *, spread: bool = False) -> MappingPair:
+    """Two untrained networks, always the same; with `spread` as `classic` has them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        to_3d, to_2d = Mapping(d2, d3, hidden), Mapping(d3, d2, hidden)
+        to_3d, to_2d = (Mapping(*widths, hidden, spread=spread) for widths in ((d2, d3), (d3, d2)))
     return MappingPair(to_3d.eval().requires_grad_(False), to_2d.eval().requires_grad_(False))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cmfm_worker.bench.rates import synchronise
 from cmfm_worker.bench.work import Sizes
-from cmfm_worker.cfm.anomaly import AnomalyMaps, aggregate, crossmodal_maps, distances, score
+from cmfm_worker.cfm.anomaly import AnomalyMaps, Distance, aggregate, crossmodal_maps, distances, score
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.grouping import choose_centres, gather_groups
 from cmfm_worker.cfm.interpolation import point_mask
@@ -51,13 +51,18 @@ class Setup:
     mapping: MappingPair
     background: BackgroundOptions
 
+    @property
+    def distance(self) -> Distance:
+        """How a recipe with such networks measures."""
+        return "standardised" if self.mapping.has_spreads else "angular"
+
 
 @torch.inference_mode()
 def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
     """Frames on the host to Ψ and scores on the host, as the line does it."""
     device = setup.extractor.device
     frames = prepare(rgb.to(device, non_blocking=True), xyz.to(device, non_blocking=True), setup.background)
-    maps = crossmodal_maps(extract(setup.extractor, frames), setup.mapping)
+    maps = crossmodal_maps(extract(setup.extractor, frames), setup.mapping, setup.distance)
     scores = score(maps.psi, "published")
     return maps.psi.cpu(), scores.cpu()
 
@@ -70,7 +75,7 @@ def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[A
         frames = prepare(rgb.to(device), xyz.to(device), setup.background)
     features = _extract(setup.extractor, frames, watch)
     with watch("mapping"):
-        psi_of_pixels = distances(features, setup.mapping)
+        psi_of_pixels = distances(features, setup.mapping, setup.distance)
     with watch("aggregate"):
         psi_2d, psi_3d = torch.zeros((2, *features.mask.shape), device=device)
         psi_2d[features.mask], psi_3d[features.mask] = psi_of_pixels

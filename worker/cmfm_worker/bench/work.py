@@ -81,7 +81,10 @@ def classic_work(sizes: Sizes, mapping: MappingPair) -> Mapping[str, Work]:
     """Stage → work, for the `classic` preset: filters move bytes, the networks multiply."""
     pixels, width = sizes.pixels, mapping.d2 + mapping.d3
     networks = (mapping.to_3d, mapping.to_2d)
-    macs = sum(n.d_in * n.hidden + n.hidden**2 + n.hidden * n.d_out for n in networks)
+    outputs = [(1 if n.spread is None else 2) * n.d_out for n in networks]
+    macs = sum(
+        n.d_in * n.hidden + n.hidden**2 + n.hidden * out for n, out in zip(networks, outputs, strict=True)
+    )
     prepared = sizes.frames * _MAP_PX * 6 * _F32
     return {
         "prepare": _prepare(sizes),

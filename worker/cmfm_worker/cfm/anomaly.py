@@ -15,6 +15,11 @@ from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.tokens import TokenFeatures
 
 Normalisation = Literal["absolute", "published"]
+Distance = Literal["angular", "standardised"]
+"""How Ψ_2D and Ψ_3D are measured: the paper's Eq. 3, or residuals in units of their nominal spread."""
+
+HIGHEST_RESIDUAL = 30.0
+"""Standard deviations at which a residual is cut off: nothing is more of an anomaly than that."""
 
 PIXELS_AT_ONCE = 4096
 """Rows that pass the mapping networks together: keeps the hidden layers to about 16 MB on any frame."""
@@ -33,10 +38,12 @@ class AnomalyMaps:
 
 
 @torch.no_grad()
-def crossmodal_maps(features: PixelFeatures | TokenFeatures, mapping: MappingPair) -> AnomalyMaps:
+def crossmodal_maps(
+    features: PixelFeatures | TokenFeatures, mapping: MappingPair, distance: Distance = "angular"
+) -> AnomalyMaps:
     """The three maps of every frame. Ψ_2D and Ψ_3D are 0 outside the mask; a frame without pixels is all 0.
 
-    Raises `ValueError` where the mapping was taught on features of other widths.
+    Raises `ValueError` where the mapping was taught on features of other widths, or lacks what `distance` needs.
     """
     if (features.d2, features.d3) != (mapping.d2, mapping.d3):
         raise ValueError(
@@ -45,31 +52,56 @@ def crossmodal_maps(features: PixelFeatures | TokenFeatures, mapping: MappingPai
         )
     psi_2d = torch.zeros(features.mask.shape, device=features.mask.device)
     psi_3d = torch.zeros_like(psi_2d)
-    psi_2d[features.mask], psi_3d[features.mask] = distances(features, mapping)
+    psi_2d[features.mask], psi_3d[features.mask] = distances(features, mapping, distance)
     return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
 
 
-def distances(features: PixelFeatures | TokenFeatures, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+def distances(
+    features: PixelFeatures | TokenFeatures, mapping: MappingPair, distance: Distance = "angular"
+) -> tuple[Tensor, Tensor]:
     """Ψ_2D and Ψ_3D of the pixels inside the mask, each (P,); from tokens where the mapping can take them."""
     if not isinstance(features, TokenFeatures):
-        return pixel_distances(features.e2d, features.e3d, mapping)
-    if mapping.at_tokens is None:
+        return pixel_distances(features.e2d, features.e3d, mapping, distance)
+    if mapping.at_tokens is None or distance != "angular":
         pixels = features.at_pixels()
-        return pixel_distances(pixels.e2d, pixels.e3d, mapping)
+        return pixel_distances(pixels.e2d, pixels.e3d, mapping, distance)
     return _distances(mapping.at_tokens.chunks(features), features.mask.device)
 
 
-def pixel_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+def pixel_distances(
+    e2d: Tensor, e3d: Tensor, mapping: MappingPair, distance: Distance = "angular"
+) -> tuple[Tensor, Tensor]:
     """Ψ_2D and Ψ_3D, each (P,), of packed features (P, D_2D) and (P, D_3D)."""
+    if distance == "standardised":
+        return _standardised_distances(e2d, e3d, mapping)
+    chunks = (
+        (E_2D, mapping.to_2d(E_3D), E_3D, mapping.to_3d(E_2D))  # Eq. 1
+        for E_2D, E_3D in _standardised_chunks(e2d, e3d, mapping)
+    )
+    return _distances(chunks, e2d.device)
 
-    def chunks() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        for start in range(0, len(e2d), PIXELS_AT_ONCE):
-            E_2D, E_3D = (e[start : start + PIXELS_AT_ONCE] for e in (e2d, e3d))
-            if mapping.standardise is not None:
-                E_2D, E_3D = mapping.standardise(E_2D, E_3D)
-            yield E_2D, mapping.to_2d(E_3D), E_3D, mapping.to_3d(E_2D)  # Eq. 1
 
-    return _distances(chunks(), e2d.device)
+def _standardised_chunks(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> Iterator[tuple[Tensor, Tensor]]:
+    for start in range(0, len(e2d), PIXELS_AT_ONCE):
+        E_2D, E_3D = (e[start : start + PIXELS_AT_ONCE] for e in (e2d, e3d))
+        yield (E_2D, E_3D) if mapping.standardise is None else mapping.standardise(E_2D, E_3D)
+
+
+def _standardised_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+    """Residuals over their nominal spread: about 1 at a nominal pixel, whether it is easy to predict or hard."""
+    psi_2d, psi_3d = e2d.new_empty(len(e2d)), e3d.new_empty(len(e3d))
+    start = 0
+    for E_2D, E_3D in _standardised_chunks(e2d, e3d, mapping):
+        place = slice(start, start := start + len(E_2D))
+        psi_2d[place] = _residual(E_2D, *mapping.to_2d.with_log_spread(E_3D))
+        psi_3d[place] = _residual(E_3D, *mapping.to_3d.with_log_spread(E_2D))
+    return psi_2d, psi_3d
+
+
+def _residual(E: Tensor, E_hat: Tensor, log_spread: Tensor) -> Tensor:
+    """The root mean square of (E − Ê) / σ over the channels, (P, C) → (P,)."""
+    z = (E - E_hat) * torch.exp(-log_spread)
+    return z.clamp(-HIGHEST_RESIDUAL, HIGHEST_RESIDUAL).square().mean(-1).sqrt()
 
 
 def _distances(

@@ -15,17 +15,29 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPointsError
-from cmfm_worker.cfm.filters import enlarge, gaussian_matrix, gradient, laplacian
+from cmfm_worker.cfm.filters import curvatures, enlarge, gaussian_matrix, gradient, laplacian
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames, plane_height
 
 SIGMAS_2D_PX: Final = (1.0, 2.0, 4.0, 8.0)
 SIGMAS_3D_PX: Final = (1.5, 3.0, 6.0, 12.0)
 
-CHANNELS_2D: Final = len(SIGMAS_2D_PX) * (5 * 3 + 1) + 1
-"""At each σ: colour, gradient, Laplacian, deviation and residual of three opponent colours, and one anisotropy; 1."""
+FINEST_2D_PX: Final = 0.7
+FINEST_3D_PX: Final = 1.0
+"""A scale below the others, for scratches: of colour its derivatives alone, of height also what it smooths away."""
 
-CHANNELS_3D: Final = len(SIGMAS_3D_PX) * 7 + 1
-"""At each σ: slope, curvature, deviation, anisotropy, height, residual, difference to the finer scale; 1."""
+LINES_2D_PX: Final = (1.0, 2.0)
+LINES_3D_PX: Final = (1.5, 3.0)
+"""The σ at which, as at the finest, both curvatures (of lightness, of height) tell lines from spots."""
+
+CHANNELS_2D: Final = len(SIGMAS_2D_PX) * (5 * 3 + 1) + (2 * 3 + 2) + 2 * len(LINES_2D_PX) + 1
+"""At each σ: colour, gradient, Laplacian, deviation and residual of three opponent colours, and one anisotropy; at the
+finest gradients, Laplacians and curvatures; curvatures where lines are looked for; 1.
+"""
+
+CHANNELS_3D: Final = len(SIGMAS_3D_PX) * 7 + (3 + 2) + 2 * len(LINES_3D_PX) + 1
+"""At each σ: slope, curvature, deviation, anisotropy, height, residual, difference to the finer scale; at the finest
+slope, Laplacian, residual and curvatures; curvatures where lines are looked for; 1.
+"""
 
 MIN_POINTS: Final = 200
 """Fewer foreground pixels are no part: a tablet of 1 cm² fills about 200 in a picture of 15 cm."""
@@ -55,7 +67,7 @@ class ClassicExtractor:
     @property
     def identity(self) -> ExtractorIdentity:
         """`classic` has no weights: its version stands for its filters."""
-        return ExtractorIdentity("classic", "1", blocks=0, group_size=0)
+        return ExtractorIdentity("classic", "2", blocks=0, group_size=0)
 
     @property
     def d2(self) -> int:
@@ -79,7 +91,7 @@ class ClassicExtractor:
 
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
-        """E_2D (P, 65) and E_3D (P, 29) at the foreground pixels. Raises TooFewPointsError."""
+        """E_2D (P, 77) and E_3D (P, 38) at the foreground pixels. Raises TooFewPointsError."""
         counts = frames.foreground.flatten(1).sum(1).tolist()
         few = [i for i, count in enumerate(counts) if count < MIN_POINTS]
         if few:
@@ -103,10 +115,13 @@ class ClassicExtractor:
         return _packed(colour, inside), _packed(relief, inside)
 
     def _colour_channels(self, O: Tensor, weight: Tensor) -> list[Tensor]:  # noqa: E741 (opponent colours)
-        channels = []
+        finest = self._mean(O, weight, FINEST_2D_PX)
+        channels = [*_slopes(finest, FINEST_2D_PX), *_lines(finest[:, :1], FINEST_2D_PX)]
         for sigma in SIGMAS_2D_PX:
             mean, deviation = self._mean_and_deviation(O, weight, sigma)
             maps = [mean, deviation, *self._derivatives(mean, sigma)]
+            if sigma in LINES_2D_PX:
+                maps += _lines(mean[:, :1], sigma)
             enlarged = [enlarge_to(m, O) for m in maps]
             channels += [*enlarged, O - enlarged[0]]  # the last is what this scale smooths away
         return channels
@@ -115,10 +130,13 @@ class ClassicExtractor:
         # Squares are taken about the part's mean height: those of the height itself would cancel in float32.
         typical = (height_mm * weight).sum() / weight.sum()
         h = (height_mm - typical) * weight
-        channels, finer = [], h
+        finer = self._mean(h, weight, FINEST_3D_PX)
+        channels = [*_slopes(finer, FINEST_3D_PX), *_lines(finer, FINEST_3D_PX), h - finer]
         for sigma in SIGMAS_3D_PX:
             mean, deviation = self._mean_and_deviation(h, weight, sigma)
             maps = [deviation, *self._derivatives(mean, sigma)]
+            if sigma in LINES_3D_PX:
+                maps += _lines(mean, sigma)
             smoothed = enlarge_to(mean, h)
             channels += [enlarge_to(m, h) for m in maps]
             channels += [smoothed + typical, h - smoothed, finer - smoothed]
@@ -127,10 +145,13 @@ class ClassicExtractor:
 
     def _mean_and_deviation(self, planes: Tensor, weight: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """Mask-normalised Gaussian mean and standard deviation, on the grid of the scale."""
-        under = self._smooth(weight, sigma, _stride(sigma)).clamp(min=_MIN_WEIGHT)
-        mean = self._smooth(planes * weight, sigma, _stride(sigma)) / under
-        square = self._smooth(planes.square() * weight, sigma, _stride(sigma)) / under
+        mean, square = self._mean(planes, weight, sigma), self._mean(planes.square(), weight, sigma)
         return mean, (square - mean.square()).clamp(min=0).sqrt()
+
+    def _mean(self, planes: Tensor, weight: Tensor, sigma: float) -> Tensor:
+        """Mask-normalised Gaussian mean, on the grid of the scale."""
+        under = self._smooth(weight, sigma, _stride(sigma)).clamp(min=_MIN_WEIGHT)
+        return self._smooth(planes * weight, sigma, _stride(sigma)) / under
 
     def _derivatives(self, mean: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
         """Gradient magnitude, Laplacian, and the coherence of all channels' gradient directions (0 to 1)."""
@@ -160,6 +181,18 @@ def opponent_colours(rgb: Tensor) -> Tensor:
     """Mean, R − G and (R + G)/2 − B of rgb (3, H, W) in [0, 1]."""
     R, G, B = rgb.unbind(0)
     return torch.stack([(R + G + B) / 3, R - G, (R + G) / 2 - B])
+
+
+def _slopes(mean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Gradient magnitude and Laplacian at a σ whose grid is that of the pixels."""
+    dy, dx = gradient(mean)
+    return (dy.square() + dx.square()).sqrt() * sigma, laplacian(mean) * sigma**2
+
+
+def _lines(mean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """The largest and the smallest curvature at a σ."""
+    largest, smallest = curvatures(mean, _stride(sigma))
+    return largest * sigma**2, smallest * sigma**2
 
 
 def enlarge_to(planes: Tensor, like: Tensor) -> Tensor:

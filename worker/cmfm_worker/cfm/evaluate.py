@@ -41,7 +41,7 @@ def evaluate(
 
     Keys: `i_auroc`, `p_auroc`; `aupro` (exact), `aupro_99` (99 thresholds) and `aupro_foreground` (exact,
     false positives counted among foreground pixels only), each a map from "0.3", "0.1", "0.05", "0.01";
-    `per_defect`, kind → `i_auroc` and `aupro` at 0.3, against all good frames; `frames`; `fps`.
+    `per_defect`, kind → `i_auroc`, `aupro` and `aupro_foreground` at 0.3, against all good frames; `frames`; `fps`.
 
     `absolute` takes Ψ as it is. `published` takes AUPRO on Ψ/m and P-AUROC on Ψ/√(mean of all Ψ), m the
     mean of a frame's non-zero Ψ, as in the published numbers (DESIGN § 5); I-AUROC is on the scores given.
@@ -112,8 +112,9 @@ def _aupros(frames: Sequence[FrameOutcome]) -> dict[str, Limited]:
 
 def _of_kind(frames: Sequence[FrameOutcome], kind: str) -> Limited:
     chosen = [frame for frame in frames if frame.defect in (kind, GOOD)]
-    aupro = _defined(lambda: _pools(chosen).aupro_exact([PER_DEFECT_LIMIT]))
-    return {"i_auroc": _i_auroc(chosen), "aupro": aupro[0] if aupro else None}
+    aupro = _defined(lambda: _pools(chosen).aupro_exact([PER_DEFECT_LIMIT])[0])
+    inside = _defined(lambda: _pools(chosen, foreground_only=True).aupro_exact([PER_DEFECT_LIMIT])[0])
+    return {"i_auroc": _i_auroc(chosen), "aupro": aupro, "aupro_foreground": inside}
 
 
 def _pools(frames: Sequence[FrameOutcome], *, foreground_only: bool = False) -> PixelPools:

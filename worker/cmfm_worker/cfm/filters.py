@@ -50,6 +50,17 @@ def laplacian(planes: Tensor, spacing_px: float = 1.0) -> Tensor:
     return (cross - 4.0 * planes) / spacing_px**2
 
 
+def curvatures(planes: Tensor, spacing_px: float = 1.0) -> tuple[Tensor, Tensor]:
+    """The largest and the smallest second derivative over all directions, in units a squared pixel.
+
+    A line gives one of them alone, whichever way it runs, and a spot both: their sum is the Laplacian, at this spacing.
+    """
+    dy, dx = gradient(planes, spacing_px)
+    (yy, yx), (_, xx) = gradient(dy, spacing_px), gradient(dx, spacing_px)
+    middle, half = (yy + xx) / 2, ((yy - xx).square() / 4 + yx.square()).sqrt()
+    return middle + half, middle - half
+
+
 def enlarge(planes: Tensor, size_px: Sequence[int]) -> Tensor:
     """Bilinear to (height, width): (B, C, h, w) → (B, C, height, width)."""
     return F.interpolate(planes, tuple(size_px), mode="bilinear", align_corners=False)

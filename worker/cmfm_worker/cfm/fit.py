@@ -19,6 +19,10 @@ Progress = Callable[[int, int, float, float], None]
 """Called after every epoch: (epochs done, epochs in all, mean 2D loss, mean 3D loss)."""
 
 
+MAX_GRADIENT = 5.0
+"""Length to which the gradient of a fit with spreads is cut."""
+
+
 class FitError(Exception):
     """The parts cannot teach a mapping; the message names what is wrong with which of them."""
 
@@ -30,7 +34,8 @@ class FitOptions:
     `pixels_per_image`: pixels drawn afresh from every part in every epoch, None for all of them;
     `batch_images`: parts a step; `hidden`: width of the networks, None for (D_2D + D_3D) / 2; `schedule`
     "cosine" lets the learning rate fall to 0 over the fit; `standardise`: give every channel mean 0 and
-    standard deviation 1 over the nominal parts.
+    standard deviation 1 over the nominal parts; `spread`: learn beside each prediction how far nominal features
+    spread around it, by Gaussian likelihood instead of Eq. 2.
     """
 
     epochs: int
@@ -40,6 +45,7 @@ class FitOptions:
     hidden: int | None
     schedule: Literal["cosine", "constant"]
     standardise: bool
+    spread: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,13 +65,15 @@ class FitOptions:
         """The options of an extractor preset; `paper` is the paper's own (§ 4, Implementation Details)."""
         if preset == "paper":
             return cls(250, 4, None, lr=1e-3, hidden=None, schedule="constant", standardise=False)
-        return cls(40, 2, 600, lr=6e-3, hidden=128, schedule="cosine", standardise=True)
+        return cls(40, 2, 600, lr=4e-3, hidden=128, schedule="cosine", standardise=True, spread=True)
 
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """What was learned: mean cosine distances (Eq. 2) of every epoch, how many `parts` and `pixels`, in
-    what time.
+    """What was learned: the mean losses of every epoch, how many `parts` and `pixels`, in what time.
+
+    A loss is the cosine distance (Eq. 2), or with spreads the negative log likelihood of a channel, in nats without
+    its constant.
 
     `pixels` is how many the parts have, `pixels_per_epoch` how many of them an epoch saw. A low loss is no
     proof of a good mapping: both modalities may merely encode the position.
@@ -125,6 +133,15 @@ def cosine_distance(E: Tensor, E_mapped: Tensor) -> Tensor:
     return 1.0 - torch.cosine_similarity(E, E_mapped, dim=-1)
 
 
+def negative_log_likelihood(E: Tensor, E_mapped: Tensor, log_spread: Tensor) -> Tensor:
+    """−log N(E; Ê, σ²) without its constant, the mean over the channels: (P, C) → (P,).
+
+    Where features are hard to predict σ grows, so that neither the fit nor a verdict hangs on such places.
+    """
+    z = (E - E_mapped) * torch.exp(-log_spread)
+    return (0.5 * z.square() + log_spread).mean(-1)
+
+
 def standardiser_of(features: FeatureStore) -> Standardiser:
     """Mean and standard deviation of every channel over all pixels of all parts.
 
@@ -160,6 +177,8 @@ def _epoch(
         loss_2d, loss_3d = _losses(pair, E_2D, E_3D)
         optimiser.zero_grad(set_to_none=True)
         (loss_2d + loss_3d).backward()
+        if options.spread:  # a place that was taken for certain and was not has a gradient of any size
+            torch.nn.utils.clip_grad_norm_([*pair.to_3d.parameters(), *pair.to_2d.parameters()], MAX_GRADIENT)
         optimiser.step()
         schedule.step()
         total += torch.stack([loss_2d.detach(), loss_3d.detach()]).cpu() * len(E_2D)
@@ -173,6 +192,9 @@ def _losses(pair: MappingPair, E_2D: Tensor, E_3D: Tensor) -> tuple[Tensor, Tens
     E_2D, E_3D = E_2D.to(device), E_3D.to(device)
     if pair.standardise is not None:
         E_2D, E_3D = pair.standardise(E_2D, E_3D)
+    if pair.has_spreads:
+        on_2d = negative_log_likelihood(E_2D, *pair.to_2d.with_log_spread(E_3D))
+        return on_2d.mean(), negative_log_likelihood(E_3D, *pair.to_3d.with_log_spread(E_2D)).mean()
     mapped_3d, mapped_2d = pair.to_3d(E_2D), pair.to_2d(E_3D)  # Eq. 1
     return cosine_distance(E_2D, mapped_2d).mean(), cosine_distance(E_3D, mapped_3d).mean()
 
@@ -183,8 +205,28 @@ def _new_pair(features: FeatureStore, options: FitOptions) -> MappingPair:
         devices=[]
     ):  # the seed decides the first weights and nothing else of the process
         torch.manual_seed(options.seed)
-        to_3d, to_2d = Mapping(d2, d3, options.hidden), Mapping(d3, d2, options.hidden)
-    return MappingPair(to_3d, to_2d, standardiser_of(features) if options.standardise else None)
+        to_3d = Mapping(d2, d3, options.hidden, spread=options.spread)
+        to_2d = Mapping(d3, d2, options.hidden, spread=options.spread)
+    pair = MappingPair(to_3d, to_2d, standardiser_of(features) if options.standardise else None)
+    if options.spread:
+        _predict_constants(features, pair)
+    return pair
+
+
+@torch.no_grad()
+def _predict_constants(features: FeatureStore, pair: MappingPair) -> None:
+    """A channel that never varies is predicted exactly, from the start and for ever: its residual has no gradient.
+
+    Learned, it would be known so surely that any unusual input made it the largest anomaly.
+    """
+    bounds = [[torch.stack([E.amin(0), E.amax(0)]) for E in features.part(i)] for i in range(len(features))]
+    lowest = [torch.stack([both[k][0] for both in bounds]).amin(0) for k in (0, 1)]
+    highest = [torch.stack([both[k][1] for both in bounds]).amax(0) for k in (0, 1)]
+    values = lowest if pair.standardise is None else pair.standardise(*(low[None] for low in lowest))
+    for network, value, low, high in zip((pair.to_2d, pair.to_3d), values, lowest, highest, strict=True):
+        constant = low == high
+        network.output.weight[constant] = 0.0
+        network.output.bias[constant] = value.reshape(-1)[constant]
 
 
 def _batches(parts: int, size: int, generator: torch.Generator) -> Iterator[list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +14,18 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.token_mapping import TokenMapping
 from cmfm_worker.cfm.weights import WeightsError, read_state_dict, require_shapes
 
+LOG_SPREAD: Final = (-4.0, 3.0)
+"""log σ is kept in here; features have a standard deviation of 1 over all."""
+
 
 class Mapping(nn.Module):
     """One mapping network: Linear → GELU → Linear → GELU → Linear, at every pixel on its own (DESIGN § 5).
 
-    Features (…, `d_in`) become features (…, `d_out`); `hidden` is (d_in + d_out) / 2 unless given.
+    Features (…, `d_in`) become features (…, `d_out`); `hidden` is (d_in + d_out) / 2 unless given. With `spread` a
+    second output layer says by how much nominal features spread around what is predicted (`classic`; not in the paper).
     """
 
-    def __init__(self, d_in: int, d_out: int, hidden: int | None = None) -> None:
+    def __init__(self, d_in: int, d_out: int, hidden: int | None = None, *, spread: bool = False) -> None:
         super().__init__()
         width = (d_in + d_out) // 2 if hidden is None else hidden
         self.d_in, self.d_out, self.hidden = d_in, d_out, width
@@ -28,12 +33,25 @@ class Mapping(nn.Module):
         self.input = nn.Linear(d_in, width)
         self.projection = nn.Linear(width, width)
         self.output = nn.Linear(width, d_out)
+        self.spread = nn.Linear(width, d_out) if spread else None
 
     def forward(self, E: Tensor) -> Tensor:
         """Ê = M(E): (…, d_in) → (…, d_out)."""
-        h = F.gelu(self.projection(F.gelu(self.input(E))))
-        E_hat: Tensor = self.output(h)
+        E_hat: Tensor = self.output(self._hidden(E))
         return E_hat
+
+    def with_log_spread(self, E: Tensor) -> tuple[Tensor, Tensor]:
+        """Ê and log σ, the standard deviation of every channel around it: (…, d_in) → twice (…, d_out).
+
+        σ is bounded, so that no place is taken for certain and none for hopeless. Raises ValueError without spreads.
+        """
+        if self.spread is None:
+            raise ValueError("this mapping network was fitted without spreads")
+        h = self._hidden(E)
+        return self.output(h), self.spread(h).clamp(*LOG_SPREAD)
+
+    def _hidden(self, E: Tensor) -> Tensor:
+        return F.gelu(self.projection(F.gelu(self.input(E))))
 
 
 class Standardiser(nn.Module):
@@ -77,6 +95,11 @@ class MappingPair:
     def d3(self) -> int:
         """Width of a 3D feature."""
         return self.to_3d.d_out
+
+    @property
+    def has_spreads(self) -> bool:
+        """Whether the networks say how far nominal features spread around their predictions."""
+        return self.to_3d.spread is not None and self.to_2d.spread is not None
 
     @cached_property
     def at_tokens(self) -> TokenMapping | None:
@@ -147,7 +170,8 @@ def _mapping_from(
     width_in = first.shape[1] if d_in is None else d_in
     width_out = last.shape[0] if d_out is None else d_out
     with torch.device("meta"):  # shapes only; the numbers come from the file
-        mapping = Mapping(width_in, width_out, hidden=first.shape[0])
+        spread = f"{prefix}spread.weight" in state
+        mapping = Mapping(width_in, width_out, hidden=first.shape[0], spread=spread)
     own = mapping.state_dict()
     require_shapes(path, state, {f"{prefix}{k}": tuple(v.shape) for k, v in own.items()})
     mapping.load_state_dict({k: state[f"{prefix}{k}"].float().clone() for k in own}, assign=True)

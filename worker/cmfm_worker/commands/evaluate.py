@@ -96,8 +96,9 @@ def show(figures: dict[str, Any]) -> None:
     rows = [[name, *(_number(figures[key][limit]) for limit in LIMITS)] for key, name in names.items()]
     show_table("AUPRO up to a false-positive rate of", ["", *LIMITS], rows)
     kinds = figures["per_defect"].items()
-    rows = [[kind, _number(of["i_auroc"]), _number(of["aupro"])] for kind, of in kinds]
-    show_table("kind of defect", ["kind", "I-AUROC", "AUPRO@0.3"], rows)
+    columns = ("i_auroc", "aupro", "aupro_foreground")
+    rows = [[kind, *(_number(of[column]) for column in columns)] for kind, of in kinds]
+    show_table("kind of defect", ["kind", "I-AUROC", "AUPRO@0.3", "AUPRO@0.3, foreground"], rows)
 
 
 def _number(value: float | None, form: str = "{:.4f}") -> str:

@@ -30,6 +30,14 @@ def fit(
         int | None,
         typer.Option(min=1, metavar="N", help="Default: the preset's (paper: 250).", show_default=False),
     ] = None,
+    distance: Annotated[
+        Literal["angular", "standardised"] | None,
+        typer.Option(
+            help="How far features are from their predictions: the paper's angular distance, or residuals over their "
+            "learned spread. Default: the preset's (paper: angular, classic: standardised).",
+            show_default=False,
+        ),
+    ] = None,
     shots: Annotated[
         int | None,
         typer.Option(
@@ -92,6 +100,7 @@ def fit(
         shots=shots,
         seed=seed,
         epochs=epochs,
+        distance=distance,
         background=background_section(
             method=background, plane_distance_m=plane_distance_m, clusters=clusters
         ),
@@ -142,6 +151,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
         ("extractors", _extractors(recipe.extractor)),
         ("fitted on", f"{report.parts} parts, {report.pixels} pixels"),
         ("fitting", f"{len(report.loss_2d)} epochs in {report.seconds:.1f} s"),
+        ("distance", recipe.score.distance),
         ("loss 3D→2D", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
         ("loss 2D→3D", f"{report.loss_3d[0]:.4f} → {report.loss_3d[-1]:.4f}"),
         ("validated on", f"{len(scores)} good parts{held_out}"),

@@ -2,29 +2,47 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
-from cmfm_sim.datasets.synthetic.canvas import Canvas
+from cmfm_sim.datasets.synthetic.canvas import Canvas, Colour
+
+GRADE_RISE_MM = 1.6
+"""The highest grade of an element stands that much above the lowest."""
+
+GRADE_SHADE = 0.24
+"""And is lighter by that much, in square roots of reflectance (about as an eye sees it)."""
+
+
+Shade: TypeAlias = Callable[[Colour], Colour]
+"""A colour as it is on one element."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
     """What one part of a category is meant to be.
 
-    A part carries elements (a topping, a stripe, a component), each of one kind. `shape_kinds` says which
-    shape element i has and `colour_kinds` which colour; on a nominal part they are the same, so that colour
-    and shape tell of each other. `tone` in [0, 1] is how the batch came out; it too shows in colour and in
-    shape.
+    A part carries elements (a topping, a stripe, a component), each of one kind and one grade in [0, 1].
+    `shape_kinds` and `shape_grades` say which shape element i has, `colour_kinds` and `colour_grades` which
+    colour; on a nominal part they are the same, so that colour and shape tell of each other. `tone` in [0, 1]
+    is how the batch came out; it too shows in colour and in shape.
     """
 
     shape_kinds: tuple[int, ...]
     colour_kinds: tuple[int, ...]
+    shape_grades: tuple[float, ...]
+    colour_grades: tuple[float, ...]
     tone: float
 
-    def with_colours(self, colour_kinds: tuple[int, ...]) -> "Blueprint":
-        """The same shapes in other colours."""
-        return replace(self, colour_kinds=colour_kinds)
+    def rise_mm(self, element: int) -> float:
+        """By how much an element of its grade stands higher than one of middling grade, in millimetres."""
+        return GRADE_RISE_MM * (self.shape_grades[element] - 0.5)
+
+    def shade(self, element: int, of: Colour) -> Colour:
+        """A colour as it is on an element of its grade: the higher, the lighter."""
+        step = np.float32(GRADE_SHADE * (self.colour_grades[element] - 0.5))
+        return np.asarray(np.clip(np.sqrt(np.maximum(of, 0.0)) + step, 0.02, 1.0) ** 2, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +67,11 @@ class CategorySpec:
 
 
 def nominal_blueprint(spec: CategorySpec, rng: np.random.Generator) -> Blueprint:
-    """Draws the kind of every element independently and uniformly; colour follows shape."""
+    """Draws kind and grade of every element independently and uniformly; colour follows shape."""
     kinds = tuple(int(kind) for kind in rng.integers(len(spec.kinds), size=spec.elements))
-    return Blueprint(kinds, kinds, float(rng.uniform()))
+    tone = float(rng.uniform())
+    grades = tuple(float(grade) for grade in rng.uniform(size=spec.elements))
+    return Blueprint(kinds, kinds, grades, grades, tone)
 
 
 def swapped_blueprint(spec: CategorySpec, nominal: Blueprint, rng: np.random.Generator) -> Blueprint:
@@ -61,10 +81,25 @@ def swapped_blueprint(spec: CategorySpec, nominal: Blueprint, rng: np.random.Gen
     uniform and independent of the others; a swapped one is uniform too, being any of the other kinds with
     the same chance. Only the pairing is one that never occurs.
     """
-    count = int(rng.integers(1, 3))
-    chosen = rng.choice(spec.elements, size=min(count, spec.elements), replace=False)
     colours = list(nominal.colour_kinds)
-    for element in chosen:
+    for element in _some_elements(spec, rng):
         step = int(rng.integers(1, len(spec.kinds)))
         colours[element] = (colours[element] + step) % len(spec.kinds)
-    return nominal.with_colours(tuple(colours))
+    return replace(nominal, colour_kinds=tuple(colours))
+
+
+def misgraded_blueprint(spec: CategorySpec, nominal: Blueprint, rng: np.random.Generator) -> Blueprint:
+    """One or two elements in the shade of another grade of their own kind: half the range away.
+
+    Harder than a swap, and again nothing that one modality could tell: grades are uniform, and stay so when
+    they are moved by half of their range and wrapped.
+    """
+    grades = list(nominal.colour_grades)
+    for element in _some_elements(spec, rng):
+        grades[element] = (grades[element] + float(rng.uniform(0.4, 0.6))) % 1.0
+    return replace(nominal, colour_grades=tuple(grades))
+
+
+def _some_elements(spec: CategorySpec, rng: np.random.Generator) -> list[int]:
+    count = int(rng.integers(1, 3))
+    return [int(i) for i in rng.choice(spec.elements, size=min(count, spec.elements), replace=False)]

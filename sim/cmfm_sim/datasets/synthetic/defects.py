@@ -19,8 +19,8 @@ _STAINS = ("1a120c", "12305e", "1d4a26", "5c1010", "e9e4d6", "d8c26a")  # oil, i
 
 
 def hole(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A pit of 4 to 10 mm across with a steep wall; the core shows on its ground."""
-    radius_mm = rng.uniform(2.0, 5.0)
+    """A pit of 2.4 to 10 mm across with a steep wall; the core shows on its ground."""
+    radius_mm = rng.uniform(1.2, 5.0)
     away, noise = _spot(canvas, rng, radius_mm)
     weight = inside(away - radius_mm * (1.0 + 0.12 * noise), 0.6)
     ground = np.maximum(canvas.height_mm - rng.uniform(2.2, 6.0), _FLOOR_MM) + 0.15 * noise
@@ -30,11 +30,21 @@ def hole(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def bump(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A blister of 6 to 14 mm across, 1.2 to 3.2 mm high; its colour is the part's own."""
-    radius_mm = rng.uniform(3.0, 7.0)
+    """A blister of 5 to 14 mm across, 1.2 to 3.2 mm high; its colour is the part's own."""
+    radius_mm = rng.uniform(2.5, 7.0)
     away, noise = _spot(canvas, rng, radius_mm)
     rise = np.clip(1.0 - (away / (radius_mm * (1.0 + 0.08 * noise))) ** 2, 0.0, 1.0)
     canvas.lift(np.float32(rng.uniform(1.2, 3.2)) * rise**1.5)
+
+
+def dent(canvas: Canvas, rng: np.random.Generator) -> None:
+    """A knock of 4 to 10 mm across, 0.7 to 1.8 mm deep, its rim pushed up; its colour is the part's own."""
+    radius_mm = rng.uniform(2.0, 5.0)
+    away, noise = _spot(canvas, rng, radius_mm)
+    reach = away / (radius_mm * (1.0 + 0.08 * noise))
+    bowl = np.clip(1.0 - reach**2, 0.0, 1.0)
+    rim = np.exp(-(((reach - 1.1) / 0.18) ** 2))
+    canvas.lift(-np.float32(rng.uniform(0.7, 1.8)) * (bowl - 0.15 * rim))
 
 
 def scratch(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -53,8 +63,8 @@ def scratch(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def stain(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A spill of 6 to 16 mm across with a ragged edge and a few drops beside it; it has no height."""
-    radius_mm = rng.uniform(3.0, 8.0)
+    """A spill of 4 to 16 mm across with a ragged edge and a few drops beside it; it has no height."""
+    radius_mm = rng.uniform(2.0, 8.0)
     away, noise = _spot(canvas, rng, radius_mm * 0.6)
     ragged = smooth_noise(rng, canvas.u_mm, canvas.v_mm, 1.6)
     edge = radius_mm * (0.85 + 0.3 * noise + 0.08 * ragged)
@@ -84,9 +94,9 @@ def missing(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 DAMAGES: Mapping[str, Damage] = MappingProxyType(
-    {"hole": hole, "bump": bump, "scratch": scratch, "stain": stain, "missing": missing}
+    {"hole": hole, "bump": bump, "dent": dent, "scratch": scratch, "stain": stain, "missing": missing}
 )
-"""The defects that are damage to a finished part; a "swap" is made (category.swapped_blueprint)."""
+"""The defects that are damage to a finished part; a "swap" and a "misgrade" are made (category.py)."""
 
 
 def _spot(canvas: Canvas, rng: np.random.Generator, margin_mm: float) -> tuple[Field, Field]:

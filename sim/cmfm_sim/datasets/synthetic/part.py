@@ -13,6 +13,7 @@ from cmfm_sim.datasets.synthetic.canvas import Canvas
 from cmfm_sim.datasets.synthetic.category import (
     Blueprint,
     CategorySpec,
+    misgraded_blueprint,
     nominal_blueprint,
     swapped_blueprint,
 )
@@ -21,14 +22,20 @@ from cmfm_sim.datasets.synthetic.fields import turned
 from cmfm_sim.datasets.synthetic.products import CATEGORIES
 from cmfm_sim.datasets.synthetic.sampling import Field
 from cmfm_sim.datasets.synthetic.tray import draw_tray
+from cmfm_sim.datasets.synthetic.wear import wear
 
 GOOD = "good"
-SWAP = "swap"
-DEFECTS: tuple[str, ...] = (*DAMAGES, SWAP)
+PAIRINGS = {"swap": swapped_blueprint, "misgrade": misgraded_blueprint}
+"""The defects of which neither modality alone can tell: colours and shapes that do not belong together."""
+DEFECTS: tuple[str, ...] = (*DAMAGES, *PAIRINGS)
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048  # below, parts have no detail; above, one part takes many seconds
 
 _SEEN_DEPTH_MM = 0.1  # a change of the surface that the sensor can tell from its noise
 _SEEN_COLOUR = 0.03  # and of its reflectance
+_ONE_REGION_MM = 1.5  # drops closer than that to each other are marked as one spill, as a person would
+_SPECK_MM2 = (
+    2.0  # and what is smaller than that, farther away, is not marked: AUPRO weighs every region alike
+)
 _PROJECTOR_RAD = (0.3, np.deg2rad(80.0))  # azimuth and elevation of the 3D sensor's second eye
 
 
@@ -38,7 +45,7 @@ class SyntheticPart:
 
     `rgb` (H, W, 3) uint8 sRGB; `xyz` (H, W, 3) float32 metres, (0, 0, 0) where nothing was measured; `gt`
     (H, W) bool, the defect's pixels; `info` what it was made from: the tray's `plane` (n, d), `focal_px`,
-    `distance_m`, `turn_rad`, `shape_kinds`, `colour_kinds` and `tone`.
+    `distance_m`, `turn_rad`, `shape_kinds`, `colour_kinds`, `shape_grades`, `colour_grades` and `tone`.
     """
 
     rgb: NDArray[np.uint8]
@@ -94,6 +101,8 @@ def render_part(
             "turn_rad": turn_rad,
             "shape_kinds": blueprint.shape_kinds,
             "colour_kinds": blueprint.colour_kinds,
+            "shape_grades": blueprint.shape_grades,
+            "colour_grades": blueprint.colour_grades,
             "tone": blueprint.tone,
         },
     )
@@ -114,7 +123,7 @@ def _checked(category: str, defect: str, size_px: int, seed: int, index: int) ->
 def _streams(seed: int, name: str) -> dict[str, np.random.Generator]:
     """One source of randomness for each thing that varies: a defect changes only what it damages."""
     root = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
-    names = ("pose", "part", "tray", "light", "sensor", "defect")
+    names = ("pose", "part", "tray", "light", "sensor", "defect", "wear")
     return {
         name: np.random.default_rng(child) for name, child in zip(names, root.spawn(len(names)), strict=True)
     }
@@ -148,17 +157,21 @@ def _make(
     """The part as it should be, what it was made to be, and the part as it is."""
     blueprint = nominal_blueprint(spec, streams["part"])
     drawing = streams["part"].spawn(1)[0]
-    state = drawing.bit_generator.state
-    nominal = Canvas(u_mm, v_mm)
-    spec.draw(nominal, blueprint, drawing)
+    states = drawing.bit_generator.state, streams["wear"].bit_generator.state
+
+    def drawn(blueprint: Blueprint) -> Canvas:
+        drawing.bit_generator.state, streams["wear"].bit_generator.state = states
+        canvas = Canvas(u_mm, v_mm)
+        spec.draw(canvas, blueprint, drawing)
+        wear(canvas, streams["wear"])
+        return canvas
+
+    nominal = drawn(blueprint)
     if defect == GOOD:
         return nominal, blueprint, nominal
-    if defect == SWAP:
-        blueprint = swapped_blueprint(spec, blueprint, streams["defect"])
-        drawing.bit_generator.state = state  # the same part once more, but for its colours
-        swapped = Canvas(u_mm, v_mm)
-        spec.draw(swapped, blueprint, drawing)
-        return nominal, blueprint, swapped
+    if defect in PAIRINGS:
+        blueprint = PAIRINGS[defect](spec, blueprint, streams["defect"])
+        return nominal, blueprint, drawn(blueprint)  # the same part once more, but for its colours
     damaged = nominal.copy()
     DAMAGES[defect](damaged, streams["defect"])
     return nominal, blueprint, damaged
@@ -173,13 +186,34 @@ def _put(scene: Canvas, part: Canvas, window: tuple[slice, slice]) -> None:
 
 
 def _changed(nominal: Canvas, made: Canvas) -> NDArray[np.bool_]:
-    """The ground truth: where the surface is not what it should be, by more than a sensor's noise."""
+    """The ground truth: where the surface is not what it should be, by more than a sensor's noise.
+
+    Marked as people mark it: gaps are closed, and a spill is one region with the drops around it.
+    """
     moved = np.abs(made.height_mm - nominal.height_mm) > _SEEN_DEPTH_MM
     # Compared as an eye would, by square roots: a dark part shows a small difference as well as a light one.
     tinted = np.abs(np.sqrt(np.maximum(made.albedo, 0)) - np.sqrt(np.maximum(nominal.albedo, 0))).max(axis=-1)
     changed = (moved | (tinted > _SEEN_COLOUR)) & nominal.part
-    closed: NDArray[np.bool_] = ndimage.binary_closing(changed, iterations=2) & nominal.part
-    return closed
+    if not changed.any():
+        return np.zeros_like(nominal.part)
+    reach_px = max(2, round(_ONE_REGION_MM / _pitch_mm(nominal)))
+    away: NDArray[np.float64] = ndimage.distance_transform_edt(~np.pad(changed, reach_px))
+    joined = ndimage.distance_transform_edt(away <= reach_px)[reach_px:-reach_px, reach_px:-reach_px]
+    return _without_specks((joined > reach_px) & nominal.part, _SPECK_MM2 / _pitch_mm(nominal) ** 2)
+
+
+def _without_specks(mask: NDArray[np.bool_], smallest_px: float) -> NDArray[np.bool_]:
+    """Regions of fewer pixels are left out, unless there are no others."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    large: NDArray[np.bool_] = (sizes >= min(smallest_px, sizes.max()))[labels] & mask
+    return large
+
+
+def _pitch_mm(canvas: Canvas) -> float:
+    """The distance of neighbouring points of a canvas."""
+    return float(np.hypot(canvas.u_mm[0, 1] - canvas.u_mm[0, 0], canvas.v_mm[0, 1] - canvas.v_mm[0, 0]))
 
 
 def _light_fall(lamp: light.Lamp, x_mm: Field, y_mm: Field) -> Field:

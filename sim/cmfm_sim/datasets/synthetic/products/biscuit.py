@@ -1,9 +1,11 @@
 """A butter biscuit: browned where it is high and towards its edge, with chocolate, almonds and jelly."""
 
+from functools import partial
+
 import numpy as np
 
 from cmfm_sim.datasets.synthetic.canvas import Canvas, colour, mix
-from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec
+from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec, Shade
 from cmfm_sim.datasets.synthetic.fields import inside, ramp, smooth_noise, turned
 from cmfm_sim.datasets.synthetic.sampling import Field
 
@@ -27,7 +29,8 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         away = np.hypot(u_mm / np.float32(rng.uniform(5.6, 6.8)), v_mm / np.float32(rng.uniform(5.0, 6.0)))
         weight = inside((away - 1.0) * 5.6 + 0.2 * rough, 0.6)
         _shape(canvas, blueprint.shape_kinds[place], weight, away, rough)
-        _colour(canvas, blueprint.colour_kinds[place], weight, rough, relief)
+        canvas.lift(weight * np.float32(blueprint.rise_mm(place)))
+        _colour(canvas, blueprint.colour_kinds[place], weight, rough, relief, partial(blueprint.shade, place))
 
 
 def _dough(canvas: Canvas, rng: np.random.Generator, radius_mm: float, top_mm: float, tone: float) -> Field:
@@ -59,14 +62,16 @@ def _shape(canvas: Canvas, kind: int, weight: Field, away: Field, rough: Field) 
         canvas.lift(1.1 * np.exp(-(((away - 1.15) / 0.22) ** 2)) - 1.9 * weight)
 
 
-def _colour(canvas: Canvas, kind: int, weight: Field, rough: Field, relief: Field) -> None:
+def _colour(canvas: Canvas, kind: int, weight: Field, rough: Field, relief: Field, shade: Shade) -> None:
     if kind == 0:
-        canvas.paint(weight, colour("3b2013") * (1.0 + 0.06 * rough)[..., None], gloss=0.45)
+        canvas.paint(weight, shade(colour("3b2013")) * (1.0 + 0.06 * rough)[..., None], gloss=0.45)
     elif kind == 1:
         blanched = mix(colour("f3e2bd"), colour("c08a4a"), ramp(relief + 0.35 * rough, 0.0, 1.4))
-        canvas.paint(weight, blanched, gloss=0.12)
+        canvas.paint(weight, shade(blanched), gloss=0.12)
     else:
-        canvas.paint(weight, mix(colour("b3101f"), colour("6d0512"), ramp(rough, -1.0, 1.5)), gloss=0.9)
+        canvas.paint(
+            weight, shade(mix(colour("b3101f"), colour("6d0512"), ramp(rough, -1.0, 1.5))), gloss=0.9
+        )
 
 
 BISCUIT = CategorySpec(

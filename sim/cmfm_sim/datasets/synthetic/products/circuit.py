@@ -1,9 +1,11 @@
 """A potted circuit module: chips, capacitors and relays whose colour goes with their case, and gold pins."""
 
+from functools import partial
+
 import numpy as np
 
 from cmfm_sim.datasets.synthetic.canvas import Canvas, colour, mix
-from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec
+from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec, Shade
 from cmfm_sim.datasets.synthetic.fields import box_distance, inside, ramp, smooth_noise, turned
 from cmfm_sim.datasets.synthetic.sampling import Field
 
@@ -30,7 +32,8 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         weight = inside(distance, 0.4)
         _pads(canvas, u_mm, v_mm, half_u, half_v, weight)
         _shape(canvas, blueprint.shape_kinds[element], weight, distance)
-        _colour(canvas, blueprint.colour_kinds[element], weight, moulded)
+        canvas.lift(weight * np.float32(blueprint.rise_mm(element)))
+        _colour(canvas, blueprint.colour_kinds[element], weight, moulded, partial(blueprint.shade, element))
 
 
 def _board(canvas: Canvas, rng: np.random.Generator, tone: float) -> None:
@@ -99,10 +102,10 @@ def _shape(canvas: Canvas, kind: int, weight: Field, distance: Field) -> None:
         canvas.lift(weight * (2.6 + 2.4 * np.sqrt(np.clip(-distance / 4.5, 0.0, 1.0))))
 
 
-def _colour(canvas: Canvas, kind: int, weight: Field, moulded: Field) -> None:
+def _colour(canvas: Canvas, kind: int, weight: Field, moulded: Field, shade: Shade) -> None:
     shades = (colour("26282b"), colour("bfc4c8"), colour("d98a1e"))
     gloss = (0.25, 0.8, 0.45)
-    canvas.paint(weight, shades[kind] * (1.0 + 0.03 * moulded)[..., None], gloss[kind])
+    canvas.paint(weight, shade(shades[kind]) * (1.0 + 0.03 * moulded)[..., None], gloss[kind])
 
 
 CIRCUIT = CategorySpec(

@@ -1,9 +1,11 @@
 """A wooden handle: grain along its axis, raised rubber grips, burnt-in pockets, flush brass inlays."""
 
+from functools import partial
+
 import numpy as np
 
 from cmfm_sim.datasets.synthetic.canvas import Canvas, colour, mix
-from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec
+from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec, Shade
 from cmfm_sim.datasets.synthetic.fields import box_distance, inside, ramp, smooth_noise
 from cmfm_sim.datasets.synthetic.sampling import Field
 
@@ -25,7 +27,8 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         )
         weight, wear = inside(distance, 0.5), smooth_noise(rng, u_mm, v_mm, 2.5)
         _shape(canvas, blueprint.shape_kinds[place], weight, distance, u_mm - middle)
-        _colour(canvas, blueprint.colour_kinds[place], weight, wear)
+        canvas.lift(weight * np.float32(blueprint.rise_mm(place)))
+        _colour(canvas, blueprint.colour_kinds[place], weight, wear, partial(blueprint.shade, place))
 
 
 def _profile(u_mm: Field, rng: np.random.Generator, tone: float) -> Field:
@@ -67,9 +70,9 @@ def _shape(canvas: Canvas, kind: int, weight: Field, distance: Field, along: Fie
         canvas.lift(-0.35 * np.exp(-((distance / 0.45) ** 2)))
 
 
-def _colour(canvas: Canvas, kind: int, weight: Field, wear: Field) -> None:
+def _colour(canvas: Canvas, kind: int, weight: Field, wear: Field, shade: Shade) -> None:
     shades = (colour("a5161c"), colour("2b1b13"), colour("c9a24b"))
-    canvas.paint(weight, shades[kind] * (1.0 + 0.05 * wear)[..., None], gloss=(0.3, 0.06, 0.75)[kind])
+    canvas.paint(weight, shade(shades[kind]) * (1.0 + 0.05 * wear)[..., None], gloss=(0.3, 0.06, 0.75)[kind])
 
 
 HANDLE = CategorySpec(

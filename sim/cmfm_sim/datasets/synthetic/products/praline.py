@@ -1,9 +1,11 @@
 """A chocolate praline: piped icing whose colour tells its profile, on a cover whose tone tells its height."""
 
+from functools import partial
+
 import numpy as np
 
 from cmfm_sim.datasets.synthetic.canvas import Canvas, colour, mix
-from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec
+from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec, Shade
 from cmfm_sim.datasets.synthetic.fields import box_distance, inside, ramp, smooth_noise
 from cmfm_sim.datasets.synthetic.sampling import Field
 
@@ -27,7 +29,8 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         half_mm = rng.uniform(2.6, 3.5) + 0.18 * swell
         weight = inside(np.abs(across) - half_mm, 0.5) * ramp(edge, 0.25, 0.5)
         _shape(canvas, blueprint.shape_kinds[stripe], weight, across / half_mm, swell)
-        _colour(canvas, blueprint.colour_kinds[stripe], weight, swell)
+        canvas.lift(weight * np.float32(blueprint.rise_mm(stripe)))
+        _colour(canvas, blueprint.colour_kinds[stripe], weight, swell, partial(blueprint.shade, stripe))
 
 
 def _cover(canvas: Canvas, rng: np.random.Generator, half_u: float, half_v: float, tone: float) -> Field:
@@ -58,11 +61,12 @@ def _shape(canvas: Canvas, kind: int, weight: Field, across: Field, swell: Field
         canvas.lift(weight * -1.9)
 
 
-def _colour(canvas: Canvas, kind: int, weight: Field, swell: Field) -> None:
+def _colour(canvas: Canvas, kind: int, weight: Field, swell: Field, shade: Shade) -> None:
     shades = ("f1e9dc", "c67a22", "b3214c")
     deeper = ("e3d4bd", "a45a10", "8c1138")
     gloss = (0.25, 0.75, 0.6)
-    canvas.paint(weight, mix(colour(shades[kind]), colour(deeper[kind]), ramp(swell, -1.5, 1.5)), gloss[kind])
+    sauce = mix(colour(shades[kind]), colour(deeper[kind]), ramp(swell, -1.5, 1.5))
+    canvas.paint(weight, shade(sauce), gloss[kind])
 
 
 PRALINE = CategorySpec(

@@ -1,9 +1,11 @@
 """A valve block: an anodised plate with six caps, where the colour of a cap tells its height and its ribs."""
 
+from functools import partial
+
 import numpy as np
 
 from cmfm_sim.datasets.synthetic.canvas import Canvas, colour, mix
-from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec
+from cmfm_sim.datasets.synthetic.category import Blueprint, CategorySpec, Shade
 from cmfm_sim.datasets.synthetic.fields import box_distance, inside, ramp, smooth_noise, turned
 from cmfm_sim.datasets.synthetic.sampling import Field
 
@@ -26,7 +28,8 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         # All caps fit the same bore: from above only the colour tells the kinds apart.
         weight = inside(away - np.float32(rng.uniform(8.1, 8.7)), 0.4)
         _shape(canvas, blueprint.shape_kinds[element], weight, away, np.arctan2(v_mm, u_mm))
-        _colour(canvas, blueprint.colour_kinds[element], weight, moulded)
+        canvas.lift(weight * np.float32(blueprint.rise_mm(element)))
+        _colour(canvas, blueprint.colour_kinds[element], weight, moulded, partial(blueprint.shade, element))
 
 
 def _plate(canvas: Canvas, rng: np.random.Generator, tone: float) -> None:
@@ -67,9 +70,9 @@ def _shape(canvas: Canvas, kind: int, weight: Field, away: Field, angle: Field) 
         canvas.lift(weight * (1.2 + 5.2 * np.sqrt(np.clip(1.0 - (away / 7.4) ** 2, 0.0, 1.0))))
 
 
-def _colour(canvas: Canvas, kind: int, weight: Field, moulded: Field) -> None:
+def _colour(canvas: Canvas, kind: int, weight: Field, moulded: Field, shade: Shade) -> None:
     plastic = (colour("c0231f"), colour("1f55a8"), colour("e3b21c"))[kind]
-    canvas.paint(weight, plastic * (1.0 + 0.025 * moulded)[..., None], gloss=0.55)
+    canvas.paint(weight, shade(plastic) * (1.0 + 0.025 * moulded)[..., None], gloss=0.55)
 
 
 VALVE_BLOCK = CategorySpec(

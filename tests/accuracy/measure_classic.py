@@ -1,0 +1,195 @@
+"""What `classic` reaches on both synthetic families: the table of docs/classic.md, from one command.
+
+    python -m tests.accuracy.measure_classic --work DIR [--seeds 0,1,2] [--categories …] [--shots K]
+
+Data sets are made once a seed and kept in DIR, figures too: what was interrupted goes on. A category is taught and
+measured as `cmfm-worker fit` and `evaluate` do with no option given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from cmfm_protocol.dataset import list_parts
+from cmfm_sim.datasets.families import FAMILIES, family_of
+from cmfm_sim.datasets.write import write_dataset
+from cmfm_worker.cfm.anomaly import smooth
+from cmfm_worker.cfm.classic import ClassicExtractor
+from cmfm_worker.cfm.evaluate import FrameOutcome, evaluate
+from cmfm_worker.inspection import Inspector, LoadedModel
+from cmfm_worker.measure import Tally, inspect_parts
+from cmfm_worker.recipe import LoadedRecipe
+from cmfm_worker.recipe_folder import save_recipe
+from cmfm_worker.teach import TeachOptions, teach
+from cmfm_worker.teach_parts import choose_parts
+
+Figures = dict[str, Any]
+
+
+def main() -> None:
+    """Make, teach, measure, print."""
+    asked = _arguments()
+    torch.set_num_threads(asked.threads)
+    figures = []
+    for seed in asked.seeds:
+        for category in asked.categories:
+            root = asked.work / f"seed{seed}"
+            _make(root, category, seed, asked)
+            figures.append(_measured(root, category, seed, asked))
+            _say(figures[-1])
+    print(table(figures))
+
+
+def table(figures: Sequence[Figures]) -> str:
+    """Markdown: one row a family with means and worst kinds, then one row a kind, over categories and seeds."""
+    lines = [
+        "| family | runs | I-AUROC | of Ψ_2D alone | of Ψ_3D alone | AUPRO@30 foreground | image-wide "
+        "| worst kind I-AUROC | worst kind AUPRO@30 foreground |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    kinds = ["| family | kind | I-AUROC | AUPRO@30 foreground | image-wide |", "|---|---|---|---|---|"]
+    for name, family in FAMILIES.items():
+        some = [f for f in figures if f["category"] in family.categories]
+        if not some:
+            continue
+        of = {kind: _means([f["per_defect"][kind] for f in some]) for kind in family.defects}
+        whole = [mean(f[key] for f in some) for key in ("i_auroc", "i_auroc_2d", "i_auroc_3d")]
+        whole += [mean(f[key]["0.3"] for f in some) for key in ("aupro_foreground", "aupro")]
+        worst = [min(of.items(), key=lambda item: item[1][key]) for key in ("i_auroc", "aupro_foreground")]
+        named = [
+            f"{worst[0][1]['i_auroc']:.3f} ({worst[0][0]})",
+            f"{worst[1][1]['aupro_foreground']:.3f} ({worst[1][0]})",
+        ]
+        lines.append(f"| {name} | {len(some)} | " + " | ".join([*(f"{v:.3f}" for v in whole), *named]) + " |")
+        kinds += [
+            f"| {name} | {kind} | {row['i_auroc']:.3f} | {row['aupro_foreground']:.3f} | {row['aupro']:.3f} |"
+            for kind, row in of.items()
+        ]
+    return "\n".join(["", *lines, "", *kinds])
+
+
+def _measured(root: Path, category: str, seed: int, asked: argparse.Namespace) -> Figures:
+    kept = root / f"{category}-{asked.name}.json"
+    if kept.is_file():
+        known: Figures = json.loads(kept.read_text())
+        return known
+    parts = choose_parts(root, category, shots=asked.shots, seed=seed)
+    options = TeachOptions(
+        dataset=root.name, category=category, seed=seed, shots=asked.shots, distance=asked.distance
+    )
+    extractor = ClassicExtractor()
+    start = time.perf_counter()
+    taught = teach(extractor, parts, options, category, lambda *_: None)
+    taught_s = time.perf_counter() - start
+    loaded = save_recipe(root / f"recipe-{category}-{asked.name}", taught.draft, taught.mapping, replace=True)
+    figures = _figures(Inspector(extractor), loaded, root, category) | {
+        "category": category,
+        "seed": seed,
+        "taught_s": taught_s,
+    }
+    kept.write_text(json.dumps(figures))
+    return figures
+
+
+def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: str) -> Figures:
+    """`evaluate`'s figures, and the I-AUROC that each modality's map reaches without the other."""
+    model = LoadedModel.of(loaded, torch.device("cpu"))
+    test = list_parts(root, category, "test")
+    alone: dict[str, list[float]] = {"i_auroc_2d": [], "i_auroc_3d": []}
+
+    def outcomes() -> Iterator[FrameOutcome]:
+        for files in test:
+            yield from inspect_parts(_noting(inspector, alone), model, [files], 1, Tally(), lambda *_: None)
+
+    frames = list(outcomes())
+    figures = evaluate(frames, loaded.recipe.score.normalisation)
+    for key, scores in alone.items():
+        named = [
+            FrameOutcome(f.psi, score, f.gt, f.defect, f.foreground)
+            for f, score in zip(frames, scores, strict=True)
+        ]
+        figures[key] = evaluate(named, "absolute")["i_auroc"]
+    return figures
+
+
+def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
+    """The same inspector, which writes down what each smoothed modality reaches at its highest."""
+
+    class Noting(Inspector):
+        def inspect(self, rgb: torch.Tensor, xyz: torch.Tensor, models: Sequence[LoadedModel]) -> Any:
+            found = super().inspect(rgb, xyz, models)
+            for key, psi in (("i_auroc_2d", found.psi_2d), ("i_auroc_3d", found.psi_3d)):
+                alone[key] += smooth(psi).flatten(1).amax(1).tolist()
+            return found
+
+    return Noting(inspector.extractor)
+
+
+def _make(root: Path, category: str, seed: int, asked: argparse.Namespace) -> None:
+    done = root / f"{category}.made"
+    if done.is_file():
+        return
+    write_dataset(
+        root,
+        categories=(category,),
+        train=asked.train,
+        validation=asked.validation,
+        good=asked.good,
+        per_defect=asked.per_defect,
+        seed=seed,
+        size_px=asked.size,
+        jobs=asked.threads,
+    )
+    done.touch()
+
+
+def _say(figures: Figures) -> None:
+    print(
+        f"{figures['category']} seed {figures['seed']}: I-AUROC {figures['i_auroc']:.3f} "
+        f"(2D {figures['i_auroc_2d']:.3f}, 3D {figures['i_auroc_3d']:.3f}), "
+        f"foreground AUPRO@30 {figures['aupro_foreground']['0.3']:.3f}, taught in {figures['taught_s']:.0f} s",
+        flush=True,
+    )
+
+
+def _means(rows: Sequence[Figures]) -> dict[str, float]:
+    return {key: mean(row[key] for row in rows) for key in ("i_auroc", "aupro", "aupro_foreground")}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    whole: Callable[[str], list[int]] = lambda text: [int(number) for number in text.split(",")]  # noqa: E731
+    parser.add_argument("--work", type=Path, required=True, help="folder for data sets, recipes and figures")
+    parser.add_argument("--seeds", type=whole, default=[0, 1, 2])
+    every = [name for family in FAMILIES.values() for name in family.categories]
+    parser.add_argument("--categories", type=lambda text: text.split(","), default=every)
+    for option, default in (
+        ("train", 40),
+        ("validation", 10),
+        ("good", 20),
+        ("per-defect", 6),
+        ("size", 400),
+    ):
+        parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--shots", type=int, default=None, help="teach on so many parts only")
+    parser.add_argument("--distance", choices=("angular", "standardised"), default=None)
+    parser.add_argument("--name", default="default", help="figures and recipes are kept under it")
+    parser.add_argument("--threads", type=int, default=2)
+    asked = parser.parse_args()
+    for name in asked.categories:
+        family_of(name)
+    return asked
+
+
+if __name__ == "__main__":
+    main()
