@@ -14,11 +14,11 @@ from cmfm_protocol.frame import Frame, decode_frame
 from cmfm_protocol.state import decode_camera_state
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
-from cmfm_worker.ring import Ring
+from cmfm_worker.ring import Ring, as_shed
 from cmfm_worker.sequence import Fingerprint, Missing, Orphan, SequenceTracker, Sighting
 from cmfm_worker.settings import Intake as IntakeSettings
 from cmfm_worker.shelf import ShelfModel
-from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, SourceSeen, Trigger, TriggerKey, fault
+from cmfm_worker.trigger import Decision, DeskEvent, Noticed, Opened, SourceSeen, Trigger, TriggerKey, fault
 
 LATE_FAULT_MS: Final = 0.0
 """A part that is known to be lost has its verdict due at once."""
@@ -36,7 +36,10 @@ class ModelShelf(Protocol):
 
 
 class Reception:
-    """Takes messages of one station apart. One thread (the intake) calls it."""
+    """Takes messages of one station apart. One thread (the intake) calls it.
+
+    `done_ns` says when a frame that was handed to the device at a time would be decided (`pace`).
+    """
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class Reception:
         shelf: ModelShelf,
         tracker: SequenceTracker,
         post: Callable[[DeskEvent], None],
-        step_ns: Callable[[], int],
+        done_ns: Callable[[int], int],
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -54,7 +57,7 @@ class Reception:
         self._shelf = shelf
         self._tracker = tracker
         self._post = post
-        self._step_ns = step_ns
+        self._done_ns = done_ns
         self._clock = clock
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
@@ -120,40 +123,42 @@ class Reception:
             simulated=header.simulated,
             frame=frame,
         )
-        self._post(Opened(trigger))
-        refusal = self._admit(frame, trigger)
-        if refusal is not None:
-            self._post(Closed(key, fault(*refusal)))
+        admitted = self._admit(frame, trigger)
+        if isinstance(admitted, Decision):
+            self._post(Opened(trigger, admitted))
+            return
+        self._post(Opened(trigger))  # before the loop can decide it
+        slot, model = admitted
+        self._ring.fill(slot, frame, trigger, model, self._clock.monotonic_ns())
 
-    def _admit(self, frame: Frame, trigger: Trigger) -> tuple[Reason, str] | None:
-        """Put an opened frame into the ring, or say why not."""
+    def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, ShelfModel] | Decision:
+        """A slot of the ring and the model for a frame, or the FAULT that says why not."""
         ring, (height, width) = self._ring, frame.rgb.shape[:2]
         if self._settings.sealed_only and not frame.sealed:
-            return Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set"
+            return fault(Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set")
         model = self._shelf.find(trigger.recipe)
         if model is None:
-            return Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line"
+            return fault(Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line")
         if not ring.fits(height, width):
-            return Reason.OVERSIZE, f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
+            detail = f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
+            return fault(Reason.OVERSIZE, detail)
         now_ns = self._clock.monotonic_ns()
         if trigger.deadline_ns <= now_ns:
-            return Reason.DEADLINE, "its deadline had passed when it arrived"
+            return fault(Reason.DEADLINE, "its deadline had passed when it arrived")
         slot = self._claim(now_ns)
         if slot is None:
-            return Reason.RING_FULL, f"all {len(ring)} slots are in use"
-        ring.fill(slot, frame, trigger, model, now_ns)
-        return None
+            return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
+        return slot, model
 
     def _claim(self, now_ns: int) -> int | None:
-        """A free slot, if need be that of a waiting frame that can no longer meet its deadline."""
+        """A free slot, if need be that of the waiting frame for which it has been too late the longest."""
         slot = self._ring.claim()
         if slot is not None:
             return slot
-        shed = self._ring.shed(hopeless_before_ns=now_ns + self._step_ns())
+        shed = self._ring.shed(hopeless_before_ns=self._done_ns(now_ns))
         if shed is None:
             return None
-        detail = "the ring was full and this frame could not be inspected by its deadline"
-        self._post(Closed(shed.trigger.key, fault(Reason.RING_FULL, detail, model_sha=shed.model.sha)))
+        self._post(as_shed(shed))
         return shed.index
 
     def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
@@ -233,8 +238,7 @@ class Reception:
         )
 
     def _fault(self, trigger: Trigger, reason: Reason, detail: str) -> None:
-        self._post(Opened(trigger))
-        self._post(Closed(trigger.key, fault(reason, detail)))
+        self._post(Opened(trigger, fault(reason, detail)))
 
     def _age_ns(self, trigger_ns: int, clock_name: str) -> int:
         tolerance_ns = int(self._settings.clock_tolerance_ms * NS_PER_MS)

@@ -32,9 +32,6 @@ from cmfm_worker.state import StateMessage
 REPLY_HWM: Final = 100
 """Replies queued for one client; a client that does not read them loses the rest."""
 
-BURST: Final = 4
-"""Requests answered in a row: a flood of them must not hold up verdicts."""
-
 MAX_ENVELOPE_PARTS: Final = 8
 """The client's identity, REQ's delimiter, and room for those of the proxies between."""
 
@@ -50,24 +47,21 @@ class Router:
         self._log = structlog.get_logger("requests")
 
     def serve(self) -> None:
-        """Answer the requests that are waiting, a burst at most."""
-        for _ in range(BURST):
-            try:
-                *envelope, body = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                if len(envelope) > MAX_ENVELOPE_PARTS:
-                    del envelope[
-                        1:
-                    ]  # a reply repeats the envelope, so its size must not be the sender's choice
-                    raise RemoteProtocolError(Reason.MALFORMED, "a request is one part")  # noqa: TRY301
-                request = decode_request(body)
-            except RemoteProtocolError as error:
-                self._log.warning("bad_request", detail=str(error))
-                self.send(envelope, encode_reply(Reply("", ok=False, error=str(error))))
-            else:
-                self.answer(envelope, request)
+        """Answer one request, if one is waiting: a flood of them must not hold up verdicts."""
+        try:
+            *envelope, body = self.socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        try:
+            if len(envelope) > MAX_ENVELOPE_PARTS:
+                del envelope[1:]  # a reply repeats the envelope, so its size must not be the sender's choice
+                raise RemoteProtocolError(Reason.MALFORMED, "a request is one part")  # noqa: TRY301
+            request = decode_request(body)
+        except RemoteProtocolError as error:
+            self._log.warning("bad_request", detail=str(error))
+            self.send(envelope, encode_reply(Reply("", ok=False, error=str(error))))
+        else:
+            self.answer(envelope, request)
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
         """Answer one request; overridden."""

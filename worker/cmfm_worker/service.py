@@ -353,6 +353,7 @@ class Service:
             on_source=self._state.source_changed,
             clock=self._clock,
             record=self._recorder.record,
+            lateness=self._metrics.observe_lateness,
         )
 
     def _make_intake(self) -> Intake:
@@ -368,7 +369,7 @@ class Service:
             shelf=self._shelf,
             tracker=tracker,
             post=self._desk.post,
-            step_ns=lambda: self._loop.step_ns,
+            done_ns=lambda now_ns: self._loop.batcher.pace.done_ns(1, now_ns),
             clock=self._clock,
         )
         return Intake(settings, self._context, reception, self._desk.post, self._keys)

@@ -72,17 +72,22 @@ def fault(reason: Reason, detail: str = "", *, model_sha: str = "") -> Decision:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A trigger became known; it owes a verdict by its deadline."""
+    """A trigger became known; it owes a verdict by its deadline, or has its `decision` already."""
 
     trigger: Trigger
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A trigger's decision. The first one counts; the desk publishes it or, past the deadline, a FAULT."""
+    """A trigger's decision. The first one counts; the desk publishes it or, past the deadline, a FAULT.
+
+    `noticed`: what is counted beside it, if anything.
+    """
 
     key: TriggerKey
     decision: Decision
+    noticed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

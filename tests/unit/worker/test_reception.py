@@ -61,7 +61,7 @@ class Desk:
             shelf=OneRecipe(),
             tracker=SequenceTracker(max_gap=100, window_ns=200 * NS_PER_MS),
             post=self.events.append,
-            step_ns=lambda: 50 * NS_PER_MS,
+            done_ns=lambda now_ns: now_ns + 50 * NS_PER_MS,
             clock=self.clock,
         )
 
@@ -76,6 +76,9 @@ class Desk:
     def faults(self) -> dict[TriggerKey, Reason]:
         closed = {e.key: e.decision.reason for e in self.events if isinstance(e, Closed)}
         opened = [e.trigger.key for e in self.events if isinstance(e, Opened)]
+        closed |= {
+            e.trigger.key: e.decision.reason for e in self.events if isinstance(e, Opened) and e.decision
+        }
         assert len(opened) == len(set(opened))
         assert set(closed) <= set(opened)
         return closed
@@ -201,7 +204,8 @@ def test_full_ring_sheds_the_hopeless_and_refuses_the_rest() -> None:
     desk.send(message(replace(HEADER, seq=1, deadline_ms=500.0)))
     desk.send(message(replace(HEADER, seq=2, deadline_ms=500.0)))
     desk.send(message(replace(HEADER, seq=3, deadline_ms=500.0)))
-    assert desk.faults == {TriggerKey("cam", 0): Reason.RING_FULL, TriggerKey("cam", 3): Reason.RING_FULL}
+    assert desk.faults == {TriggerKey("cam", 0): Reason.DEADLINE, TriggerKey("cam", 3): Reason.RING_FULL}
+    assert [e.noticed for e in desk.events if isinstance(e, Closed)] == ["shed"]
     assert desk.ring.waiting == 2
 
 
