@@ -27,6 +27,7 @@ from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
 from cmfm_worker.state import StateMessage
 from cmfm_worker.trigger import (
+    Arrived,
     Closed,
     Decision,
     DeskEvent,
@@ -159,7 +160,7 @@ class Desk:
             for work in (
                 self._send_one_map,
                 self._control.serve,
-                self._control.serve_loaded,
+                self._control.serve_done,
                 self._recovery.serve,
             ):
                 work()
@@ -193,12 +194,22 @@ class Desk:
 
     def _keep_deadlines(self) -> None:
         for key in self._account.overdue(self._clock.monotonic_ns()):
-            self._close(key, fault(Reason.DEADLINE, "no decision by the deadline"))
+            self._close(key, self._overdue(key))
+
+    def _overdue(self, key: TriggerKey) -> Decision:
+        if self._account.has_frame(key):
+            return fault(Reason.DEADLINE, "no decision by the deadline")
+        return fault(Reason.LOST, "announced, but no frame came by the deadline")
 
     def _take(self, event: DeskEvent) -> None:
         if isinstance(event, Opened):
             if not self._account.open(event.trigger):
                 self._notice(Noticed("opened_twice"))
+            elif event.decision is not None:
+                self._close(event.trigger.key, event.decision)
+        elif isinstance(event, Arrived):
+            if not self._account.replace(event.trigger):
+                self._notice(Noticed("frame_after_verdict"))
             elif event.decision is not None:
                 self._close(event.trigger.key, event.decision)
         elif isinstance(event, Closed):

@@ -22,6 +22,7 @@ import torch
 import zmq
 
 from cmfm_protocol.state import WorkerState
+from cmfm_protocol.trigger import TriggerMessage
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.account import Account
 from cmfm_worker.batcher import Batcher, BatchLimits
@@ -343,6 +344,7 @@ class Service:
                 context,
                 settings.sockets.control,
                 state=state,
+                announce=self._announce,
                 load_recipe=self._shelf.load_in_background,
                 drain=self._flags.request_drain,
                 lock=keys.lock("control"),
@@ -355,6 +357,9 @@ class Service:
             record=self._recorder.record,
             lateness=self._metrics.observe_lateness,
         )
+
+    def _announce(self, message: TriggerMessage, done: Callable[[str | None], None]) -> None:
+        self._intake.announce(message, done)  # made after the desk, which asks for it
 
     def _make_intake(self) -> Intake:
         settings, intake = self._settings, self._settings.intake

@@ -79,6 +79,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """The frame of a trigger opened before, which says all of `trigger`, or what became of it: its `decision`."""
+
+    trigger: Trigger
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """A trigger's decision. The first one counts; the desk publishes it or, past the deadline, a FAULT.
 
@@ -114,4 +122,4 @@ class SourceSeen:
     stream_uuid: str
 
 
-DeskEvent = Opened | Closed | Noticed | SourceChanged | SourceSeen
+DeskEvent = Opened | Arrived | Closed | Noticed | SourceChanged | SourceSeen
