@@ -72,6 +72,10 @@ class Child:
         """Stop it in its tracks (SIGSTOP); its connections stay open."""
         self._process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """Let it go on after `freeze` (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self, limit_s: float = END_LIMIT_S) -> None:
         """End it, with SIGKILL to its whole session where it takes too long."""
         if self.returncode is None:

@@ -128,6 +128,9 @@ class ResultSubscriber:
     ) -> ZmqSocket:
         socket = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.RCVHWM, hwm)
+        # For the queue that may fill, a new pipe for each connection: with the old one libzmq aborts a process that was
+        # stopped for longer than its heartbeats (zeromq/libzmq#3937). Such a socket subscribes only while it is polled.
+        socket.setsockopt(zmq.IMMEDIATE, hwm == MAPS_HWM)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         socket.setsockopt(zmq.SUBSCRIBE, options.topics)
