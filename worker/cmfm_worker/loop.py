@@ -52,7 +52,6 @@ class Flight(NamedTuple):
 
     slots: tuple[FilledSlot, ...]
     decisions: Future[list[Decision]]
-    launched_ns: int
 
 
 @dataclass(slots=True)
@@ -84,9 +83,9 @@ class Lane:
         for thread in self._threads:
             thread.start()
 
-    def launch(self, slots: tuple[FilledSlot, ...], now_ns: int) -> Flight:
+    def launch(self, slots: tuple[FilledSlot, ...]) -> Flight:
         """Begin copying and computing; returns at once. A copy that fails is a computation that failed."""
-        flight = Flight(slots, Future(), now_ns)
+        flight = Flight(slots, Future())
         self._launched.put(flight)
         return flight
 
@@ -156,9 +155,8 @@ def launch(parts: LoopParts, batch: Batch | None) -> Flight | None:
         parts.ring.release(slot.index)
     if not batch.slots:
         return None
-    now_ns = parts.clock.monotonic_ns()
-    parts.batcher.pace.launched(len(batch.slots), now_ns)
-    return parts.lane.launch(batch.slots, now_ns)
+    parts.batcher.pace.launched(len(batch.slots), parts.clock.monotonic_ns())
+    return parts.lane.launch(batch.slots)
 
 
 def conclude(parts: LoopParts, flight: Flight) -> None:
