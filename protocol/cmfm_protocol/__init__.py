@@ -7,6 +7,7 @@ WIRE.md; files are in `cmfm_protocol.dataset`, pictures in `cmfm_protocol.pictur
 from cmfm_protocol.anomaly_map import AnomalyMaps, decode_maps, encode_maps
 from cmfm_protocol.arrays import ArraySpec
 from cmfm_protocol.control import (
+    AnnounceRequest,
     DrainRequest,
     LoadRecipeRequest,
     Reply,
@@ -34,6 +35,7 @@ from cmfm_protocol.state import (
     encode_worker_state,
 )
 from cmfm_protocol.topics import Topic, parse_topic, topic
+from cmfm_protocol.trigger import TriggerMessage, decode_trigger, encode_trigger
 from cmfm_protocol.verdict import FAULT_REASONS, OPC_40001_101, REASONS_OF, VERDICT_OF, Reason, Verdict
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "REASONS_OF",
     "UNATTRIBUTED_STREAM",
     "VERDICT_OF",
+    "AnnounceRequest",
     "AnomalyMaps",
     "ArraySpec",
     "CameraState",
@@ -62,6 +65,7 @@ __all__ = [
     "SourceState",
     "StatusRequest",
     "Topic",
+    "TriggerMessage",
     "Verdict",
     "WorkerPhase",
     "WorkerState",
@@ -71,6 +75,7 @@ __all__ = [
     "decode_reply",
     "decode_request",
     "decode_result",
+    "decode_trigger",
     "decode_worker_state",
     "encode_camera_state",
     "encode_frame",
@@ -79,6 +84,7 @@ __all__ = [
     "encode_request",
     "encode_result",
     "encode_results_reply",
+    "encode_trigger",
     "encode_worker_state",
     "fit_text",
     "parse_topic",

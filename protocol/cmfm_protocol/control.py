@@ -1,4 +1,4 @@
-"""Requests to a worker and its replies: status, load recipe, drain, results since (WIRE.md, control, recovery).
+"""Requests to a worker and its replies: status, announce, load recipe, drain, results since (WIRE.md, control).
 
 One request is one msgpack map, answered by one; over REQ or DEALER to the worker's ROUTER sockets. Functions
 here take and give the map's bytes, without the envelope.
@@ -29,6 +29,7 @@ from cmfm_protocol.record import (
 )
 from cmfm_protocol.result import Result, fit_text, read_result
 from cmfm_protocol.state import WORKER_TABLE, WorkerState
+from cmfm_protocol.trigger import TRIGGER_TABLE, TriggerMessage
 from cmfm_protocol.verdict import Reason
 
 
@@ -58,6 +59,18 @@ class DrainRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnounceRequest:
+    """The line's own count of triggers: the stream has fired up to `trigger.seq`, the last of them as it says.
+
+    Answered when each of them that was not known owes a verdict by the trigger's deadline.
+    """
+
+    id: str
+    trigger: TriggerMessage
+    op: Literal["announce"] = "announce"
+
+
+@dataclass(frozen=True, slots=True)
 class ResultsSinceRequest:
     """Ask for results with ids above `result_id` of boot `boot_id`, oldest first, at most `limit`."""
 
@@ -68,7 +81,7 @@ class ResultsSinceRequest:
     op: Literal["results_since"] = "results_since"
 
 
-Request = StatusRequest | LoadRecipeRequest | DrainRequest | ResultsSinceRequest
+Request = StatusRequest | LoadRecipeRequest | DrainRequest | AnnounceRequest | ResultsSinceRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,10 @@ REQUESTS: Final[dict[str, tuple[type[Any], Table]]] = {
     "status": (StatusRequest, {"id": _ID, "op": one_of(["status"])}),
     "load_recipe": (LoadRecipeRequest, {"id": _ID, "op": one_of(["load_recipe"]), "recipe": name()}),
     "drain": (DrainRequest, {"id": _ID, "op": one_of(["drain"])}),
+    "announce": (
+        AnnounceRequest,
+        {"id": _ID, "op": one_of(["announce"]), "trigger": nested(TriggerMessage, TRIGGER_TABLE)},
+    ),
     "results_since": (
         ResultsSinceRequest,
         {

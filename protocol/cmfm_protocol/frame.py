@@ -124,7 +124,7 @@ def encode_frame(
         data = plain(checked(replace(header, arrays=specs), HEADER_TABLE))
         body = pack({**data, SEALED_KEY: True} if checksums else data, max_bytes=limits.MAX_HEADER_BYTES)
         _check_total([topic, body, *parts])
-    return [topic, body, *parts, *([_seal(body)] if checksums else [])]
+    return [topic, body, *parts, *([seal(body)] if checksums else [])]
 
 
 def decode_frame(parts: Sequence[Part]) -> Frame:
@@ -145,7 +145,7 @@ def _decode(parts: Sequence[Part], named: dict[str, Any]) -> Frame:
     body, array_parts = views[1], views[2:4]
     has_seal = len(views) == 5
     if has_seal and body.nbytes <= limits.MAX_HEADER_BYTES:
-        _check_seal(body, views[4])
+        check_seal(body, views[4])
     data = _header_map(body, named)
     require_version(data)
     header = read(FrameHeader, HEADER_TABLE, data)
@@ -182,12 +182,14 @@ def _attribution(data: Mapping[str, object]) -> dict[str, Any]:
     return found
 
 
-def _seal(body: bytes | memoryview) -> bytes:
+def seal(body: bytes | memoryview) -> bytes:
+    """The checksum of a header, as the last part of its message (WIRE.md, integrity)."""
     return zlib.crc32(body).to_bytes(SEAL_BYTES, "big")
 
 
-def _check_seal(body: memoryview, seal: memoryview) -> None:
-    if seal != _seal(body):
+def check_seal(body: memoryview, found: memoryview) -> None:
+    """Raises Violation (`checksum`) where a header is not the one that was sealed."""
+    if found != seal(body):
         raise Violation(Reason.CHECKSUM, "the header is not the one that was sealed", "header")
 
 

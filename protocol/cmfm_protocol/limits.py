@@ -54,6 +54,9 @@ MAX_STATE_BYTES: Final = 262_144
 MAX_REQUEST_BYTES: Final = 4_096
 """A control or recovery request is an operation and a few ids."""
 
+MAX_TRIGGER_BYTES: Final = 4_096
+"""A trigger with its longest texts needs about 1500 bytes; the rest is room for a gateway's own keys."""
+
 MAX_RESULTS_PER_REPLY: Final = 500
 """Results in one recovery reply: a page; the next request asks for the next."""
 

@@ -9,32 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.state import WorkerState
 from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_sim.punctuality import Punctuality, punctuality
 from cmfm_sim.record import Key, Received, TriggerRecord
+from cmfm_sim.spread import Spread
 
 SHOWN: Final = 5
 """Keys named in one line about many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A distribution by its nearest ranks: every figure is one that occurred."""
-
-    p50: float
-    p99: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread | None":
-        """The spread of `values`; None where there are none."""
-        if not values:
-            return None
-        p50, p99 = np.quantile(values, [0.5, 0.99], method="inverted_cdf")
-        return cls(float(p50), float(p99), float(max(values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +42,7 @@ class Account:
     good: int
     defective: int
     latency_ms: Spread | None
+    punctuality: Punctuality
     frames_per_second: float | None
 
     @property
@@ -109,6 +93,7 @@ def account(triggers: Sequence[TriggerRecord], received: Iterable[Received]) -> 
         good=sum(not trigger.label for trigger in fired.values()),
         defective=sum(bool(trigger.label) for trigger in fired.values()),
         latency_ms=Spread.of([_latency_ms(t, item) for t, item in matched if not _is(item, Verdict.FAULT)]),
+        punctuality=punctuality(len(fired), matched),
         frames_per_second=_rate(matched),
     )
 

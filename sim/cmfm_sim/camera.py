@@ -1,4 +1,4 @@
-"""The simulated camera: frames and heartbeats on one XPUB socket (WIRE.md, frames, camera state).
+"""The simulated camera: frames, triggers and heartbeats on one XPUB socket (WIRE.md, frame, trigger, camera state).
 
 Nothing is lost without being counted: a frame that the socket does not take within a limit, or that nobody listens
 for, is a `pub_drop`, and every later header says how many there were. ZeroMQ sockets belong to one thread, so the
@@ -16,6 +16,7 @@ import zmq
 
 from cmfm_protocol.state import CameraState, encode_camera_state
 from cmfm_protocol.topics import topic
+from cmfm_protocol.trigger import TriggerMessage, encode_trigger
 from cmfm_sim.clock import NS_PER_S, Clock, SystemClock
 from cmfm_sim.curve import CameraKeys
 from cmfm_sim.damage import Parts
@@ -65,6 +66,7 @@ class Camera:
     def __init__(self, options: CameraOptions, clock: Clock | None = None) -> None:
         self.frame_topic = topic(options.line, options.station, "frame")
         self._state_topic = topic(options.line, options.station, "state")
+        self._trigger_topic = topic(options.line, options.station, "trigger")
         self.stream_uuid = uuid.uuid4().hex
         self.pub_drops = 0
         self.next_seq = 0
@@ -126,6 +128,18 @@ class Camera:
             pass  # the first part was refused, so nothing of the message left
         self.pub_drops += 1
         return False
+
+    def announce(self, message: TriggerMessage) -> bool:
+        """Say that a part is under way, before its frame. False where the socket did not take it: its frame tells.
+
+        Blocks no longer than the options' `send_limit_ms`.
+        """
+        self._take_subscriptions()
+        try:
+            self._socket.send_multipart(encode_trigger(self._trigger_topic, message))
+        except zmq.Again:
+            return False
+        return True
 
     def advance(self, next_seq: int) -> None:
         """Every seq below `next_seq` counts as sent from now on, in the heartbeats."""

@@ -43,6 +43,7 @@ class DemoOptions:
     seed: int = 0
     keep: bool = False
     jobs: int = 2
+    triggers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ class Demo:
             "--record": folder.triggers,
         }
         named = [str(item) for pair in arguments.items() for item in pair]
-        return ["replay", *categories, *named, "--json"]
+        return ["replay", *categories, *named, *(["--triggers"] if options.triggers else []), "--json"]
 
     def _end_worker(self, worker: Child, listener: LineListener) -> None:
         """SIGTERM: the worker answers what is open and ends with 0."""

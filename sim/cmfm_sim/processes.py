@@ -49,6 +49,11 @@ class Child:
             )
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def returncode(self) -> int | None:
         """Exit code, None while it runs, minus the signal's number where one ended it."""
         return self._process.poll()
@@ -71,6 +76,10 @@ class Child:
     def freeze(self) -> None:
         """Stop it in its tracks (SIGSTOP); its connections stay open."""
         self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze` (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
 
     def end(self, limit_s: float = END_LIMIT_S) -> None:
         """End it, with SIGKILL to its whole session where it takes too long."""

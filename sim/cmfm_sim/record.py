@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgpack
 
@@ -18,6 +18,7 @@ from cmfm_protocol.limits import PROTOCOL_MAJOR
 from cmfm_protocol.result import Result, decode_result
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import MUST_FAULT, FaultKind
+from cmfm_sim.result_order import HadBefore
 
 Key = tuple[str, int]
 """What a trigger and its result share: stream_uuid and seq."""
@@ -94,10 +95,14 @@ class TriggerLog:
 
 
 class ResultLog:
-    """Appends results to a file, each line complete on its own; without a path it writes nothing."""
+    """Appends results to a file, each line complete on its own; without a path it writes nothing.
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = _open_for_writing(path) if path else None
+    With `resume` it goes on behind what is there; `had` is the newest result of that, or None.
+    """
+
+    def __init__(self, path: Path | None, *, resume: bool = False) -> None:
+        self.had = _take_up(path) if path and resume else None
+        self._file = _open_for_writing(path, "a" if resume else "w") if path else None
 
     def __enter__(self) -> "ResultLog":
         return self
@@ -163,9 +168,20 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, value
 
 
-def _open_for_writing(path: Path) -> TextIOWrapper:
+def _take_up(path: Path) -> HadBefore | None:
+    """The newest result in a record; a last line that a killed writer left unfinished is cut off."""
+    if not path.exists():
+        return None
+    received = read_results(path)
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        file.truncate(data.rfind(b"\n") + 1)
+    return HadBefore(received[-1].result.boot_id, received[-1].result.result_id) if received else None
+
+
+def _open_for_writing(path: Path, mode: Literal["w", "a"] = "w") -> TextIOWrapper:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8")
+        return path.open(mode, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error}") from error

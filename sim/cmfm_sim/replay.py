@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_sim.accounting import Spread
+from cmfm_protocol.trigger import TriggerMessage
 from cmfm_sim.camera import Camera
 from cmfm_sim.clock import NS_PER_S, Clock
 from cmfm_sim.conveyor import Conveyor, Trigger
@@ -17,6 +17,7 @@ from cmfm_sim.disturb import Departure, Disturber
 from cmfm_sim.faults import FaultKind
 from cmfm_sim.feed import Feed, ReadPart
 from cmfm_sim.record import TriggerLog, TriggerRecord
+from cmfm_sim.spread import Spread
 
 LEAD_S = 0.25
 """From the subscriber's arrival to the first trigger: time for a first heartbeat."""
@@ -33,10 +34,14 @@ Tell = Callable[[TriggerRecord, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What was sent. `lateness_ms`: from a scheduled trigger to the hand-over of its frame to the socket."""
+    """What was sent. `lateness_ms`: from a scheduled trigger to the hand-over of its frame to the socket.
+
+    `announced`: trigger messages that were sent ahead of their frames.
+    """
 
     stream_uuid: str
     triggers: int
+    announced: int
     sent: int
     pub_drops: int
     faults: Mapping[FaultKind, int]
@@ -48,13 +53,17 @@ class ReplayReport:
 @dataclass(slots=True)
 class _Sums:
     triggers: int = 0
+    announced: int = 0
     sent: int = 0
     faults: Counter[FaultKind] = field(default_factory=Counter)
     lateness_ms: list[float] = field(default_factory=list)
 
 
 class Replay:
-    """Sends a feed's parts. All of it runs in the thread that made the camera."""
+    """Sends a feed's parts. All of it runs in the thread that made the camera.
+
+    With `announce` each trigger is told to the worker when it fires, before and whatever becomes of its frame.
+    """
 
     def __init__(
         self,
@@ -66,6 +75,7 @@ class Replay:
         log: TriggerLog,
         deadline_ms: float,
         clock: Clock,
+        announce: bool = False,
         stopped: Callable[[], bool] = lambda: False,
         tell: Tell = lambda _record, _drops: None,
         hang: Callable[[float], None] = time.sleep,
@@ -77,6 +87,7 @@ class Replay:
         self._log = log
         self._deadline_ms = deadline_ms
         self._clock = clock
+        self._announce = announce
         self._stopped = stopped
         self._tell = tell
         self._hang = hang
@@ -150,6 +161,8 @@ class Replay:
         self._log.trigger(record)
         self._sums.triggers += 1
         self._sums.faults.update(record.faults)
+        if self._announce:
+            self._sums.announced += self._camera.announce(_trigger_message(record))
         self._stall(turn.stall_s)
         if (
             FaultKind.REORDER not in record.faults
@@ -191,6 +204,7 @@ class Replay:
         return ReplayReport(
             stream_uuid=self._camera.stream_uuid,
             triggers=sums.triggers,
+            announced=sums.announced,
             sent=sums.sent,
             pub_drops=self._camera.pub_drops,
             faults=dict(sums.faults),
@@ -198,3 +212,15 @@ class Replay:
             seconds=(self._clock.monotonic_ns() - started_ns) / NS_PER_S,
             stopped=self._stopped(),
         )
+
+
+def _trigger_message(record: TriggerRecord) -> TriggerMessage:
+    return TriggerMessage(
+        stream_uuid=record.stream_uuid,
+        seq=record.seq,
+        part_id=record.part_id,
+        trigger_ns=record.trigger_ns,
+        deadline_ms=record.deadline_ms,
+        recipe=record.recipe,
+        simulated=True,
+    )

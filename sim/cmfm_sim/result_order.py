@@ -17,16 +17,25 @@ class Missing(NamedTuple):
         return self.last_id - self.first_id + 1
 
 
+class HadBefore(NamedTuple):
+    """The newest result that a subscriber had when it ended: where it goes on."""
+
+    boot_id: str
+    result_id: int
+
+
 class ResultOrder:
     """Keeps the newest id of the worker's present boot.
 
-    A subscriber that joins late has missed nothing, unless it wants everything `from_start`. A worker that started
-    after the subscriber is followed from its first result in any case.
+    A subscriber that `had` results before goes on after them. One that joins late has missed nothing, unless it wants
+    everything `from_start`. A worker that started after the subscriber is followed from its first result in any case.
     """
 
-    def __init__(self, *, from_start: bool) -> None:
+    def __init__(self, *, from_start: bool, had: "HadBefore | None" = None) -> None:
         self._from_start = from_start
-        self._newest: dict[str, int] = {}  # boot_id → newest id had; the present boot is the last one
+        self._newest: dict[str, int] = (
+            {} if had is None else {had.boot_id: had.result_id}
+        )  # boot_id → newest id had; the present boot is the last one
 
     @property
     def boot_id(self) -> str:

@@ -20,7 +20,7 @@ from cmfm_protocol.topics import parse_topic
 from cmfm_sim.curve import ClientKeys
 from cmfm_sim.record import Received
 from cmfm_sim.recovery import RequestClient, newest_id, results_between
-from cmfm_sim.result_order import Missing, ResultOrder
+from cmfm_sim.result_order import HadBefore, Missing, ResultOrder
 from cmfm_sim.sockets import ZmqContext, ZmqSocket, connect, keep_alive
 
 ALL_TOPICS: Final = b"cmfm/1/"
@@ -57,7 +57,8 @@ Event = Received | Lost | Damaged | WorkerState | AnomalyMaps
 class SubscriberOptions:
     """Where to listen. Without `recovery` gaps are only reported; without `maps` no maps come.
 
-    `from_start`: also results that were published before this subscriber came (needs `recovery`).
+    `from_start`: also results that were published before this subscriber came; `had`: those after the newest that it
+    had before it was started again (both need `recovery`).
     """
 
     results: str = "tcp://127.0.0.1:5556"
@@ -66,13 +67,14 @@ class SubscriberOptions:
     topics: bytes = ALL_TOPICS
     from_start: bool = False
     keys: ClientKeys | None = None
+    had: HadBefore | None = None
 
 
 class ResultSubscriber:
     """Raises InputError for an endpoint that is none. Close it, or use it as a context."""
 
     def __init__(self, options: SubscriberOptions) -> None:
-        self._order = ResultOrder(from_start=options.from_start)
+        self._order = ResultOrder(from_start=options.from_start, had=options.had)
         self._context: ZmqContext = zmq.Context()
         self._poller = zmq.Poller()
         self._maps: ZmqSocket | None = None
@@ -128,6 +130,9 @@ class ResultSubscriber:
     ) -> ZmqSocket:
         socket = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.RCVHWM, hwm)
+        # For the queue that may fill, a new pipe for each connection: with the old one libzmq aborts a process that was
+        # stopped for longer than its heartbeats (zeromq/libzmq#3937). Such a socket subscribes only while it is polled.
+        socket.setsockopt(zmq.IMMEDIATE, hwm == MAPS_HWM)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         socket.setsockopt(zmq.SUBSCRIBE, options.topics)

@@ -9,13 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from cmfm_protocol.verdict import FAULT_REASONS, Verdict
-from cmfm_sim.accounting import Account, Spread
+from cmfm_sim.accounting import Account
+from cmfm_sim.punctuality import GRACE_MS, Punctuality
+from cmfm_sim.spread import Spread
 from cmfm_sim.verdict_text import STYLES
 
 
 def summary_map(account: Account, problems: Sequence[str], pictures: Sequence[Path]) -> dict[str, Any]:
     """The figures for a program: plain JSON types."""
-    latency = account.latency_ms
+    on_time = account.punctuality
     return {
         "triggers": account.triggers,
         "verdicts": {str(verdict): account.verdicts[verdict] for verdict in Verdict},
@@ -25,7 +27,16 @@ def summary_map(account: Account, problems: Sequence[str], pictures: Sequence[Pa
         "defective": account.defective,
         "escapes": list(account.escapes),
         "false_rejects": list(account.false_rejects),
-        "latency_ms": {"p50": latency.p50, "p99": latency.p99, "max": latency.most} if latency else None,
+        "latency_ms": _spread_map(account.latency_ms),
+        "on_time": {
+            "grace_ms": GRACE_MS,
+            "parts": on_time.parts,
+            "given": on_time.given,
+            "given_late_ms": _spread_map(on_time.given_late_ms),
+            "heard": on_time.heard,
+            "arrived": on_time.arrived,
+            "arrived_late_ms": _spread_map(on_time.arrived_late_ms),
+        },
         "frames_per_second": account.frames_per_second,
         "identity_holds": not problems,
         "problems": list(problems),
@@ -45,7 +56,8 @@ def summary_view(account: Account, problems: Sequence[str]) -> Group:
     faults = {reason: count for reason, count in account.reasons.items() if reason in FAULT_REASONS}
     if faults:
         table.add_row("faults", ", ".join(f"{reason} {count}" for reason, count in sorted(faults.items())))
-    table.add_row("latency", f"{_spread(account.latency_ms)} from trigger to verdict")
+    table.add_row("latency", f"{_spread(account.latency_ms)} from scheduled trigger to verdict")
+    table.add_row("on time", _on_time(account.punctuality))
     rate = account.frames_per_second
     table.add_row("frames per second", f"{rate:.2f}" if rate is not None else "-")
     return Group(table, identity_text(account, problems))
@@ -80,4 +92,22 @@ def _share(parts: Sequence[str], of: int, what: str) -> Text:
 def _spread(spread: Spread | None) -> str:
     if spread is None:
         return "-"
-    return f"p50 {spread.p50:.0f} ms, p99 {spread.p99:.0f} ms, max {spread.most:.0f} ms"
+    return f"p50 {spread.p50:.0f} ms, p99 {spread.p99:.0f} ms, p99.9 {spread.p999:.0f} ms, max {spread.most:.0f} ms"
+
+
+def _spread_map(spread: Spread | None) -> dict[str, float] | None:
+    if spread is None:
+        return None
+    return {"p50": spread.p50, "p99": spread.p99, "p99.9": spread.p999, "max": spread.most}
+
+
+def _on_time(on_time: Punctuality) -> str:
+    return (
+        f"{on_time.given} of {on_time.parts} verdicts given by deadline + {GRACE_MS:g} ms"
+        f"{_late(on_time.given_late_ms)}; {on_time.arrived} of {on_time.heard} heard here by then"
+        f"{_late(on_time.arrived_late_ms)}"
+    )
+
+
+def _late(spread: Spread | None) -> str:
+    return f" (lateness p99.9 {spread.p999:.1f} ms, max {spread.most:.1f} ms)" if spread else ""

@@ -15,7 +15,7 @@ from cmfm_protocol.anomaly_map import AnomalyMaps
 from cmfm_protocol.state import WorkerState
 from cmfm_protocol.verdict import Verdict
 from cmfm_sim.pictures import RejectPictures
-from cmfm_sim.record import Received
+from cmfm_sim.record import Received, ResultLog
 from cmfm_sim.subscriber import Damaged, Event, Lost, ResultSubscriber
 from cmfm_sim.verdict_text import STYLES, verdict_text
 
@@ -117,6 +117,7 @@ def watch(
     display: Display,
     *,
     pictures: RejectPictures | None = None,
+    log: ResultLog | None = None,
     count: int | None = None,
     timeout_s: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -134,6 +135,8 @@ def watch(
         for event in events:
             if isinstance(event, Received) and until_s is not None:
                 continue  # one more than asked for
+            if log is not None and isinstance(event, Received):
+                log.result(event)
             display_event(event, display, pictures)
             seen += isinstance(event, Received)
             if count is not None and seen >= count and until_s is None:

@@ -78,6 +78,10 @@ class Line:
         command += ["--record", str(self.folder / "triggers.jsonl"), *options]
         return self._children.start("camera", command)
 
+    def start_child(self, name: str, command: list[str]) -> Child:
+        """Start another process of the line; it ends with the test."""
+        return self._children.start(name, command)
+
     def listen(self, seconds: float = 0.05) -> None:
         """Take what the worker says."""
         for event in self.subscriber.poll(seconds):

@@ -156,10 +156,44 @@ WORKER_STATE = {
     "device": "cpu",
     "sent_ns": 1_760_000_001 * 10**9,
 }
+TRIGGER = {
+    "v": 1,
+    "stream_uuid": STREAM,
+    "seq": 41,
+    "part_id": "bagel-0041",
+    "trigger_ns": 1_760_000_000_123_456_789,
+    "deadline_ms": 150.0,
+    "recipe": "bagel",
+    "clock": "realtime",
+    "encoder": -7,
+    "calib_id": "cal-2025-10",
+    "simulated": True,
+    "sealed": True,
+}
+
+
+def trigger() -> list[bytes]:
+    body = msgpack.packb(TRIGGER)
+    return [b"cmfm/1/line1/station1/trigger/", body, struct.pack(">I", zlib.crc32(body))]
+
+
+def trigger_bare() -> list[bytes]:
+    """The least that announces a part: no checksum, no optional keys, a key of its own."""
+    told = {"stream_uuid": STREAM, "seq": 0, "part_id": "", "trigger_ns": 0, "deadline_ms": 200, "recipe": ""}
+    body = msgpack.packb({"v": 1, **told, "clock": "none", "photo_eye": 3})
+    return [b"cmfm/1/line1/station1/trigger/", body]
+
+
 REQUESTS = {
     "status": {"v": 1, "id": "1", "op": "status"},
     "load_recipe": {"v": 1, "id": "2", "recipe": "bagel", "op": "load_recipe"},
     "drain": {"v": 1, "id": "3", "op": "drain"},
+    "announce": {
+        "v": 1,
+        "id": "5",
+        "trigger": {**{key: value for key, value in TRIGGER.items() if key != "v"}, "sealed": False},
+        "op": "announce",
+    },
     "results_since": {
         "v": 1,
         "id": "4",
@@ -190,6 +224,7 @@ def messages() -> dict[str, list[bytes]]:
     }
     return (
         {"frame_v1": frame(), "frame_v1_bare": frame_bare()}
+        | {"trigger_v1": trigger(), "trigger_v1_bare": trigger_bare()}
         | {
             name: [topics["result" if "result" in name else "state"], msgpack.packb(m)]
             for name, m in maps.items()

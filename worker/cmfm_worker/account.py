@@ -49,6 +49,16 @@ class Account:
         self.counts.triggers += 1
         return True
 
+    def replace(self, trigger: Trigger) -> bool:
+        """Set what is known of an open trigger, due no later than before. False if it is not open any more."""
+        known = self._open.get(trigger.key)
+        if known is None:
+            return False
+        self._open[trigger.key] = trigger
+        if trigger.deadline_ns < known.deadline_ns:
+            heapq.heappush(self._deadlines, (trigger.deadline_ns, trigger.key))
+        return True
+
     def close(self, key: TriggerKey) -> Trigger | None:
         """Take a trigger out for its verdict. None if it has had one: the first verdict stands."""
         return self._open.pop(key, None)
@@ -62,8 +72,8 @@ class Account:
         """Open triggers whose deadline has passed, earliest first."""
         late = []
         while self._deadlines and self._deadlines[0][0] <= now_ns:
-            key = heapq.heappop(self._deadlines)[1]
-            if key in self._open:
+            due_ns, key = heapq.heappop(self._deadlines)
+            if key in self._open and self._open[key].deadline_ns == due_ns:  # not one brought forward since
                 late.append(key)
         return late
 
@@ -72,6 +82,10 @@ class Account:
         while self._deadlines and self._deadlines[0][1] not in self._open:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
+
+    def has_frame(self, key: TriggerKey) -> bool:
+        """Whether anything of an open trigger's frame has arrived."""
+        return self._open[key].received_ns is not None
 
     def open_keys(self) -> list[TriggerKey]:
         """Triggers still without a verdict."""

@@ -2,10 +2,12 @@
 
 One thread owns the account of triggers, the outgoing sockets and the ledger's intake. It also keeps the
 deadlines: a trigger whose deadline passes is answered with a FAULT then and there, and a decision that
-comes later is only counted.
+comes later is only counted. Between two looks at the deadlines it does one small thing: a verdict, a map, a
+request. Whatever else waits, however much of it, holds no verdict up for longer.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -25,6 +27,7 @@ from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
 from cmfm_worker.state import StateMessage
 from cmfm_worker.trigger import (
+    Arrived,
     Closed,
     Decision,
     DeskEvent,
@@ -43,6 +46,12 @@ MAX_POLL_MS: Final = 50
 
 STOPPED: Final = fault(Reason.DRAINING, "the worker stopped before this part was decided")
 """What becomes of a part that is open when the desk stops, unless there is more to say."""
+
+MAPS_WAITING: Final = 32
+"""Maps, a megabyte each, that wait until there is time to send them; beyond it the oldest are dropped."""
+
+MAP_NS: Final = 2 * NS_PER_MS
+"""What a map takes to be sent at most: none is begun when a deadline is that near."""
 
 
 class ResultSink(Protocol):
@@ -79,8 +88,10 @@ class Desk:
         on_source: Callable[[SourceChanged | SourceSeen], None],
         clock: Clock,
         record: Callable[[Evidence], None] | None = None,
+        lateness: Callable[[int], None] = lambda _late_ns: None,
     ) -> None:
         self._record = record
+        self._lateness = lateness
         self._account = account
         self._options = options
         self._publisher = publisher
@@ -92,6 +103,7 @@ class Desk:
         self._on_source = on_source
         self._clock = clock
         self._mailbox: Mailbox[DeskEvent] = Mailbox()
+        self._maps: deque[tuple[Result, PartMaps]] = deque()
         self._result_id = 0
         self._stop = threading.Event()
         self._open_parts = STOPPED
@@ -145,9 +157,14 @@ class Desk:
         while not self._stop.is_set():
             poller.poll(self._wait_ms(next_state_ns))
             self._settle()
-            self._control.serve()
-            self._control.serve_loaded()
-            self._recovery.serve()
+            for work in (
+                self._send_one_map,
+                self._control.serve,
+                self._control.serve_done,
+                self._recovery.serve,
+            ):
+                work()
+                self._keep_deadlines()
             if self._clock.monotonic_ns() >= next_state_ns:
                 self._publisher.state(self._state())
                 next_state_ns = self._clock.monotonic_ns() + int(self._options.state_ms * NS_PER_MS)
@@ -158,6 +175,8 @@ class Desk:
         self._settle()
         for key in self._account.open_keys():
             self._close(key, self._open_parts)
+        while self._maps:  # no deadline is left
+            self._send_one_map()
         self._publisher.state(self._state())
 
     def _release(self) -> None:
@@ -167,23 +186,35 @@ class Desk:
         self._mailbox.close()
 
     def _settle(self) -> None:
-        """Everything that is known now: what was posted, then the deadlines."""
-        pending_maps: list[tuple[Result, PartMaps]] = []
+        """Everything that is known now, in the order in which it was posted, and the deadlines all the while."""
         for event in self._mailbox.collect():
-            self._take(event, pending_maps)
-        for key in self._account.overdue(self._clock.monotonic_ns()):
-            self._close(key, fault(Reason.DEADLINE, "no decision by the deadline"))
-        for result, maps in pending_maps:  # after every verdict that was waiting
-            self._send_maps(result, maps)
+            self._take(event)
+            self._keep_deadlines()
+        self._keep_deadlines()
 
-    def _take(self, event: DeskEvent, pending_maps: list[tuple[Result, PartMaps]]) -> None:
+    def _keep_deadlines(self) -> None:
+        for key in self._account.overdue(self._clock.monotonic_ns()):
+            self._close(key, self._overdue(key))
+
+    def _overdue(self, key: TriggerKey) -> Decision:
+        if self._account.has_frame(key):
+            return fault(Reason.DEADLINE, "no decision by the deadline")
+        return fault(Reason.LOST, "announced, but no frame came by the deadline")
+
+    def _take(self, event: DeskEvent) -> None:
         if isinstance(event, Opened):
             if not self._account.open(event.trigger):
                 self._notice(Noticed("opened_twice"))
+            elif event.decision is not None:
+                self._close(event.trigger.key, event.decision)
+        elif isinstance(event, Arrived):
+            if not self._account.replace(event.trigger):
+                self._notice(Noticed("frame_after_verdict"))
+            elif event.decision is not None:
+                self._close(event.trigger.key, event.decision)
         elif isinstance(event, Closed):
-            result = self._close(event.key, event.decision)
-            if result is not None and result.map_ref and event.decision.maps is not None:
-                pending_maps.append((result, event.decision.maps))
+            if self._close(event.key, event.decision) and event.noticed:
+                self._notice(Noticed(event.noticed))
         elif isinstance(event, Noticed):
             self._notice(event)
         else:
@@ -194,24 +225,28 @@ class Desk:
     def _notice(self, event: Noticed) -> None:
         self._account.counts.noticed[event.what] += event.count
 
-    def _close(self, key: TriggerKey, decision: Decision) -> Result | None:
+    def _close(self, key: TriggerKey, decision: Decision) -> bool:
+        """Give a trigger its verdict. False if it has had one."""
         trigger = self._account.close(key)
         if trigger is None:
             self._notice(Noticed("decision_after_verdict"))
-            return None
+            return False
         now_ns = self._clock.monotonic_ns()
         met = now_ns <= trigger.deadline_ns
         recipe_sha = decision.recipe_sha  # also where its verdict comes too late
         if not met and decision.verdict is not Verdict.FAULT:
             decision = fault(Reason.DEADLINE, "decided too late", model_sha=decision.model_sha)
         result = self._send(trigger, decision, deadline_met=met)
+        self._lateness(self._clock.monotonic_ns() - trigger.deadline_ns)
         self._account.book(result.verdict, result.reason)
         for sink in self._sinks:
             sink(result)
         if self._record is not None:
             self._record(Evidence(result, trigger.frame, decision.maps, recipe_sha, decision.batch))
+        if result.map_ref and decision.maps is not None:
+            self._keep_map(result, decision.maps)
         self._log_result(result)
-        return result
+        return True
 
     def _send(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
         """Publish a decision. One that the wire forbids is a bug of ours and costs its part a FAULT, not the line."""
@@ -228,12 +263,26 @@ class Desk:
             self._publisher.result(result)
         return result
 
-    def _send_maps(self, result: Result, maps: PartMaps) -> None:
+    def _keep_map(self, result: Result, maps: PartMaps) -> None:
+        """Send a map later, after every verdict that is waiting."""
+        if len(self._maps) == MAPS_WAITING:
+            self._maps.popleft()
+            self._notice(Noticed("map_dropped"))
+        self._maps.append((result, maps))
+
+    def _send_one_map(self) -> None:
+        if not self._has_time_for_a_map():
+            return
+        result, maps = self._maps.popleft()
         try:
             self._publisher.maps(result, maps)
         except LocalProtocolError as error:
             self._notice(Noticed("map_not_sendable"))
             self._log.error("map_not_sendable", map_ref=result.map_ref, detail=str(error))
+
+    def _has_time_for_a_map(self) -> bool:
+        due_ns = self._account.next_deadline_ns()
+        return bool(self._maps) and (due_ns is None or due_ns - self._clock.monotonic_ns() >= MAP_NS)
 
     def _result(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
         boot_id = self._options.boot_id
@@ -281,6 +330,8 @@ class Desk:
         log("verdict", verdict=str(result.verdict), reason=str(result.reason), latency_ms=latency_ms, **facts)
 
     def _wait_ms(self, next_state_ns: int) -> int:
+        if self._has_time_for_a_map():
+            return 0
         now_ns = self._clock.monotonic_ns()
         due_ns = min(next_state_ns, self._account.next_deadline_ns() or next_state_ns)
         return min(max(-((now_ns - due_ns) // NS_PER_MS), 0), MAX_POLL_MS)  # rounded up

@@ -1,16 +1,21 @@
-"""The receiving thread: the cameras' sockets, their monitors, and the clock's tick. What messages mean: `reception`."""
+"""The receiving thread: the cameras' sockets, their monitors, the line's own count of triggers, and the clock's tick.
+
+What messages mean: `reception`.
+"""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 import zmq
 
 from cmfm_protocol.topics import topic
+from cmfm_protocol.trigger import TriggerMessage
 from cmfm_worker.curve import Keys
 from cmfm_worker.errors import StartupError
+from cmfm_worker.mailbox import Mailbox
 from cmfm_worker.progress import Rounds
 from cmfm_worker.reception import Reception
 from cmfm_worker.settings import Settings
@@ -26,6 +31,11 @@ BURST: Final = 64
 
 DRAIN_READ_S: Final = 2.0
 """How long a draining intake still reads what is queued in the socket."""
+
+NOT_NOW: Final = "the worker is starting or draining and accepts no parts now"
+
+Done = Callable[[str | None], None]
+"""Told why something was refused, or None where it was done."""
 
 
 class Intake:
@@ -47,8 +57,12 @@ class Intake:
         self._stop = threading.Event()
         self._log = structlog.get_logger("intake")
         line = settings.line
-        self._frame_topic = topic(line.name, line.station, "frame")
-        self._state_topic = topic(line.name, line.station, "state")
+        self._meaning: dict[bytes, Callable[[str, Sequence[memoryview]], None]] = {
+            topic(line.name, line.station, "frame"): reception.frame_message,
+            topic(line.name, line.station, "trigger"): reception.trigger_message,
+            topic(line.name, line.station, "state"): reception.state_message,
+        }
+        self._counts: Mailbox[tuple[TriggerMessage, Done]] = Mailbox()
         self._sources: list[Source] = []
         self.rounds = Rounds()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -56,7 +70,7 @@ class Intake:
 
     def start(self) -> None:
         """Connect to the cameras and begin receiving. Raises StartupError naming the endpoint."""
-        prefixes = (self._frame_topic, self._state_topic)
+        prefixes = tuple(self._meaning)
         try:
             for endpoint in self._settings.sockets.frames:
                 intake = self._settings.intake
@@ -70,15 +84,24 @@ class Intake:
         """Accept nothing that has not been sent yet."""
         self._stop.set()
 
+    def announce(self, message: TriggerMessage, done: Done) -> None:
+        """The line's own count of triggers, from any thread; `done` hears what became of it."""
+        if self._thread.is_alive() and not self._stop.is_set():
+            self._counts.post((message, done))
+        else:
+            done(NOT_NOW)
+
     @property
     def running(self) -> bool:
         """Whether frames may still be accepted."""
         return self._thread.is_alive()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end, where it was started."""
+        """Wait for the thread to end; where it was never started, close what was opened for it."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        else:
+            self._close()
 
     def _run(self) -> None:
         try:
@@ -92,8 +115,12 @@ class Intake:
             self._close()
 
     def _close(self) -> None:
-        for source in self._sources:
-            source.close()
+        while self._sources:
+            self._sources.pop().close()
+        if self._counts.fileno() >= 0:  # not closed before
+            for _, done in self._counts.collect():
+                done(NOT_NOW)
+            self._counts.close()
 
     def _receive(self) -> None:
         poller = zmq.Poller()
@@ -101,6 +128,7 @@ class Intake:
             poller.register(source.socket, zmq.POLLIN)
             poller.register(source.monitor, zmq.POLLIN)
         self.rounds.begin(time.monotonic_ns())
+        poller.register(self._counts.fileno(), zmq.POLLIN)
         while not self._stop.is_set():
             ready = dict(poller.poll(TICK_MS))
             for source in self._sources:
@@ -108,6 +136,8 @@ class Intake:
                     self._read(source, BURST)
                 if source.monitor in ready:
                     self._report(source)
+            for message, done in self._counts.collect():
+                done(self._reception.announce(message))
             self._reception.tick()
             self.rounds.complete(time.monotonic_ns())
 
@@ -126,10 +156,8 @@ class Intake:
             except zmq.Again:
                 return count
             views = [part.buffer for part in parts]
-            if bytes(views[0]) == self._state_topic:
-                self._reception.state_message(source.endpoint, views)
-            else:
-                self._reception.frame_message(source.endpoint, views)
+            take = self._meaning.get(bytes(views[0]), self._reception.frame_message)
+            take(source.endpoint, views)
         return most
 
     def _report(self, source: Source) -> None:

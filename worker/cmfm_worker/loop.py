@@ -23,7 +23,7 @@ from cmfm_worker.clock import NS_PER_S, Clock
 from cmfm_worker.device import DeviceSeam, Uploaded
 from cmfm_worker.errors import HungDeviceError, LostDeviceError
 from cmfm_worker.progress import Rounds
-from cmfm_worker.ring import FilledSlot, Ring
+from cmfm_worker.ring import FilledSlot, Ring, as_shed
 from cmfm_worker.trigger import Closed, Decision, fault
 
 IDLE_S: Final = 0.1
@@ -31,9 +31,6 @@ IDLE_S: Final = 0.1
 
 ABANDON_TICK_S: Final = 0.1
 """How often a turn that waits for a computation asks whether to abandon it."""
-
-STEP_SMOOTHING: Final = 0.2
-"""Weight of the newest batch in the running mean of a batch's duration."""
 
 
 class Bench(Protocol):
@@ -55,7 +52,6 @@ class Flight(NamedTuple):
 
     slots: tuple[FilledSlot, ...]
     decisions: Future[list[Decision]]
-    launched_ns: int
 
 
 @dataclass(slots=True)
@@ -67,7 +63,6 @@ class LoopParts:
     lane: "Lane"
     close: Callable[[Closed], None]
     clock: Clock
-    step_ns: int = 0
     turns: Rounds = field(default_factory=Rounds)  # completed, idle ones too; watchdog and probes look at it
     abandon: Callable[[], bool] = lambda: False  # asked while a computation is waited for
     hang_limit_s: float = math.inf  # a computation that takes longer hangs
@@ -88,9 +83,9 @@ class Lane:
         for thread in self._threads:
             thread.start()
 
-    def launch(self, slots: tuple[FilledSlot, ...], now_ns: int) -> Flight:
+    def launch(self, slots: tuple[FilledSlot, ...]) -> Flight:
         """Begin copying and computing; returns at once. A copy that fails is a computation that failed."""
-        flight = Flight(slots, Future(), now_ns)
+        flight = Flight(slots, Future())
         self._launched.put(flight)
         return flight
 
@@ -133,7 +128,7 @@ class Lane:
 
 def overlapped_turn(parts: LoopParts, flight: Flight | None) -> Flight | None:
     """Launch the next batch, if there is one, then conclude `flight`. Returns what is now in flight."""
-    batch = parts.batcher.next(timeout_s=0.0 if flight else IDLE_S, step_ns=parts.step_ns)
+    batch = parts.batcher.next(timeout_s=0.0 if flight else IDLE_S)
     launched = launch(parts, batch)
     if flight is not None:
         conclude(parts, flight)
@@ -145,23 +140,23 @@ def serial_turn(parts: LoopParts, flight: Flight | None = None) -> None:
     """The twin: launch a batch and conclude it before the next is looked at."""
     if flight is not None:
         conclude(parts, flight)
-    launched = launch(parts, parts.batcher.next(timeout_s=IDLE_S, step_ns=parts.step_ns))
+    launched = launch(parts, parts.batcher.next(timeout_s=IDLE_S))
     if launched is not None:
         conclude(parts, launched)
     parts.turns.complete(parts.clock.monotonic_ns())
 
 
 def launch(parts: LoopParts, batch: Batch | None) -> Flight | None:
-    """Start a batch; frames past their deadline get their FAULT and their slot back at once."""
+    """Start a batch; frames that it is too late for get their FAULT, and their slot is free, at once."""
     if batch is None:
         return None
-    for slot in batch.hopeless:
-        detail = "its deadline passed while it waited in the ring"
-        parts.close(Closed(slot.trigger.key, fault(Reason.DEADLINE, detail, model_sha=slot.model.sha)))
+    for slot in batch.shed:
+        parts.close(as_shed(slot))
         parts.ring.release(slot.index)
     if not batch.slots:
         return None
-    return parts.lane.launch(batch.slots, parts.clock.monotonic_ns())
+    parts.batcher.pace.launched(len(batch.slots), parts.clock.monotonic_ns())
+    return parts.lane.launch(batch.slots)
 
 
 def conclude(parts: LoopParts, flight: Flight) -> None:
@@ -184,8 +179,7 @@ def conclude(parts: LoopParts, flight: Flight) -> None:
     for slot, decision in zip(flight.slots, decisions, strict=True):
         parts.close(Closed(slot.trigger.key, decision))
         parts.ring.release(slot.index)
-    took_ns = parts.clock.monotonic_ns() - flight.launched_ns
-    parts.step_ns += int(STEP_SMOOTHING * (took_ns - parts.step_ns))
+    parts.batcher.pace.concluded(parts.clock.monotonic_ns())
     if failure is not None and is_device_loss(failure):
         raise LostDeviceError(f"the device failed: {failure}") from failure
 

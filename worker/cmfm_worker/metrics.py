@@ -32,6 +32,9 @@ LATENCY_BUCKETS_S: Final = (
     5.0,
 )
 
+LATENESS_BUCKETS_S: Final = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
+"""Up to 0: in time. 0.005: what the contract allows."""
+
 
 class LineCollector(Collector):
     """Counters and gauges taken from the desk's account at scrape time."""
@@ -71,7 +74,7 @@ class LineCollector(Collector):
 
 
 class Metrics:
-    """The latency histogram, and everything that is scraped."""
+    """The histograms of latency and lateness, and everything that is scraped."""
 
     def __init__(self, *collectors: Collector) -> None:
         self._registry = CollectorRegistry()
@@ -84,10 +87,20 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self._registry,
         )
+        self._lateness = Histogram(
+            "cmfm_lateness_seconds",
+            "Deadline to verdict on the wire, 0 where it was in time",
+            buckets=LATENESS_BUCKETS_S,
+            registry=self._registry,
+        )
 
     def observe(self, result: Result) -> None:
         """Take a verdict's latency into the histogram."""
         self._latency.labels(str(result.verdict)).observe(result.latency_us / 1e6)
+
+    def observe_lateness(self, late_ns: int) -> None:
+        """Take in how long after its deadline a verdict was sent; nothing or less is in time."""
+        self._lateness.observe(max(late_ns, 0) / 1e9)
 
     def page(self) -> "WSGIApplication":
         """What answers a scrape."""

@@ -12,13 +12,27 @@ import structlog
 from cmfm_protocol.errors import RemoteProtocolError
 from cmfm_protocol.frame import Frame, decode_frame
 from cmfm_protocol.state import decode_camera_state
+from cmfm_protocol.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.verdict import Reason
-from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
-from cmfm_worker.ring import Ring
+from cmfm_worker.announcing import Announcements, arrived, contradiction
+from cmfm_worker.clock import NS_PER_MS, Clock
+from cmfm_worker.deadlines import Deadlines
+from cmfm_worker.ring import Ring, as_shed
 from cmfm_worker.sequence import Fingerprint, Missing, Orphan, SequenceTracker, Sighting
 from cmfm_worker.settings import Intake as IntakeSettings
 from cmfm_worker.shelf import ShelfModel
-from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, SourceSeen, Trigger, TriggerKey, fault
+from cmfm_worker.trigger import (
+    Arrived,
+    Closed,
+    Decision,
+    DeskEvent,
+    Noticed,
+    Opened,
+    SourceSeen,
+    Trigger,
+    TriggerKey,
+    fault,
+)
 
 LATE_FAULT_MS: Final = 0.0
 """A part that is known to be lost has its verdict due at once."""
@@ -36,7 +50,10 @@ class ModelShelf(Protocol):
 
 
 class Reception:
-    """Takes messages of one station apart. One thread (the intake) calls it."""
+    """Takes messages of one station apart. One thread (the intake) calls it.
+
+    `done_ns` says when a frame that was handed to the device at a time would be decided (`pace`).
+    """
 
     def __init__(
         self,
@@ -46,7 +63,7 @@ class Reception:
         shelf: ModelShelf,
         tracker: SequenceTracker,
         post: Callable[[DeskEvent], None],
-        step_ns: Callable[[], int],
+        done_ns: Callable[[int], int],
         clock: Clock,
     ) -> None:
         self._settings = settings
@@ -54,8 +71,10 @@ class Reception:
         self._shelf = shelf
         self._tracker = tracker
         self._post = post
-        self._step_ns = step_ns
+        self._done_ns = done_ns
         self._clock = clock
+        self._deadlines = Deadlines(settings, post, clock)
+        self._announced = Announcements(tracker, self._deadlines, post)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
         self._seen: dict[str, tuple[str, int]] = {}  # source -> stream, CLOCK_MONOTONIC
@@ -70,6 +89,24 @@ class Reception:
         else:
             self._see(source, frame.header.stream_uuid)
             self._frame(source, frame, received_ns)
+
+    def trigger_message(self, source: str, parts: Sequence[memoryview]) -> None:
+        """A part is announced before its frame (WIRE.md, trigger)."""
+        try:
+            message = decode_trigger(parts)
+        except RemoteProtocolError as error:
+            self._log.warning("damaged_trigger", detail=error.detail)
+            self._post(Noticed("damaged_trigger"))
+            return
+        if self._settings.sealed_only and not message.sealed:
+            self._post(Noticed("unsealed_trigger"))
+            return
+        self._see(source, message.stream_uuid)
+        self._announced.message(source, message, self._clock.monotonic_ns())
+
+    def announce(self, message: TriggerMessage) -> str | None:
+        """The line's own count of triggers (WIRE.md, request): why it is not believed, or None."""
+        return self._announced.count(message, self._clock.monotonic_ns())
 
     def state_message(self, source: str, parts: Sequence[memoryview]) -> None:
         """A camera's heartbeat (WIRE.md, camera state): which numbers have been sent, and whether it is the last."""
@@ -108,52 +145,59 @@ class Reception:
         key = TriggerKey(header.stream_uuid, header.seq)
         if not self._is_new(source, key, Fingerprint(header.trigger_ns, header.part_id), received_ns):
             return
-        age_ns = self._age_ns(header.trigger_ns, header.clock)
+        age_ns = self._deadlines.age_ns(header.trigger_ns, header.clock)
         trigger = Trigger(
             key=key,
             part_id=header.part_id,
             recipe=header.recipe,
             calib_id=header.calib_id,
-            trigger_ns=self._clock.realtime_ns() - age_ns,
+            trigger_ns=self._deadlines.trigger_ns(age_ns),
             received_ns=received_ns,
-            deadline_ns=self._deadline_ns(age_ns, header.deadline_ms),
+            deadline_ns=self._deadlines.due_ns(age_ns, header.deadline_ms),
             simulated=header.simulated,
             frame=frame,
         )
-        self._post(Opened(trigger))
-        refusal = self._admit(frame, trigger)
-        if refusal is not None:
-            self._post(Closed(key, fault(*refusal)))
+        announced = self._announced.claim(key)
+        refusal = contradiction(announced, trigger) if announced is not None else None
+        if announced is not None:
+            trigger = arrived(announced, trigger)
+        opened: type[Opened | Arrived] = Opened if announced is None else Arrived
+        admitted = refusal or self._admit(frame, trigger)
+        if isinstance(admitted, Decision):
+            self._post(opened(trigger, admitted))
+            return
+        self._post(opened(trigger))  # before the loop can decide it
+        slot, model = admitted
+        self._ring.fill(slot, frame, trigger, model, self._clock.monotonic_ns())
 
-    def _admit(self, frame: Frame, trigger: Trigger) -> tuple[Reason, str] | None:
-        """Put an opened frame into the ring, or say why not."""
+    def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, ShelfModel] | Decision:
+        """A slot of the ring and the model for a frame, or the FAULT that says why not."""
         ring, (height, width) = self._ring, frame.rgb.shape[:2]
         if self._settings.sealed_only and not frame.sealed:
-            return Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set"
+            return fault(Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set")
         model = self._shelf.find(trigger.recipe)
         if model is None:
-            return Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line"
+            return fault(Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line")
         if not ring.fits(height, width):
-            return Reason.OVERSIZE, f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
+            detail = f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
+            return fault(Reason.OVERSIZE, detail)
         now_ns = self._clock.monotonic_ns()
         if trigger.deadline_ns <= now_ns:
-            return Reason.DEADLINE, "its deadline had passed when it arrived"
+            return fault(Reason.DEADLINE, "its deadline had passed when it arrived")
         slot = self._claim(now_ns)
         if slot is None:
-            return Reason.RING_FULL, f"all {len(ring)} slots are in use"
-        ring.fill(slot, frame, trigger, model, now_ns)
-        return None
+            return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
+        return slot, model
 
     def _claim(self, now_ns: int) -> int | None:
-        """A free slot, if need be that of a waiting frame that can no longer meet its deadline."""
+        """A free slot, if need be that of the waiting frame for which it has been too late the longest."""
         slot = self._ring.claim()
         if slot is not None:
             return slot
-        shed = self._ring.shed(hopeless_before_ns=now_ns + self._step_ns())
+        shed = self._ring.shed(hopeless_before_ns=self._done_ns(now_ns))
         if shed is None:
             return None
-        detail = "the ring was full and this frame could not be inspected by its deadline"
-        self._post(Closed(shed.trigger.key, fault(Reason.RING_FULL, detail, model_sha=shed.model.sha)))
+        self._post(as_shed(shed))
         return shed.index
 
     def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
@@ -170,15 +214,16 @@ class Reception:
             return
         key = TriggerKey(error.stream_uuid, error.seq)
         if self._is_new(source, key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
-            age_ns = self._age_ns(error.trigger_ns, error.clock or "none") if error.trigger_ns else 0
+            known_clock = error.clock or "none"
+            age_ns = self._deadlines.age_ns(error.trigger_ns, known_clock) if error.trigger_ns else 0
             trigger = Trigger(
                 key=key,
                 part_id=error.part_id or "",
                 recipe=error.recipe or "",
                 calib_id="",
-                trigger_ns=self._clock.realtime_ns() - age_ns,
+                trigger_ns=self._deadlines.trigger_ns(age_ns),
                 received_ns=received_ns,
-                deadline_ns=self._deadline_ns(age_ns, error.deadline_ms or LATE_FAULT_MS),
+                deadline_ns=self._deadlines.due_ns(age_ns, error.deadline_ms or LATE_FAULT_MS),
                 simulated=False,
             )
             self._fault(trigger, error.reason, error.detail)
@@ -215,9 +260,18 @@ class Reception:
     def _missing(self, missing: Sequence[Missing]) -> None:
         for key, orphan in missing:
             if orphan is None:
-                self._fault(self._unseen(key, None), Reason.LOST, "no frame arrived for this seq")
+                self._lost(key)
             else:
                 self._fault(self._unseen(key, orphan.received_ns), orphan.reason, orphan.detail)
+
+    def _lost(self, key: TriggerKey) -> None:
+        announced = self._announced.claim(key)
+        if announced is None:
+            self._fault(self._unseen(key, None), Reason.LOST, "no frame arrived for this seq")
+        elif (
+            announced.deadline_ns > self._clock.monotonic_ns()
+        ):  # a drain; else the desk has kept the deadline
+            self._post(Closed(key, fault(Reason.LOST, "announced, but no frame came before the drain")))
 
     def _unseen(self, key: TriggerKey, received_ns: int | None) -> Trigger:
         """A trigger of which no readable frame arrived; its verdict is due at once."""
@@ -228,23 +282,13 @@ class Reception:
             calib_id="",
             trigger_ns=received_ns or self._clock.realtime_ns(),
             received_ns=received_ns,
-            deadline_ns=self._deadline_ns(0, LATE_FAULT_MS),
+            deadline_ns=self._deadlines.due_ns(0, LATE_FAULT_MS),
             simulated=False,
         )
 
     def _fault(self, trigger: Trigger, reason: Reason, detail: str) -> None:
-        self._post(Opened(trigger))
-        self._post(Closed(trigger.key, fault(reason, detail)))
-
-    def _age_ns(self, trigger_ns: int, clock_name: str) -> int:
-        tolerance_ns = int(self._settings.clock_tolerance_ms * NS_PER_MS)
-        age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock, tolerance_ns=tolerance_ns)
-        if age_ns is None:
-            if clock_name != "none":
-                self._post(Noticed("clock_skew"))
-            return 0
-        return age_ns
-
-    def _deadline_ns(self, age_ns: int, deadline_ms: float) -> int:
-        allowed_ms = min(deadline_ms, self._settings.max_deadline_ms)
-        return self._clock.monotonic_ns() - age_ns + int(allowed_ms * NS_PER_MS)
+        announced = self._announced.claim(trigger.key)
+        if announced is None:
+            self._post(Opened(trigger, fault(reason, detail)))
+        else:
+            self._post(Arrived(arrived(announced, trigger), fault(reason, detail)))

@@ -1,7 +1,7 @@
-"""The two sockets that answer: control (status, load_recipe, drain) and recovery (results since). WIRE.md, control.
+"""The two sockets that answer: control (status, announce, load_recipe, drain) and recovery (results since).
 
-Both are ROUTERs served by the desk's thread. A request that is not the wire gets a reply that says so; loading a recipe
-takes its time in another thread and is answered when it is in use.
+Both are ROUTERs served by the desk's thread. A request that is not the wire gets a reply that says so. What another
+thread has to do (load a recipe, take note of a trigger) is answered when it is done.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import structlog
 import zmq
 
 from cmfm_protocol.control import (
+    AnnounceRequest,
     DrainRequest,
     LoadRecipeRequest,
     Reply,
@@ -22,6 +23,7 @@ from cmfm_protocol.control import (
     encode_results_reply,
 )
 from cmfm_protocol.errors import RemoteProtocolError
+from cmfm_protocol.trigger import TriggerMessage
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.curve import Lock
 from cmfm_worker.mailbox import Mailbox
@@ -32,14 +34,14 @@ from cmfm_worker.state import StateMessage
 REPLY_HWM: Final = 100
 """Replies queued for one client; a client that does not read them loses the rest."""
 
-BURST: Final = 4
-"""Requests answered in a row: a flood of them must not hold up verdicts."""
-
 MAX_ENVELOPE_PARTS: Final = 8
 """The client's identity, REQ's delimiter, and room for those of the proxies between."""
 
 LoadRecipe = Callable[[str, Callable[[str | None], None]], None]
 """Loads a recipe by name in another thread and tells the error, or None."""
+
+Announce = Callable[[TriggerMessage, Callable[[str | None], None]], None]
+"""Has another thread take note of the line's count of triggers, which tells the error, or None."""
 
 
 class Router:
@@ -50,24 +52,21 @@ class Router:
         self._log = structlog.get_logger("requests")
 
     def serve(self) -> None:
-        """Answer the requests that are waiting, a burst at most."""
-        for _ in range(BURST):
-            try:
-                *envelope, body = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                if len(envelope) > MAX_ENVELOPE_PARTS:
-                    del envelope[
-                        1:
-                    ]  # a reply repeats the envelope, so its size must not be the sender's choice
-                    raise RemoteProtocolError(Reason.MALFORMED, "a request is one part")  # noqa: TRY301
-                request = decode_request(body)
-            except RemoteProtocolError as error:
-                self._log.warning("bad_request", detail=str(error))
-                self.send(envelope, encode_reply(Reply("", ok=False, error=str(error))))
-            else:
-                self.answer(envelope, request)
+        """Answer one request, if one is waiting: a flood of them must not hold up verdicts."""
+        try:
+            *envelope, body = self.socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        try:
+            if len(envelope) > MAX_ENVELOPE_PARTS:
+                del envelope[1:]  # a reply repeats the envelope, so its size must not be the sender's choice
+                raise RemoteProtocolError(Reason.MALFORMED, "a request is one part")  # noqa: TRY301
+            request = decode_request(body)
+        except RemoteProtocolError as error:
+            self._log.warning("bad_request", detail=str(error))
+            self.send(envelope, encode_reply(Reply("", ok=False, error=str(error))))
+        else:
+            self.answer(envelope, request)
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
         """Answer one request; overridden."""
@@ -124,7 +123,7 @@ class RecoveryServer(Router):
 
 
 class ControlServer(Router):
-    """Status, load recipe, drain."""
+    """Status, announce, load recipe, drain."""
 
     def __init__(
         self,
@@ -132,19 +131,21 @@ class ControlServer(Router):
         endpoint: str,
         *,
         state: StateMessage,
+        announce: Announce,
         load_recipe: LoadRecipe,
         drain: Callable[[], None],
         lock: Lock | None = None,
     ) -> None:
         super().__init__(context, endpoint, lock)
         self._state = state
+        self._announce = announce
         self._load_recipe = load_recipe
         self._drain = drain
-        self._loaded: Mailbox[tuple[list[bytes], str, str | None]] = Mailbox()
+        self._done: Mailbox[tuple[list[bytes], str, str | None]] = Mailbox()
 
     def fileno(self) -> int:
-        """File descriptor that is readable when a recipe has been loaded and its reply is due."""
-        return self._loaded.fileno()
+        """File descriptor that is readable when something was done in another thread and its reply is due."""
+        return self._done.fileno()
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
         """Do what is asked, or say why not."""
@@ -156,17 +157,19 @@ class ControlServer(Router):
             self.send(envelope, encode_reply(Reply(request.id, ok=True)))
         elif isinstance(request, LoadRecipeRequest):
             self._log.info("recipe_requested", recipe=request.recipe)
-            self._load_recipe(request.recipe, lambda error: self._loaded.post((envelope, request.id, error)))
+            self._load_recipe(request.recipe, lambda error: self._done.post((envelope, request.id, error)))
+        elif isinstance(request, AnnounceRequest):
+            self._announce(request.trigger, lambda error: self._done.post((envelope, request.id, error)))
         else:
             self.refuse(envelope, request)
 
     def close(self) -> None:
         """Answer what has come to its end, then close."""
-        self.serve_loaded()
-        self._loaded.close()
+        self.serve_done()
+        self._done.close()
         super().close()
 
-    def serve_loaded(self) -> None:
-        """Answer load requests that have come to their end."""
-        for envelope, request_id, error in self._loaded.collect():
+    def serve_done(self) -> None:
+        """Answer the requests whose work has come to its end."""
+        for envelope, request_id, error in self._done.collect():
             self.send(envelope, encode_reply(Reply(request_id, ok=error is None, error=error or "")))

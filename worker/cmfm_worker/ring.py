@@ -2,7 +2,7 @@
 
 Each frame is copied once: from the message into a slot. Slots are page-locked where CUDA is there, so that
 the copy to the device runs beside the computation. The ring is the only place on the line where a frame is
-dropped, and each drop is reported to the caller so that it gets its FAULT.
+dropped, by deadline, and each drop is reported to the caller so that it gets its FAULT.
 """
 
 import threading
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from cmfm_protocol.frame import Frame
-from cmfm_worker.trigger import Trigger
+from cmfm_protocol.verdict import Reason
+from cmfm_worker.trigger import Closed, Trigger, fault
 
 if TYPE_CHECKING:
     from cmfm_worker.shelf import ShelfModel
@@ -36,6 +37,12 @@ class FilledSlot:
     rgb: torch.Tensor
     xyz: torch.Tensor
     ready_ns: int  # CLOCK_MONOTONIC
+
+
+def as_shed(slot: FilledSlot) -> Closed:
+    """The verdict of a frame that was taken out because it could not be inspected by its deadline any more."""
+    detail = "shed: too late to be inspected by its deadline"
+    return Closed(slot.trigger.key, fault(Reason.DEADLINE, detail, model_sha=slot.model.sha), noticed="shed")
 
 
 class Ring:
@@ -72,7 +79,8 @@ class Ring:
     def shed(self, hopeless_before_ns: int) -> FilledSlot | None:
         """Take out the waiting frame that is due first, if it cannot be inspected by its deadline any more.
 
-        Its slot stays claimed by the caller, who owes the frame a FAULT.
+        `hopeless_before_ns` (CLOCK_MONOTONIC) is when a frame launched now would be decided. Its slot stays claimed
+        by the caller, who owes the frame a FAULT (`as_shed`).
         """
         with self._condition:
             worst = min(self._ready, key=lambda slot: slot.trigger.deadline_ns, default=None)
@@ -96,6 +104,11 @@ class Ring:
             if not self._ready and not self._closed:
                 self._condition.wait(timeout_s)
             return self._ready.popleft() if self._ready else None
+
+    def put_back(self, slot: FilledSlot) -> None:
+        """Return a frame just taken: it waits in front again."""
+        with self._condition:
+            self._ready.appendleft(slot)
 
     def release(self, index: int) -> None:
         """Give a slot back."""

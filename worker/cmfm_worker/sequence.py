@@ -14,6 +14,9 @@ The rules (WIRE.md, sequence), stated first:
 6. A message whose number cannot be read is an *orphan*. It stands for the next number found missing on its
    source; if the stream goes on without a gap it was one message too many and gets a FAULT under the stream
    `unattributed`; if the stream falls silent it stands for the number that would have come next.
+8. A number may be announced before its frame (WIRE.md, trigger), with those below it that are not known. It is waited
+   for until its deadline, whatever comes meanwhile. An orphan stands for the announced number that is due first; where
+   triggers are announced it never stands for one that was not.
 
 No I/O and no clock: every call is given the time. One thread owns the tracker.
 """
@@ -34,6 +37,10 @@ MAX_STREAMS: Final = 64
 
 MAX_ORPHANS: Final = 4096
 """Orphans awaiting a number, per source; beyond it the oldest is settled at once."""
+
+DAMAGED_EARLY_NS: Final = 25_000_000
+"""How long before its deadline an announced number takes an orphan: two looks of the intake, so that the desk, which
+answers at the deadline, does not come first."""
 
 
 class Fingerprint(NamedTuple):
@@ -84,6 +91,8 @@ class StreamSequence:
         self._missing: dict[int, int] = {}  # seq -> time at which it counts as lost
         self._recent: OrderedDict[int, Fingerprint | None] = OrderedDict()  # None: its FAULT is out
         self._jumped_to: int | None = None
+        self._announced: dict[int, int] = {}  # seq -> its deadline
+        self.announces = False
 
     def sight(self, seq: int, fingerprint: Fingerprint, now_ns: int) -> Sighting:
         """Take note of a frame with number `seq`."""
@@ -92,22 +101,42 @@ class StreamSequence:
             if known is None:
                 return Sighting.LATE
             return Sighting.DUPLICATE if known == fingerprint else Sighting.REUSED
-        if abs(seq - self.next_seq) > self._max_gap and seq not in self._missing:
-            if self._jumped_to is None or seq != self._jumped_to + 1:
-                self._jumped_to = seq
-                return Sighting.JUMP
-            self._rebase(seq)
-        self._jumped_to = None
-        if self._recent or self._confirmed:
+        if self._jumps(seq):
+            return Sighting.JUMP
+        if self._is_known:
             self._confirm(now_ns)
             self._advance(seq, now_ns)
         else:
             self._past = range(self.next_seq, seq)
         self._missing.pop(seq, None)
+        self._announced.pop(seq, None)
         self.next_seq = max(self.next_seq, seq + 1)
         self.last_arrival_ns = now_ns
         self._remember(seq, fingerprint)
         return Sighting.NEW
+
+    def trigger(self, seq: int, due_ns: int, now_ns: int, *, sure: bool) -> tuple[Sighting, list[int]]:
+        """Take note that the line has fired up to `seq`: what that says, and the numbers that are new by it (rule 8).
+
+        `sure`: no flipped bit can have invented this stream, so rule 1 needs no second message.
+        """
+        if seq in self._recent:
+            return Sighting.LATE if self._recent[seq] is None else Sighting.DUPLICATE, []
+        if seq in self._announced:
+            return Sighting.DUPLICATE, []
+        if self._jumps(seq):
+            return Sighting.JUMP, []
+        self.announces = True
+        first = min(self.next_seq, seq)
+        if self._is_known or sure:
+            self._confirm(now_ns)
+        else:
+            self._past, first = range(self.next_seq, seq), seq
+        numbers = list(range(first, seq + 1)) if seq >= self.next_seq else [seq]
+        self._missing.pop(seq, None)
+        self._announced.update(dict.fromkeys(numbers, due_ns))
+        self.next_seq = max(self.next_seq, seq + 1)
+        return Sighting.NEW, numbers
 
     def announce(self, next_seq: int, now_ns: int) -> None:
         """The camera says that every number below `next_seq` has been sent."""
@@ -118,11 +147,22 @@ class StreamSequence:
 
     def expire(self, now_ns: int) -> list[int]:
         """Numbers whose reorder window has closed, in order; each is returned once."""
-        lost = sorted(seq for seq, until in self._missing.items() if until <= now_ns)
+        waited = [*self._missing.items(), *self._announced.items()]
+        lost = sorted(seq for seq, until in waited if until <= now_ns)
         for seq in lost:
-            del self._missing[seq]
-            self._remember(seq, None)
+            self.answer(seq)
         return lost
+
+    def answer(self, seq: int) -> None:
+        """Wait for a number no longer: its FAULT is out."""
+        self._missing.pop(seq, None)
+        self._announced.pop(seq, None)
+        self._remember(seq, None)
+
+    def announced_due(self, before_ns: int) -> int | None:
+        """The announced number that is due first, if that is before a time."""
+        seq = min(self._announced, key=lambda number: (self._announced[number], number), default=None)
+        return seq if seq is not None and self._announced[seq] <= before_ns else None
 
     def claim_next(self) -> int:
         """Take the number that would have come next for an orphan (rule 6)."""
@@ -134,11 +174,26 @@ class StreamSequence:
     @property
     def has_missing(self) -> bool:
         """Whether a number is still waited for."""
-        return bool(self._missing)
+        return bool(self._missing or self._announced)
 
     def next_expiry_ns(self) -> int | None:
         """When the next missing number counts as lost."""
-        return min(self._missing.values(), default=None)
+        return min([*self._missing.values(), *self._announced.values()], default=None)
+
+    @property
+    def _is_known(self) -> bool:
+        return bool(self._recent or self._announced or self._confirmed)
+
+    def _jumps(self, seq: int) -> bool:
+        """Whether a number lies too far off to be believed at once (rule 5)."""
+        near = abs(seq - self.next_seq) <= self._max_gap or seq in self._missing or seq in self._announced
+        if not near:
+            if self._jumped_to is None or seq != self._jumped_to + 1:
+                self._jumped_to = seq
+                return True
+            self._rebase(seq)
+        self._jumped_to = None
+        return False
 
     def _advance(self, seq: int, now_ns: int) -> None:
         self._miss(range(self.next_seq, seq), now_ns)
@@ -184,13 +239,21 @@ class SequenceTracker:
         """Take note of a camera's heartbeat (WIRE.md, camera state)."""
         self._stream(source, stream_uuid, next_seq).announce(next_seq, now_ns)
 
+    def trigger(
+        self, source: str, key: TriggerKey, due_ns: int, now_ns: int, *, sure: bool
+    ) -> tuple[Sighting, list[int]]:
+        """Take note of an announced trigger: what its number says, and the numbers that are to be opened by it."""
+        stream = self._stream(source, key.stream_uuid, key.seq)
+        return stream.trigger(key.seq, due_ns, now_ns, sure=sure)
+
     def orphan(self, source: str, orphan: Orphan) -> None:
         """Take note of a message whose number cannot be read or trusted."""
         self._orphans.setdefault(source, deque()).append(orphan)
 
     def expire(self, now_ns: int) -> list[Missing]:
         """Every trigger that owes a FAULT by now; each is returned once."""
-        missing = [
+        missing = list(self._damaged(now_ns))
+        missing += [
             Missing(TriggerKey(uuid, seq), self._take_orphan(uuid))
             for uuid, stream in self._streams.items()
             for seq in stream.expire(now_ns)
@@ -249,6 +312,16 @@ class SequenceTracker:
                 return queue.popleft()
         return None
 
+    def _damaged(self, now_ns: int) -> Iterator[Missing]:
+        """Announced numbers that are nearly due and whose frames came damaged."""
+        for uuid, stream in self._streams.items():
+            while (seq := stream.announced_due(now_ns + DAMAGED_EARLY_NS)) is not None:
+                orphan = self._take_orphan(uuid)
+                if orphan is None:
+                    break
+                stream.answer(seq)
+                yield Missing(TriggerKey(uuid, seq), orphan)
+
     def _settle_orphans(self, now_ns: int) -> Iterator[Missing]:
         # Twice the window: a gap that the orphan explains may be noticed as late as the orphan's own window
         # and then waits for its own.
@@ -261,7 +334,8 @@ class SequenceTracker:
                 yield Missing(self._key_for(stream, orphan), orphan)
 
     def _key_for(self, stream: StreamSequence | None, orphan: Orphan) -> TriggerKey:
-        if stream is not None and stream.last_arrival_ns <= orphan.at_ns and stream.next_seq <= MAX_COUNT:
+        silent = stream is not None and stream.last_arrival_ns <= orphan.at_ns
+        if stream is not None and silent and not stream.announces and stream.next_seq <= MAX_COUNT:
             for uuid, known in self._streams.items():
                 if known is stream:
                     return TriggerKey(uuid, stream.claim_next())

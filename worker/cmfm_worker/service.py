@@ -22,6 +22,7 @@ import torch
 import zmq
 
 from cmfm_protocol.state import WorkerState
+from cmfm_protocol.trigger import TriggerMessage
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.account import Account
 from cmfm_worker.batcher import Batcher, BatchLimits
@@ -343,6 +344,7 @@ class Service:
                 context,
                 settings.sockets.control,
                 state=state,
+                announce=self._announce,
                 load_recipe=self._shelf.load_in_background,
                 drain=self._flags.request_drain,
                 lock=keys.lock("control"),
@@ -353,7 +355,11 @@ class Service:
             on_source=self._state.source_changed,
             clock=self._clock,
             record=self._recorder.record,
+            lateness=self._metrics.observe_lateness,
         )
+
+    def _announce(self, message: TriggerMessage, done: Callable[[str | None], None]) -> None:
+        self._intake.announce(message, done)  # made after the desk, which asks for it
 
     def _make_intake(self) -> Intake:
         settings, intake = self._settings, self._settings.intake
@@ -368,7 +374,7 @@ class Service:
             shelf=self._shelf,
             tracker=tracker,
             post=self._desk.post,
-            step_ns=lambda: self._loop.step_ns,
+            done_ns=lambda now_ns: self._loop.batcher.pace.done_ns(1, now_ns),
             clock=self._clock,
         )
         return Intake(settings, self._context, reception, self._desk.post, self._keys)

@@ -56,13 +56,19 @@ def is_served(endpoint: str) -> bool:
 
 
 def subscriber(context: Context, *, receive_hwm: int, heartbeat_ms: int, max_bytes: int) -> Socket:
-    """An unconnected SUB socket that gives a silent peer up after three heartbeats and reconnects quickly."""
+    """An unconnected SUB socket that gives a silent peer up after three heartbeats and reconnects quickly.
+
+    It subscribes only while it is polled or read.
+    """
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, receive_hwm)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * heartbeat_ms)
     socket.setsockopt(zmq.HEARTBEAT_TTL, 3 * heartbeat_ms)
+    # A new pipe for each connection. With the old one a process that was stopped for longer than its heartbeats, with
+    # a full queue, is aborted by libzmq when it goes on: "Assertion failed: _input_stopped" (zeromq/libzmq#3937).
+    socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)

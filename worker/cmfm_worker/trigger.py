@@ -72,17 +72,30 @@ def fault(reason: Reason, detail: str = "", *, model_sha: str = "") -> Decision:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A trigger became known; it owes a verdict by its deadline."""
+    """A trigger became known; it owes a verdict by its deadline, or has its `decision` already."""
 
     trigger: Trigger
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The frame of a trigger opened before, which says all of `trigger`, or what became of it: its `decision`."""
+
+    trigger: Trigger
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A trigger's decision. The first one counts; the desk publishes it or, past the deadline, a FAULT."""
+    """A trigger's decision. The first one counts; the desk publishes it or, past the deadline, a FAULT.
+
+    `noticed`: what is counted beside it, if anything.
+    """
 
     key: TriggerKey
     decision: Decision
+    noticed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +122,4 @@ class SourceSeen:
     stream_uuid: str
 
 
-DeskEvent = Opened | Closed | Noticed | SourceChanged | SourceSeen
+DeskEvent = Opened | Arrived | Closed | Noticed | SourceChanged | SourceSeen

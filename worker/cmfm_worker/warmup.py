@@ -53,7 +53,7 @@ class WarmUp:
             if stopped():
                 return
             began_s = time.monotonic()
-            failure = wait(parts.lane.launch(slots, parts.clock.monotonic_ns()), parts)
+            failure = wait(parts.lane.launch(slots), parts)
             if failure is not None and is_device_loss(failure):
                 raise LostDeviceError(f"the device failed while it was warmed up: {failure}") from failure
             if failure is not None:

@@ -102,6 +102,9 @@ def demo(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="The same seed makes the same parts and faults.")
     ] = 0,
+    triggers: Annotated[
+        bool, typer.Option("--triggers", help="Announce each part by a trigger message before its frame.")
+    ] = False,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Use the parts and recipes that an earlier demo left in the folder."),
@@ -133,6 +136,7 @@ def demo(
         seed=seed,
         keep=keep,
         jobs=os.cpu_count() or 1,
+        triggers=triggers,
     )
     folder = DemoFolder(out)
     console = Console(highlight=False, stderr=as_json)

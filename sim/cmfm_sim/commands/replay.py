@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from enum import StrEnum
 from itertools import islice
@@ -14,16 +14,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cmfm_protocol.dataset import list_parts
+from cmfm_sim.accounting import Account
+from cmfm_sim.answers import Answers, TriggerMemory
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.clock import SystemClock
 from cmfm_sim.conveyor import Conveyor, Lot, plan_triggers
-from cmfm_sim.curve import AllowedKeys, CameraKeys, OwnKey
+from cmfm_sim.curve import AllowedKeys, CameraKeys, ClientKeys, OwnKey, ServerKey
 from cmfm_sim.disturb import Disturber
 from cmfm_sim.faults import FaultKind, FaultPlan
 from cmfm_sim.feed import Feed
 from cmfm_sim.record import TriggerLog
 from cmfm_sim.replay import Replay, ReplayReport
 from cmfm_sim.stopping import stop_on_signals
+from cmfm_sim.subscriber import SubscriberOptions
+from cmfm_sim.summary import summary_map, summary_view
 
 
 class Layout(StrEnum):
@@ -89,8 +93,29 @@ def replay(
     wait_s: Annotated[
         float, typer.Option("--wait-s", min=0, help="How long to wait for a worker that listens.")
     ] = 30.0,
+    triggers: Annotated[
+        bool,
+        typer.Option("--triggers", help="Announce each part by a trigger message before its frame."),
+    ] = False,
+    results: Annotated[
+        str,
+        typer.Option(
+            "--results",
+            help="Also hear the verdicts from the worker's results endpoint, and account for every part.",
+            show_default=False,
+        ),
+    ] = "",
+    recover_endpoint: Annotated[
+        str,
+        typer.Option(
+            "--recover-endpoint",
+            help="With --results: where missed ones can be asked for.",
+            show_default=False,
+        ),
+    ] = "",
     key: OwnKey = None,
     allowed_keys: AllowedKeys = None,
+    server_key: ServerKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Send a data set's parts to a worker as a camera would, at a line's rate.
@@ -99,6 +124,8 @@ def replay(
     frames are marked as simulated. Ends when all parts are sent, or in order on
     Ctrl-C. At the end: triggers, frames sent, frames the camera had to drop
     because the worker did not take them, faults, and how late the sender was.
+    With --results also what became of them: latency from the scheduled trigger,
+    verdicts by their deadlines, and exit code 1 where the account does not hold.
     """
     lots = [Lot(recipe or name, tuple(list_parts(root, name, split))) for name in dict.fromkeys(category)]
     distinct = sum(len(lot.parts) for lot in lots)
@@ -106,15 +133,17 @@ def replay(
     plan = FaultPlan.parse(faults, seed)
     plan.check_deadline(deadline_ms)
     disturber = Disturber(plan.schedule(total), seed)
-    triggers = islice(plan_triggers(lots, passes=loop, shuffle=shuffle), total)
+    planned = islice(plan_triggers(lots, passes=loop, shuffle=shuffle), total)
     options = CameraOptions(
         endpoint=endpoint, line=line, station=station, keys=CameraKeys.read(key, allowed_keys)
     )
+    heard_with = ClientKeys.read(key, server_key) if server_key is not None else None
     clock = SystemClock()
     with (
         stop_on_signals() as stop,
-        Feed(triggers, distinct=min(distinct, total)) as feed,
-        TriggerLog(record) as log,
+        Feed(planned, distinct=min(distinct, total)) as feed,
+        _log(record, remember=bool(results)) as log,
+        _answers(results, recover_endpoint, heard_with) as answers,
         _bars(quiet=as_json) as bar,
     ):
         feed.preroll(bar("Reading ahead"), stop.is_set)
@@ -122,6 +151,8 @@ def replay(
             sent = bar("Waiting for a worker")
             sent(0, total)
             camera.wait_for_subscriber(wait_s, stop.is_set)
+            if answers is not None:
+                answers.wait_for_worker(wait_s, stop.is_set)
             sent = bar("Triggers")
             report = Replay(
                 camera=camera,
@@ -131,10 +162,23 @@ def replay(
                 log=log,
                 deadline_ms=deadline_ms,
                 clock=clock,
+                announce=triggers,
                 stopped=stop.is_set,
                 tell=lambda trigger, _drops: sent(trigger.seq + 1, total),
             ).run()
-    _show(report, as_json)
+        counted = None
+        if answers is not None and isinstance(log, TriggerMemory):
+            counted = answers.account(log, stop.is_set)
+    _show(report, counted, as_json)
+    raise typer.Exit(1 if counted is not None and counted.problems() else 0)
+
+
+def _log(path: Path | None, *, remember: bool) -> TriggerLog:
+    return TriggerMemory(path) if remember else TriggerLog(path)
+
+
+def _answers(results: str, recovery: str, keys: ClientKeys | None) -> AbstractContextManager[Answers | None]:
+    return Answers(SubscriberOptions(results, recovery=recovery, keys=keys)) if results else nullcontext()
 
 
 Advance = Callable[[int, int], None]
@@ -155,9 +199,10 @@ def _bars(*, quiet: bool) -> Iterator[Callable[[str], Advance]]:
         yield bar
 
 
-def _show(report: ReplayReport, as_json: bool) -> None:
+def _show(report: ReplayReport, counted: Account | None, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        answers = {} if counted is None else {"answers": summary_map(counted, counted.problems(), [])}
+        typer.echo(json.dumps(asdict(report) | answers))
         return
     late = report.lateness_ms
     faults = ", ".join(f"{kind} {number}" for kind, number in sorted(report.faults.items())) or "none"
@@ -167,9 +212,11 @@ def _show(report: ReplayReport, as_json: bool) -> None:
         f"pub_drops  {report.pub_drops}"
         + (" (the worker did not take them in time)" if report.pub_drops else ""),
         f"faults     {faults}",
-        f"lateness   p50 {late.p50:.2f} ms, p99 {late.p99:.2f} ms, max {late.most:.2f} ms"
+        f"lateness   p50 {late.p50:.2f} ms, p99 {late.p99:.2f} ms, p99.9 {late.p999:.2f} ms, max {late.most:.2f} ms"
         if late
         else "lateness   -",
         f"stream     {report.stream_uuid}",
     ]
     typer.echo("\n".join(lines))
+    if counted is not None:
+        Console(highlight=False).print(summary_view(counted, counted.problems()))

@@ -1,5 +1,6 @@
 """`cmfm-sim watch`: verdicts as they come."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from cmfm_sim.curve import ClientKeys, OwnKey, ServerKey
 from cmfm_sim.errors import FailedError
 from cmfm_sim.pictures import RejectPictures
+from cmfm_sim.record import ResultLog
 from cmfm_sim.stopping import stop_on_signals
 from cmfm_sim.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
 from cmfm_sim.watch import JsonDisplay, PeopleDisplay
@@ -38,6 +40,15 @@ def watch(
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Also the results before now (with --recover-endpoint).")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            help="Write every result to this file, a JSON object a line, and go on where it ends: with "
+            "--recover-endpoint the record is complete and without duplicates however often this is restarted.",
+            show_default=False,
+        ),
+    ] = None,
     count: Annotated[
         int | None,
         typer.Option(
@@ -72,13 +83,18 @@ def watch(
     pictures = RejectPictures(save) if save is not None else None
     keys = ClientKeys.read(key, server_key)
     options = SubscriberOptions(endpoint, maps_endpoint, recover_endpoint, ALL_TOPICS, from_start, keys)
-    with stop_on_signals() as stop, ResultSubscriber(options) as subscriber:
+    with (
+        stop_on_signals() as stop,
+        ResultLog(record, resume=True) as log,
+        ResultSubscriber(replace(options, had=log.had)) as subscriber,
+    ):
         if not as_json:
             console.print(f"watching {endpoint} (Ctrl-C ends)", style="dim")
         seen = run(
             subscriber,
             JsonDisplay() if as_json else people,
             pictures=pictures,
+            log=log,
             count=count,
             timeout_s=timeout_s,
             stopped=stop.is_set,

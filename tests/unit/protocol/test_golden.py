@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cmfm_protocol import (
+    AnnounceRequest,
     ArraySpec,
     CameraState,
     DrainRequest,
@@ -22,6 +23,7 @@ from cmfm_protocol import (
     ResultsSinceRequest,
     SourceState,
     StatusRequest,
+    TriggerMessage,
     Verdict,
     WorkerState,
     decode_camera_state,
@@ -29,6 +31,7 @@ from cmfm_protocol import (
     decode_reply,
     decode_request,
     decode_result,
+    decode_trigger,
     decode_worker_state,
     encode_camera_state,
     encode_frame,
@@ -36,6 +39,7 @@ from cmfm_protocol import (
     encode_request,
     encode_result,
     encode_results_reply,
+    encode_trigger,
     encode_worker_state,
     topic,
 )
@@ -140,6 +144,19 @@ WORKER = WorkerState(
     device="cpu",
     sent_ns=1_760_000_001 * 10**9,
 )
+TRIGGER = TriggerMessage(
+    stream_uuid=STREAM,
+    seq=41,
+    part_id="bagel-0041",
+    trigger_ns=TRIGGER_NS,
+    deadline_ms=150.0,
+    recipe="bagel",
+    clock="realtime",
+    encoder=-7,
+    calib_id="cal-2025-10",
+    simulated=True,
+    sealed=True,
+)
 RESULT_TOPIC = topic("line1", "station1", "result")
 STATE_TOPIC = topic("line1", "station1", "state")
 
@@ -182,6 +199,13 @@ CASES = [
     of_map("result_v1_lost", LOST, encode_result, decode_result, RESULT_TOPIC),
     of_map("camera_state_v1", CAMERA, encode_camera_state, decode_camera_state, STATE_TOPIC),
     of_map("worker_state_v1", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_map("trigger_v1", TRIGGER, encode_trigger, decode_trigger, topic("line1", "station1", "trigger")),
+    of_body(
+        "request_v1_announce",
+        AnnounceRequest("5", replace(TRIGGER, sealed=False)),
+        encode_request,
+        decode_request,
+    ),
     of_body("request_v1_status", StatusRequest("1"), encode_request, decode_request),
     of_body("request_v1_load_recipe", LoadRecipeRequest("2", "bagel"), encode_request, decode_request),
     of_body("request_v1_drain", DrainRequest("3"), encode_request, decode_request),
@@ -239,10 +263,16 @@ def test_golden_bare_frame_becomes_the_value(golden: Golden) -> None:
     np.testing.assert_array_equal(frame.xyz, XYZ)
 
 
+def test_golden_bare_trigger_becomes_the_value(golden: Golden) -> None:
+    """Whoever fires the camera needs no checksums and no optional keys, and may add keys of its own."""
+    bare = TriggerMessage(STREAM, 0, "", 0, 200.0, "", clock="none")
+    assert decode_trigger(golden("trigger_v1_bare")) == bare
+
+
 def test_every_vector_is_in_a_test(golden: Golden, pytestconfig: pytest.Config) -> None:
     """A golden file that nobody checks protects nobody."""
     files = {path.stem for path in (pytestconfig.rootpath / "tests" / "vectors").glob("*.hex")}
-    assert files == {case.file for case in CASES} | {"frame_v1", "frame_v1_bare"}
+    assert files == {case.file for case in CASES} | {"frame_v1", "frame_v1_bare", "trigger_v1_bare"}
 
 
 def test_version_is_the_first_key(golden: Golden) -> None:

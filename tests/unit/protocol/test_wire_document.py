@@ -31,6 +31,7 @@ from cmfm_protocol import (
     result,
     state,
     topic,
+    trigger,
 )
 from cmfm_protocol.key_files import KeyPair, write_pair
 
@@ -60,6 +61,7 @@ REQUEST_FIELDS = {field for _, table in control.REQUESTS.values() for field in t
 FIELDS: list[tuple[str, set[str]]] = [
     ("Frame header", {"v", frame.SEALED_KEY, *frame.HEADER_TABLE}),
     ("Array description", {*arrays.SPEC_TABLE}),
+    ("Trigger fields", {"v", *trigger.TRIGGER_TABLE}),
     ("Result fields", {"v", *result.RESULT_TABLE}),
     ("Regions", {*result.REGION_TABLE}),
     ("Map header", {"v", *anomaly_map.HEADER_TABLE}),

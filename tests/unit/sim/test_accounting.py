@@ -6,9 +6,10 @@ import pytest
 
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.verdict import Reason, Verdict
-from cmfm_sim.accounting import Spread, account, compare_with_worker
+from cmfm_sim.accounting import account, compare_with_worker
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 from cmfm_sim.record import Received, TriggerRecord
+from cmfm_sim.spread import Spread
 
 from .made_values import received, trigger, worker_state
 
@@ -104,7 +105,23 @@ def test_a_sender_that_was_late_is_part_of_the_latency() -> None:
     latency = account(
         [trigger(0, trigger_ns=1_000_000_000 - 40_000_000)], [received(0, after_ms=30)]
     ).latency_ms
-    assert latency == Spread(70.0, 70.0, 70.0)
+    assert latency == Spread(70.0, 70.0, 70.0, 70.0)
+
+
+def test_verdicts_are_due_by_the_deadline_and_five_milliseconds() -> None:
+    """A part without a verdict is not on time; a recovered one says nothing of its arrival."""
+    due_ms = [1000.0, 15.0, 14.0, 1000.0, 1000.0]
+    triggers = [trigger(seq, deadline_ms=deadline_ms) for seq, deadline_ms in enumerate(due_ms)]
+    results = [
+        received(0),
+        received(1),
+        received(2),
+        received(3, after_ms=None),
+    ]  # given after 20 ms, here after 30
+    found = account(triggers, results).punctuality
+    assert (found.parts, found.given, found.heard, found.arrived) == (5, 3, 3, 1)
+    assert found.given_late_ms == Spread(0.0, 6.0, 6.0, 6.0)
+    assert found.arrived_late_ms == Spread(15.0, 16.0, 16.0, 16.0)
 
 
 def test_frames_per_second_runs_from_the_first_trigger_to_the_last_verdict() -> None:
@@ -121,8 +138,9 @@ def test_without_an_inspected_part_there_are_no_figures() -> None:
 
 
 def test_percentiles_are_values_that_occurred() -> None:
-    """The nearest rank; p99 of a hundred is the second largest but one in none."""
-    assert Spread.of([float(value) for value in range(1, 101)]) == Spread(50.0, 99.0, 100.0)
+    """The nearest rank; p99 of a hundred is the second largest, p99.9 the largest."""
+    assert Spread.of([float(value) for value in range(1, 101)]) == Spread(50.0, 99.0, 100.0, 100.0)
+    assert Spread.of([float(value) for value in range(1, 10_001)]) == Spread(5000.0, 9900.0, 9990.0, 10_000.0)
     assert Spread.of([]) is None
 
 

@@ -12,6 +12,7 @@ from cmfm_protocol.errors import RemoteProtocolError
 from cmfm_protocol.frame import FrameHeader, decode_frame
 from cmfm_protocol.state import decode_camera_state
 from cmfm_protocol.topics import parse_topic
+from cmfm_protocol.trigger import TriggerMessage, decode_trigger
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.clock import SystemClock
 from cmfm_sim.conveyor import Conveyor, plan_triggers
@@ -32,6 +33,8 @@ class Receiver:
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.headers: list[FrameHeader] = []
+        self.triggers: list[TriggerMessage] = []
+        self.order: list[tuple[str, int]] = []
         self.damaged = 0
         self.next_seq = 0
         self._socket = socket
@@ -51,8 +54,13 @@ class Receiver:
                 if state.closing:
                     return
                 continue
+            if parse_topic(parts[0]).kind == "trigger":
+                self.triggers.append(decode_trigger(parts))
+                self.order.append(("trigger", self.triggers[-1].seq))
+                continue
             try:
                 self.headers.append(decode_frame(parts).header)
+                self.order.append(("frame", self.headers[-1].seq))
             except RemoteProtocolError:
                 self.damaged += 1
 
@@ -65,6 +73,7 @@ def run(
     plan: str = "",
     parts: int = 20,
     stop_at: int | None = None,
+    announce: bool = False,
 ) -> tuple[ReplayReport, Receiver]:
     clock, stop = SystemClock(), threading.Event()
     schedule = FaultPlan.parse(plan, 1).schedule(parts)
@@ -83,6 +92,7 @@ def run(
             log=written,
             deadline_ms=100,
             clock=clock,
+            announce=announce,
             stopped=stop.is_set,
             tell=lambda record, _: stop.set() if record.seq == stop_at else None,
         ).run()
@@ -140,6 +150,25 @@ def test_faults_are_done_and_counted(endpoint: str, connect: Connect, tmp_path: 
     assert receiver.damaged == 7
     assert sorted(set(seqs)) == [r.seq for r in records if not r.must_fault or FaultKind.LATE in r.faults]
     assert receiver.next_seq == 30
+
+
+def test_announced_parts_are_told_before_their_frames(
+    endpoint: str, connect: Connect, tmp_path: Path
+) -> None:
+    """Each with what its frame says, also where the frame is dropped or comes after the next one's."""
+    report, receiver = run(
+        endpoint, connect, tmp_path / "t.jsonl", plan="drop=2,reorder=2,stall=1:0.2s", announce=True
+    )
+    records = read_triggers(tmp_path / "t.jsonl")
+    told = {(t.seq, t.part_id, t.trigger_ns, t.deadline_ms, t.recipe) for t in receiver.triggers}
+    assert (
+        report.announced == len(receiver.triggers) == len(told) >= 15
+    )  # some may find the socket's queue full
+    assert told <= {(r.seq, r.part_id, r.trigger_ns, r.deadline_ms, r.recipe) for r in records}
+    assert all(t.sealed and t.simulated for t in receiver.triggers)
+    for kind, seq in receiver.order:
+        if kind == "frame" and ("trigger", seq) in receiver.order:
+            assert receiver.order.index(("trigger", seq)) < receiver.order.index(("frame", seq))
 
 
 def test_a_late_frame_comes_past_its_deadline(endpoint: str, connect: Connect, tmp_path: Path) -> None:

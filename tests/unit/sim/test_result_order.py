@@ -1,10 +1,18 @@
 """Which results a subscriber has had and which it has missed."""
 
-from cmfm_sim.result_order import Missing, ResultOrder
+from cmfm_sim.result_order import HadBefore, Missing, ResultOrder
 
 
 def take(order: ResultOrder, *ids: int, boot_id: str = "boot") -> list[bool]:
     return [order.take(boot_id, result_id) for result_id in ids]
+
+
+def test_a_restarted_subscriber_goes_on_where_it_ended() -> None:
+    """After the newest result it had; after a restart of the worker with its first."""
+    order = ResultOrder(from_start=False, had=HadBefore("boot", 7))
+    assert order.missing_before("boot", 10) == Missing("boot", 8, 9)
+    order = ResultOrder(from_start=False, had=HadBefore("former", 7))
+    assert order.missing_before("boot", 3) == Missing("boot", 1, 2)
 
 
 def test_results_in_a_row_miss_nothing() -> None:

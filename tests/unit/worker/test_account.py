@@ -39,6 +39,20 @@ def test_overdue_names_open_triggers_in_order_of_deadline() -> None:
     assert account.overdue(30) == []
 
 
+def test_frame_may_bring_a_deadline_forward_and_never_back() -> None:
+    """What is known of an open trigger is replaced; of one that has its verdict, nothing is."""
+    account = Account()
+    account.open(trigger(1, 30))
+    account.open(trigger(2, 40))
+    assert account.replace(trigger(2, 20))
+    assert account.next_deadline_ns() == 20
+    assert [key.seq for key in account.overdue(50)] == [2, 1]
+    assert account.counts.triggers == 2
+    account.close(TriggerKey("a", 1))
+    assert not account.replace(trigger(1, 30))
+    assert account.open_count == 1
+
+
 def test_identity_holds_at_every_step() -> None:
     """triggers = verdicts + open, whatever happens in whatever order."""
     rng = random.Random(7)

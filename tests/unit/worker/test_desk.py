@@ -1,7 +1,8 @@
 """The desk: on the wire each trigger has exactly one verdict, and no PASS after its deadline."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import zmq
 
 from cmfm_protocol.anomaly_map import decode_maps
 from cmfm_protocol.control import (
+    AnnounceRequest,
     LoadRecipeRequest,
     Reply,
     Request,
@@ -22,6 +24,7 @@ from cmfm_protocol.control import (
 )
 from cmfm_protocol.frame import Frame
 from cmfm_protocol.result import Region, Result, decode_result
+from cmfm_protocol.trigger import TriggerMessage
 from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.account import Account
 from cmfm_worker.clock import NS_PER_MS, SystemClock
@@ -31,7 +34,17 @@ from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
 from cmfm_worker.settings import Settings, Sockets
 from cmfm_worker.state import LineState
-from cmfm_worker.trigger import Closed, Decision, Opened, PartMaps, SourceChanged, Trigger, TriggerKey, fault
+from cmfm_worker.trigger import (
+    Arrived,
+    Closed,
+    Decision,
+    Opened,
+    PartMaps,
+    SourceChanged,
+    Trigger,
+    TriggerKey,
+    fault,
+)
 
 from .made_verdicts import frame, maps
 
@@ -39,7 +52,7 @@ from .made_verdicts import frame, maps
 class Line:
     """A running desk with a subscriber."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, publisher_type: type[Publisher] = Publisher) -> None:
         names = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
         settings = Settings(sockets=Sockets(**names))
         self.context = zmq.Context()
@@ -47,7 +60,10 @@ class Line:
         self.account = Account()
         self.drained = False
         self.recorded: list[Evidence] = []
-        publisher = Publisher(self.context, settings)
+        self.late_ns: list[int] = []
+        self.gate, self.held = threading.Event(), threading.Event()
+        self.gate.set()
+        publisher = publisher_type(self.context, settings)
         state = LineState(boot_id="boot", device="cpu", endpoints=["tcp://camera:1"], clock=self.clock)
         self.desk = Desk(
             account=self.account,
@@ -58,7 +74,8 @@ class Line:
                 self.context,
                 names["control"],
                 state=lambda: state.message(self.account, queue_free=3, recipes=["bagel"]),
-                load_recipe=lambda name, done: done(None if name == "bagel" else f"no recipe {name}"),
+                announce=lambda message, done: done(None if message.seq < 9 else "too far"),
+                load_recipe=self._load,
                 drain=lambda: setattr(self, "drained", True),
             ),
             sinks=(),
@@ -67,6 +84,7 @@ class Line:
             on_source=state.source_changed,
             clock=self.clock,
             record=self.recorded.append,
+            lateness=self.late_ns.append,
         )
         self.results = self.subscribe(names["results"], b"cmfm/1/line1/station1/result/")
         self.states = self.subscribe(names["results"], b"cmfm/1/line1/station1/state/")
@@ -74,6 +92,12 @@ class Line:
         self.names = names
         self.desk.start()
         self.states.recv_multipart()  # the subscriptions have arrived
+
+    def _load(self, name: str, done: Callable[[str | None], None]) -> None:
+        """Runs in the desk's thread: a test can hold it here."""
+        self.held.set()
+        assert self.gate.wait(10)
+        done(None if name == "bagel" else f"no recipe {name}")
 
     def subscribe(self, endpoint: str, prefix: bytes) -> zmq.Socket[bytes]:
         socket = self.context.socket(zmq.SUB)
@@ -93,6 +117,12 @@ class Line:
     def result(self) -> Result:
         return decode_result(self.results.recv_multipart())
 
+    def settle(self) -> None:
+        """Wait until everything posted so far has been taken."""
+        self.desk.post(Closed(self.open(10**6), fault(Reason.LOST)))
+        while self.result().seq != 10**6:
+            pass
+
     def ask(self, name: str, request: Request) -> Reply:
         socket = self.context.socket(zmq.REQ)
         socket.setsockopt(zmq.RCVTIMEO, 10_000)
@@ -104,8 +134,8 @@ class Line:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Line]:
-    line = Line(folder)
+def running(folder: Path, publisher_type: type[Publisher] = Publisher) -> Iterator[Line]:
+    line = Line(folder, publisher_type)
     try:
         yield line
     finally:
@@ -148,9 +178,12 @@ def test_deadline_is_kept_without_a_decision(line: Line) -> None:
 
 def test_late_pass_is_a_fault(line: Line) -> None:
     """A PASS that was computed too late never leaves as PASS."""
-    line.desk.post(Closed(line.open(1, deadline_ms=0), PASS))
+    now_ns = line.clock.realtime_ns()
+    overdue = Trigger(TriggerKey("cam", 1), "p1", "bagel", "", now_ns, now_ns, 0, simulated=True)
+    line.desk.post(Opened(overdue, PASS))
     result = line.result()
     assert (result.verdict, result.reason, result.deadline_met) == (Verdict.FAULT, Reason.DEADLINE, False)
+    assert result.detail == "decided too late"
 
 
 def test_maps_follow_with_the_reference_of_their_result(line: Line) -> None:
@@ -170,11 +203,9 @@ def test_maps_follow_with_the_reference_of_their_result(line: Line) -> None:
 def decided(line: Line, seq: int, deadline_ns: int) -> tuple[Result, Frame, Decision]:
     """Open a trigger with a frame and decide it at once: its result, frame and decision."""
     key, sent, now_ns = TriggerKey("cam", seq), frame(seq), line.clock.realtime_ns()
-    line.desk.post(
-        Opened(Trigger(key, "p", "bagel", "", now_ns, now_ns, deadline_ns, simulated=True, frame=sent))
-    )
     decision = replace(PASS, maps=maps(), recipe_sha="c" * 64)
-    line.desk.post(Closed(key, decision))
+    trigger = Trigger(key, "p", "bagel", "", now_ns, now_ns, deadline_ns, simulated=True, frame=sent)
+    line.desk.post(Opened(trigger, decision))
     result = line.result()
     line.ask("control", StatusRequest("q"))  # answered after all that belongs to the verdict
     return result, sent, decision
@@ -190,11 +221,8 @@ def test_verdict_is_recorded_with_what_it_was_found_from(line: Line) -> None:
 
 def test_late_decision_is_recorded_with_its_recipe(line: Line) -> None:
     """The FAULT that a late PASS becomes is recorded with the frame and the recipe, and without maps."""
-    for seq in range(1, 100):
-        result, sent, _ = decided(line, seq, deadline_ns=0)
-        assert result.reason is Reason.DEADLINE
-        if result.detail == "decided too late":  # else the desk was quick and saw no decision at all
-            break
+    result, sent, _ = decided(line, 1, deadline_ns=0)
+    assert (result.reason, result.detail) == (Reason.DEADLINE, "decided too late")
     found = line.recorded[-1]
     assert (found.result, found.frame, found.recipe_sha, found.maps) == (result, sent, "c" * 64, None)
 
@@ -233,6 +261,45 @@ def test_results_of_another_boot_are_not_claimed_complete(line: Line) -> None:
     page = line.ask("recovery", ResultsSinceRequest("q", "former", result_id=9)).page
     assert page is not None
     assert (page.boot_id, len(page.results), page.complete) == ("boot", 1, False)
+
+
+def test_announced_part_without_a_frame_is_lost_at_its_deadline(line: Line) -> None:
+    """Its reason says that nothing came, not that the computation was slow."""
+    now_ns = line.clock.realtime_ns()
+    due_ns = line.clock.monotonic_ns() + 30 * NS_PER_MS
+    waiting = Trigger(TriggerKey("cam", 1), "p1", "bagel", "", now_ns, None, due_ns, simulated=True)
+    line.desk.post(Opened(waiting))
+    result = line.result()
+    assert (result.verdict, result.reason, result.received_ns) == (Verdict.FAULT, Reason.LOST, None)
+    assert result.done_ns - now_ns >= 30 * NS_PER_MS
+    line.desk.post(Arrived(replace(waiting, received_ns=now_ns)))
+    line.desk.post(Closed(waiting.key, PASS))
+    line.settle()
+    assert line.account.counts.noticed == {"frame_after_verdict": 1, "decision_after_verdict": 1}
+
+
+def test_frame_of_an_announced_part_is_that_part(line: Line) -> None:
+    """One trigger, one verdict, with what the frame said and the earlier of the two deadlines."""
+    now_ns, due_ns = line.clock.realtime_ns(), line.clock.monotonic_ns() + 10**13
+    waiting = Trigger(TriggerKey("cam", 1), "p1", "bagel", "", now_ns, None, due_ns, simulated=True)
+    line.desk.post(Opened(waiting))
+    line.desk.post(Arrived(replace(waiting, received_ns=now_ns, calib_id="c")))
+    line.desk.post(Closed(waiting.key, PASS))
+    result = line.result()
+    assert (result.verdict, result.calib_id, result.received_ns) == (Verdict.PASS, "c", now_ns)
+    line.desk.post(Opened(replace(waiting, key=TriggerKey("cam", 2))))
+    sooner = replace(waiting, key=TriggerKey("cam", 2), received_ns=now_ns, deadline_ns=due_ns - 10**13)
+    line.desk.post(Arrived(sooner))
+    assert line.result().reason is Reason.DEADLINE
+    assert line.account.counts.triggers == 2
+
+
+def test_line_counts_its_triggers_on_the_control_socket(line: Line) -> None:
+    """The reply says whether the count was believed."""
+    message = TriggerMessage("cam", 3, "p3", 1, 100.0, "bagel")
+    assert line.ask("control", AnnounceRequest("1", message)).ok
+    refused = line.ask("control", AnnounceRequest("2", replace(message, seq=9)))
+    assert (refused.ok, refused.error) == (False, "too far")
 
 
 def test_control_answers_status_and_recipes(line: Line) -> None:
@@ -290,3 +357,52 @@ def test_map_that_the_wire_forbids_costs_no_verdict(line: Line) -> None:
     assert [line.result().verdict for _ in range(2)] == [Verdict.PASS] * 2
     line.ask("control", StatusRequest("1"))  # answered after the maps
     assert line.account.counts.noticed["map_not_sendable"] == 1
+
+
+def test_deadlines_are_kept_on_time_by_an_idle_desk(line: Line) -> None:
+    """Parts that nobody decides have their FAULT when their deadlines pass: a millisecond or two later, not sooner."""
+    for seq in range(40):
+        line.open(seq, deadline_ms=100 + 7.3 * seq)
+    assert {line.result().reason for _ in range(40)} == {Reason.DEADLINE}
+    line.settle()
+    late_ns = sorted(line.late_ns[:40])
+    assert late_ns[0] >= 0
+    assert late_ns[20] < 5 * NS_PER_MS  # the median: a busy machine wakes the desk late now and then
+
+
+class SlowMaps(Publisher):
+    """A publisher that takes 40 ms for a map."""
+
+    def maps(self, result: Result, maps: PartMaps) -> None:
+        time.sleep(0.04)
+        super().maps(result, maps)
+
+
+def test_maps_hold_no_verdict_up(tmp_path: Path) -> None:
+    """While a heap of maps is sent that takes a second, deadlines are kept and decisions go out between two maps."""
+    with running(tmp_path, SlowMaps) as line:
+        for seq in range(25):
+            line.desk.post(Closed(line.open(seq), replace(PASS, maps=maps())))
+        due = [line.open(100 + seq, deadline_ms=100 + 50 * seq) for seq in range(12)]
+        results = [line.result() for _ in range(25 + len(due))]
+        assert [result.seq for result in results if result.reason is Reason.DEADLINE] == [k.seq for k in due]
+        line.desk.post(Closed(line.open(200), PASS))
+        assert line.result().seq == 200
+        assert max(line.late_ns) < 200 * NS_PER_MS
+
+
+def test_maps_that_nobody_has_time_for_are_dropped_and_counted(line: Line) -> None:
+    """The oldest go first, and no verdict with them."""
+    line.open(0, deadline_ms=10_000)
+    shown = replace(PASS, maps=maps())
+    line.gate.clear()
+    asking = threading.Thread(target=line.ask, args=("control", LoadRecipeRequest("1", "bagel")))
+    asking.start()
+    assert line.held.wait(10)
+    for seq in range(1, 41):
+        line.desk.post(Closed(line.open(seq), shown))
+    line.gate.set()
+    asking.join(10)
+    assert [line.result().seq for _ in range(40)] == list(range(1, 41))
+    assert decode_maps(line.maps.recv_multipart()).seq == 9
+    assert line.account.counts.noticed["map_dropped"] == 8

@@ -153,7 +153,8 @@ def test_batch_is_not_held_for_company_past_a_deadline() -> None:
     parts, _ = make_parts(bench)
     parts.batcher = Batcher(parts.ring, BatchLimits(8, 10_000_000_000), SystemClock())
     put(parts, 0, deadline_ns=time.monotonic_ns() + 200_000_000)
-    parts.step_ns = 150_000_000
+    parts.batcher.pace.launched(2, 0)
+    parts.batcher.pace.concluded(150_000_000)  # so long take two
     started = time.monotonic()
     serial_turn(parts, None)
     assert bench.batches == [[0]]

@@ -12,6 +12,7 @@ import pytest
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM, FrameHeader, encode_frame
 from cmfm_protocol.state import CameraState, encode_camera_state
 from cmfm_protocol.topics import topic
+from cmfm_protocol.trigger import TriggerMessage, encode_trigger
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.reception import Reception
@@ -19,7 +20,7 @@ from cmfm_worker.ring import Ring
 from cmfm_worker.sequence import SequenceTracker
 from cmfm_worker.settings import Intake
 from cmfm_worker.shelf import ShelfModel
-from cmfm_worker.trigger import Closed, DeskEvent, Noticed, Opened, SourceSeen, TriggerKey
+from cmfm_worker.trigger import Arrived, Closed, DeskEvent, Noticed, Opened, SourceSeen, TriggerKey
 
 FRAME = topic("line1", "station1", "frame")
 STATE = topic("line1", "station1", "state")
@@ -61,7 +62,7 @@ class Desk:
             shelf=OneRecipe(),
             tracker=SequenceTracker(max_gap=100, window_ns=200 * NS_PER_MS),
             post=self.events.append,
-            step_ns=lambda: 50 * NS_PER_MS,
+            done_ns=lambda now_ns: now_ns + 50 * NS_PER_MS,
             clock=self.clock,
         )
 
@@ -76,6 +77,9 @@ class Desk:
     def faults(self) -> dict[TriggerKey, Reason]:
         closed = {e.key: e.decision.reason for e in self.events if isinstance(e, Closed)}
         opened = [e.trigger.key for e in self.events if isinstance(e, Opened)]
+        closed |= {
+            e.trigger.key: e.decision.reason for e in self.events if isinstance(e, Opened) and e.decision
+        }
         assert len(opened) == len(set(opened))
         assert set(closed) <= set(opened)
         return closed
@@ -201,7 +205,8 @@ def test_full_ring_sheds_the_hopeless_and_refuses_the_rest() -> None:
     desk.send(message(replace(HEADER, seq=1, deadline_ms=500.0)))
     desk.send(message(replace(HEADER, seq=2, deadline_ms=500.0)))
     desk.send(message(replace(HEADER, seq=3, deadline_ms=500.0)))
-    assert desk.faults == {TriggerKey("cam", 0): Reason.RING_FULL, TriggerKey("cam", 3): Reason.RING_FULL}
+    assert desk.faults == {TriggerKey("cam", 0): Reason.DEADLINE, TriggerKey("cam", 3): Reason.RING_FULL}
+    assert [e.noticed for e in desk.events if isinstance(e, Closed)] == ["shed"]
     assert desk.ring.waiting == 2
 
 
@@ -263,3 +268,111 @@ def test_signs_of_life_name_camera_and_stream() -> None:
     desk.wait(150)
     desk.send(message(replace(HEADER, seq=5, part_id="part5")))
     assert [e for e in desk.events if isinstance(e, SourceSeen)] == [SourceSeen(CAMERA, "cam")] * 2
+
+
+TRIGGER = topic("line1", "station1", "trigger")
+TOLD = TriggerMessage("cam", 0, "part0", START_NS, 300.0, "bagel")
+
+
+def tell(desk: Desk, message: TriggerMessage = TOLD, *, checksums: bool = True) -> None:
+    parts = encode_trigger(TRIGGER, message, checksums=checksums)
+    desk.reception.trigger_message(CAMERA, [memoryview(part) for part in parts])
+
+
+def test_announced_part_is_open_before_its_frame() -> None:
+    """Its deadline runs from the trigger, whether or not a frame ever comes."""
+    desk = Desk()
+    tell(desk)
+    (opened,) = [e.trigger for e in desk.events if isinstance(e, Opened)]
+    assert (opened.key, opened.part_id, opened.recipe) == (("cam", 0), "part0", "bagel")
+    assert (opened.received_ns, opened.deadline_ns) == (None, 300 * NS_PER_MS)
+    desk.wait(1000)
+    assert desk.faults == {}  # the desk keeps the deadline
+    desk.send(message())
+    assert desk.noticed == ["late"]
+
+
+def test_frame_of_an_announced_part_is_inspected_as_that_part() -> None:
+    """One trigger; the earlier deadline holds, and each says what the other left empty."""
+    desk = Desk()
+    tell(desk, replace(TOLD, part_id="eye-7", recipe=""))
+    desk.clock.ns += 10 * NS_PER_MS
+    desk.send(message(replace(HEADER, part_id="")))
+    (arrived,) = [e.trigger for e in desk.events if isinstance(e, Arrived)]
+    assert (arrived.part_id, arrived.recipe, arrived.deadline_ns) == ("eye-7", "bagel", 300 * NS_PER_MS)
+    assert arrived.received_ns == START_NS + 10 * NS_PER_MS
+    slot = desk.ring.take(timeout_s=0)
+    assert slot is not None
+    assert slot.trigger == arrived
+    assert len([e for e in desk.events if isinstance(e, Opened)]) == 1
+
+
+@pytest.mark.parametrize("frame", [replace(HEADER, part_id="another"), replace(HEADER, recipe="cookie")])
+def test_frame_that_contradicts_its_announcement_is_not_inspected(frame: FrameHeader) -> None:
+    """It is not known what lies there: the announced part is a FAULT, and no second trigger comes of it."""
+    desk = Desk()
+    tell(desk)
+    desk.send(message(frame))
+    (refused,) = [e for e in desk.events if isinstance(e, Arrived)]
+    assert refused.decision is not None
+    assert refused.decision.reason is Reason.MALFORMED
+    assert (refused.trigger.key, refused.trigger.part_id) == (("cam", 0), "part0")
+    assert desk.ring.waiting == 0
+
+
+def test_damaged_frame_of_an_announced_part_is_its_fault() -> None:
+    """Whether or not the damaged frame can say which part it is, there is one FAULT, by the deadline, and why."""
+    desk = Desk()
+    tell(desk)
+    tell(desk, replace(TOLD, seq=1, part_id="part1"))
+    desk.send([FRAME, b"garbage"])
+    desk.send([*message(replace(HEADER, seq=1, part_id="part1"))[:3]])
+    desk.wait(290)
+    found = {
+        e.trigger.key.seq: e.decision.reason for e in desk.events if isinstance(e, Arrived) and e.decision
+    }
+    assert found == {0: Reason.MALFORMED, 1: Reason.TRUNCATED}
+    desk.wait(10_000)
+    assert desk.faults == {}
+    assert len([e for e in desk.events if isinstance(e, Opened)]) == 2
+
+
+def test_trigger_message_that_says_nothing_new_is_counted() -> None:
+    """Twice, after its frame, too far off, damaged, or unsealed where seals are asked for."""
+    desk = Desk(sealed_only=True)
+    tell(desk)
+    tell(desk)
+    desk.send(message())
+    tell(desk)
+    tell(desk, replace(TOLD, seq=5000))
+    tell(desk, replace(TOLD, seq=1), checksums=False)
+    desk.reception.trigger_message(CAMERA, [memoryview(TRIGGER), memoryview(b"garbage")])
+    assert desk.noticed == [
+        "trigger_duplicate",
+        "trigger_duplicate",
+        "trigger_jump",
+        "unsealed_trigger",
+        "damaged_trigger",
+    ]
+    assert len([e for e in desk.events if isinstance(e, Opened)]) == 1
+
+
+def test_drain_answers_announced_parts_whose_frames_will_not_come() -> None:
+    """Nothing is left open when no more messages are read."""
+    desk = Desk()
+    tell(desk)
+    desk.reception.finish()
+    assert desk.faults == {TriggerKey("cam", 0): Reason.LOST}
+
+
+def test_lines_own_count_opens_every_part_up_to_it() -> None:
+    """Also without a single message of the camera; the part that is named keeps its name."""
+    desk = Desk()
+    assert desk.reception.announce(replace(TOLD, seq=2)) is None
+    assert desk.reception.announce(replace(TOLD, seq=2)) is None
+    opened = [e.trigger for e in desk.events if isinstance(e, Opened)]
+    assert [(t.key.seq, t.part_id) for t in opened] == [(0, ""), (1, ""), (2, "part0")]
+    assert {t.deadline_ns for t in opened} == {300 * NS_PER_MS}
+    refusal = desk.reception.announce(replace(TOLD, seq=9000))
+    assert refusal is not None
+    assert "9000" in refusal

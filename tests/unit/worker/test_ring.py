@@ -69,6 +69,19 @@ def test_shed_takes_the_hopeless_frame_that_is_due_first() -> None:
     assert [slot.trigger.key.seq for slot in taken if slot] == [0, 2]
 
 
+def test_frame_that_is_put_back_is_the_next_again() -> None:
+    """A batch that has no room for a frame does not cost it its place."""
+    ring = Ring(slots=3, max_pixels=100, pinned=False)
+    for seq in range(3):
+        filled(ring, seq)
+    first = ring.take(timeout_s=0)
+    assert first is not None
+    ring.put_back(first)
+    taken = [ring.take(timeout_s=0) for _ in range(3)]
+    assert [slot.trigger.key.seq for slot in taken if slot] == [0, 1, 2]
+    assert ring.free == 0
+
+
 def test_take_wakes_when_a_frame_comes() -> None:
     """The loop does not poll: it is woken by the frame."""
     ring = Ring(slots=1, max_pixels=100, pinned=False)

@@ -3,7 +3,7 @@
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM as UNATTRIBUTED
 from cmfm_protocol.limits import MAX_COUNT
 from cmfm_protocol.verdict import Reason
-from cmfm_worker.sequence import MAX_STREAMS, Fingerprint, Orphan, SequenceTracker, Sighting
+from cmfm_worker.sequence import DAMAGED_EARLY_NS, MAX_STREAMS, Fingerprint, Orphan, SequenceTracker, Sighting
 from cmfm_worker.trigger import TriggerKey
 
 WINDOW_NS = 100
@@ -199,6 +199,105 @@ def test_orphan_before_any_stream_is_answered() -> None:
     t = tracker()
     t.orphan("line1/s1", orphan(0))
     assert lost(t, 2 * WINDOW_NS) == [(UNATTRIBUTED, 0)]
+
+
+def announced(t: SequenceTracker, seq: int, due_ns: int, now_ns: int = 0) -> tuple[Sighting, list[int]]:
+    return t.trigger("line1/s1", TriggerKey("a", seq), due_ns, now_ns, sure=False)
+
+
+def test_announced_number_is_waited_for_until_its_deadline() -> None:
+    """Neither a later frame nor the reorder window ends the wait; its own deadline does, once."""
+    t = tracker()
+    assert announced(t, 0, 500) == (Sighting.NEW, [0])
+    assert see(t, 1, 10) is Sighting.NEW
+    assert t.next_expiry_ns() == 500
+    assert lost(t, 499) == []
+    assert lost(t, 500) == [("a", 0)]
+    assert see(t, 0, 600) is Sighting.LATE
+    assert lost(t, 10_000) == []
+
+
+def test_frame_of_an_announced_number_is_new_and_ends_the_wait() -> None:
+    """And a duplicate of it is one as ever."""
+    t = tracker()
+    announced(t, 0, 500)
+    assert see(t, 0, 10) is Sighting.NEW
+    assert see(t, 0, 11) is Sighting.DUPLICATE
+    assert t.expire(10_000) == []
+
+
+def test_announced_again_or_too_late_is_nothing_new() -> None:
+    """A trigger message that is repeated, that follows its frame or its FAULT, opens nothing."""
+    t = tracker()
+    announced(t, 0, 500)
+    assert announced(t, 0, 900) == (Sighting.DUPLICATE, [])
+    see(t, 0, 10)
+    assert announced(t, 0, 900) == (Sighting.DUPLICATE, [])
+    announced(t, 1, 20)
+    assert lost(t, 20) == [("a", 1)]
+    assert announced(t, 1, 900) == (Sighting.LATE, [])
+
+
+def test_number_announces_those_below_it() -> None:
+    """A lost trigger message costs no part: the next one opens both."""
+    t = tracker()
+    see(t, 0, 0)
+    assert announced(t, 3, 500) == (Sighting.NEW, [1, 2, 3])
+    assert [see(t, seq, 50) for seq in (1, 3)] == [Sighting.NEW] * 2
+    assert lost(t, 499) == []
+    assert lost(t, 500) == [("a", 2)]
+
+
+def test_skipped_number_that_is_announced_gets_its_own_deadline() -> None:
+    """A trigger message overtaken by the next part's frame still counts."""
+    t = tracker()
+    see(t, 0, 0)
+    see(t, 2, 0)
+    assert announced(t, 1, 5000) == (Sighting.NEW, [1])
+    assert lost(t, 4999) == []
+    assert lost(t, 5000) == [("a", 1)]
+
+
+def test_announced_stream_is_confirmed_by_its_second_message() -> None:
+    """A flipped bit in a stream id invents no past here either; the line's own count is believed at once."""
+    t = tracker()
+    assert announced(t, 2, 5000) == (Sighting.NEW, [2])
+    assert lost(t, 4999) == []
+    see(t, 2, 4999)
+    assert lost(t, 4999 + WINDOW_NS) == [("a", 0), ("a", 1)]
+    assert t.trigger("control", TriggerKey("b", 2), 9000, 0, sure=True) == (Sighting.NEW, [0, 1, 2])
+
+
+def test_announced_jump_is_believed_when_the_next_confirms_it() -> None:
+    """A flipped bit in a number opens nothing; of a real jump no part is passed over that can still be told."""
+    t = tracker()
+    see(t, 0, 0)
+    assert announced(t, 5000, 500) == (Sighting.JUMP, [])
+    assert announced(t, 1, 500) == (Sighting.NEW, [1])
+    assert announced(t, 6000, 500) == (Sighting.JUMP, [])
+    assert announced(t, 6001, 500) == (Sighting.NEW, list(range(5990, 6002)))
+
+
+def test_orphan_stands_for_the_announced_number_that_is_due_first() -> None:
+    """A damaged frame is the reason of its part's FAULT shortly before the deadline, and of no other's."""
+    t = tracker()
+    announced(t, 0, 10**9)
+    announced(t, 1, 2 * 10**9)
+    t.orphan("line1/s1", orphan(5))
+    see(t, 1, 10)
+    assert t.expire(10**9 - DAMAGED_EARLY_NS - 1) == []
+    (missing,) = t.expire(10**9 - DAMAGED_EARLY_NS)
+    assert (missing.key, missing.orphan) == (("a", 0), orphan(5))
+    assert t.expire(10**12) == []
+
+
+def test_orphan_takes_no_number_that_was_not_announced() -> None:
+    """Where triggers are announced, garbage after the last part is one message too many."""
+    t = tracker()
+    announced(t, 0, 10**9)
+    see(t, 0, 0)
+    t.orphan("line1/s1", orphan(5))
+    assert lost(t, 10**9) == [(UNATTRIBUTED, 0)]
 
 
 def test_flush_settles_everything() -> None:

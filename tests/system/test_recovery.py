@@ -1,0 +1,111 @@
+"""Subscribers that are killed, late, slow or stopped: each ends with the same record, and none slows the line."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zmq
+
+from cmfm_protocol.control import AnnounceRequest, decode_reply, encode_request
+from cmfm_protocol.trigger import TriggerMessage
+from cmfm_protocol.verdict import Verdict
+from cmfm_sim.processes import Child, program
+from cmfm_sim.record import read_results
+
+from .conftest import Line
+from .test_line import settle
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+MakeLine = Callable[[str], Line]
+
+
+def watch(line: Line, record: Path) -> Child:
+    """A subscriber process that keeps a record."""
+    command = [*program("cmfm-sim"), "watch", "--json", "--from-start", "--record", str(record)]
+    command += ["--endpoint", line.endpoints.results, "--recover-endpoint", line.endpoints.recovery]
+    return line.start_child(record.stem, command)
+
+
+def recorded(record: Path) -> list[int]:
+    return [item.result.result_id for item in read_results(record)] if record.exists() else []
+
+
+def flood(line: Line, stream: str, parts: int) -> None:
+    """Make the worker give out so many verdicts at once: parts announced that never come."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.setsockopt(zmq.RCVTIMEO, 60_000)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(line.endpoints.control)
+        message = TriggerMessage(stream, parts - 1, "", time.time_ns(), 1.0, "praline", simulated=True)
+        socket.send(encode_request(AnnounceRequest("1", message)))
+        assert decode_reply(socket.recv()).ok
+
+
+def memory_mb(worker: Child) -> float:
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    return next(int(row.split()[1]) / 1024 for row in status.splitlines() if row.startswith("VmRSS"))
+
+
+def wait_for_record(line: Line, record: Path, worker: Child) -> None:
+    """Until it has as many results as were given out by now."""
+    line.wait_for(lambda: len(recorded(record)) >= len(line.received), worker, 90)
+
+
+def test_every_subscriber_ends_with_the_same_record(
+    make_line: MakeLine, synthetic_root: Path, tmp_path: Path
+) -> None:
+    """One that is killed and started again, one that comes late, one that is always behind: complete, no duplicates."""
+    line = make_line("ipc")
+    worker = line.start()
+    killed, slow, late = (tmp_path / f"{name}.jsonl" for name in ("killed", "slow", "late"))
+    first, behind = watch(line, killed), watch(line, slow)
+    camera = line.replay(synthetic_root, "--rate", "8", "--loop", "5", "--deadline-ms", "3000")
+    line.wait_for(lambda: len(recorded(killed)) >= 8 and len(recorded(slow)) >= 1, worker, 120)
+    first.kill()
+    behind.freeze()
+    with killed.open("a", encoding="utf-8") as torn:
+        torn.write('{"received_ns": 17')  # what a kill in the middle of a line leaves
+    before = len(line.received)
+    line.wait_for(lambda: len(line.received) >= before + 10, worker, 120)
+    behind.thaw()
+    watch(line, killed)
+    watch(line, late)
+    settle(line, camera, worker)
+    for record in (killed, slow, late):
+        wait_for_record(line, record, worker)
+    line.finish(worker)
+    expected = [item.result for item in line.received]
+    for record in (killed, slow, late):
+        assert [item.result for item in read_results(record)][: len(expected)] == expected
+        assert recorded(record) == list(range(1, len(expected) + 1))
+
+
+def test_stopped_subscriber_slows_nothing_and_catches_up(
+    make_line: MakeLine, synthetic_root: Path, tmp_path: Path
+) -> None:
+    """It holds neither verdicts nor memory; what its queue had no room for it asks for when it goes on."""
+    line = make_line("ipc")
+    worker = line.start(results={"state_ms": 100.0, "hwm": 50})
+    record = tmp_path / "stopped.jsonl"
+    subscriber = watch(line, record)
+    flood(line, "before", 5)
+    line.wait_for(lambda: len(recorded(record)) >= 5, worker, 60)
+    subscriber.freeze()
+    flood(line, "first", 1000)
+    line.wait_for(lambda: len(line.received) >= 1005, worker, 60)
+    before_mb = memory_mb(worker)
+    for stream in ("second", "third", "fourth"):
+        flood(line, stream, 1000)
+    camera = line.replay(synthetic_root, "--rate", "4", "--loop", "2", "--deadline-ms", "10000")
+    settle(line, camera, worker)
+    assert memory_mb(worker) - before_mb < 100
+    inspected = [r.result for r in line.received if r.result.verdict is not Verdict.FAULT]
+    assert len(inspected) == len(line.triggers())  # not one was late for a subscriber's sake
+    assert len(recorded(record)) < 1005
+    subscriber.thaw()
+    wait_for_record(line, record, worker)
+    line.finish(worker)
+    assert recorded(record) == [item.result.result_id for item in line.received]
+    assert recorded(record) == list(range(1, len(recorded(record)) + 1))
