@@ -49,6 +49,11 @@ class Child:
             )
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def returncode(self) -> int | None:
         """Exit code, None while it runs, minus the signal's number where one ended it."""
         return self._process.poll()
