@@ -80,7 +80,7 @@ def run_chunk(seed: int, chunk: int, size: int) -> Found:
     for round_ in range(size):
         target = rng.choice(slow if rng.random() < SLOW_SHARE else quick)
         parts = mutate(rng, target.message)
-        started_s = time.perf_counter()
+        started_s = time.thread_time()  # of the processor: others on the machine do not make a decoder slow
         try:
             became = judge(target, originals[target.name], parts)
             found.outcomes[f"{target.name}: {became.value}"] += 1
@@ -89,7 +89,7 @@ def run_chunk(seed: int, chunk: int, size: int) -> Found:
         except FindingError as error:
             shown = [part.hex() for part in parts] if sum(map(len, parts)) < 5000 else "long"
             found.findings.append(f"chunk {chunk}, round {round_}, {target.name}: {error}; {shown}")
-        took_ms = (time.perf_counter() - started_s) * 1e3
+        took_ms = (time.thread_time() - started_s) * 1e3
         if took_ms > found.slowest_ms:
             found.slowest_ms, found.slowest = took_ms, f"chunk {chunk}, round {round_}, {target.name}"
         found.mutations += 1

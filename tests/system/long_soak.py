@@ -10,18 +10,18 @@ every trigger has exactly one verdict, counted from outside.
 
 import argparse
 import shutil
-import signal
 import sys
 import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.errors import FailedError
+from cmfm_sim.stopping import stop_on_signals
 
 from .load.feed import Run
 from .load.line import CATEGORY, LoadedLine, prepare, settings_of
@@ -29,9 +29,6 @@ from .load.process import CpuShares, Footprint
 from .load.report import Report, options, quantiles, say, work_folder
 from .load.tally import Triggers
 from .load.trend import Slope
-
-RSS_SLOPE_MIB_H: Final = 1.0
-P99_DRIFT: Final = 0.05
 
 
 class Soak:
@@ -87,14 +84,14 @@ class Soak:
 
     def problems(self) -> list[str]:
         """Which figure is not met."""
-        figures = self.figures()
+        settings, figures = self._settings, self.figures()
         rss, drift = figures["slope_per_h"]["rss_mib"], figures["p99_drift"]
         if rss is None or drift is None:
             return ["too short: no two windows after settling"]
         found = []
-        if rss["value"] >= RSS_SLOPE_MIB_H:
+        if rss["value"] >= settings.rss_mib_h:
             found.append(f"memory grows by {rss['value']:.2f} ± {2 * rss['error']:.2f} MiB/h")
-        if abs(drift) >= P99_DRIFT:
+        if abs(drift) >= settings.p99_drift:
             found.append(f"p99 went from {figures['p99_windows_ms'][0]:.1f} ms by {drift:+.1%}")
         return found
 
@@ -146,7 +143,7 @@ def soak(folder: Path, settings: argparse.Namespace, report: Report, stopped: th
     line_toml = settings_of(endpoints, folder / "recipes", size_px=settings.size_px, threads=settings.threads)
     run_folder = folder / "soak"
     shutil.rmtree(run_folder, ignore_errors=True)
-    with LoadedLine(run_folder, parts, line_toml, endpoints) as line:
+    with LoadedLine(run_folder, parts, line_toml, endpoints, forked=settings.forked) as line:
         line.start()
         rate_hz = settings.rate_hz
         if not rate_hz:
@@ -173,7 +170,7 @@ def soak(folder: Path, settings: argparse.Namespace, report: Report, stopped: th
         )
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The program."""
     parser = options(__doc__)
     parser.add_argument("--minutes", type=float, default=120.0, help="length of the feed")
@@ -184,12 +181,14 @@ def main() -> int:
     parser.add_argument("--rate-hz", type=float, default=0.0, help="feed so many parts a second instead")
     parser.add_argument("--capacity-s", type=float, default=60.0, help="how long capacity is measured")
     parser.add_argument("--deadline-ms", type=float, default=1000.0, help="deadline of each part")
-    settings = parser.parse_args()
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    parser.add_argument("--rss-mib-h", type=float, default=1.0, help="memory may grow by less than this")
+    parser.add_argument(
+        "--p99-drift", type=float, default=0.05, help="p99 may differ by less than this share"
+    )
+    parser.add_argument("--forked", action="store_true", help="start the worker without its start-up")
+    settings = parser.parse_args(arguments)
     report = Report("soak", settings)
-    with work_folder(settings.work) as folder:
+    with work_folder(settings.work) as folder, stop_on_signals() as stopped:
         try:
             return soak(folder, settings, report, stopped)
         except FailedError as error:

@@ -17,6 +17,7 @@ from cmfm_sim.record import Received
 from cmfm_sim.subscriber import Damaged, Lost, ResultSubscriber, SubscriberOptions
 
 from .feed import Feed, Run
+from .forked_worker import ForkedWorker
 from .frames import Parts
 from .tally import Tally
 
@@ -70,7 +71,10 @@ def settings_of(endpoints: Endpoints, recipes: Path, *, size_px: int, threads: i
 
 
 class LoadedLine:
-    """Use it as a context: whatever happens, nothing is left running."""
+    """Use it as a context: whatever happens, nothing is left running.
+
+    The worker is the program that a user starts, or, `forked`, the same without its start-up (`ForkedWorker`).
+    """
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class LoadedLine:
         settings: Mapping[str, Any],
         endpoints: Endpoints,
         *,
-        command: list[str] | None = None,
+        forked: bool = False,
         told: Told = lambda _: None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +92,8 @@ class LoadedLine:
         self.lost = 0
         self._config = folder / "line.toml"
         self._config.write_text(tomli_w.dumps(settings), encoding="utf-8")
-        self._command = [*(command or program("cmfm-worker")), "--config", str(self._config)]
+        self._log = folder / "logs" / "worker.log"
+        self._forked = forked
         self._told = told
         self._parts = parts
         self._endpoints = endpoints
@@ -108,6 +113,8 @@ class LoadedLine:
         if self._feed is not None:
             self._feed.close(in_order=False)
         self._children.__exit__(kind, error, trace)
+        if self._worker is not None:
+            self._worker.end()
         self._subscriber.close()
 
     @property
@@ -119,9 +126,17 @@ class LoadedLine:
 
     def start(self) -> None:
         """Start worker and camera; ready and connected afterwards."""
-        self._worker = self._children.start("worker", self._command)
-        self._feed = Feed(self._endpoints.frames, self._parts, self.tally)
+        self.launch()
         self.listen_until(lambda: self.state is not None and self.state.phase == "ready", READY_LIMIT_S)
+
+    def launch(self) -> None:
+        """Start worker and camera without waiting for them."""
+        if self._forked:
+            self._worker = ForkedWorker(self._config, self._log)
+        else:
+            command = [*program("cmfm-worker"), "--config", str(self._config)]
+            self._worker = self._children.start("worker", command)
+        self._feed = Feed(self._endpoints.frames, self._parts, self.tally)
 
     def run(self, run: Run) -> Run:
         """Let the camera do this next; it goes on by itself."""
@@ -179,6 +194,10 @@ class LoadedLine:
             self._feed.close()
             self._feed = None
         self.settle()
+        return self.terminate()
+
+    def terminate(self) -> int:
+        """SIGTERM, whatever the camera does; listen to the worker's end and return its exit code."""
         self.worker.terminate()
         self.listen_until(lambda: self.worker.returncode is not None, DRAIN_LIMIT_S)
         self.listen(0.2)

@@ -25,13 +25,17 @@ VERDICTS: Final = tuple(Verdict)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Triggers:
-    """A copy of the account for figures: one row a trigger, `ns` CLOCK_REALTIME, `arrival_ns` 0 where none."""
+    """A copy of the account for figures: one row a trigger. `ns` CLOCK_REALTIME, 0 where there is no verdict.
+
+    `done_ns` is the worker's stamp in the verdict, `arrival_ns` the subscriber's when it had it.
+    """
 
     trigger_ns: NDArray[np.int64]
     deadline_ms: NDArray[np.float64]
     sent: NDArray[np.bool_]
     verdict: NDArray[np.uint8]
     arrival_ns: NDArray[np.int64]
+    done_ns: NDArray[np.int64]
 
     @property
     def answered(self) -> NDArray[np.bool_]:
@@ -55,6 +59,11 @@ class Triggers:
         """From the deadline to the verdict at the subscriber; negative: in time."""
         return self.latency_ms - self.deadline_ms
 
+    @property
+    def given_lateness_ms(self) -> NDArray[np.float64]:
+        """The same by the worker's own stamp: what of the lateness is its own."""
+        return (self.done_ns - self.trigger_ns) / 1e6 - self.deadline_ms
+
     def between(self, first: int, end: int) -> "Triggers":
         """Triggers `first` to `end`, without `end`."""
         return Triggers(*(getattr(self, name)[first:end] for name in self.__slots__))
@@ -76,6 +85,7 @@ class Tally:
         self._sent = bytearray()
         self._verdict = bytearray()
         self._arrival_ns = array("q")
+        self._done_ns = array("q")
         self._answered = 0
         self._lock = threading.Lock()
 
@@ -99,6 +109,7 @@ class Tally:
             self._deadline_ms.append(deadline_ms)
             self._sent.append(1)
             self._arrival_ns.append(0)
+            self._done_ns.append(0)
             self._verdict.append(NONE)
             return len(self._verdict) - 1
 
@@ -122,7 +133,8 @@ class Tally:
                 self.twice.append(result.seq)
                 return False
             self._verdict[result.seq] = code(result.verdict)
-            self._arrival_ns[result.seq] = item.received_ns or 0
+            self._arrival_ns[result.seq] = item.received_ns or result.done_ns
+            self._done_ns[result.seq] = result.done_ns
             self._answered += 1
         self.recovered += item.received_ns is None
         return True
@@ -136,6 +148,7 @@ class Tally:
                 np.frombuffer(bytes(self._sent), np.uint8) > 0,
                 np.frombuffer(bytes(self._verdict), np.uint8),
                 np.array(self._arrival_ns),
+                np.array(self._done_ns),
             )
 
     def counts(self) -> dict[str, Any]:
