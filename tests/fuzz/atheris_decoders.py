@@ -4,7 +4,7 @@
     python -m tests.fuzz.atheris_decoders --list
 
 Starts from the stored corpus and the golden messages; what reaches new code is kept in --found (default: a folder that
-is thrown away), and --store puts a smallest set with the same coverage into tests/fuzz/corpus. A finding ends it with
+is thrown away), and --store puts a small set that reaches the same lines into tests/fuzz/corpus. A finding ends it with
 a traceback, exit code 77, and the message in a file.
 
 Besides libFuzzer's blind mutations half of them are made on the message's structure: a value replaced, a key removed,
@@ -12,14 +12,15 @@ the seal and checksums made to fit again, so that what lies behind them is reach
 """
 
 import argparse
+import hashlib
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 import atheris
@@ -38,6 +39,9 @@ VALUES: Final[tuple[Any, ...]] = (
     "", "a", "PASS", "FAIL", "below_threshold", "realtime", "a\n", "\ud7ff", "x" * 300,
     b"", b"\0", [], [1], {}, {"v": 1},
 )  # fmt: skip
+
+Step = tuple[str, int, int]
+"""File, a line, and the line that came after it."""
 
 Mutator = Callable[[bytes, int, int], bytes]
 
@@ -112,24 +116,46 @@ def run(decoder: Decoder, folders: Sequence[Path], libfuzzer: Sequence[str]) -> 
     atheris.Fuzz()
 
 
-def store(decoder: Decoder, found: Path) -> None:
-    """The smallest set of `found` and the stored files with the coverage of all, as the new stored corpus."""
+def store(decoder: Decoder, found: Path) -> int:
+    """A small set of `found` and the stored files that reaches all that they reach together; returns its size."""
     kept = CORPUS / decoder.name
     kept.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as merged:
-        command = [
-            sys.executable,
-            "-m",
-            __spec__.name,
-            decoder.name,
-            "--merge",
-            merged,
-            str(kept),
-            str(found),
-        ]
-        subprocess.run(command, check=True)
-        shutil.rmtree(kept)
-        shutil.copytree(merged, kept)
+    inputs = sorted({file.read_bytes() for folder in (kept, found) for file in folder.iterdir()}, key=len)
+    shutil.rmtree(kept)
+    kept.mkdir()
+    reached: set[Step] = set()
+    for data in inputs:
+        steps = steps_of(decoder, data)
+        if not steps <= reached:
+            reached |= steps
+            (kept / hashlib.sha1(data).hexdigest()[:16]).write_bytes(data)  # noqa: S324 (a name, no secret)
+    return len(list(kept.iterdir()))
+
+
+def steps_of(decoder: Decoder, data: bytes) -> set[Step]:
+    """From which line to which the decoder went, in our own modules."""
+    steps: set[Step] = set()
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        if "cmfm_protocol" not in frame.f_code.co_filename:
+            return None
+        last = 0
+
+        def lines(frame: FrameType, event: str, _argument: object) -> Any:
+            nonlocal last
+            if event == "line":
+                steps.add((frame.f_code.co_filename, last, frame.f_lineno))
+                last = frame.f_lineno
+            return lines
+
+        return lines
+
+    sys.settrace(trace)
+    try:
+        survive(decoder, message_of(decoder, data))
+    finally:
+        sys.settrace(None)
+    return steps
 
 
 def main() -> None:
@@ -143,20 +169,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of libFuzzer; 0 draws one")
     parser.add_argument("--found", type=Path, metavar="DIR", help="keep new inputs there")
     parser.add_argument("--store", action="store_true", help="minimise what was found into tests/fuzz/corpus")
-    parser.add_argument("--merge", nargs="+", type=Path, metavar="DIR", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.list or options.decoder is None:
         print("\n".join(DECODERS))
         return
     decoder = DECODERS[options.decoder]
-    if options.merge:
-        run(decoder, options.merge, ["-merge=1", f"-max_len={MAX_BYTES}"])
     with tempfile.TemporaryDirectory() as thrown_away:
         found = options.found or Path(thrown_away)
         found.mkdir(parents=True, exist_ok=True)
         seeds(decoder, found)
         if options.store:
-            store(decoder, found)
+            print(f"{store(decoder, found)} files in {CORPUS / decoder.name}")
             return
         (CORPUS / decoder.name).mkdir(parents=True, exist_ok=True)
         limits = [f"-max_total_time={int(options.minutes * 60)}", f"-max_len={MAX_BYTES}", "-timeout=20"]
