@@ -20,6 +20,7 @@ from cmfm_sim.errors import FailedError
 
 from .load.feed import Run
 from .load.line import CATEGORY, LoadedLine, prepare, settings_of
+from .load.process import end_in_order_on_sigterm
 from .load.report import Report, options, quantiles, say, work_folder
 from .load.tally import Triggers
 
@@ -115,4 +116,5 @@ def measure(folder: Path, settings: argparse.Namespace, report: Report) -> int:
 
 
 if __name__ == "__main__":
+    end_in_order_on_sigterm()
     sys.exit(main())

@@ -24,6 +24,7 @@ from cmfm_worker.recipe import load_recipe
 from .load.changes import Changer, Witness
 from .load.feed import Run
 from .load.line import LoadedLine, prepare, settings_of
+from .load.process import end_in_order_on_sigterm
 from .load.report import Report, options, quantiles, say, work_folder
 
 NAMES: Final = ("early", "late")
@@ -142,4 +143,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_in_order_on_sigterm()
     sys.exit(main())

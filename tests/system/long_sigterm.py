@@ -5,6 +5,9 @@ mostly while parts run, at times while it still starts. The camera does not know
 the verdicts are those of the parts 0 to n without a gap, one each, n reaches at least every part whose frame was sent
 half a second before the signal, the ledger holds the same, and so does the worker's own last count.
 
+A signal that comes while the interpreter itself still starts ends it as signals do; such runs are counted apart, and
+must not have said or answered anything.
+
 The first --fresh runs start the program as a user does; the others fork it from a process that has its modules loaded.
 
     python -m tests.system.long_sigterm --json sigterm.json
@@ -15,6 +18,7 @@ The first --fresh runs start the program as a user does; the others fork it from
 import argparse
 import random
 import shutil
+import signal
 import sqlite3
 import sys
 import time
@@ -31,6 +35,7 @@ from cmfm_sim.errors import FailedError
 from .load.feed import Run
 from .load.frames import Parts
 from .load.line import CATEGORY, READY_LIMIT_S, LoadedLine, prepare, settings_of
+from .load.process import end_in_order_on_sigterm
 from .load.report import Report, options, quantiles, say, work_folder
 
 WHILE_STARTING: Final = 0.1
@@ -70,13 +75,13 @@ class Ended:
     inspected: int
     drain_s: float
     problems: list[str]
+    before_it_began: bool = False
 
 
 def one(folder: Path, parts: Parts, settings: argparse.Namespace, plan: Plan) -> Ended:
     """One start, feed and SIGTERM. Raises FailedError where the worker never got ready."""
     endpoints = Endpoints.free()
     line_toml = settings_of(endpoints, folder / "recipes", size_px=settings.size_px, threads=settings.threads)
-    line_toml["ring"] = {"slots": 64}
     line_toml["kept"] = {"which": "none"}
     place = folder / "sigterm"
     shutil.rmtree(place, ignore_errors=True)
@@ -89,10 +94,21 @@ def one(folder: Path, parts: Parts, settings: argparse.Namespace, plan: Plan) ->
         until_s = time.monotonic() + plan.after_s
         line.listen_until(lambda: time.monotonic() >= until_s, plan.after_s + 60)
         signal_ns, signal_s = time.time_ns(), time.monotonic()
-        exit_code = line.terminate()
+        try:
+            exit_code = line.terminate()
+        except FailedError:
+            if had_begun(line):
+                raise
+            return Ended(line.worker.returncode or 0, len(line.tally), 0, 0, 0.0, [], before_it_began=True)
         drain_s = time.monotonic() - signal_s
         run.stop.set()
         return seen(line, place / "ledger.sqlite", exit_code, signal_ns, drain_s)
+
+
+def had_begun(line: LoadedLine) -> bool:
+    """Whether the program was its own master when the signal came: until Python runs our code, it just ends."""
+    ended_by_it = line.worker.returncode == -signal.SIGTERM
+    return not ended_by_it or bool(line.worker.output()) or line.state is not None or line.tally.answered > 0
 
 
 def seen(line: LoadedLine, ledger: Path, exit_code: int, signal_ns: int, drain_s: float) -> Ended:
@@ -151,6 +167,7 @@ def figures(ended: list[Ended]) -> dict[str, Any]:
     """The runs in numbers."""
     return {
         "exit_0": sum(run.exit_code == 0 for run in ended),
+        "before_it_began": sum(run.before_it_began for run in ended),
         "fired": sum(run.fired for run in ended),
         "answered": sum(run.answered for run in ended),
         "inspected": sum(run.inspected for run in ended),
@@ -180,4 +197,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_in_order_on_sigterm()
     sys.exit(main())

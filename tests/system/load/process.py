@@ -1,6 +1,8 @@
 """What a process costs, and what the rest of the machine is doing, as Linux tells it (proc(5))."""
 
 import os
+import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,11 @@ from typing import Final
 MIB: Final = 1 << 20
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
+
+
+def end_in_order_on_sigterm() -> None:
+    """SIGTERM unwinds this program as Ctrl-C does, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @dataclass(frozen=True, slots=True)
