@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from cmfm_protocol.topics import topic
+from cmfm_worker.curve import Keys
 from cmfm_worker.settings import Intake
 from cmfm_worker.sources import Source
 
@@ -33,9 +34,12 @@ while True:
 
 READER = """
 import random, sys, time, zmq
+from cmfm_worker.curve import Keys
 from cmfm_worker.settings import Intake
 from cmfm_worker.sources import Source
-source = Source(zmq.Context(), sys.argv[1], Intake(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()])
+source = Source(
+    zmq.Context(), sys.argv[1], Intake(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()], Keys()
+)
 until_s, went_down = time.monotonic() + float(sys.argv[3]), 0
 while time.monotonic() < until_s:
     time.sleep(random.uniform(0.05, 0.4))
@@ -86,7 +90,7 @@ def wait_for(source: Source, *, alive: bool, limit_s: float) -> None:
 def source(camera: tuple[subprocess.Popen[str], str]) -> Iterator[Source]:
     """The camera, watched."""
     context = zmq.Context()
-    watched = Source(context, camera[1], Intake(heartbeat_ms=100), [TOPIC])
+    watched = Source(context, camera[1], Intake(heartbeat_ms=100), [TOPIC], Keys())
     wait_for(watched, alive=True, limit_s=20)
     yield watched
     watched.close()
