@@ -71,7 +71,7 @@ def test_camera_is_not_lost_while_the_reader_is_behind(camera: tuple[subprocess.
     With heartbeats on the frames' own connection libzmq gave the camera up and aborted the reader within seconds.
     """
     _, endpoint = camera
-    command = [sys.executable, "-c", READER, endpoint, TOPIC.decode(), "6"]
+    command = [sys.executable, "-c", READER, endpoint, TOPIC.decode(), "4"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (0, "0 True\n"), ended.stderr
 
