@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cmfm_protocol.limits import MAX_SIDE_PX
+from cmfm_protocol.tiff_chain import broken_chain
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_START_BYTES = 26  # signature, length and name of IHDR, width, height, bit depth, colour type
@@ -40,7 +41,7 @@ def read_png(path: Path) -> NDArray[np.uint8]:
 
 def read_tiff(path: Path) -> NDArray[np.float32]:
     """Reads a TIFF of three float channels as (H, W, 3) float32, compressed or not. Raises DatasetError."""
-    _require_file(path)
+    _check_tiff_chain(path)
     with _tifffile_kept_quiet() as said:
         try:
             with tifffile.TiffFile(path) as tiff:
@@ -78,6 +79,18 @@ def _check_png_start(path: Path) -> None:
     if start[24] > 8:
         raise DatasetError(f"{path} has {start[24]} bits a channel; expected an 8-bit PNG")
     _check_size(path, height, width)
+
+
+def _check_tiff_chain(path: Path) -> None:
+    """A reader that is sent in circles never returns."""
+    _require_file(path)
+    try:
+        with path.open("rb") as file:
+            broken = broken_chain(file)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({_cause(error)})") from error
+    if broken:
+        raise DatasetError(f"{path} is torn or damaged ({broken}); {_XYZ_EXPECTED}")
 
 
 def _check_tiff(path: Path, shape: tuple[int, ...], axes: str, dtype: np.dtype[np.generic]) -> None:

@@ -38,9 +38,21 @@ def check_endpoint(endpoint: str, option: str) -> str:
 
 
 def keep_alive(socket: ZmqSocket) -> None:
-    """Notice a dead peer."""
+    """Notice a dead peer within a second. Not for a connecting socket whose receive queue can fill up.
+
+    Behind a full queue libzmq does not read the answers, gives a healthy peer up, and 4.3.5 can then abort the process
+    (libzmq issue 3937, `_input_stopped`).
+    """
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+
+
+def keep_alive_by_tcp(socket: ZmqSocket) -> None:
+    """Notice a host that is gone within four seconds, however full the queue is."""
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
 
 
 def bind(socket: ZmqSocket, endpoint: str, option: str) -> str:

@@ -21,7 +21,7 @@ from cmfm_sim.curve import ClientKeys
 from cmfm_sim.record import Received
 from cmfm_sim.recovery import RequestClient, newest_id, results_between
 from cmfm_sim.result_order import HadBefore, Missing, ResultOrder
-from cmfm_sim.sockets import ZmqContext, ZmqSocket, connect, keep_alive
+from cmfm_sim.sockets import ZmqContext, ZmqSocket, connect, keep_alive, keep_alive_by_tcp
 
 ALL_TOPICS: Final = b"cmfm/1/"
 """Every line and station; `cmfm/1/line1/station1/` narrows it."""
@@ -130,13 +130,10 @@ class ResultSubscriber:
     ) -> ZmqSocket:
         socket = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.RCVHWM, hwm)
-        # For the queue that may fill, a new pipe for each connection: with the old one libzmq aborts a process that was
-        # stopped for longer than its heartbeats (zeromq/libzmq#3937). Such a socket subscribes only while it is polled.
-        socket.setsockopt(zmq.IMMEDIATE, hwm == MAPS_HWM)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         socket.setsockopt(zmq.SUBSCRIBE, options.topics)
-        keep_alive(socket)
+        (keep_alive if hwm == RECEIVE_HWM else keep_alive_by_tcp)(socket)  # the queue of maps fills up
         if options.keys is not None:
             options.keys.put_on(socket)
         connect(socket, endpoint, option)

@@ -3,6 +3,7 @@
 Only light imports here: torch and timm wait until a command needs them, so that `--help` answers at once.
 """
 
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -73,6 +74,8 @@ def run(
         return
     if config is None:
         raise typer.BadParameter("--config line.toml is missing")
+    # Until the service takes the signal over: nothing has been accepted, and loading torch takes seconds.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
     from cmfm_worker.commands.run import run_line
 
     raise typer.Exit(run_line(config))

@@ -1,4 +1,4 @@
-"""Results and maps on their sockets, and the results that subscribers may ask for again (WIRE.md, results)."""
+"""Results and maps on their sockets (WIRE.md, results)."""
 
 import zmq
 
@@ -7,39 +7,10 @@ from cmfm_protocol.result import Result, encode_result
 from cmfm_protocol.state import WorkerState, encode_worker_state
 from cmfm_protocol.topics import topic
 from cmfm_worker.curve import Keys
+from cmfm_worker.history import History
 from cmfm_worker.settings import Settings
 from cmfm_worker.sockets import Context, bind
 from cmfm_worker.trigger import PartMaps
-
-
-class History:
-    """The newest results as they went over the wire, by result id; ids count 1, 2, 3 … without gaps."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._payloads: dict[int, bytes] = {}  # by id, so that a page costs the same wherever it begins
-        self._newest_id = 0
-
-    def append(self, payload: bytes) -> None:
-        """Keep the next result."""
-        self._newest_id += 1
-        self._payloads[self._newest_id] = payload
-        self._payloads.pop(self._newest_id - self._capacity, None)
-
-    @property
-    def newest_id(self) -> int:
-        """Id of the newest result, 0 before the first."""
-        return self._newest_id
-
-    @property
-    def oldest_id(self) -> int:
-        """Id of the oldest result still kept (newest_id + 1 when there is none)."""
-        return self._newest_id - len(self._payloads) + 1
-
-    def since(self, result_id: int, limit: int) -> list[bytes]:
-        """Up to `limit` results with ids above `result_id`, oldest first."""
-        first = max(result_id + 1, self.oldest_id)
-        return [self._payloads[i] for i in range(first, min(first + limit, self._newest_id + 1))]
 
 
 class Publisher:

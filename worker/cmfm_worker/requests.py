@@ -26,8 +26,8 @@ from cmfm_protocol.errors import RemoteProtocolError
 from cmfm_protocol.trigger import TriggerMessage
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.curve import Lock
+from cmfm_worker.history import History
 from cmfm_worker.mailbox import Mailbox
-from cmfm_worker.publish import History
 from cmfm_worker.sockets import Context, Socket, bind
 from cmfm_worker.state import StateMessage
 

@@ -217,7 +217,7 @@ class Results(Section):
     """What is kept for subscribers that were away."""
 
     hwm: int = Field(100_000, ge=1, description="results queued for a slow subscriber")
-    history: int = Field(100_000, ge=1, description="results that can be asked for again")
+    history: int = Field(100_000, ge=1, description="results that can be asked for again; 640 bytes each")
     state_ms: PositiveMs = Field(500.0, description="period of the state heartbeat")
 
 

@@ -1,8 +1,9 @@
-"""The cameras: one SUB socket for each endpoint, and whether it is connected, as the socket's monitor reports it.
+"""The cameras: two SUB sockets for each endpoint, one for its frames and one to feel its pulse.
 
-A killed publisher's connection closes at once; one that is stopped, unplugged or hung misses its ZMTP
-heartbeats. Both arrive here as a disconnect. Each camera has a socket of its own because a message does not tell
-which connection it came by, and a monitor names a host by its address once it had to reconnect.
+A killed publisher's connections close at once; one that is stopped, unplugged or hung misses its ZMTP heartbeats. Both
+arrive here as a disconnect of the pulse, which carries nothing else: frames that wait behind a full queue never make a
+camera look dead (`sockets.subscriber`). Each camera has sockets of its own because a message does not tell which
+connection it came by, and a monitor names a host by its address once it had to reconnect.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from cmfm_protocol.limits import MAX_MESSAGE_BYTES
 from cmfm_worker.curve import Keys
 from cmfm_worker.errors import StartupError
 from cmfm_worker.settings import Intake
-from cmfm_worker.sockets import Context, subscriber
+from cmfm_worker.sockets import Context, pulse, subscriber
 
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 
@@ -32,19 +33,16 @@ class Source:
     ) -> None:
         self.endpoint = endpoint
         self.alive = False
-        self.socket = subscriber(
-            context,
-            receive_hwm=settings.receive_hwm,
-            heartbeat_ms=settings.heartbeat_ms,
-            max_bytes=MAX_MESSAGE_BYTES,
-        )
-        self.socket.setsockopt(zmq.IPV6, "[" in endpoint)
-        keys.introduce(self.socket, endpoint)
-        self.monitor = self.socket.get_monitor_socket(EVENTS)
+        self.socket = subscriber(context, receive_hwm=settings.receive_hwm, max_bytes=MAX_MESSAGE_BYTES)
+        self._pulse = pulse(context, heartbeat_ms=settings.heartbeat_ms)
+        self.monitor = self._pulse.get_monitor_socket(EVENTS)
         for prefix in prefixes:
             self.socket.setsockopt(zmq.SUBSCRIBE, prefix)
         try:
-            self.socket.connect(endpoint)
+            for socket in (self.socket, self._pulse):
+                socket.setsockopt(zmq.IPV6, "[" in endpoint)
+                keys.introduce(socket, endpoint)
+                socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise StartupError(f"sockets.frames: cannot connect to {endpoint}: {error}") from error
@@ -59,6 +57,7 @@ class Source:
 
     def close(self) -> None:
         """Stop watching and receiving."""
-        self.socket.disable_monitor()
+        self._pulse.disable_monitor()
         self.monitor.close(0)
+        self._pulse.close(0)
         self.socket.close(0)

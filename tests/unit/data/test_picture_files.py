@@ -1,6 +1,7 @@
 """Reading PNG and TIFF files: every honest kind comes in whole, every damaged one is a DatasetError."""
 
 import logging
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,25 @@ def test_damage_at_random_is_a_dataset_error_or_a_picture(
                 refused += 1
     assert refused > 40
     assert not caplog.records
+
+
+@pytest.mark.parametrize("form", [None, "bigtiff"])
+def test_circle_of_pages_is_refused(tmp_path: Path, form: str | None) -> None:
+    """A TIFF whose last page leads back to a page before it (one damaged link) is named, not read for ever."""
+    path = tmp_path / "circle.tiff"
+    xyz = np.zeros((4, 4, 3), np.float32)
+    with tifffile.TiffWriter(path, bigtiff=form == "bigtiff") as tiff:
+        for _ in range(3):
+            tiff.write(xyz, photometric="rgb", contiguous=False)
+    with tifffile.TiffFile(path) as tiff:
+        offsets = [page.offset for page in tiff.pages]
+    data = bytearray(path.read_bytes())
+    link, count = ("<Q", "<Q") if form else ("<I", "<H")
+    entries = struct.unpack_from(count, data, offsets[-1])[0]
+    end = offsets[-1] + struct.calcsize(count) + entries * (20 if form else 12)
+    assert struct.unpack_from(link, data, end)[0] == 0  # the link that ends the chain
+    assert read_tiff(path).shape == (4, 4, 3)
+    struct.pack_into(link, data, end, offsets[1])
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match="circle"):
+        read_tiff(path)

@@ -70,3 +70,24 @@ def test_a_bug_shows_its_traceback(
     monkeypatch.setattr("cmfm_worker.recipe.load_recipe", broken)
     assert run("inspect", "--recipe", "a", "--rgb", "b", "--xyz", "c", "--out", "d") == 1
     assert "ZeroDivisionError: a bug" in capsys.readouterr().err
+
+
+SIGNALLED_WHILE_LOADING = """
+import os, signal, sys
+from cmfm_worker import app
+
+class Signal:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Signal())
+app.main(["--config", "nowhere.toml"])
+"""
+
+
+def test_signal_while_the_program_loads_ends_it_with_0() -> None:
+    """A supervisor that changes its mind in the first seconds sees a clean end, not a process killed by a signal."""
+    command = [sys.executable, "-c", SIGNALLED_WHILE_LOADING]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

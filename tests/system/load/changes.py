@@ -1,0 +1,140 @@
+"""Recipe changes while parts run: versions of a recipe loaded over the control socket, and change-overs of the feed."""
+
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from cmfm_protocol.control import LoadRecipeRequest
+from cmfm_protocol.verdict import Verdict
+from cmfm_sim.record import Received
+from cmfm_sim.recovery import RequestClient
+from cmfm_sim.sockets import ZmqContext
+
+LOAD_LIMIT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A version came into use: between `asked_ns` and `answered_ns` (CLOCK_REALTIME) either may decide."""
+
+    recipe: str
+    model_sha: str
+    asked_ns: int
+    answered_ns: int
+
+
+@dataclass(slots=True)
+class Witness:
+    """Every inspected verdict under the model it names: `take` results, then ask for `problems`.
+
+    On a CPU a part's score depends on the part and the model alone, to the last bit; a verdict made with two models,
+    or with another than it names, shows as a second score.
+    """
+
+    seen: list[tuple[int, str, str]] = field(default_factory=list)  # received_ns, recipe, model_sha
+    scores: dict[tuple[str, str], set[float]] = field(default_factory=dict)
+
+    def take(self, item: Received) -> None:
+        """A result."""
+        result = item.result
+        if result.verdict is Verdict.FAULT or result.score is None or result.received_ns is None:
+            return
+        self.seen.append((result.received_ns, result.recipe, result.model_sha))
+        part = result.part_id.partition("#")[0]
+        self.scores.setdefault((part, result.model_sha), set()).add(result.score)
+
+    def problems(self, loads: Sequence[Load]) -> list[str]:
+        """Verdicts under a model that was not in use, and scores that a model does not give."""
+        wrong = sum(not _may_decide(loads, *verdict) for verdict in self.seen)
+        mixed = sum(len(scores) > 1 for scores in self.scores.values())
+        found = [f"{wrong} verdicts name a model that was not in use when their part came"] if wrong else []
+        if mixed:
+            found.append(f"{mixed} pairs of part and model have more than one score")
+        return found
+
+
+def _may_decide(loads: Sequence[Load], received_ns: int, recipe: str, model_sha: str) -> bool:
+    """Whether this model may have decided on a part that came at `received_ns`; without a name by the first recipe."""
+    recipe = recipe or loads[0].recipe
+    for place, load in enumerate(mine := [load for load in loads if load.recipe == recipe]):
+        ended_ns = mine[place + 1].answered_ns if place + 1 < len(mine) else None
+        if (
+            load.model_sha == model_sha
+            and load.asked_ns <= received_ns
+            and (ended_ns is None or received_ns <= ended_ns)
+        ):
+            return True
+    return False
+
+
+class Changer:
+    """Makes `count` changes from a thread of its own, one every `every_s`: a change-over, then a new version, …
+
+    `versions` are recipe folders with different models; `live` holds the two recipes `names` that the worker knows.
+    """
+
+    def __init__(
+        self, control: str, live: Path, names: tuple[str, str], versions: Sequence[tuple[Path, str]]
+    ) -> None:
+        self.loads: list[Load] = []
+        self.change_overs = 0
+        self.load_s: list[float] = []
+        self.failure: BaseException | None = None
+        self.current = names[0]
+        self._names = names
+        self._control = control
+        self._live = live
+        self._versions = versions
+        self._next_version = 0
+        for name in names:
+            self._put_in_place(name)
+            self.loads.append(Load(name, self._placed_sha, 0, 0))
+
+    def start(self, count: int, every_s: float) -> threading.Thread:
+        """Begin; join the thread to wait for the end."""
+        thread = threading.Thread(target=self._run, args=(count, every_s), name="changer", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self, count: int, every_s: float) -> None:
+        context: ZmqContext = zmq.Context()
+        try:
+            client = RequestClient(context, self._control, "control")
+            started_s = time.monotonic()
+            for number in range(count):
+                time.sleep(max(started_s + number * every_s - time.monotonic(), 0))
+                if number % 2:
+                    self._load(client, self.current)
+                else:
+                    self.current = self._names[self.current == self._names[0]]
+                    self.change_overs += 1
+        except BaseException as error:  # noqa: BLE001 (looked at by the thread that waits)
+            self.failure = error
+        finally:
+            context.destroy(0)
+
+    def _load(self, client: RequestClient, name: str) -> None:
+        """Put the next version where the recipe is, and have it loaded."""
+        self._put_in_place(name)
+        asked_ns, asked_s = time.time_ns(), time.monotonic()
+        reply = client.ask(LoadRecipeRequest(uuid.uuid4().hex, name), LOAD_LIMIT_S)
+        if reply is None or not reply.ok:
+            raise RuntimeError(f"recipe {name} was not loaded: {reply.error if reply else 'no answer'}")
+        self.load_s.append(time.monotonic() - asked_s)
+        self.loads.append(Load(name, self._placed_sha, asked_ns, time.time_ns()))
+
+    def _put_in_place(self, name: str) -> None:
+        version, self._placed_sha = self._versions[self._next_version % len(self._versions)]
+        self._next_version += 1
+        fresh, place = self._live / f".{name}.new", self._live / name
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(version, fresh)
+        shutil.rmtree(place, ignore_errors=True)
+        fresh.rename(place)

@@ -1,0 +1,214 @@
+"""A line under load: the real worker as a process, a camera thread, a subscriber, and the account from outside."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import tomli_w
+
+from cmfm_protocol.state import WorkerState
+from cmfm_sim.datasets.write import write_dataset
+from cmfm_sim.demo_line import Endpoints
+from cmfm_sim.errors import FailedError
+from cmfm_sim.processes import Child, Children, program
+from cmfm_sim.record import Received
+from cmfm_sim.subscriber import Damaged, Lost, ResultSubscriber, SubscriberOptions
+
+from .feed import Feed, Run
+from .forked_worker import ForkedWorker
+from .frames import Parts
+from .tally import Tally
+
+CATEGORY: Final = "praline"
+READY_LIMIT_S: Final = 120.0
+SETTLE_LIMIT_S: Final = 60.0
+DRAIN_LIMIT_S: Final = 90.0
+LISTEN_S: Final = 0.05
+
+Told = Callable[[Received], None]
+"""Told each result as it comes."""
+
+
+def prepare(folder: Path, *, size_px: int, recipes: Mapping[str, int], train: int = 12) -> Parts:
+    """Synthetic parts and `recipes` (name → seed of its fit) under `folder`, made where they are not there yet."""
+    dataset = folder / f"dataset_{size_px}"
+    if not dataset.is_dir():
+        write_dataset(
+            dataset,
+            categories=(CATEGORY,),
+            train=train,
+            validation=max(3, train // 2),
+            good=8,
+            per_defect=1,
+            seed=7,
+            size_px=size_px,
+        )
+    with Children(folder / "logs") as children:
+        for name, seed in recipes.items():
+            out = folder / "recipes" / name
+            if not out.is_dir():
+                fit = [*program("cmfm-worker"), "fit", "--dataset", "mvtec3d", "--root", str(dataset)]
+                fit += ["--category", CATEGORY, "--out", str(out), "--epochs", "5", "--seed", str(seed)]
+                children.start(f"fit-{name}", fit).wait(lambda: False, 600)
+    return Parts.read(dataset, CATEGORY)
+
+
+def settings_of(endpoints: Endpoints, recipes: Path, *, size_px: int, threads: int) -> dict[str, Any]:
+    """A `line.toml` for a feed of such frames; all that is not here keeps its default."""
+    return {
+        "sockets": {
+            "frames": [endpoints.frames],
+            "results": endpoints.results,
+            "maps": endpoints.maps,
+            "recovery": endpoints.recovery,
+            "control": endpoints.control,
+        },
+        "recipes": {"folder": str(recipes.resolve()), "default": CATEGORY},
+        "device": {"name": "cpu", "threads": threads, "warmup_px": size_px},
+    }
+
+
+class LoadedLine:
+    """Use it as a context: whatever happens, nothing is left running.
+
+    The worker is the program that a user starts, or, `forked`, the same without its start-up (`ForkedWorker`).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        parts: Parts,
+        settings: Mapping[str, Any],
+        endpoints: Endpoints,
+        *,
+        forked: bool = False,
+        told: Told = lambda _: None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tally = Tally()
+        self.state: WorkerState | None = None
+        self.lost = 0
+        self._config = folder / "line.toml"
+        self._config.write_text(tomli_w.dumps(settings), encoding="utf-8")
+        self._log = folder / "logs" / "worker.log"
+        self._forked = forked
+        self._told = told
+        self._parts = parts
+        self._endpoints = endpoints
+        self._children = Children(folder / "logs")
+        self._subscriber = ResultSubscriber(
+            SubscriberOptions(endpoints.results, recovery=endpoints.recovery, from_start=True)
+        )
+        self._feed: Feed | None = None
+        self._worker: Child | None = None
+
+    def __enter__(self) -> "LoadedLine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._feed is not None:
+            self._feed.close(in_order=False)
+        self._children.__exit__(kind, error, trace)
+        if self._worker is not None:
+            self._worker.end()
+        self._subscriber.close()
+
+    @property
+    def worker(self) -> Child:
+        """The worker's process, once it was started."""
+        if self._worker is None:
+            raise FailedError("the worker has not been started")
+        return self._worker
+
+    def start(self) -> None:
+        """Start worker and camera; ready and connected afterwards."""
+        self.launch()
+        self.listen_until(lambda: self.state is not None and self.state.phase == "ready", READY_LIMIT_S)
+
+    def launch(self) -> None:
+        """Start worker and camera without waiting for them."""
+        if self._forked:
+            self._worker = ForkedWorker(self._config, self._log)
+        else:
+            command = [*program("cmfm-worker"), "--config", str(self._config)]
+            self._worker = self._children.start("worker", command)
+        self._feed = Feed(self._endpoints.frames, self._parts, self.tally)
+
+    def run(self, run: Run) -> Run:
+        """Let the camera do this next; it goes on by itself."""
+        if self._feed is None:
+            raise FailedError("the line has not been started")
+        return self._feed.start(run)
+
+    def finish(self, run: Run, seconds: float) -> None:
+        """Listen until a run has ended and every one of its triggers has its verdict (or does not get it)."""
+        self.listen_until(run.ended.is_set, seconds)
+        self.settle()
+
+    def settle(self) -> None:
+        """Listen until nothing is open, but not for ever: what stays open shows in the account."""
+        until_s = time.monotonic() + SETTLE_LIMIT_S
+        while self.tally.open and time.monotonic() < until_s:
+            self.listen()
+
+    def listen(self, seconds: float = LISTEN_S) -> None:
+        """Take what the worker says within a moment. Raises FailedError where it or the camera has failed."""
+        for event in self._subscriber.poll(seconds):
+            if isinstance(event, Received):
+                self._take(event)
+            elif isinstance(event, WorkerState):
+                self.state = event
+            elif isinstance(event, Lost):
+                self.lost += len(event.missing)
+            elif isinstance(event, Damaged):
+                raise FailedError(f"the worker sent something that is not the wire: {event.detail}")
+        self.worker.require_success()
+        if self._feed is not None and self._feed.failure is not None:
+            raise FailedError(f"the camera failed: {self._feed.failure!r}") from self._feed.failure
+
+    def listen_until(self, condition: Callable[[], bool], limit_s: float) -> None:
+        """Listen until something is so. Raises FailedError where it does not come about."""
+        until_s = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > until_s:
+                raise self.worker.failure(f"did not come so far within {limit_s:g} s")
+            self.listen()
+
+    def capacity(self, seconds: float, *, deadline_ms: float = 30_000.0, window: int = 8) -> float:
+        """Parts a second with never fewer than `window` on their way, its first fifth left out."""
+        run = self.run(Run(0.0, seconds, deadline_ms, window=window))
+        self.finish(run, seconds + SETTLE_LIMIT_S)
+        arrivals = self.tally.triggers().between(run.first, run.end).arrival_ns
+        kept = arrivals[arrivals > arrivals.min() + int(0.2 * seconds * 1e9)]
+        if len(kept) < 2:
+            raise FailedError(f"{len(arrivals)} parts in {seconds:g} s: too few to say what the line can do")
+        return float((len(kept) - 1) / ((kept.max() - kept.min()) / 1e9))
+
+    def drain(self) -> int:
+        """SIGTERM; listen to its end and return the exit code. The camera ends first, in order."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+        self.settle()
+        return self.terminate()
+
+    def terminate(self) -> int:
+        """SIGTERM, whatever the camera does; listen to the worker's end and return its exit code."""
+        self.worker.terminate()
+        self.listen_until(lambda: self.worker.returncode is not None, DRAIN_LIMIT_S)
+        self.listen(0.2)
+        return self.worker.returncode or 0
+
+    def problems(self) -> list[str]:
+        """Where the identity does not hold, from outside; nothing where all is well."""
+        lost = [f"{self.lost} results lost to a subscriber with recovery"] if self.lost else []
+        return [*self.tally.problems(self.state), *lost]
+
+    def _take(self, item: Received) -> None:
+        if self.tally.receive(item) and self._feed is not None:
+            self._feed.verdict()
+        self._told(item)
