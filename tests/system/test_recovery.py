@@ -98,7 +98,7 @@ def test_stopped_subscriber_slows_nothing_and_catches_up(
     before_mb = memory_mb(worker)
     for stream in ("second", "third", "fourth"):
         flood(line, stream, 1000)
-    camera = line.replay(synthetic_root, "--rate", "4", "--loop", "2", "--deadline-ms", "10000")
+    camera = line.replay(synthetic_root, "--rate", "4", "--limit", "8", "--deadline-ms", "60000")
     settle(line, camera, worker)
     assert memory_mb(worker) - before_mb < 100
     inspected = [r.result for r in line.received if r.result.verdict is not Verdict.FAULT]
