@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from cmfm_protocol.dataset import list_parts
 from cmfm_protocol.frame import Frame, decode_frame
 from cmfm_protocol.topics import parse_topic
 from cmfm_sim import app
@@ -87,6 +88,7 @@ def test_a_replay_sends_the_test_split_and_says_so(
     connect: Connect,
 ) -> None:
     """Every part's own pictures, twice, with the category as the recipe; the summary is one JSON object."""
+    parts = list_parts(synthetic_root, "praline", "test")
     worker = connect(zmq.SUB, endpoint)
     record = tmp_path / "triggers.jsonl"
     arguments = replay_arguments(
@@ -95,15 +97,15 @@ def test_a_replay_sends_the_test_split_and_says_so(
     assert run(monkeypatch, *arguments) == 0
     summary = json.loads(capsys.readouterr().out)
     triggers = read_triggers(record)
-    assert summary["triggers"] == summary["sent"] == len(triggers) == 16
+    assert summary["triggers"] == summary["sent"] == len(triggers) == 2 * len(parts)
     assert {trigger.defect for trigger in triggers} >= {"good", "hole", "swap"}
     frames = list[Frame]()
-    while len(frames) < 16:
-        parts = worker.recv_multipart()
-        if parse_topic(parts[0]).kind == "frame":
-            frames.append(decode_frame(parts))
+    while len(frames) < 2 * len(parts):
+        message = worker.recv_multipart()
+        if parse_topic(message[0]).kind == "frame":
+            frames.append(decode_frame(message))
     assert {frame.header.recipe for frame in frames} == {"praline"}
-    assert len({frame.rgb.tobytes() for frame in frames}) == 8
+    assert len({frame.rgb.tobytes() for frame in frames}) == len(parts)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
