@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.system.load.process import end_in_order_on_sigterm
 from tests.system.load.report import Report, say
 
 from .mutations import mutate
@@ -175,4 +176,5 @@ def run(settings: argparse.Namespace, found: Found, first: int, spent_s: float) 
 
 
 if __name__ == "__main__":
+    end_in_order_on_sigterm()
     sys.exit(main())
