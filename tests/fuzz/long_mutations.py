@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.system.load.process import end_in_order_on_sigterm
 from tests.system.load.report import Report, say
 
 from .mutations import mutate
@@ -161,6 +162,7 @@ def main() -> int:
 def run(settings: argparse.Namespace, found: Found, first: int, spent_s: float) -> int:
     """All chunks from `first` on. Returns the exit code."""
     report = Report("decoder mutations", settings)
+    report.write(**found.values(), next_chunk=first, spent_s=spent_s)  # also where nothing is left to do
     chunks = -(-settings.mutations // settings.chunk_size)
     started_s = time.monotonic()
     for chunk, made in enumerate(in_order(settings, first, chunks), start=first):
@@ -175,4 +177,5 @@ def run(settings: argparse.Namespace, found: Found, first: int, spent_s: float) 
 
 
 if __name__ == "__main__":
+    end_in_order_on_sigterm()
     sys.exit(main())
