@@ -129,9 +129,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 def kept_folders(parent: Path) -> list[Path]:
     """The kept parts under `parent`, oldest first; other files and folders are none of ours."""
-    if not parent.is_dir():
+    try:
+        entries = list(parent.iterdir())
+    except (FileNotFoundError, NotADirectoryError):  # also where it is removed at this very moment
         return []
-    return sorted(entry for entry in parent.iterdir() if NAME.fullmatch(entry.name) and entry.is_dir())
+    return sorted(entry for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir())
 
 
 def folder_bytes(folder: Path) -> int:

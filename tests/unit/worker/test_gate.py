@@ -65,8 +65,12 @@ class Site:
                 client.setsockopt(zmq.CURVE_SERVERKEY, server or self.worker.public)
                 client.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
                 client.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
+            client.setsockopt(zmq.SNDTIMEO, int(wait_s * 1000))
             client.connect(self.endpoint)
-            client.send(b"hello")
+            try:
+                client.send(b"hello")
+            except zmq.Again:  # refused before it could be queued: libzmq has taken the connection away
+                return False
             if not self._server.poll(int(wait_s * 1000)):
                 return False
             self._server.send_multipart(self._server.recv_multipart())
@@ -121,11 +125,12 @@ def test_strangers_do_not_come_in(site: Callable[[str], Site]) -> None:
     welcome = here.allow("controllers")
     here.open()
     assert here.gate is not None
-    refused = []
     for own, server in ((new_pair(), None), (None, None), (welcome, new_pair().public)):
-        assert not here.ask(own, server=server)
-        refused.append(here.gate.refused["control"])
-    assert 0 < refused[0] < refused[1] < refused[2]
+        before, until_s = here.gate.refused["control"], time.monotonic() + 20
+        # Again and again: libzmq does not see every client that hangs up by itself over the worker's greeting.
+        while here.gate.refused["control"] == before and time.monotonic() < until_s:
+            assert not here.ask(own, server=server)
+        assert here.gate.refused["control"] > before
     assert here.ask(welcome, wait_s=10)
 
 
