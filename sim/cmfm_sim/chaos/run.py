@@ -20,7 +20,7 @@ READY_LIMIT_S: Final = 180.0
 SETTLE_LIMIT_S: Final = 90.0
 END_LIMIT_S: Final = 60.0
 TICK_S: Final = 0.02
-LAST_FRAMES_S: Final = 3.0
+LAST_FRAMES_S: Final = 2.0
 """After the last act the camera goes on this long: a stream that was disturbed is heard of again."""
 
 AFTERGLOW_S: Final = 1.5
