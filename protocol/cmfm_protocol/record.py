@@ -31,6 +31,8 @@ Table = Mapping[str, Check]
 VERSION_KEY: Final = "v"
 MALFORMED: Final = Reason.MALFORMED
 
+SCALARS: Final = frozenset({int, float, str, bool, type(None)})
+
 T = TypeVar("T", bound="DataclassInstance")
 
 
@@ -58,6 +60,8 @@ def nested(kind: type[T], table: Table) -> Check:
 
 def plain(value: object) -> Any:
     """Dataclasses as maps, tuples as lists, members of enumerations as their values."""
+    if type(value) in SCALARS:  # most are; a message has dozens
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple | list):

@@ -7,7 +7,7 @@ import typer
 from cmfm_protocol.dataset import DatasetError
 from cmfm_protocol.errors import ProtocolError
 from cmfm_protocol.key_files import KeyFileError
-from cmfm_sim.commands import demo, make, replay, watch
+from cmfm_sim.commands import chaos, demo, make, record, replay, watch
 from cmfm_sim.errors import FailedError, InputError
 
 FAILED, BAD_INPUT = 1, 2
@@ -16,7 +16,7 @@ EXIT_CODES = """Exit codes:
 
 0  it worked
 
-1  it did not come about: no subscriber, a dead process, or (demo) an account that does not add up
+1  it did not come about: no subscriber, a dead process, or (demo, chaos) an account that does not add up
 
 2  bad input or usage: the message names the option, file or endpoint
 """
@@ -30,10 +30,13 @@ app = typer.Typer(
     help="An inspection line without hardware: synthetic parts, a simulated camera, a viewer of verdicts.\n\n"
     "`cmfm-sim demo` runs the whole line on this machine and needs nothing else. `make` writes a data set of "
     "synthetic parts, `replay` sends a data set's parts to a running `cmfm-worker` as a camera would, and "
-    "`watch` shows its verdicts as they come.",
+    "`watch` shows its verdicts as they come, `record` keeps them. `chaos` runs a line under every fault there is and "
+    "checks the account from outside.",
 )
+app.command("chaos")(chaos.chaos)
 app.command("demo")(demo.demo)
 app.command("make")(make.make)
+app.command("record")(record.record)
 app.command("replay")(replay.replay)
 app.command("watch")(watch.watch)
 

@@ -72,6 +72,12 @@ class Conveyor:
         """Let trigger 0 fire `lead_s` from now."""
         self._start_ns = self._clock.monotonic_ns() + int(lead_s * NS_PER_S)
 
+    def slip(self, seq: int, max_lag_s: float) -> None:
+        """Stop the belt for a sender later than `max_lag_s` for trigger `seq`: it and all after it come later."""
+        lag_ns = self._clock.monotonic_ns() - self.due_ns(seq)
+        if lag_ns > max_lag_s * NS_PER_S:
+            self._start_ns += lag_ns
+
     def due_ns(self, seq: int) -> int:
         """When trigger `seq` fires, CLOCK_MONOTONIC."""
         return self._start_ns + round(seq * self._period_ns)

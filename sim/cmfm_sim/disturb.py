@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
+from cmfm_sim.clock import NS_PER_S
 from cmfm_sim.damage import DAMAGES, Message, Parts
 from cmfm_sim.faults import Fault, FaultKind
+
+MAX_CLOCK_ERROR_S: Final = 12 * 3600
+"""How far a clock that jumps is off, forth or back; half an hour at least."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -38,6 +43,13 @@ class Disturber:
         """The faults planned for a trigger: none or one."""
         return (self._schedule[seq].kind,) if seq in self._schedule else ()
 
+    def clock_error_ns(self, seq: int) -> int:
+        """How far the camera's clock is off at a trigger."""
+        if self.faults_of(seq) != (FaultKind.CLOCK,):
+            return 0
+        rng = np.random.default_rng([self._seed, seq])
+        return int(rng.choice([-1, 1]) * rng.integers(MAX_CLOCK_ERROR_S // 24, MAX_CLOCK_ERROR_S)) * NS_PER_S
+
     def turn(self, seq: int, parts: Parts) -> Turn:
         """What leaves at trigger `seq`, whose undamaged message is `parts`."""
         fault = self._schedule.get(seq)
@@ -61,7 +73,7 @@ class Disturber:
 
     def _departures(self, seq: int, parts: Parts, fault: Fault | None) -> list[Departure]:
         message = list(parts)
-        if fault is None or fault.kind is FaultKind.STALL:
+        if fault is None or fault.kind in (FaultKind.STALL, FaultKind.CLOCK):
             return [Departure(seq, message)]
         if fault.kind is FaultKind.DROP:
             return []

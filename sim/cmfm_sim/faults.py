@@ -29,9 +29,15 @@ class FaultKind(StrEnum):
     GARBAGE = "garbage"  # not msgpack
     VERSION = "version"  # a major version that nobody speaks
     LATE = "late"  # it comes long after its deadline
+    CLOCK = "clock"  # it is stamped by a clock that is hours off, forth or back
 
 
-MUST_FAULT: Final = frozenset(FaultKind) - {FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.STALL}
+MAY_BE_INSPECTED: Final = frozenset(
+    {FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.STALL, FaultKind.CLOCK}
+)
+"""After these the part's own bytes may still have come in time."""
+
+MUST_FAULT: Final = frozenset(FaultKind) - MAY_BE_INSPECTED
 """After these no part can have been inspected in time: any verdict but FAULT is a lie."""
 
 DEFAULT_DURATION_S: Final = {FaultKind.STALL: 0.5, FaultKind.LATE: 2.0}

@@ -79,7 +79,8 @@ class Child:
 
     def thaw(self) -> None:
         """Let it go on after `freeze` (SIGCONT)."""
-        self._process.send_signal(signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
 
     def end(self, limit_s: float = END_LIMIT_S) -> None:
         """End it, with SIGKILL to its whole session where it takes too long."""

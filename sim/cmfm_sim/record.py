@@ -5,11 +5,12 @@ is sent, so that a killed camera leaves no result without its trigger.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgpack
 
@@ -19,6 +20,9 @@ from cmfm_protocol.result import Result, decode_result
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 from cmfm_sim.result_order import HadBefore
+
+TAIL_BYTES: Final = 65536
+"""Read at a time when the end of a line is looked for."""
 
 Key = tuple[str, int]
 """What a trigger and its result share: stream_uuid and seq."""
@@ -122,7 +126,7 @@ class ResultLog:
 def read_triggers(path: Path) -> list[TriggerRecord]:
     """The triggers in a file that `TriggerLog` wrote. Raises InputError naming the line."""
     records: dict[Key, TriggerRecord] = {}
-    for number, line in _lines(path):
+    for number, line in json_lines(path):
         try:
             event = line.pop("event")
             if event == "not_sent":
@@ -140,7 +144,7 @@ def read_triggers(path: Path) -> list[TriggerRecord]:
 def read_results(path: Path) -> list[Received]:
     """The results in a file that `ResultLog` wrote. Raises InputError naming the line."""
     received = []
-    for number, line in _lines(path):
+    for number, line in json_lines(path):
         try:
             body = msgpack.packb({"v": PROTOCOL_MAJOR, **line["result"]})
             received.append(Received(decode_result([b"", body]), line["received_ns"]))
@@ -149,37 +153,61 @@ def read_results(path: Path) -> list[Received]:
     return received
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers and objects; a last line without its end is what a killed writer left, and no record."""
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and objects; a last line without its end is what a killed writer left, and no record.
+
+    Raises InputError naming the line.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith("\n"):
+                    return
+                yield number, _object(path, number, line)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    whole: Iterable[str] = text.splitlines(keepends=True)
-    for number, line in enumerate(whole, start=1):
-        if not line.endswith("\n"):
-            return
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: not JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise InputError(f"{path}:{number}: expected an object")
-        yield number, value
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}:{number}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}:{number}: expected an object")
+    return value
+
+
+def cut_torn_line(path: Path) -> None:
+    """Take away a last line without its end, which a killed writer left. Raises InputError."""
+    try:
+        with path.open("r+b") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(end - TAIL_BYTES, 0)
+                file.seek(start)
+                newline = file.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    end = start + newline + 1
+                    break
+                end = start
+            file.truncate(end)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from error
 
 
 def _take_up(path: Path) -> HadBefore | None:
     """The newest result in a record; a last line that a killed writer left unfinished is cut off."""
-    if not path.exists():
-        return None
-    received = read_results(path)
-    data = path.read_bytes()
-    with path.open("r+b") as file:
-        file.truncate(data.rfind(b"\n") + 1)
-    return HadBefore(received[-1].result.boot_id, received[-1].result.result_id) if received else None
+    cut_torn_line(path)
+    had: HadBefore | None = None
+    for _, line in json_lines(path) if path.is_file() else ():
+        had = HadBefore(line["result"]["boot_id"], line["result"]["result_id"])
+    return had
 
 
-def _open_for_writing(path: Path, mode: Literal["w", "a"] = "w") -> TextIOWrapper:
+def _open_for_writing(path: Path, mode: Literal["a", "w"] = "w") -> TextIOWrapper:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open(mode, encoding="utf-8")

@@ -1,6 +1,7 @@
 """A replay: parts from a data set through the simulated camera, at a line's rate, open loop, with faults."""
 
 import heapq
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +80,7 @@ class Replay:
         stopped: Callable[[], bool] = lambda: False,
         tell: Tell = lambda _record, _drops: None,
         hang: Callable[[float], None] = time.sleep,
+        max_lag_s: float = math.inf,
     ) -> None:
         self._camera = camera
         self._conveyor = conveyor
@@ -91,6 +93,7 @@ class Replay:
         self._stopped = stopped
         self._tell = tell
         self._hang = hang
+        self._max_lag_s = max_lag_s
         self._delayed: list[tuple[int, int, Departure]] = []  # heap: due time, order, what
         self._order = count()
         self._sums = _Sums()
@@ -100,6 +103,7 @@ class Replay:
         started_ns = self._clock.monotonic_ns()
         self._conveyor.start(LEAD_S)
         while (part := self._next_part()) is not None:
+            self._conveyor.slip(part.trigger.seq, self._max_lag_s)
             record = self._record(part.trigger)
             message = self._encode(
                 part, record
@@ -138,7 +142,7 @@ class Replay:
             stream_uuid=record.stream_uuid,
             seq=record.seq,
             part_id=record.part_id,
-            trigger_ns=record.trigger_ns,
+            trigger_ns=record.trigger_ns + self._disturber.clock_error_ns(record.seq),
             deadline_ms=record.deadline_ms,
             recipe=record.recipe,
             encoder=part.trigger.encoder,

@@ -1,6 +1,7 @@
 """ZeroMQ sockets of the simulator, with errors that name the endpoint (WIRE.md, sockets)."""
 
 import re
+import secrets
 import socket as system_socket
 from typing import Final
 
@@ -14,11 +15,15 @@ ZmqSocket = zmq.Socket[bytes]
 HEARTBEAT_IVL_MS: Final = 250
 """A peer is asked this often whether it lives …"""
 
-HEARTBEAT_TIMEOUT_MS: Final = 750
-"""… and taken for dead after three silent rounds: within the second in which a dead peer has to be reported."""
+HEARTBEAT_TIMEOUT_MS: Final = 500
+"""… and taken for dead when this long passes without an answer: 750 ms at most after its last sign of life."""
 
 IPC_PATH_BYTES: Final = 107
 """Longest path of a Unix socket (sockaddr_un holds 108 bytes with the final zero)."""
+
+FIRST_PORT: Final = 15_000
+EPHEMERAL_PORTS: Final = 32_768
+"""From here on Linux takes ports for outgoing connections, such as those of a subscriber that waits for its worker."""
 
 _ENDPOINT: Final = re.compile(r"(tcp://(\S+):(\d{1,5}|\*)|ipc://\S.*)")
 
@@ -83,13 +88,17 @@ def connect(socket: ZmqSocket, endpoint: str, option: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on at this moment."""
-    held = []
+    """Ports of 127.0.0.1 that nobody listens on at this moment, and that no outgoing connection will take."""
+    held: list[system_socket.socket] = []
     try:
-        for _ in range(count):
+        while len(held) < count:
             probe = system_socket.socket(system_socket.AF_INET, system_socket.SOCK_STREAM)
-            held.append(probe)
-            probe.bind(("127.0.0.1", 0))
+            try:
+                probe.bind(("127.0.0.1", FIRST_PORT + secrets.randbelow(EPHEMERAL_PORTS - FIRST_PORT)))
+            except OSError:
+                probe.close()
+            else:
+                held.append(probe)
         return [int(probe.getsockname()[1]) for probe in held]
     finally:
         for probe in held:

@@ -1,7 +1,8 @@
 """A subscriber that misses no verdict: live from the PUB socket, gaps from the ROUTER (WIRE.md, results).
 
 What it hears comes out as events: `Received` results in the order of their ids, `Lost` ones that the worker no longer
-has, `WorkerState` heartbeats, `AnomalyMaps` and `Damaged` messages. One thread.
+has, `WorkerState` heartbeats, `AnomalyMaps`, `Damaged` messages, and `LinkChanged` when the worker is lost or back.
+One thread.
 """
 
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from cmfm_protocol.anomaly_map import AnomalyMaps, decode_maps
 from cmfm_protocol.errors import RemoteProtocolError
@@ -32,6 +34,8 @@ RECEIVE_HWM: Final = 100_000
 MAPS_HWM: Final = 16
 """Maps are lossy; 1 MB each."""
 
+LINK_EVENTS: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+
 AT_ONCE: Final = 256
 """Messages taken before the caller sees them."""
 
@@ -50,7 +54,14 @@ class Damaged:
     detail: str
 
 
-Event = Received | Lost | Damaged | WorkerState | AnomalyMaps
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """The connection to the worker's results is there, or has gone: closed, or silent for 750 ms."""
+
+    alive: bool
+
+
+Event = Received | Lost | Damaged | WorkerState | AnomalyMaps | LinkChanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +90,13 @@ class ResultSubscriber:
         self._poller = zmq.Poller()
         self._maps: ZmqSocket | None = None
         self._recovery: RequestClient | None = None
+        self._linked = False
         try:
             self._results = self._subscribe(
                 options, options.results, "--endpoint", hwm=RECEIVE_HWM, max_bytes=MAX_STATE_BYTES
             )
+            self._monitor = self._results.get_monitor_socket(LINK_EVENTS)
+            self._poller.register(self._monitor, zmq.POLLIN)
             if options.maps:
                 self._maps = self._subscribe(
                     options, options.maps, "--maps-endpoint", hwm=MAPS_HWM, max_bytes=MAX_MESSAGE_BYTES
@@ -102,9 +116,9 @@ class ResultSubscriber:
         self.close()
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """What came in, waiting up to `timeout_s` for the first of it. Verdicts stand before maps."""
+        """What came in, waiting up to `timeout_s` for the first of it: the link, then verdicts, then maps."""
         ready = dict(self._poller.poll(max(int(timeout_s * 1000), 0)))
-        events: list[Event] = []
+        events: list[Event] = self._link_changes() if self._monitor in ready else []
         if self._results in ready:
             for parts, received_ns in _drain(self._results):
                 events += self._message(parts, received_ns)
@@ -120,6 +134,11 @@ class ResultSubscriber:
             return []
         newest = newest_id(self._recovery, boot_id, self._order.newest(boot_id))
         return [] if newest is None else self._recover(self._order.missing_before(boot_id, newest + 1))
+
+    def ask_again(self, missing: Missing) -> list[Received]:
+        """Results reported as lost that the worker has after all: it may not have answered in its time."""
+        found = results_between(self._recovery, missing) if self._recovery is not None else []
+        return [Received(result, None) for result in found]
 
     def close(self) -> None:
         """Close all sockets."""
@@ -139,6 +158,15 @@ class ResultSubscriber:
         connect(socket, endpoint, option)
         self._poller.register(socket, zmq.POLLIN)
         return socket
+
+    def _link_changes(self) -> list[Event]:
+        changes: list[Event] = []
+        while self._monitor.poll(0):
+            alive = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            if alive is not self._linked:  # an attempt to connect that fails is no change
+                self._linked = alive
+                changes.append(LinkChanged(alive))
+        return changes
 
     def _message(self, parts: Sequence[bytes], received_ns: int) -> list[Event]:
         try:

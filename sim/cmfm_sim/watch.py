@@ -16,7 +16,7 @@ from cmfm_protocol.state import WorkerState
 from cmfm_protocol.verdict import Verdict
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.record import Received, ResultLog
-from cmfm_sim.subscriber import Damaged, Event, Lost, ResultSubscriber
+from cmfm_sim.subscriber import Damaged, Event, LinkChanged, Lost, ResultSubscriber
 from cmfm_sim.verdict_text import STYLES, verdict_text
 
 SILENCE_S: Final = 2.0
@@ -52,6 +52,8 @@ class JsonDisplay:
             self._write("lost", event.missing._asdict())
         elif isinstance(event, Damaged):
             self._write("damaged", {"detail": event.detail})
+        elif isinstance(event, LinkChanged):
+            self._write("link", {"alive": event.alive})
 
     def silent(self, silent: bool) -> None:
         """Write that the worker is gone, or back."""
@@ -85,6 +87,8 @@ class PeopleDisplay:
             )
         elif isinstance(event, Damaged):
             self._note(f"a message that is not the wire: {event.detail}", "bold red")
+        elif isinstance(event, LinkChanged) and not event.alive:
+            self._note("the connection to the worker is gone", "bold red")
 
     def silent(self, silent: bool) -> None:
         """Print that the worker is gone, or back."""
@@ -142,7 +146,8 @@ def watch(
             if count is not None and seen >= count and until_s is None:
                 until_s = time.monotonic() + (LAST_MAPS_S if pictures else 0.0)
         now_s = time.monotonic()
-        heard_s = now_s if events else heard_s
+        heard = any(not isinstance(event, LinkChanged) for event in events)
+        heard_s = now_s if heard else heard_s
         if silent is not (now_s - heard_s > SILENCE_S):
             silent = not silent
             display.silent(silent)

@@ -64,8 +64,10 @@ def test_rejected_parts_of_a_running_line_come_out_equal(make_line: MakeLine, sy
     assert json.loads(out)["replayed"]["score"] == by_id[one]["score"]
 
 
-def test_kill_costs_at_most_the_last_interval_and_is_said(make_line: MakeLine, synthetic_root: Path) -> None:
-    """After kill -9 the ledger holds all but the newest verdicts, and the next start says which may be missing."""
+def test_kill_costs_at_most_the_last_interval_until_the_next_start(
+    make_line: MakeLine, synthetic_root: Path
+) -> None:
+    """After kill -9 the ledger holds all but the newest verdicts; the next start adds those and says how it stood."""
     line = make_line("tcp")
     worker = line.start(ledger={"flush_ms": 50.0})
     line.replay(synthetic_root, "--rate", "10", "--loop", "50", "--deadline-ms", "5000")
@@ -84,5 +86,6 @@ def test_kill_costs_at_most_the_last_interval_and_is_said(make_line: MakeLine, s
     said = worker.output()
     assert "ledger_after_kill" in said
     assert first["rows"][-1]["done_utc"] in said
+    assert given.keys() <= {row["result_id"] for row in ledger_of(line)["rows"]}
     line.finish(worker)
     assert next(boot["ending"] for boot in ledger_of(line)["totals"]["boots"]) == "killed"

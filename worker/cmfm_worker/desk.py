@@ -62,6 +62,14 @@ class ResultSink(Protocol):
         ...
 
 
+class Note(Protocol):
+    """Where a verdict is noted before it is sent, so that the worker after a killed one knows of it."""
+
+    def __call__(self, result: Result, *, recipe_sha: str) -> None:
+        """Take note; must not wait for a disk."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
     """How results are made."""
@@ -89,9 +97,11 @@ class Desk:
         clock: Clock,
         record: Callable[[Evidence], None] | None = None,
         lateness: Callable[[int], None] = lambda _late_ns: None,
+        note: Note | None = None,
     ) -> None:
         self._record = record
         self._lateness = lateness
+        self._note = note
         self._account = account
         self._options = options
         self._publisher = publisher
@@ -236,7 +246,7 @@ class Desk:
         recipe_sha = decision.recipe_sha  # also where its verdict comes too late
         if not met and decision.verdict is not Verdict.FAULT:
             decision = fault(Reason.DEADLINE, "decided too late", model_sha=decision.model_sha)
-        result = self._send(trigger, decision, deadline_met=met)
+        result = self._send(trigger, decision, recipe_sha, deadline_met=met)
         self._lateness(self._clock.monotonic_ns() - trigger.deadline_ns)
         self._account.book(result.verdict, result.reason)
         for sink in self._sinks:
@@ -248,20 +258,25 @@ class Desk:
         self._log_result(result)
         return True
 
-    def _send(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
+    def _send(self, trigger: Trigger, decision: Decision, recipe_sha: str, *, deadline_met: bool) -> Result:
         """Publish a decision. One that the wire forbids is a bug of ours and costs its part a FAULT, not the line."""
         self._result_id += 1
         result = self._result(trigger, decision, deadline_met=deadline_met)
         try:
-            self._publisher.result(result)
+            self._say(result, recipe_sha)
         except LocalProtocolError as error:
             self._log.error("decision_not_sendable", seq=trigger.key.seq, detail=str(error))
             decision = fault(
                 Reason.WORKER_ERROR, f"unsendable decision: {error}", model_sha=decision.model_sha
             )
             result = self._result(trigger, decision, deadline_met=deadline_met)
-            self._publisher.result(result)
+            self._say(result, recipe_sha)
         return result
+
+    def _say(self, result: Result, recipe_sha: str) -> None:
+        if self._note is not None:  # first: what was sent must be known after a kill, also if it was not sent
+            self._note(result, recipe_sha=recipe_sha)
+        self._publisher.result(result)
 
     def _keep_map(self, result: Result, maps: PartMaps) -> None:
         """Send a map later, after every verdict that is waiting."""

@@ -1,8 +1,9 @@
 """The ledger: one durable row for every trigger (SQLite in WAL mode), written by its own thread.
 
-Rows are handed over and nobody waits for the disk. They are committed, and synced, every `flush_ms`: a killed
-process or a power cut loses at most those of the last interval, and the next start says after which row. While
-the disk refuses rows (it is full) they are held and tried again; those that find no more room are counted.
+Rows are handed over and nobody waits for the disk. They are committed, and synced, every `flush_ms`: a power cut
+loses at most those of the last interval, and the next start says after which row. What a killed process had not
+committed is taken from the journal, without the hash of its frame. While the disk refuses rows (it is full) they
+are held and tried again; those that find no more room are counted.
 """
 
 import itertools
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +21,10 @@ import structlog
 
 from cmfm_protocol.result import Result
 from cmfm_worker.errors import StartupError
+from cmfm_worker.journal import Journal
+from cmfm_worker.ledger_resume import answered_of, complete_killed
 from cmfm_worker.ledger_retention import Retention
 from cmfm_worker.ledger_schema import COLUMNS, SCHEMA_VERSION, SchemaError, prepare_file, transaction
-from cmfm_worker.moments import utc_text
 
 MAX_PENDING: Final = 200_000
 """Rows waiting for the disk, about 150 MB: some hours of a fast line."""
@@ -44,10 +47,8 @@ TRIM_S: Final = 60.0
 Row = tuple[object, ...]
 RESULT_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("recipe_sha", "frame_sha256"))
 INSERT: Final = f"INSERT INTO triggers ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 (column names are ours)
-LAST_SEQ: Final = "SELECT stream_uuid, MAX(seq) FROM triggers WHERE done_ns > ? GROUP BY stream_uuid"
-LAST_ROW: Final = "SELECT result_id, done_ns FROM triggers WHERE boot_id = ? ORDER BY result_id DESC LIMIT 1"
-RESUME_NS: Final = 24 * 3600 * 1_000_000_000
-"""A stream silent for a day is not resumed."""
+JOURNAL_SUFFIX: Final = ".journal"
+"""Of the journal's file, after the ledger's name."""
 
 
 def row(result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> Row:
@@ -72,7 +73,7 @@ class Ledger:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._log = structlog.get_logger("ledger")
-        self._create()
+        self._journal = self._create()
         self._thread.start()
 
     def begin(self, boot_id: str) -> None:
@@ -88,6 +89,10 @@ class Ledger:
         except sqlite3.Error as error:
             raise StartupError(f"ledger {self._path}: {error}") from error
 
+    def note(self, result: Result, *, recipe_sha: str) -> None:
+        """Put a verdict that is about to be sent into the journal; the desk's thread. Waits for no disk."""
+        self._journal.note(row(result, recipe_sha=recipe_sha))
+
     def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
         """Hand over a row; never blocks. A row that finds no room is counted as lost."""
         try:
@@ -101,6 +106,7 @@ class Ledger:
         if self._thread.is_alive():
             self._rows.put(None)
             self._thread.join(timeout_s)
+        self._journal.close()
 
     @property
     def waiting(self) -> int:
@@ -112,11 +118,10 @@ class Ledger:
         """Whether rows are being written."""
         return self._thread.is_alive()
 
-    def next_seqs(self, now_ns: int) -> dict[str, int]:
-        """For each stream of the last day, the seq that was to come next when this ledger was last written."""
+    def answered(self, now_ns: int, newest: int) -> dict[str, list[int]]:
+        """For each stream of the last day, which of its `newest` numbers have had their verdict, in order."""
         with self._connected() as connection:
-            rows = connection.execute(LAST_SEQ, (now_ns - RESUME_NS,)).fetchall()
-        return {stream: seq + 1 for stream, seq in rows}
+            return answered_of(connection, now_ns, newest)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -128,36 +133,21 @@ class Ledger:
         finally:
             connection.close()
 
-    def _create(self) -> None:
+    def _create(self) -> Journal:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._connected() as connection:
                 found = prepare_file(connection)
                 if found not in (0, SCHEMA_VERSION):
                     self._log.info("ledger_brought_up_to_date", found=found, now=SCHEMA_VERSION)
-                self._report_killed(connection)
+                journal = Journal(self._path.with_name(self._path.name + JOURNAL_SUFFIX))
+                for killed in complete_killed(connection, journal):
+                    self._log.warning("ledger_after_kill", **asdict(killed), detail=str(killed))
+                return journal
         except SchemaError as error:
             raise StartupError(f"ledger {self._path} {error}; set another [ledger] path") from error
         except (OSError, sqlite3.Error) as error:
             raise StartupError(f"ledger {self._path}: {error}") from error
-
-    def _report_killed(self, connection: sqlite3.Connection) -> None:
-        """Say after which row an earlier boot that did not end by itself may have lost some."""
-        killed = connection.execute(
-            "SELECT boot_id, started_ns, flush_ms FROM boots WHERE ending = 'running'"
-        )
-        for boot_id, started_ns, flush_ms in killed.fetchall():
-            result_id, done_ns = connection.execute(LAST_ROW, (boot_id,)).fetchone() or (0, started_ns)
-            self._log.warning(
-                "ledger_after_kill",
-                detail=f"the former worker was killed: verdicts it gave after {utc_text(done_ns)}, those of at "
-                f"most {flush_ms:g} ms before its end, may be missing",
-                boot_id=boot_id,
-                last_result_id=result_id,
-                last_done_ns=done_ns,
-                flush_ms=flush_ms,
-            )
-        connection.execute("UPDATE boots SET ending = 'killed' WHERE ending = 'running'")
 
     def _end_boot(self, connection: sqlite3.Connection) -> None:
         try:

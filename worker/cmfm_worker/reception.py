@@ -143,7 +143,8 @@ class Reception:
     def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
         header = frame.header
         key = TriggerKey(header.stream_uuid, header.seq)
-        if not self._is_new(source, key, Fingerprint(header.trigger_ns, header.part_id), received_ns):
+        fingerprint = Fingerprint(header.trigger_ns, header.part_id)
+        if not self._is_new(source, key, fingerprint, received_ns, sealed=frame.sealed):
             return
         age_ns = self._deadlines.age_ns(header.trigger_ns, header.clock)
         trigger = Trigger(
@@ -228,9 +229,18 @@ class Reception:
             )
             self._fault(trigger, error.reason, error.detail)
 
-    def _is_new(self, source: str, key: TriggerKey, fingerprint: Fingerprint, received_ns: int) -> bool:
+    def _is_new(
+        self,
+        source: str,
+        key: TriggerKey,
+        fingerprint: Fingerprint,
+        received_ns: int,
+        *,
+        sealed: bool = False,
+    ) -> bool:
         """Tell a new frame from one seen before; what is not new is counted, and answered if it owes a FAULT."""
-        sighting = self._tracker.frame(source, key, fingerprint, self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed)
         if sighting is Sighting.NEW:
             self._count_skipped(key)
             return True

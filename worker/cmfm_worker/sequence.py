@@ -3,17 +3,19 @@
 The rules (WIRE.md, sequence), stated first:
 
 1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream. What came before the
-   first frame that we saw is missing, but only once a second message of the stream confirms it: one flipped bit in a
-   stream id must not invent a stream with a past.
+   first frame that we saw is missing, but only if that frame was sealed or a second message of the stream confirms
+   it: one flipped bit in a stream id must not invent a stream with a past.
 2. A number that is skipped is *missing*. If its frame comes within the reorder window it was only late;
    otherwise the trigger is lost and owes a FAULT.
 3. A frame seen twice is a duplicate; a frame whose FAULT is out is late. Neither is a new trigger.
 4. A number used again for another part is a damaged frame, never a duplicate: it owes a FAULT of its own.
 5. A jump of more than `max_gap` is believed only when a second frame in a row confirms it: one flipped
-   bit in a number must not write off a shift.
+   bit in a number must not write off a shift. Then all that was passed over is lost, up to MAX_JUMP numbers.
 6. A message whose number cannot be read is an *orphan*. It stands for the next number found missing on its
    source; if the stream goes on without a gap it was one message too many and gets a FAULT under the stream
    `unattributed`; if the stream falls silent it stands for the number that would have come next.
+7. Of a stream that an earlier boot of the worker has answered (`resume`), what it left out within its newest
+   `max_gap` numbers is missing, and what it answered is answered: neither lost nor answered twice.
 8. A number may be announced before its frame (WIRE.md, trigger), with those below it that are not known. It is waited
    for until its deadline, whatever comes meanwhile. An orphan stands for the announced number that is due first; where
    triggers are announced it never stands for one that was not.
@@ -22,9 +24,10 @@ No I/O and no clock: every call is given the time. One thread owns the tracker.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM
@@ -34,6 +37,12 @@ from cmfm_worker.trigger import TriggerKey
 
 MAX_STREAMS: Final = 64
 """Streams remembered at once: a camera that reboots every minute for an hour is still told apart."""
+
+MAX_JUMP: Final = 100_000
+"""Numbers of a believed jump that get a FAULT each: hours of a line whose worker was away. More are only counted."""
+
+LOST_AT_ONCE: Final = 64
+"""Lost numbers of a stream given out by one `expire`: the verdicts of parts that are there do not queue behind them."""
 
 MAX_ORPHANS: Final = 4096
 """Orphans awaiting a number, per source; beyond it the oldest is settled at once."""
@@ -85,7 +94,7 @@ class StreamSequence:
         self._confirmed = confirmed
         self._past: range = range(0)  # numbers before the first frame, until the stream is confirmed
         self.last_arrival_ns = 0
-        self.skipped = 0  # numbers passed over by a confirmed jump, beyond the max_gap that get a FAULT each
+        self.skipped = 0  # numbers passed over by a confirmed jump, beyond those that get a FAULT each
         self._max_gap = max_gap
         self._window_ns = window_ns
         self._missing: dict[int, int] = {}  # seq -> time at which it counts as lost
@@ -94,8 +103,20 @@ class StreamSequence:
         self._announced: dict[int, int] = {}  # seq -> its deadline
         self.announces = False
 
-    def sight(self, seq: int, fingerprint: Fingerprint, now_ns: int) -> Sighting:
-        """Take note of a frame with number `seq`."""
+    @classmethod
+    def resumed(cls, answered: Sequence[int], *, max_gap: int, window_ns: int) -> "StreamSequence":
+        """A stream of which an earlier boot answered these numbers, sorted (rule 7)."""
+        stream = cls(first_seq=answered[-1] + 1, confirmed=True, max_gap=max_gap, window_ns=window_ns)
+        stream._miss(
+            range(answered[0], answered[-1]), -window_ns
+        )  # nothing that was sent then comes any more
+        for seq in answered:
+            stream._missing.pop(seq, None)
+            stream._remember(seq, None)
+        return stream
+
+    def sight(self, seq: int, fingerprint: Fingerprint, now_ns: int, *, sealed: bool = False) -> Sighting:
+        """Take note of a frame with number `seq`; `sealed`: its header is proven."""
         if seq in self._recent:
             known = self._recent[seq]
             if known is None:
@@ -103,7 +124,7 @@ class StreamSequence:
             return Sighting.DUPLICATE if known == fingerprint else Sighting.REUSED
         if self._jumps(seq):
             return Sighting.JUMP
-        if self._is_known:
+        if self._is_known or sealed:
             self._confirm(now_ns)
             self._advance(seq, now_ns)
         else:
@@ -132,7 +153,9 @@ class StreamSequence:
             self._confirm(now_ns)
         else:
             self._past, first = range(self.next_seq, seq), seq
-        numbers = list(range(first, seq + 1)) if seq >= self.next_seq else [seq]
+        newest = max(first, seq - 1 - self._max_gap)
+        self._miss(range(first, newest), now_ns)  # of a long jump (rule 5)
+        numbers = list(range(newest, seq + 1)) if seq >= self.next_seq else [seq]
         self._missing.pop(seq, None)
         self._announced.update(dict.fromkeys(numbers, due_ns))
         self.next_seq = max(self.next_seq, seq + 1)
@@ -145,10 +168,11 @@ class StreamSequence:
             self._advance(next_seq, now_ns)
             self.next_seq = max(self.next_seq, next_seq)
 
-    def expire(self, now_ns: int) -> list[int]:
-        """Numbers whose reorder window has closed, in order; each is returned once."""
-        waited = [*self._missing.items(), *self._announced.items()]
-        lost = sorted(seq for seq, until in waited if until <= now_ns)
+    def expire(self, now_ns: int, most: int | None = None) -> list[int]:
+        """Numbers no longer waited for, in order, each once; of skipped ones `most` at once."""
+        closed = (seq for seq, _ in takewhile(lambda item: item[1] <= now_ns, self._missing.items()))
+        due = (seq for seq, until in self._announced.items() if until <= now_ns)
+        lost = sorted([*islice(closed, most), *due])  # what is missing stands in the order of the windows
         for seq in lost:
             self.answer(seq)
         return lost
@@ -209,8 +233,8 @@ class StreamSequence:
 
     def _rebase(self, seq: int) -> None:
         # The frame before this one confirmed the jump; it has been answered as an orphan.
-        self.skipped += max(seq - 1 - self.next_seq - self._max_gap, 0)
-        first = max(self.next_seq, seq - 1 - self._max_gap) if seq > self.next_seq else seq
+        self.skipped += max(seq - 1 - self.next_seq - MAX_JUMP, 0)
+        first = max(self.next_seq, seq - 1 - MAX_JUMP) if seq > self.next_seq else seq
         self.next_seq = first
 
     def _remember(self, seq: int, fingerprint: Fingerprint | None) -> None:
@@ -222,18 +246,25 @@ class StreamSequence:
 class SequenceTracker:
     """All streams of all sources; a source is one (line, station) topic."""
 
-    def __init__(self, *, max_gap: int, window_ns: int, resume: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, *, max_gap: int, window_ns: int, resume: Mapping[str, Sequence[int]] | None = None
+    ) -> None:
         self._max_gap = max_gap
         self._window_ns = window_ns
-        self._resume = dict(resume or {})
-        self._streams: OrderedDict[str, StreamSequence] = OrderedDict()
+        self._streams: OrderedDict[str, StreamSequence] = OrderedDict(
+            (uuid, StreamSequence.resumed(answered, max_gap=max_gap, window_ns=window_ns))
+            for uuid, answered in (resume or {}).items()
+        )
         self._newest: dict[str, str] = {}  # source -> stream_uuid
         self._orphans: dict[str, deque[Orphan]] = {}
         self._unattributed = 0
 
-    def frame(self, source: str, key: TriggerKey, fingerprint: Fingerprint, now_ns: int) -> Sighting:
+    def frame(
+        self, source: str, key: TriggerKey, fingerprint: Fingerprint, now_ns: int, *, sealed: bool = False
+    ) -> Sighting:
         """Take note of a frame whose number could be read."""
-        return self._stream(source, key.stream_uuid, key.seq).sight(key.seq, fingerprint, now_ns)
+        stream = self._stream(source, key.stream_uuid, key.seq)
+        return stream.sight(key.seq, fingerprint, now_ns, sealed=sealed)
 
     def announce(self, source: str, stream_uuid: str, next_seq: int, now_ns: int) -> None:
         """Take note of a camera's heartbeat (WIRE.md, camera state)."""
@@ -250,20 +281,20 @@ class SequenceTracker:
         """Take note of a message whose number cannot be read or trusted."""
         self._orphans.setdefault(source, deque()).append(orphan)
 
-    def expire(self, now_ns: int) -> list[Missing]:
-        """Every trigger that owes a FAULT by now; each is returned once."""
+    def expire(self, now_ns: int, most: int | None = LOST_AT_ONCE) -> list[Missing]:
+        """Triggers that owe a FAULT by now, each once; of those skipped in a stream `most` at once."""
         missing = list(self._damaged(now_ns))
         missing += [
             Missing(TriggerKey(uuid, seq), self._take_orphan(uuid))
             for uuid, stream in self._streams.items()
-            for seq in stream.expire(now_ns)
+            for seq in stream.expire(now_ns, most)
         ]
         return missing + list(self._settle_orphans(now_ns))
 
     def flush(self) -> list[Missing]:
         """Everything still waited for, at the end of a drain."""
         far_future = 1 << 62
-        return self.expire(far_future)
+        return self.expire(far_future, most=None)
 
     def next_expiry_ns(self) -> int | None:
         """When `expire` next has something to say, or None."""
@@ -290,10 +321,9 @@ class SequenceTracker:
             self._streams.move_to_end(stream_uuid)  # the stream that is silent longest is forgotten first
         else:
             # Rule 1, unless the stream was running long before we came: then it starts for us where we joined.
-            known = stream_uuid in self._resume
-            first = self._resume.pop(stream_uuid, 0 if seq <= self._max_gap else seq)
+            first = 0 if seq <= self._max_gap else seq
             stream = StreamSequence(
-                first_seq=first, confirmed=known, max_gap=self._max_gap, window_ns=self._window_ns
+                first_seq=first, confirmed=False, max_gap=self._max_gap, window_ns=self._window_ns
             )
             self._streams[stream_uuid] = stream
             self._forget_oldest()

@@ -355,6 +355,7 @@ class Service:
             on_source=self._state.source_changed,
             clock=self._clock,
             record=self._recorder.record,
+            note=self._ledger.note if self._ledger else None,
             lateness=self._metrics.observe_lateness,
         )
 
@@ -366,7 +367,7 @@ class Service:
         tracker = SequenceTracker(
             max_gap=intake.max_gap,
             window_ns=int(intake.reorder_window_ms * NS_PER_MS),
-            resume=self._ledger.next_seqs(self._clock.realtime_ns()) if self._ledger else {},
+            resume=self._ledger.answered(self._clock.realtime_ns(), intake.max_gap) if self._ledger else {},
         )
         reception = Reception(
             settings=intake,

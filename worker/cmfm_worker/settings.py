@@ -232,7 +232,7 @@ class Ledger(Section):
     """One row for every trigger."""
 
     path: Path | None = Field(Path("ledger.sqlite"), description="SQLite file")
-    flush_ms: PositiveMs = Field(200.0, description="at most this much is lost when the process is killed")
+    flush_ms: PositiveMs = Field(200.0, description="at most this much is lost when the power fails")
     keep_days: float = Field(400.0, ge=0, description="older rows are deleted; 0: none for their age")
     max_mb: float = Field(
         8192.0, ge=0, description="the oldest rows are deleted beyond this size; 0: none for the size"

@@ -21,15 +21,17 @@ HANDSHAKE_MS: Final = 5000
 
 
 def bind(context: Context, kind: int, endpoint: str, *, send_hwm: int, lock: Lock | None = None) -> Socket:
-    """A bound socket with ZMTP heartbeats; with a lock, CURVE. Raises StartupError naming the endpoint."""
+    """A bound socket; with a lock, CURVE. Raises StartupError naming the endpoint.
+
+    Without ZMTP heartbeats, as `subscriber`: a client may fill the queue with its requests and go away.
+    """
     if is_served(endpoint):
         raise StartupError(f"cannot bind {endpoint}: it is in use; is another worker running?")
     socket = context.socket(kind)
     socket.setsockopt(zmq.IPV6, "[" in endpoint)
     socket.setsockopt(zmq.SNDHWM, send_hwm)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
+    _keep_alive_by_tcp(socket, idle_s=10)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
     if lock is not None:
@@ -64,10 +66,7 @@ def subscriber(context: Context, *, receive_hwm: int, max_bytes: int) -> Socket:
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, receive_hwm)
     socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
+    _keep_alive_by_tcp(socket, idle_s=1)
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
     socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
@@ -84,3 +83,11 @@ def pulse(context: Context, *, heartbeat_ms: int) -> Socket:
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * heartbeat_ms)
     socket.setsockopt(zmq.HEARTBEAT_TTL, 3 * heartbeat_ms)
     return socket
+
+
+def _keep_alive_by_tcp(socket: Socket, *, idle_s: int) -> None:
+    """Let the kernel close a connection whose peer has been unreachable for four times `idle_s`."""
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, idle_s)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, idle_s)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)

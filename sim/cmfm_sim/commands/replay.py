@@ -1,6 +1,7 @@
 """`cmfm-sim replay`: a data set's parts as a conveyor feed."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
@@ -90,6 +91,21 @@ def replay(
             "--record", help="Write every trigger to this file, a JSON object a line.", show_default=False
         ),
     ] = None,
+    max_lag_s: Annotated[
+        float,
+        typer.Option(
+            "--max-lag-s",
+            min=0,
+            help="Stop the conveyor for a camera that is later than this, instead of falling behind. Default: never.",
+            show_default=False,
+        ),
+    ] = math.inf,
+    send_limit_ms: Annotated[
+        int,
+        typer.Option(
+            "--send-limit-ms", min=0, help="How long a frame waits for a busy worker until it is dropped."
+        ),
+    ] = 20,
     wait_s: Annotated[
         float, typer.Option("--wait-s", min=0, help="How long to wait for a worker that listens.")
     ] = 30.0,
@@ -135,7 +151,7 @@ def replay(
     disturber = Disturber(plan.schedule(total), seed)
     planned = islice(plan_triggers(lots, passes=loop, shuffle=shuffle), total)
     options = CameraOptions(
-        endpoint=endpoint, line=line, station=station, keys=CameraKeys.read(key, allowed_keys)
+        endpoint, line, station, send_limit_ms=send_limit_ms, keys=CameraKeys.read(key, allowed_keys)
     )
     heard_with = ClientKeys.read(key, server_key) if server_key is not None else None
     clock = SystemClock()
@@ -164,6 +180,7 @@ def replay(
                 clock=clock,
                 announce=triggers,
                 stopped=stop.is_set,
+                max_lag_s=max_lag_s,
                 tell=lambda trigger, _drops: sent(trigger.seq + 1, total),
             ).run()
         counted = None

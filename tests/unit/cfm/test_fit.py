@@ -48,7 +48,7 @@ def test_a_relation_that_is_there_is_learned_and_its_breach_is_seen() -> None:
 
 
 def test_what_is_hard_to_predict_is_no_anomaly() -> None:
-    """With spreads, pixels that nominal parts show at random have distances about 1, not many times the others'."""
+    """With spreads, pixels that nominal parts show at random have distances about 1, as those that follow a rule."""
 
     def noisy(seed: int) -> PixelFeatures:
         made = part_features(seed, 400)
@@ -68,7 +68,7 @@ def test_what_is_hard_to_predict_is_no_anomaly() -> None:
     standardised, _ = pixel_distances(fresh.e2d, fresh.e3d, pair, "standardised")
     assert angular[random].mean() > 3 * angular[~random].mean()
     assert 0.6 < standardised[random].mean() < 1.6
-    assert standardised[random].mean() < 2.5 * standardised[~random].mean()
+    assert standardised[random].mean() < 1.6 * standardised[~random].mean()
 
 
 def test_channel_that_never_varies_counts_for_nothing_with_spreads() -> None:

@@ -173,7 +173,7 @@ def test_readme_names_commands_that_exist() -> None:
             "--config",
             "--help",
         },
-        "cmfm-sim": {"make", "replay", "watch", "demo"},
+        "cmfm-sim": {"make", "replay", "watch", "record", "demo", "chaos"},
     }
     used = re.findall(r"(cmfm-worker|cmfm-sim) ([a-z-]+)", text)
     assert used

@@ -182,3 +182,41 @@ def test_the_demos_endpoints_differ_and_are_local() -> None:
     all_five = {endpoints.frames, endpoints.results, endpoints.maps, endpoints.recovery, endpoints.control}
     assert len(all_five) == 5
     assert all(endpoint.startswith("tcp://127.0.0.1:") for endpoint in all_five)
+
+
+def test_chaos_plan_is_printed_and_reproducible(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The seed alone says what will happen; nothing is started for it."""
+    said = []
+    for _ in range(2):
+        assert (
+            run(monkeypatch, "chaos", "--seed", 7, "--duration-s", 60, "--deadline-ms", 2000, "--show-plan")
+            == 0
+        )
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert "kill-worker" in said[0]
+    assert "seed 7" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--acts", "kill-plc"], "--acts kill-plc: there are kill-camera"),
+        (["--deadline-ms", "5000"], "not past the deadline"),
+        (["--faults", "lose=1"], "'lose' is none of"),
+        (["--config", "/nowhere/line.toml", "--root", "/nowhere"], "cannot be read"),
+        (["--category", "bread"], "--category bread"),
+    ],
+)
+def test_bad_input_ends_chaos_with_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    """Before anything is started."""
+    assert run(monkeypatch, "chaos", "--out", tmp_path / "out", *arguments) == 2
+    assert message in capsys.readouterr().err

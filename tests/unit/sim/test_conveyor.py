@@ -74,3 +74,17 @@ def test_a_stop_ends_the_waiting() -> None:
     clock = FakeClock()
     conveyor = Conveyor(1, clock, clock.sleep)
     assert not conveyor.wait_until(10**12, lambda: clock.now_ns >= 10**9)
+
+
+def test_a_belt_that_slips_waits_for_its_sender() -> None:
+    """The triggers after a delay come later, one period apart; a delay within the allowance changes nothing."""
+    clock = FakeClock()
+    conveyor = Conveyor(10, clock, clock.sleep)
+    conveyor.start()
+    clock.sleep(0.15)  # trigger 1 was due at 0.1
+    conveyor.slip(1, 0.1)
+    assert conveyor.due_ns(1) == 100_000_000
+    clock.sleep(0.35)
+    conveyor.slip(1, 0.1)
+    assert conveyor.due_ns(1) == 500_000_000
+    assert conveyor.due_ns(2) == 600_000_000

@@ -15,7 +15,7 @@ from cmfm_protocol.verdict import Verdict
 from cmfm_sim.errors import InputError
 from cmfm_sim.record import Received
 from cmfm_sim.result_order import Missing
-from cmfm_sim.subscriber import Damaged, Event, Lost, ResultSubscriber, SubscriberOptions
+from cmfm_sim.subscriber import Damaged, Event, LinkChanged, Lost, ResultSubscriber, SubscriberOptions
 
 from .made_values import result, worker_state
 
@@ -243,10 +243,22 @@ def test_a_damaged_message_is_reported_and_nothing_in_it_believed(worker: Publis
         worker.send(b"cmfm/1/no topic", b"")
         worker.publish(0)
         events = collect(subscriber, until(1))
-    assert [type(event) for event in events] == [Damaged, Damaged, Received]
+    said = [event for event in events if not isinstance(event, LinkChanged)]
+    assert [type(event) for event in said] == [Damaged, Damaged, Received]
 
 
 def test_what_is_no_endpoint_is_refused_by_its_option() -> None:
     """And leaves no socket open."""
     with pytest.raises(InputError, match="--recover-endpoint 'nowhere'"):
         ResultSubscriber(SubscriberOptions("tcp://127.0.0.1:1", recovery="nowhere"))
+
+
+def test_worker_that_goes_away_is_reported_once() -> None:
+    """The connection is there, then it is not; attempts to connect again are no news."""
+    worker = PublishingWorker()
+    with ResultSubscriber(SubscriberOptions(worker.results)) as subscriber:
+        events = collect(subscriber, lambda events: LinkChanged(True) in events)
+        worker.close()
+        events += collect(subscriber, lambda events: LinkChanged(False) in events)
+        events += subscriber.poll(0.5)
+    assert events == [LinkChanged(True), LinkChanged(False)]

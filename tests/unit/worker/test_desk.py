@@ -61,6 +61,7 @@ class Line:
         self.drained = False
         self.recorded: list[Evidence] = []
         self.late_ns: list[int] = []
+        self.noted: list[tuple[int, Verdict, str]] = []
         self.gate, self.held = threading.Event(), threading.Event()
         self.gate.set()
         publisher = publisher_type(self.context, settings)
@@ -84,6 +85,7 @@ class Line:
             on_source=state.source_changed,
             clock=self.clock,
             record=self.recorded.append,
+            note=self.note,
             lateness=self.late_ns.append,
         )
         self.results = self.subscribe(names["results"], b"cmfm/1/line1/station1/result/")
@@ -92,6 +94,9 @@ class Line:
         self.names = names
         self.desk.start()
         self.states.recv_multipart()  # the subscriptions have arrived
+
+    def note(self, result: Result, *, recipe_sha: str) -> None:
+        self.noted.append((result.result_id, result.verdict, recipe_sha))
 
     def _load(self, name: str, done: Callable[[str | None], None]) -> None:
         """Runs in the desk's thread: a test can hold it here."""
@@ -337,6 +342,13 @@ def test_what_is_open_at_the_end_gets_its_fault(tmp_path: Path) -> None:
         assert (result.verdict, result.reason) == (Verdict.FAULT, Reason.DRAINING)
         assert line.account.holds
         assert line.account.open_count == 0
+
+
+def test_verdict_is_noted_before_it_is_out(line: Line) -> None:
+    """Whoever has received a verdict can rely on it: a worker after kill -9 knows of it."""
+    line.desk.post(Closed(line.open(1), fault(Reason.WORKER_ERROR)))
+    result = line.result()
+    assert line.noted == [(result.result_id, Verdict.FAULT, "")]
 
 
 def test_decision_that_the_wire_forbids_is_a_fault(line: Line) -> None:

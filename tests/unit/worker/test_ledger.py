@@ -51,7 +51,7 @@ def test_rows_reach_the_disk_within_the_flush_interval(tmp_path: Path) -> None:
 
 
 def test_a_restarted_worker_learns_where_each_stream_stood(tmp_path: Path) -> None:
-    """The next number of each recent stream is known; streams of long ago are forgotten."""
+    """What was answered of each recent stream is known; streams of long ago are forgotten."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
     now_ns = 10 * 24 * 3600 * 10**9
@@ -59,7 +59,7 @@ def test_a_restarted_worker_learns_where_each_stream_stood(tmp_path: Path) -> No
     ledger.append(replace(RESULT, result_id=2, seq=40, done_ns=now_ns - 1))
     ledger.append(replace(RESULT, result_id=3, stream_uuid="old", seq=9, done_ns=1))
     ledger.close()
-    assert Ledger(path, flush_ms=10).next_seqs(now_ns) == {"a": 42}
+    assert Ledger(path, flush_ms=10).answered(now_ns, 1000) == {"a": [40, 41]}
 
 
 def test_a_row_that_cannot_be_written_is_counted(tmp_path: Path) -> None:

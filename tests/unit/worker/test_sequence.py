@@ -3,13 +3,22 @@
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM as UNATTRIBUTED
 from cmfm_protocol.limits import MAX_COUNT
 from cmfm_protocol.verdict import Reason
-from cmfm_worker.sequence import DAMAGED_EARLY_NS, MAX_STREAMS, Fingerprint, Orphan, SequenceTracker, Sighting
+from cmfm_worker.sequence import (
+    DAMAGED_EARLY_NS,
+    LOST_AT_ONCE,
+    MAX_JUMP,
+    MAX_STREAMS,
+    Fingerprint,
+    Orphan,
+    SequenceTracker,
+    Sighting,
+)
 from cmfm_worker.trigger import TriggerKey
 
 WINDOW_NS = 100
 
 
-def tracker(resume: dict[str, int] | None = None) -> SequenceTracker:
+def tracker(resume: dict[str, list[int]] | None = None) -> SequenceTracker:
     return SequenceTracker(max_gap=10, window_ns=WINDOW_NS, resume=resume)
 
 
@@ -81,6 +90,13 @@ def test_flipped_bit_in_a_stream_id_invents_no_past() -> None:
     assert lost(t, 10_000) == [("a", 8)]
 
 
+def test_sealed_first_frame_proves_its_past() -> None:
+    """What came before it is lost even if the camera dies after this one frame."""
+    t = tracker()
+    t.frame("line1/s1", TriggerKey("a", 2), Fingerprint(2, "p"), 0, sealed=True)
+    assert lost(t, WINDOW_NS) == [("a", 0), ("a", 1)]
+
+
 def test_reordered_frame_within_the_window_is_new() -> None:
     """A frame that was only late is inspected, not lost."""
     t = tracker()
@@ -122,15 +138,27 @@ def test_single_jump_is_not_believed() -> None:
 
 
 def test_confirmed_jump_is_believed() -> None:
-    """A camera that really went on elsewhere is followed; at most max_gap numbers get a FAULT, the rest are counted."""
+    """A camera that really went on elsewhere is followed, and every number that it passed over gets its FAULT."""
     t = tracker()
     see(t, 0, 0)
     assert see(t, 5000, 1) is Sighting.JUMP
     assert see(t, 5001, 2) is Sighting.NEW
-    missing = lost(t, 10_000)
-    assert ("a", 5000) in missing
-    assert len(missing) == 11
-    assert (t.take_skipped(), t.take_skipped()) == (5000 - 1 - 10, 0)
+    given: list[tuple[str, int]] = []
+    while found := lost(t, 10_000):
+        assert len(found) <= LOST_AT_ONCE  # the verdicts of parts that are there go out in between
+        given += found
+    assert given == [("a", seq) for seq in range(1, 5001)]
+    assert t.take_skipped() == 0
+
+
+def test_jump_beyond_all_measure_is_counted() -> None:
+    """Not even a camera that counts wildly can make the worker write FAULTs for hours: the newest are given."""
+    t = tracker()
+    see(t, 0, 0)
+    assert see(t, 10**9, 1) is Sighting.JUMP
+    assert see(t, 10**9 + 1, 2) is Sighting.NEW
+    assert len(t.flush()) == MAX_JUMP + 1
+    assert (t.take_skipped(), t.take_skipped()) == (10**9 - 1 - MAX_JUMP, 0)
 
 
 def test_camera_that_counts_from_zero_again_is_followed() -> None:
@@ -151,9 +179,24 @@ def test_joining_a_running_stream_starts_there() -> None:
 
 def test_resumed_stream_reports_what_was_missed() -> None:
     """After a restart the ledger's last number is taken up: what passed meanwhile is lost, loudly."""
-    t = tracker(resume={"a": 7})
+    t = tracker(resume={"a": [4, 5, 6]})
     see(t, 9, 0)
     assert lost(t, WINDOW_NS) == [("a", 7), ("a", 8)]
+
+
+def test_resumed_stream_owes_what_the_former_worker_left_out() -> None:
+    """What was in flight at the kill is lost, though later numbers were answered and no camera is heard again."""
+    t = tracker(resume={"a": [4, 6, 9]})
+    assert lost(t, 1) == [("a", 5), ("a", 7), ("a", 8)]
+    assert lost(t, 10_000) == []
+
+
+def test_resumed_stream_is_not_answered_twice() -> None:
+    """A frame that comes late, or again, after the worker was restarted has had its verdict."""
+    t = tracker(resume={"a": [4, 6]})
+    assert see(t, 4, 0) is Sighting.LATE
+    assert see(t, 6, 0) is Sighting.LATE
+    assert see(t, 7, 0) is Sighting.NEW
 
 
 def test_heartbeat_reveals_lost_last_frames() -> None:

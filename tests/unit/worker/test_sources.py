@@ -76,6 +76,21 @@ def test_camera_is_not_lost_while_the_reader_is_behind(camera: tuple[subprocess.
     assert (ended.returncode, ended.stdout) == (0, "0 True\n"), ended.stderr
 
 
+def test_worker_that_was_stopped_goes_on(camera: tuple[subprocess.Popen[str], str]) -> None:
+    """It finds its queue full and what it had connected broken, and reads on (SIGSTOP, SIGCONT)."""
+    command = [sys.executable, "-c", READER, camera[1], TOPIC.decode(), "6"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+        time.sleep(1.5)
+        for _ in range(2):
+            reader.send_signal(signal.SIGSTOP)
+            time.sleep(1.0)
+            reader.send_signal(signal.SIGCONT)
+            time.sleep(0.7)
+        said, complaint = reader.communicate(timeout=60)
+    assert reader.returncode == 0, complaint
+    assert said.endswith("True\n")
+
+
 def wait_for(source: Source, *, alive: bool, limit_s: float) -> None:
     """Read as the intake does until the camera is up or down."""
     until_s = time.monotonic() + limit_s

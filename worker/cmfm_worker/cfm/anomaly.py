@@ -18,11 +18,6 @@ Normalisation = Literal["absolute", "published"]
 Distance = Literal["angular", "standardised"]
 """How Ψ_2D and Ψ_3D are measured: the paper's Eq. 3, or residuals in units of their nominal spread."""
 
-SMALLEST_SPREAD = 0.15
-"""Of a channel's standard deviation over all; added to σ in squares. From few parts a network can be surer than it
-should be, and then the next good part's small novelty tops a defect.
-"""
-
 HIGHEST_RESIDUAL = 30.0
 """Standard deviations at which a residual is cut off: nothing is more of an anomaly than that."""
 
@@ -93,7 +88,7 @@ def _standardised_chunks(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> Iter
 
 
 def _standardised_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> tuple[Tensor, Tensor]:
-    """Residuals over their nominal spread: at most about 1 at a nominal pixel, be it easy to predict or hard."""
+    """Residuals over their nominal spread: about 1 at a nominal pixel, whether it is easy to predict or hard."""
     psi_2d, psi_3d = e2d.new_empty(len(e2d)), e3d.new_empty(len(e3d))
     start = 0
     for E_2D, E_3D in _standardised_chunks(e2d, e3d, mapping):
@@ -104,9 +99,9 @@ def _standardised_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> t
 
 
 def _residual(E: Tensor, E_hat: Tensor, log_spread: Tensor) -> Tensor:
-    """The root mean square of (E − Ê) / √(σ² + floor²) over the channels, (P, C) → (P,)."""
-    z2 = (E - E_hat).square() / (torch.exp(2 * log_spread) + SMALLEST_SPREAD**2)
-    return z2.clamp(max=HIGHEST_RESIDUAL**2).mean(-1).sqrt()
+    """The root mean square of (E − Ê) / σ over the channels, (P, C) → (P,)."""
+    z = (E - E_hat) * torch.exp(-log_spread)
+    return z.clamp(-HIGHEST_RESIDUAL, HIGHEST_RESIDUAL).square().mean(-1).sqrt()
 
 
 def _distances(

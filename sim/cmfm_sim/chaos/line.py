@@ -1,0 +1,179 @@
+"""The line that a chaos run disturbs: its folder, its settings, and its three processes, each started as a user would.
+
+Camera and worker, worker and subscriber meet through proxies, so that their connections can be cut. Every boot of the
+camera writes its triggers into a file of its own; the subscriber goes on with one record.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import tomli_w
+import zmq
+
+from cmfm_protocol.control import StatusRequest
+from cmfm_protocol.state import WorkerState
+from cmfm_sim.chaos.disk import small_disk
+from cmfm_sim.chaos.proxy import Proxy
+from cmfm_sim.processes import Child, Children, program
+from cmfm_sim.recovery import RequestClient
+from cmfm_sim.sockets import free_ports
+
+LineSettings = Mapping[str, Mapping[str, Any]]
+"""Sections of a line.toml."""
+
+KEPT_MB: Final = 32.0
+STATUS_S: Final = 0.5
+FOREVER: Final = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class LineOptions:
+    """What runs on the line. `settings` as in line.toml; sockets, ledger and kept folder are the run's own.
+
+    `limit` triggers a camera boot at most; `deadline_ms` must lie below the delay of late frames. `proxied`: with
+    proxies between the processes. `worker` starts one, without its `--config`; `camera` are more options for
+    `cmfm-sim replay`. `disk_mb`: of the disk for ledger and
+    kept parts; None takes the folder's own.
+    """
+
+    root: Path
+    category: str
+    rate_hz: float
+    deadline_ms: float
+    limit: int
+    recipe: str = ""
+    settings: LineSettings = field(default_factory=dict)
+    worker: Sequence[str] = field(default_factory=lambda: program("cmfm-worker"))
+    camera: Sequence[str] = ()
+    proxied: bool = True
+    disk_mb: int | None = 96
+
+
+class ChaosLine:
+    """Close it, or use it as a context; no process and no mount is left behind."""
+
+    def __init__(self, folder: Path, options: LineOptions) -> None:
+        self.folder = folder
+        self.options = options
+        self.trigger_files: list[Path] = []
+        self._boots = {"camera": 0, "worker": 0, "subscriber": 0}
+        self._ports = dict(
+            zip(("frames", "results", "maps", "recovery", "control"), free_ports(5), strict=True)
+        )
+        with ExitStack() as closing:
+            self.disk = small_disk(folder / "disk", size_mb=options.disk_mb)
+            closing.callback(self.disk.close)
+            self.proxies = {
+                name: closing.enter_context(Proxy(self._ports[name]))
+                for name in (("frames", "results") if options.proxied else ())
+            }
+            self._children = closing.enter_context(Children(folder / "logs"))
+            self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            closing.callback(self._context.destroy, 0)
+            self._control = RequestClient(self._context, self._bound("control"), "control")
+            self._closing = closing.pop_all()
+        self._config = self._write_config()
+
+    def __enter__(self) -> "ChaosLine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @property
+    def ledger(self) -> Path:
+        """The worker's ledger."""
+        return self.folder / "disk" / "ledger.sqlite"
+
+    @property
+    def record(self) -> Path:
+        """The subscriber's record."""
+        return self.folder / "results.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """What else the subscriber heard."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def camera_endpoint(self) -> str:
+        """The camera as the worker names it."""
+        return self._reached("frames")
+
+    def start(self, name: str, *, faults: str = "", seed: int = 0) -> Child:
+        """Start the camera (with frame faults and their seed), the worker or the subscriber."""
+        boot = self._boots[name]
+        self._boots[name] += 1
+        argv = {"camera": self._camera, "worker": self._worker, "subscriber": self._subscriber}[name]
+        return self._children.start(f"{name}-{boot}", argv(boot, faults, seed))
+
+    def boots(self, name: str) -> int:
+        """How often it has been started."""
+        return self._boots[name]
+
+    def status(self) -> WorkerState | None:
+        """What the worker says of itself, None where it does not answer."""
+        reply = self._control.ask(StatusRequest(uuid.uuid4().hex), STATUS_S)
+        return reply.state if reply is not None else None
+
+    def _camera(self, boot: int, faults: str, seed: int) -> list[str]:
+        options = self.options
+        self.trigger_files.append(self.folder / f"triggers-{boot}.jsonl")
+        arguments = {
+            "--dataset": "mvtec3d",
+            "--root": options.root,
+            "--category": options.category,
+            "--recipe": options.recipe or options.category,
+            "--rate": options.rate_hz,
+            "--deadline-ms": options.deadline_ms,
+            "--endpoint": self._bound("frames"),
+            "--line": options.settings.get("line", {}).get("name", "line1"),
+            "--station": options.settings.get("line", {}).get("station", "station1"),
+            "--loop": FOREVER,
+            "--limit": options.limit,
+            "--shuffle": seed,
+            "--seed": seed,
+            "--faults": faults,
+            "--record": self.trigger_files[-1],
+            "--wait-s": FOREVER,
+        }
+        return [
+            *program("cmfm-sim"),
+            "replay",
+            "--json",
+            *(str(item) for pair in arguments.items() for item in pair),
+            *options.camera,
+        ]
+
+    def _worker(self, _boot: int, _faults: str, _seed: int) -> list[str]:
+        return [*self.options.worker, "--config", str(self._config)]
+
+    def _subscriber(self, _boot: int, _faults: str, _seed: int) -> list[str]:
+        command = [*program("cmfm-sim"), "record", "--out", str(self.record), "--events", str(self.events)]
+        return [
+            *command,
+            "--endpoint",
+            self._reached("results"),
+            "--recover-endpoint",
+            self._bound("recovery"),
+        ]
+
+    def _write_config(self) -> Path:
+        given = {name: dict(table) for name, table in self.options.settings.items()}
+        sockets = {name: self._bound(name) for name in ("results", "maps", "recovery", "control")}
+        given["sockets"] = {"frames": [self.camera_endpoint], **sockets}
+        given["ledger"] = {**given.get("ledger", {}), "path": "disk/ledger.sqlite"}
+        given["kept"] = {**given.get("kept", {}), "folder": "disk/kept", "max_mb": KEPT_MB}
+        path = self.folder / "line.toml"
+        path.write_text(tomli_w.dumps(given), encoding="utf-8")
+        return path
+
+    def _bound(self, name: str) -> str:
+        return f"tcp://127.0.0.1:{self._ports[name]}"
+
+    def _reached(self, name: str) -> str:
+        return self.proxies[name].endpoint if name in self.proxies else self._bound(name)

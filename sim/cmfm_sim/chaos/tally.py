@@ -1,0 +1,201 @@
+"""The account of a chaos run from outside: triggers fired, verdicts in the ledger, verdicts received; a byte a trigger.
+
+Files are read line by line and row by row, so that a million parts take a few megabytes.
+
+The rules:
+
+1. A trigger has at most one verdict in the ledger, over all boots of the worker.
+2. It lacks one only if it is *unannounced*: it belongs to the end of a stream whose camera was killed, and nothing
+   that was sent after it ever reached a worker. Nobody can answer for it; a PLC rejects it by its deadline. While the
+   worker said that it had the camera, and nothing was disturbed (`connected`), there is no such excuse.
+3. A part that cannot have been inspected has no verdict but FAULT.
+4. What was received is what the ledger says. Only of a boot that was killed may a verdict have been lost on its way
+   (*unheard*): the PLC rejects the part by its deadline, the ledger tells what it was.
+"""
+
+import sqlite3
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from cmfm_protocol.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.verdict import Verdict
+from cmfm_sim.chaos.connected import Span
+from cmfm_sim.errors import InputError
+from cmfm_sim.faults import MUST_FAULT
+from cmfm_sim.record import Key, json_lines
+
+FIRED, MUST, ANSWERED = 1, 2, 4
+CODES: Final = {str(verdict): code for code, verdict in enumerate(Verdict, start=1)}
+SHOWN: Final = 5
+
+LEDGER_ROWS: Final = "SELECT boot_id, result_id, stream_uuid, seq, verdict, reason FROM triggers"
+LEDGER_BOOTS: Final = "SELECT boot_id, ending, rows_lost FROM boots"
+
+
+class Tally:
+    """Add the triggers of each camera boot, then the ledger, then the record; then ask for `problems`."""
+
+    def __init__(self) -> None:
+        self.verdicts: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.unattributed = 0
+        self.received = 0
+        self.unheard = 0
+        self.unannounced = 0
+        self.endings: Counter[str] = Counter()
+        self._streams: dict[str, bytearray] = {}
+        self._killed: dict[str, array[int]] = {}  # stream of a killed camera: when each trigger fired
+        self._boots: dict[str, bytearray] = {}  # by result id: the verdict's code, + HEARD
+        self._clean: set[str] = set()
+        self._found: dict[str, list[object]] = {}
+
+    @property
+    def triggers(self) -> int:
+        """Triggers fired by all cameras."""
+        return sum(len(stream) for stream in self._streams.values())
+
+    def add_triggers(self, path: Path, *, killed: bool) -> None:
+        """What one boot of a camera fired (`TriggerLog`); `killed`: it did not end by itself. Raises InputError."""
+        for number, line in json_lines(path):
+            try:
+                stream = self._streams.setdefault(line["stream_uuid"], bytearray())
+                if line["event"] == "not_sent":
+                    stream[line["seq"]] |= MUST
+                    continue
+                if line["seq"] != len(stream):
+                    raise InputError(f"{path}:{number}: seq {line['seq']} follows {len(stream) - 1}")
+                self.faults.update(line["faults"])
+                stream.append(FIRED | (MUST if not MUST_FAULT.isdisjoint(line["faults"]) else 0))
+            except (KeyError, IndexError, TypeError) as error:
+                raise InputError(f"{path}:{number}: no trigger record ({error!r})") from error
+            if killed:
+                self._killed.setdefault(line["stream_uuid"], array("q")).append(line["trigger_ns"])
+
+    def add_ledger(self, path: Path) -> None:
+        """All rows of the worker's ledger. Raises InputError."""
+        try:
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            for boot_id, ending, rows_lost in connection.execute(LEDGER_BOOTS):
+                self.endings[ending] += 1
+                if ending == "clean":
+                    self._clean.add(boot_id)
+                if rows_lost:
+                    self._find("rows that the ledger lost", (boot_id, rows_lost))
+            for row in connection.execute(LEDGER_ROWS):
+                self._row(*row)
+            connection.close()
+        except sqlite3.Error as error:
+            raise InputError(f"ledger {path} cannot be read: {error}") from error
+
+    def add_record(self, path: Path) -> None:
+        """All results that the subscriber recorded. Raises InputError."""
+        for number, line in json_lines(path):
+            try:
+                result = line["result"]
+                self._result(result["boot_id"], result["result_id"], result["verdict"])
+            except (KeyError, TypeError) as error:
+                raise InputError(f"{path}:{number}: no result record ({error!r})") from error
+
+    def settle(self, connected: Sequence[Span] = ()) -> None:
+        """Count what has no verdict, and what was not received; to be called last."""
+        for uuid, stream in self._streams.items():
+            self._settle_stream(uuid, stream, connected)
+        for boot_id, heard in self._boots.items():
+            unheard = sum(0 < code < HEARD for code in heard)
+            self.unheard += unheard
+            if unheard and boot_id in self._clean:
+                self._find("verdicts of a worker that ended in order, never received", (boot_id[:8], unheard))
+
+    def problems(self) -> list[str]:
+        """What is wrong, one line each."""
+        return [f"{len(found)} {what}: {_named(found)}" for what, found in self._found.items()]
+
+    def _row(self, boot_id: str, result_id: int, uuid: str, seq: int, verdict: str, reason: str) -> None:
+        self.verdicts[verdict] += 1
+        self.reasons[reason] += 1
+        boot = self._boots.setdefault(boot_id, bytearray())
+        boot.extend(bytes(max(result_id + 1 - len(boot), 0)))
+        boot[result_id] = CODES[verdict]
+        key = (uuid, seq)
+        if uuid == UNATTRIBUTED_STREAM:
+            self.unattributed += 1
+            if verdict != Verdict.FAULT:
+                self._find("verdicts other than FAULT on messages of no part", key)
+            return
+        stream = self._streams.get(uuid, b"")
+        if seq >= len(stream):
+            self._find("verdicts on parts that were never triggered", key)
+            return
+        self._answer(key, verdict)
+
+    def _answer(self, key: Key, verdict: str) -> None:
+        stream, seq = self._streams[key[0]], key[1]
+        if stream[seq] & ANSWERED:
+            self._find("triggers with more than one verdict", key)
+        if stream[seq] & MUST and verdict != Verdict.FAULT:
+            what = "PASS verdicts" if verdict == Verdict.PASS else "verdicts other than FAULT"
+            self._find(f"{what} on parts that cannot have been inspected", key)
+        stream[seq] |= ANSWERED
+
+    def _result(self, boot_id: str, result_id: int, verdict: str) -> None:
+        boot = self._boots.get(boot_id, b"")
+        code = boot[result_id] if result_id < len(boot) else 0
+        if code == 0:
+            self._find("verdicts received that the ledger does not have", (boot_id, result_id))
+            return
+        if code >= HEARD:
+            self._find("results recorded twice", (boot_id, result_id))
+            return
+        if code != CODES[verdict]:
+            self._find("verdicts received that are not the ledger's", (boot_id, result_id))
+        self._boots[boot_id][result_id] = code + HEARD
+        self.received += 1
+
+    def _settle_stream(self, uuid: str, stream: bytearray, connected: Sequence[Span]) -> None:
+        last = next((seq for seq in range(len(stream) - 1, -1, -1) if stream[seq] & ANSWERED), -1)
+        for seq in range(last + 1, len(stream)):
+            if uuid not in self._killed:
+                self._find("triggers without a verdict at the end of a stream", (uuid, seq))
+            elif any(self._killed[uuid][seq] in span for span in connected):
+                self._find("triggers without a verdict of a camera that was connected", (uuid, seq))
+            else:
+                self.unannounced += 1
+        for seq in _without(stream[: last + 1]):
+            self._find("triggers without a verdict", (uuid, seq))
+
+    def _find(self, what: str, where: object) -> None:
+        self._found.setdefault(what, []).append(where)
+
+
+HEARD: Final = 16
+
+
+def tally_of(
+    trigger_files: Sequence[Path],
+    killed: Collection[int],
+    ledger: Path,
+    record: Path,
+    connected: Sequence[Span] = (),
+) -> Tally:
+    """The tally of a run; `killed` are the places in `trigger_files` of cameras that were killed."""
+    tally = Tally()
+    for boot, path in enumerate(trigger_files):
+        if path.is_file():  # else it was killed before it began
+            tally.add_triggers(path, killed=boot in killed)
+    tally.add_ledger(ledger)
+    tally.add_record(record)
+    tally.settle(connected)
+    return tally
+
+
+def _without(stream: bytes | bytearray) -> Iterable[int]:
+    return (seq for seq, flags in enumerate(stream) if not flags & ANSWERED)
+
+
+def _named(found: Sequence[object]) -> str:
+    shown = ", ".join(str(where) for where in found[:SHOWN])
+    return f"{shown}, …" if len(found) > SHOWN else shown

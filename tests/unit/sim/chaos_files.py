@@ -1,0 +1,43 @@
+"""What a chaos run leaves on disk, made by hand: triggers, a ledger, a record."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from cmfm_protocol.result import Result
+from cmfm_sim.record import Received, ResultLog, TriggerLog, TriggerRecord
+
+ROW = ("boot_id", "result_id", "stream_uuid", "seq", "verdict", "reason")
+
+
+def write_triggers(path: Path, triggers: Iterable[TriggerRecord]) -> Path:
+    with TriggerLog(path) as log:
+        for trigger in triggers:
+            log.trigger(trigger)
+            if not trigger.sent:
+                log.not_sent(*trigger.key)
+    return path
+
+
+def write_ledger(path: Path, results: Iterable[Result], **endings: str) -> Path:
+    """Boots end as `endings` says, "clean" where it says nothing."""
+    results = list(results)
+    connection = sqlite3.connect(path)
+    connection.execute(f"CREATE TABLE triggers ({', '.join(ROW)})")
+    connection.execute("CREATE TABLE boots (boot_id, ending, rows_lost)")
+    for boot in {result.boot_id for result in results}:
+        connection.execute("INSERT INTO boots VALUES (?, ?, 0)", (boot, endings.get(boot, "clean")))
+    for result in results:
+        values = [asdict(result)[name] for name in ROW]
+        connection.execute("INSERT INTO triggers VALUES (?, ?, ?, ?, ?, ?)", values)
+    connection.commit()
+    connection.close()
+    return path
+
+
+def write_record(path: Path, results: Iterable[Result]) -> Path:
+    with ResultLog(path) as log:
+        for result in results:
+            log.result(Received(result, None))
+    return path

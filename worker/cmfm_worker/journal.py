@@ -1,0 +1,69 @@
+"""The journal: the newest verdicts in a memory-mapped file beside the ledger, each noted before it is on the wire.
+
+What is stored in a shared mapping belongs to the kernel at once: it outlives kill -9 (a power cut it does not), takes
+microseconds, and cannot meet a full disk, because the file is written out when it is made. So the worker after a
+killed one knows each verdict that was given, completes the ledger with it and never answers its trigger again.
+
+A ring of slots: `<number, length, CRC-32>` and a ledger row in msgpack. A slot that was being written when the
+process was killed does not fit its CRC-32 and is none; its verdict had not been sent.
+"""
+
+import mmap
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgpack
+
+SLOTS: Final = 4096
+"""Rows kept: far more than a flush interval of the ledger, and a minute of a fast line before a disk that refuses."""
+
+SLOT_BYTES: Final = 2048
+HEADER: Final = struct.Struct("<QII")
+
+Row = tuple[object, ...]
+
+
+class Journal:
+    """One file, one writer thread. Raises OSError where the file cannot be made or mapped."""
+
+    def __init__(self, path: Path) -> None:
+        size = SLOTS * SLOT_BYTES
+        if not path.is_file() or path.stat().st_size != size:
+            path.write_bytes(bytes(size))  # real blocks: a hole would need room later
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), size)
+        self._number = 0
+
+    def note(self, row: Sequence[object]) -> None:
+        """Keep a row over the oldest; one too long for a slot, which the wire's limits do not allow, is passed over."""
+        payload: bytes = msgpack.packb(row)
+        if len(payload) > SLOT_BYTES - HEADER.size:
+            return
+        at = self._number % SLOTS * SLOT_BYTES
+        self._number += 1
+        header = HEADER.pack(self._number, len(payload), zlib.crc32(payload))
+        self._map[at : at + HEADER.size + len(payload)] = header + payload
+
+    def rows(self) -> list[Row]:
+        """The rows that are whole, oldest first."""
+        found = [slot for at in range(0, len(self._map), SLOT_BYTES) if (slot := self._slot(at)) is not None]
+        return [row for _, row in sorted(found, key=lambda slot: slot[0])]
+
+    def clear(self) -> None:
+        """Forget all rows: they are in the ledger."""
+        self._map[:] = bytes(len(self._map))
+        self._number = 0
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self._map.close()
+
+    def _slot(self, at: int) -> tuple[int, Row] | None:
+        number, length, crc32 = HEADER.unpack_from(self._map, at)
+        if not number or length > SLOT_BYTES - HEADER.size:
+            return None
+        payload = self._map[at + HEADER.size : at + HEADER.size + length]
+        return (number, tuple(msgpack.unpackb(payload))) if zlib.crc32(payload) == crc32 else None
