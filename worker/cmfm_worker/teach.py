@@ -35,6 +35,7 @@ from cmfm_worker.recipe import (
     ThresholdSection,
 )
 from cmfm_worker.teach_parts import TeachParts
+from cmfm_worker.teach_tray import fixed_background
 
 COVERAGE_MARGIN = 0.75
 """The minimum 3D coverage as a share of the nominal part that shows least: natural variation stays well above
@@ -51,7 +52,8 @@ class TeachOptions:
     """What to teach from and how; `epochs` None takes the preset's number, `distance` None the preset's
     measure: `angular` (Eq. 3) for `paper`, `standardised` for `classic`.
 
-    `target_false_reject_rate` None asks for the smallest rate that the validation parts support.
+    `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
+    `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`).
     """
 
     dataset: str
@@ -61,6 +63,7 @@ class TeachOptions:
     epochs: int | None = None
     distance: Distance | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
+    fixed_tray: bool = False
     target_false_reject_rate: float | None = None
     batch: int = 4
 
@@ -84,6 +87,9 @@ def teach(
     Raises DatasetError naming a torn file, InputError naming parts that cannot be inspected or do not teach
     a mapping.
     """
+    if options.fixed_tray:
+        background = fixed_background(parts.train, options.background, options.batch, extractor.device)
+        options = replace(options, background=background)
     options_of_fit = replace(FitOptions.for_preset(extractor.identity.preset), seed=options.seed)
     if options.epochs is not None:
         options_of_fit = replace(options_of_fit, epochs=options.epochs)

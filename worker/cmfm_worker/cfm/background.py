@@ -43,6 +43,24 @@ def signed_height(xyz: Tensor, plane: Tensor) -> Tensor:
     return a * xyz[:, 0] + b * xyz[:, 1] + c * xyz[:, 2] + d
 
 
+def common_plane(planes: Tensor, tray_points: Tensor) -> tuple[Tensor, Tensor]:
+    """The median of the planes (F, 4) of F frames of one tray, and how far from it each of them lies at most.
+
+    Planes are compared by their heights at `tray_points` (R, 3), R ≥ 3 points spread over the tray: a normal
+    alone says nothing about places far from the sensor. Returns (4,) float32 and (F,) metres.
+    """
+    points, n = tray_points.double(), planes[0, :3].double()
+    height = points @ planes[:, :3].double().T + planes[:, 3].double()  # R F, of the points over each plane
+    median = height.median(1, keepdim=True).values
+    on_median = (
+        points - median * n
+    )  # planes are so nearly parallel that either normal measures the same height
+    centre = on_median.mean(0)
+    normal = torch.linalg.svd(on_median - centre, full_matrices=False).Vh[2][None]
+    plane = _towards_sensor(normal, -(normal @ centre)[:, None])[0]
+    return plane.float(), (height - median).abs().amax(0)
+
+
 def find_support_planes(xyz: Tensor, valid: Tensor, edge_px: Tensor, distance_m: float) -> Tensor:
     """The support plane of every frame: (B, 4) float32, unit normal to the sensor and offset; NaN for none.
 

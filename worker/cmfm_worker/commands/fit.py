@@ -51,7 +51,7 @@ def fit(
         int, typer.Option(min=0, metavar="S", help="Decides which parts, pixels and first weights.")
     ] = 0,
     device: options.Device = "auto",
-    background: options.Background = "ransac",
+    background: options.TaughtBackground = "ransac",
     plane_distance_m: options.PlaneDistance = 0.005,
     clusters: options.ClustersOption = "largest",
     target_false_reject_rate: Annotated[
@@ -102,8 +102,11 @@ def fit(
         epochs=epochs,
         distance=distance,
         background=background_section(
-            method=background, plane_distance_m=plane_distance_m, clusters=clusters
+            method="ransac" if background == "fixed" else background,
+            plane_distance_m=plane_distance_m,
+            clusters=clusters,
         ),
+        fixed_tray=background == "fixed",
         target_false_reject_rate=target_false_reject_rate,
         batch=batch,
     )
