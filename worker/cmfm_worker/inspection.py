@@ -18,6 +18,7 @@ from cmfm_protocol.verdict import Reason
 from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
 from cmfm_worker.cfm.tokens import extract
 from cmfm_worker.errors import InputError
@@ -34,9 +35,9 @@ class LoadedModel:
     sha: str
 
     @classmethod
-    def of(cls, loaded: LoadedRecipe, device: torch.device) -> Self:
-        """Put a loaded recipe on a device."""
-        mapping = loaded.mapping.to(device)
+    def of(cls, loaded: LoadedRecipe, device: torch.device, precision: Precision = "fp32") -> Self:
+        """Put a loaded recipe on a device; `precision` is that of its products at the pixels."""
+        mapping = replace(loaded.mapping, precision=precision).to(device)
         _ = mapping.at_tokens  # made here, so that no part has to wait for it
         return cls(loaded.recipe, mapping, loaded.model_sha)
 

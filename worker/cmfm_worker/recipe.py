@@ -163,6 +163,7 @@ class ProvenanceSection(Section):
     torch: str = ""
     cmfm: str = ""
     device: str = ""
+    precision: str = "fp32"
 
 
 class MappingSection(Section):

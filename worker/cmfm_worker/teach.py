@@ -15,9 +15,11 @@ from torch import Tensor
 from cmfm_protocol.dataset import PartFiles
 from cmfm_worker.cfm.anomaly import Distance
 from cmfm_worker.cfm.extractor import Extractor
-from cmfm_worker.cfm.feature_store import FeatureStore, Precision
+from cmfm_worker.cfm.feature_store import FeatureStore
+from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.prepare import prepare
 from cmfm_worker.cfm.threshold import conformal_threshold, smallest_supported_rate
 from cmfm_worker.errors import InputError
@@ -53,7 +55,8 @@ class TeachOptions:
     measure: `angular` (Eq. 3) for `paper`, `standardised` for `classic`.
 
     `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
-    `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`).
+    `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`). `precision` is that of
+    the extractor's products, and of the mapping's where the threshold is set; it is fitted in float32.
     """
 
     dataset: str
@@ -64,6 +67,7 @@ class TeachOptions:
     distance: Distance | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
     fixed_tray: bool = False
+    precision: Precision = "fp32"
     target_false_reject_rate: float | None = None
     batch: int = 4
 
@@ -110,7 +114,8 @@ def teach(
         score=ScoreSection(distance="standardised" if options_of_fit.spread else "angular"),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
-    scores, seen = _validate(extractor, draft, mapping, parts.validation, options.batch, progress)
+    as_on_the_line = replace(mapping, precision=options.precision)
+    scores, seen = _validate(extractor, draft, as_on_the_line, parts.validation, options.batch, progress)
     draft = draft.model_copy(
         update={
             "threshold": threshold_from(scores, options.target_false_reject_rate),
@@ -198,7 +203,7 @@ def _foreground_px(foreground: Tensor) -> list[int]:
     return [int(count) for count in foreground.flatten(1).sum(1).tolist()]
 
 
-def _precision(extractor: Extractor) -> Precision:
+def _precision(extractor: Extractor) -> KeptPrecision:
     return "float16" if extractor.identity.preset == "paper" else "float32"
 
 
@@ -220,4 +225,5 @@ def _provenance(
         torch=torch.__version__,
         cmfm=version("cmfm"),
         device=str(extractor.device),
+        precision=options.precision,
     )

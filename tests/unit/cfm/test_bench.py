@@ -33,7 +33,8 @@ from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 
 PAPER_STAGES = [
-    "prepare",
+    "resize",
+    "background",
     "image",
     "fps",
     "knn",
@@ -236,6 +237,7 @@ sys.exit(main({arguments!r}))
 """
 
 
+@pytest.mark.timeout(600)
 def test_bare_machine_can_run_it(seeded: Path, small_part: Path) -> None:
     """With torch, timm, numpy and what they need the whole measurement runs: GPU machines have no more."""
     blocked = ["zmq", "structlog", "pydantic", "pydantic_settings", "typer", "rich", "scipy", "pykdtree"]
@@ -244,7 +246,7 @@ def test_bare_machine_can_run_it(seeded: Path, small_part: Path) -> None:
     arguments += ["--seconds", "0", "--frames", str(small_part), "--background", "none", "--devices", "cpu"]
     code = BARE.format(blocked=blocked, arguments=arguments)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "transformer" in done.stdout

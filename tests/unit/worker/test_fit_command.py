@@ -58,7 +58,7 @@ def test_tray_is_taught_and_parts_on_another_one_are_named(
     moved = tmp_path / "moved"
     shutil.copytree(data, moved)
     rgb, xyz = frame(77)
-    write_part(moved / "dome" / "train" / "good", "900", rgb, xyz - np.float32([0, 0, 0.005]))
+    write_part(moved / "dome" / "train" / "good", "900", rgb, xyz - np.array([0, 0, 0.005], np.float32))
     capsys.readouterr()
     assert fit(moved, tmp_path / "other", "--background", "fixed") == 2
     assert "900 (5.0 mm)" in " ".join(capsys.readouterr().err.split())

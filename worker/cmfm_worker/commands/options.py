@@ -23,6 +23,10 @@ Weights = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", callback=_device)]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16", "int8"],
+    typer.Option("--precision", help="Of the products (paper only); auto: fp32 on a CPU, bf16 on CUDA."),
+]
 Dataset = Annotated[Literal["mvtec3d"], typer.Option("--dataset", help="Layout of the data set.")]
 Root = Annotated[Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)]
 Category = Annotated[
