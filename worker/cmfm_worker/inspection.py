@@ -107,10 +107,14 @@ class InspectedBatch:
     def to(self, device: torch.device | str) -> "InspectedBatch":
         """The same on another device."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "problems"}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        # Into page-locked memory all copies are issued at once, and waited for once.
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        if self.psi.is_cuda and not moved["psi"].is_cuda:
+            torch.cuda.current_stream(self.psi.device).synchronize()
+        return replace(self, **moved)
 
     def parts(self) -> list[InspectedPart]:
-        """Every frame on the host; waits for the device."""
+        """Every frame on the host; waits for the device once."""
         host = self.to("cpu")
         return [host._part(i) for i in range(len(self))]
 

@@ -5,6 +5,10 @@ points on the tray lie within eps of each other. A crack of one or two missing p
 split a part, and a chip that stands out of its board stays with it, though the sensor saw no wall between
 them; distances in space would cut it off. Parts that lie apart on the tray are apart. There are no core
 points: thin necks connect, and specks are dropped by their size alone.
+
+How that agrees with DBSCAN on the cloud at the same eps: on the eight real captures the largest piece is the
+largest cluster, pixel for pixel, where 8 points make a core, and where the published 30 do the cluster is 96 to
+100 % of the piece (`tests/parity/test_dbscan.py`).
 """
 
 from collections.abc import Iterator
