@@ -91,7 +91,17 @@ def propagate_labels(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
 
 
 def _label_by_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
-    """One frame on the CPU: every row falls into runs, and the few runs are the nodes of a graph."""
+    """One frame on the CPU, its box around what is kept; elsewhere the number is 0, which no piece has."""
+    rows, columns = (np.flatnonzero(kept[0].numpy().any(axis)) for axis in (1, 0))
+    label = torch.zeros(kept.shape, dtype=torch.int64)
+    if len(rows):
+        box = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        label[box] = _pieces_of_runs(footprint[box], kept[box], eps)
+    return label.flatten(1)
+
+
+def _pieces_of_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
+    """Every row falls into runs, and the few runs are the nodes of a graph: (1, h, w) int64, from 1 within `kept`."""
     starts = kept[0].numpy().copy()
     starts[:, 1:] &= ~_joined(footprint, kept, eps, 0, 1)[0].numpy()
     run = np.cumsum(starts, dtype=np.int32).reshape(starts.shape)  # the number of a kept pixel's run, from 1
@@ -101,7 +111,7 @@ def _label_by_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
         joined = np.flatnonzero(_joined(footprint, kept, eps, down, right)[0].numpy() & (here != there))
         edges.append(_without_repeats(np.stack([here.ravel()[joined], there.ravel()[joined]])))
     piece = _connected(np.concatenate(edges, axis=1), int(run[-1, -1]) + 1)
-    return torch.from_numpy(piece[run].reshape(1, -1))
+    return torch.from_numpy(piece[run])[None]
 
 
 def _without_repeats(edges: NDArray[np.int32]) -> NDArray[np.int32]:
