@@ -48,12 +48,12 @@ def measure(options: BenchOptions, say: Say) -> dict[str, Any]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     devices = list(dict.fromkeys(variant.device for variant in variants))
-    background = _background(options, frames)
+    background, origin = _background(options, frames), provenance(devices)  # before anybody changes the checkout
     with _weights(options, variants, say) as weights:
         results = [_measured(variant, options, background, frames, weights, say) for variant in variants]
     return {
         "schema": SCHEMA,
-        "provenance": provenance(devices),
+        "provenance": origin,
         "frames": {
             "source": frames.source,
             "height_px": frames.rgb.shape[1],
