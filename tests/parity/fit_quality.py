@@ -1,8 +1,8 @@
 """The fit beside the literal one on the synthetic set: `python -m tests.parity.fit_quality --help`, from the checkout.
 
 The literal fit is the paper's (§ 3.2): in every epoch every part is read, its features are extracted, and all its
-pixels pass the networks. The fast one extracts once and draws pixels. Both take the same options otherwise and are
-measured on the same test split.
+pixels pass the networks. The fast one extracts once and draws pixels. Both take the same options, first weights and
+losses otherwise, and are measured on the same test split.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from cmfm_worker.cfm.classic import ClassicExtractor
 from cmfm_worker.cfm.evaluate import evaluate
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.feature_store import FeatureStore
-from cmfm_worker.cfm.fit import FitOptions, cosine_distance, fit_mapping, standardiser_of
-from cmfm_worker.cfm.mapping import Mapping, MappingPair
+from cmfm_worker.cfm.fit import MAX_GRADIENT, FitOptions, _losses, _new_pair, fit_mapping
+from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.measure import Tally, inspect_parts
 from cmfm_worker.part_batches import read_batches
-from cmfm_worker.recipe import ExtractorSection, MappingSection, ProvenanceSection, Recipe
+from cmfm_worker.recipe import ExtractorSection, MappingSection, ProvenanceSection, Recipe, ScoreSection
 
 TOLERANCE = 0.005
 AUPRO = "0.3"
@@ -62,16 +62,13 @@ def fit_literally(extractor: Extractor, parts: list[PartFiles], options: FitOpti
     """As the paper tells it, with the options' epochs, batches, learning rate and networks."""
     began_s = time.process_time()
     generator = torch.Generator().manual_seed(options.seed)
-    torch.manual_seed(options.seed)
-    to_3d = Mapping(extractor.d2, extractor.d3, options.hidden)
-    to_2d = Mapping(extractor.d3, extractor.d2, options.hidden)
-    with FeatureStore() as store, torch.no_grad():
+    with FeatureStore() as store, torch.no_grad():  # for the channels' moments alone
         for batch in read_batches(parts, options.batch_images, extractor.device):
-            store.add(
-                extractor(prepare(batch.rgb, batch.xyz, BackgroundOptions())), [f.id for f in batch.files]
-            )
-        pair = MappingPair(to_3d, to_2d, standardiser_of(store) if options.standardise else None)
-    optimiser = torch.optim.Adam([*to_3d.parameters(), *to_2d.parameters()], lr=options.lr)
+            frames = prepare(batch.rgb, batch.xyz, BackgroundOptions())
+            store.add(extractor(frames), [file.id for file in batch.files])
+        pair = _new_pair(store, options)
+    networks = [*pair.to_3d.requires_grad_(True).parameters(), *pair.to_2d.requires_grad_(True).parameters()]
+    optimiser = torch.optim.Adam(networks, lr=options.lr)
     steps = options.epochs * -(-len(parts) // options.batch_images)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(options.epochs):
@@ -79,18 +76,14 @@ def fit_literally(extractor: Extractor, parts: list[PartFiles], options: FitOpti
         for batch in read_batches([parts[i] for i in order], options.batch_images, extractor.device):
             with torch.no_grad():
                 features = extractor(prepare(batch.rgb, batch.xyz, BackgroundOptions()))
-                E_2D, E_3D = features.e2d, features.e3d
-                if pair.standardise is not None:
-                    E_2D, E_3D = pair.standardise(E_2D, E_3D)
-            loss = (
-                cosine_distance(E_3D, to_3d(E_2D)).mean() + cosine_distance(E_2D, to_2d(E_3D)).mean()
-            )  # Eq. 2
             optimiser.zero_grad()
-            loss.backward()
+            sum(_losses(pair, features.e2d, features.e3d)).backward()
+            if options.spread:
+                torch.nn.utils.clip_grad_norm_(networks, MAX_GRADIENT)
             optimiser.step()
             if options.schedule == "cosine":
                 schedule.step()
-    for network in (to_3d, to_2d):
+    for network in (pair.to_3d, pair.to_2d):
         network.eval().requires_grad_(False)
     return Fitted(pair, time.process_time() - began_s)
 
@@ -101,6 +94,7 @@ def quality(extractor: Extractor, mapping: MappingPair, parts: list[PartFiles]) 
     recipe = Recipe(
         name="compared",
         extractor=ExtractorSection.of(extractor.identity),
+        score=ScoreSection(distance="standardised" if mapping.has_spreads else "angular"),
         provenance=ProvenanceSection(made_by="fit", fitted_at=""),
         mapping=section,
     )

@@ -13,8 +13,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from cmfm_worker.cfm.background import signed_height
 from cmfm_worker.cfm.clusters import clean_clusters, joining_distance_m
-from cmfm_worker.cfm.prepare import SIZE_PX, BackgroundOptions, signed_height, support_planes
+from cmfm_worker.cfm.prepare import SIZE_PX, BackgroundOptions, support_planes
 from cmfm_worker.cfm.prepare import resize as to_grid
 
 REAL_FRAMES = ("learn0", "learn13", "learn20", "learn28", "learn35", "test0", "test15", "test30")

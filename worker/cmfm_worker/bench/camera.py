@@ -71,11 +71,17 @@ def main(order: Order) -> None:
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     _print({"endpoint": f"tcp://127.0.0.1:{port}"})
     sys.stdin.readline()
-    while len(socket.recv()) <= 1:  # nobody would hear; a subscription is a byte and a topic
+    frames = topic(order.line, order.station, "frame")
+    while not _asks_for(socket.recv(), frames):  # nobody would hear
         pass
     _print(asdict(_send(socket, order, pictures)))
     socket.close(_LINGER_MS)
     context.term()
+
+
+def _asks_for(message: bytes, frames: bytes) -> bool:
+    """Whether a message is a subscription (a byte 1 and a prefix) that brings frames."""
+    return message[:1] == b"\x01" and frames.startswith(message[1:])
 
 
 def _send(socket: zmq.Socket[bytes], order: Order, pictures: list[tuple[np.ndarray, np.ndarray]]) -> Sent:

@@ -21,6 +21,7 @@ from cmfm_worker.recipe import (
     ExtractorSection,
     ProvenanceSection,
     RecipeDraft,
+    ScoreSection,
     ThresholdSection,
 )
 from cmfm_worker.recipe_folder import save_recipe
@@ -43,6 +44,7 @@ def write_recipe(recipes: Path, setup: Setup) -> None:
             clusters=background.clusters,
             plane=background.plane,
         ),
+        score=ScoreSection(distance=setup.distance),
         threshold=ThresholdSection(fail_at=_UNREACHED_SCORE),
         provenance=ProvenanceSection(
             made_by="import", fitted_at="", dataset="bench", precision=setup.mapping.precision

@@ -48,7 +48,8 @@ def measure(options: BenchOptions, say: Say) -> dict[str, Any]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     devices = list(dict.fromkeys(variant.device for variant in variants))
-    background, origin = _background(options, frames), provenance(devices)  # before anybody changes the checkout
+    origin = provenance(devices)  # first: a checkout may change while it is measured
+    background = _background(options, frames)
     with _weights(options, variants, say) as weights:
         results = [_measured(variant, options, background, frames, weights, say) for variant in variants]
     return {
@@ -79,7 +80,7 @@ def _background(options: BenchOptions, frames: Frames) -> BackgroundOptions:
 def _wire(options: BenchOptions, say: Say) -> list[dict[str, Any]]:
     say("wire: TCP loopback into the ring")
     extractor = _classic(torch.device("cpu"))
-    mapping = seeded_mapping(extractor.d2, extractor.d3, _CLASSIC_HIDDEN)
+    mapping = seeded_mapping(extractor.d2, extractor.d3, _CLASSIC_HIDDEN, spread=True)
     return line.wire(Setup(extractor, mapping, BackgroundOptions()), options.seconds)
 
 
