@@ -77,7 +77,8 @@ def fit_literally(extractor: Extractor, parts: list[PartFiles], options: FitOpti
             with torch.no_grad():
                 features = extractor(prepare(batch.rgb, batch.xyz, BackgroundOptions()))
             optimiser.zero_grad()
-            sum(_losses(pair, features.e2d, features.e3d)).backward()
+            loss_2d, loss_3d = _losses(pair, features.e2d, features.e3d)
+            (loss_2d + loss_3d).backward()
             if options.spread:
                 torch.nn.utils.clip_grad_norm_(networks, MAX_GRADIENT)
             optimiser.step()
