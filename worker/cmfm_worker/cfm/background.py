@@ -17,7 +17,7 @@ from torch import Tensor
 SAMPLE_STEP_PX = 4  # every fourth pixel of the 224×224 grid in both directions: 3136 points
 HYPOTHESES = 256  # half of them through points near the border; a few good ones suffice, they are refined
 FINALISTS = 32  # so many hypotheses, the best on some of the points, are scored on all of them
-FINALISTS_STEP = 5  # every fifth point: no divisor of the 56 of a row, so that they lie all over the picture
+FINALISTS_STEP = 9  # every ninth point: no divisor of the 56 of a row, so that they lie all over the picture
 RING_PX = 14  # "near the border": the outer sixteenth of the grid on each side
 RING_WEIGHT = 6.0  # a point there counts like six: a part seldom reaches there, its tray does
 # A point lies on a plane within 0.4 of the removal distance and behind it beyond 0.6. Two faces that are the

@@ -107,18 +107,13 @@ def _pieces_of_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
     run = np.cumsum(starts, dtype=np.int32).reshape(starts.shape)  # the number of a kept pixel's run, from 1
     edges = []
     for down, right in _offsets():
-        here, there = (run[window] for window in _windows(down, right))
-        joined = np.flatnonzero(_joined(footprint, kept, eps, down, right)[0].numpy() & (here != there))
-        edges.append(_without_repeats(np.stack([here.ravel()[joined], there.ravel()[joined]])))
+        here, there = _windows(down, right)
+        new = _joined(footprint, kept, eps, down, right)[0].numpy().copy()
+        # Neighbouring pixels mostly join the same two runs as the pixels to their left.
+        new[:, 1:] &= ~new[:, :-1] | starts[here][:, 1:] | starts[there][:, 1:]
+        edges.append(np.stack([run[here][new], run[there][new]]))
     piece = _connected(np.concatenate(edges, axis=1), int(run[-1, -1]) + 1)
     return torch.from_numpy(piece[run])[None]
-
-
-def _without_repeats(edges: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Neighbouring pixels mostly join the same two runs: drops an edge (2, n) equal to the one before it."""
-    new = np.ones(edges.shape[1], bool)
-    new[1:] = (edges[:, 1:] != edges[:, :-1]).any(0)
-    return edges[:, new]
 
 
 def _connected(edges: NDArray[np.int32], number: int) -> NDArray[np.int64]:
