@@ -61,7 +61,7 @@ class Sent:
 
 def main(order: Order) -> None:
     """Send as ordered."""
-    with np.load(Path(order.frames)) as file:
+    with np.load(Path(order.frames), allow_pickle=False) as file:
         pictures = list(zip(file["rgb"], file["xyz"], strict=True))
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.XPUB)

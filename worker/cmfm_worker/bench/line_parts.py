@@ -55,7 +55,7 @@ def write_recipe(recipes: Path, setup: Setup) -> None:
 
 def write_frames(path: Path, frames: Frames) -> None:
     """Frames as the camera reads them."""
-    np.savez(path, rgb=frames.rgb.numpy(), xyz=frames.xyz.numpy())
+    np.savez(path, allow_pickle=False, rgb=frames.rgb.numpy(), xyz=frames.xyz.numpy())
 
 
 @dataclass
