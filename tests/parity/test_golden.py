@@ -13,7 +13,7 @@ from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.interpolation import bilinear_sampling
 from cmfm_worker.cfm.mapping import load_published
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
-from cmfm_worker.cfm.precision import DTYPES, Precision, why_not
+from cmfm_worker.cfm.precision import Precision, why_not
 from cmfm_worker.cfm.tokens import TokenFeatures
 
 from .golden import NAMES, GoldenFrame, relative_l2
@@ -58,7 +58,7 @@ def test_golden_vector(
     assert ((maps.psi_2d[0] != 0).numpy() == (vector.expected["psi_2d"] != 0)).all()
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16", "int8"])
 def test_half_precision_meets_its_own_tolerance(
     precision: Precision, golden: Callable[[str], GoldenFrame], seeded_weights: Path
 ) -> None:
@@ -66,9 +66,9 @@ def test_half_precision_meets_its_own_tolerance(
     reason = why_not(precision, torch.device("cpu"))
     if reason is not None:
         pytest.skip(reason)
-    vector, dtype = golden("dev_l12_g128_102_hole"), DTYPES[precision]
-    extract = PaperExtractor(seeded_weights, vector.blocks, vector.group_size, dtype=dtype)
-    mapping = replace(load_published(vector.mapping_2d3d, vector.mapping_3d2d), dtype=dtype)
+    vector = golden("dev_l12_g128_102_hole")
+    extract = PaperExtractor(seeded_weights, vector.blocks, vector.group_size, precision=precision)
+    mapping = replace(load_published(vector.mapping_2d3d, vector.mapping_3d2d), precision=precision)
     maps = crossmodal_maps(extract.tokens(vector.frames), mapping)
     errors = {name: relative_l2(getattr(maps, name)[0], vector.expected[name]) for name in MAPS}
     errors["score"] = relative_l2(score(maps.psi, "published")[0], vector.expected["score"])

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 
+from cmfm_worker.cfm.precision import Precision, as_precision, automatic, why_not
 from cmfm_worker.errors import InputError
 
 
@@ -101,6 +102,17 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"device {name!r}: there are only {torch.cuda.device_count()} CUDA devices")
     return device
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """A precision by name, `auto` included, for a device. Raises InputError saying why where it does not pay."""
+    if name == "auto":
+        return automatic(device)
+    precision = as_precision(name)
+    reason = why_not(precision, device)
+    if reason is not None:
+        raise InputError(f"precision {name!r}: {reason}")
+    return precision
 
 
 def seam_for(device: torch.device) -> DeviceSeam:

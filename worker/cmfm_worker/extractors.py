@@ -5,15 +5,23 @@ from pathlib import Path
 import torch
 
 from cmfm_worker.cfm.extractor import Extractor, ExtractorIdentity, Preset
+from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.weights import FILE_NAMES, KNOWN_HASHES, WeightsError, find_weights
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import ExtractorSection, Recipe
 
 
 def build_extractor(
-    preset: Preset, weights: Path | None, *, blocks: int = 12, group_size: int = 128, device: torch.device
+    preset: Preset,
+    weights: Path | None,
+    *,
+    blocks: int = 12,
+    group_size: int = 128,
+    device: torch.device,
+    precision: Precision = "fp32",
 ) -> Extractor:
     """An extractor on `device`; `weights` is the folder of the published files, not needed by `classic`.
+    `precision` is that of the products of `paper`; the filters of `classic` are always float32.
 
     Raises InputError naming the folder, file and key.
     """
@@ -31,16 +39,25 @@ def build_extractor(
         except WeightsError as error:
             raise InputError(f"{error}; `cmfm-worker weights list` says where it is published") from error
     try:
-        return PaperExtractor(weights, blocks=blocks, group_size=group_size, device=device)
+        return PaperExtractor(
+            weights, blocks=blocks, group_size=group_size, device=device, precision=precision
+        )
     except (WeightsError, ValueError) as error:
         raise InputError(str(error)) from error
 
 
-def extractor_of(recipe: Recipe, weights: Path | None, device: torch.device) -> Extractor:
+def extractor_of(
+    recipe: Recipe, weights: Path | None, device: torch.device, precision: Precision = "fp32"
+) -> Extractor:
     """The extractor a recipe needs. Raises InputError where the weights are not those it was taught with."""
     section = recipe.extractor
     extractor = build_extractor(
-        section.preset, weights, blocks=section.blocks, group_size=section.group_size, device=device
+        section.preset,
+        weights,
+        blocks=section.blocks,
+        group_size=section.group_size,
+        device=device,
+        precision=precision,
     )
     require_match(recipe, extractor.identity)
     return extractor

@@ -18,6 +18,7 @@ from cmfm_protocol.verdict import Reason
 from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
 from cmfm_worker.cfm.tokens import extract
 from cmfm_worker.errors import InputError
@@ -34,9 +35,9 @@ class LoadedModel:
     sha: str
 
     @classmethod
-    def of(cls, loaded: LoadedRecipe, device: torch.device) -> Self:
-        """Put a loaded recipe on a device."""
-        mapping = loaded.mapping.to(device)
+    def of(cls, loaded: LoadedRecipe, device: torch.device, precision: Precision = "fp32") -> Self:
+        """Put a loaded recipe on a device; `precision` is that of its products at the pixels."""
+        mapping = replace(loaded.mapping, precision=precision).to(device)
         _ = mapping.at_tokens  # made here, so that no part has to wait for it
         return cls(loaded.recipe, mapping, loaded.model_sha)
 
@@ -106,10 +107,14 @@ class InspectedBatch:
     def to(self, device: torch.device | str) -> "InspectedBatch":
         """The same on another device."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "problems"}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        # Into page-locked memory all copies are issued at once, and waited for once.
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        if self.psi.is_cuda and not moved["psi"].is_cuda:
+            torch.cuda.current_stream(self.psi.device).synchronize()
+        return replace(self, **moved)
 
     def parts(self) -> list[InspectedPart]:
-        """Every frame on the host; waits for the device."""
+        """Every frame on the host; waits for the device once."""
         host = self.to("cpu")
         return [host._part(i) for i in range(len(self))]
 

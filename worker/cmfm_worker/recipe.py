@@ -7,6 +7,7 @@ always says which numbers decided.
 
 import hashlib
 import json
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION: Final = 1
 RECIPE_FILE: Final = "recipe.toml"
 MAPPING_FILE: Final = "mapping.safetensors"
+UNIT_TOLERANCE: Final = 1e-4  # how far from 1 rounding may leave the length of a normal
 NAME_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"  # recipe names travel in frame headers (WIRE.md)
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -65,15 +67,27 @@ class ExtractorSection(Section):
 class BackgroundSection(Section):
     """How the tray is told from the part; see `cfm.prepare.BackgroundOptions`."""
 
-    method: Literal["ransac", "none"] = "ransac"
+    method: Literal["ransac", "fixed", "none"] = "ransac"
     plane_distance_m: float = Field(default=0.005, gt=0, lt=1)
     clusters: Literal["largest", "all"] = "largest"
+    plane: tuple[Finite, Finite, Finite, Finite] | None = Field(
+        default=None,
+        description="of method fixed: the tray's unit normal, towards the sensor, and offset in metres",
+    )
+
+    @model_validator(mode="after")
+    def _plane_where_fixed(self) -> Self:
+        if (self.method == "fixed") != (self.plane is not None):
+            raise ValueError("method 'fixed' needs the tray's plane, and no other method takes one")
+        if self.plane is not None and abs(math.hypot(*self.plane[:3]) - 1) > UNIT_TOLERANCE:
+            raise ValueError(f"plane must be a unit normal and an offset in metres, not {self.plane}")
+        return self
 
     def options(self) -> "BackgroundOptions":
         """The same for the method."""
         from cmfm_worker.cfm.prepare import BackgroundOptions
 
-        return BackgroundOptions(self.method, self.plane_distance_m, self.clusters)
+        return BackgroundOptions(self.method, self.plane_distance_m, self.clusters, self.plane)
 
 
 class ScoreSection(Section):
@@ -149,6 +163,7 @@ class ProvenanceSection(Section):
     torch: str = ""
     cmfm: str = ""
     device: str = ""
+    precision: str = "fp32"
 
 
 class MappingSection(Section):
@@ -184,10 +199,9 @@ class Recipe(RecipeDraft):
     def model_sha(self) -> str:
         """sha256 over all that decides the maps and the score: mapping, extractor, background, score."""
         parts = ("extractor", "background", "score")
-        deciding = {part: getattr(self, part).model_dump(mode="json") for part in parts}
-        if (
-            self.score.distance == "angular"
-        ):  # as in recipes from before there was another: the same sha for the same
+        # Keys that came later leave older recipes their identity: what a recipe does not have is left out.
+        deciding = {part: getattr(self, part).model_dump(mode="json", exclude_none=True) for part in parts}
+        if self.score.distance == "angular":  # the only one there was before there were two
             del deciding["score"]["distance"]
         deciding["mapping"] = self.mapping.sha256
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
@@ -215,6 +229,8 @@ class LoadedRecipe:
         """
         given = {"method": method, "plane_distance_m": plane_distance_m, "clusters": clusters}
         table = self.recipe.background.model_dump() | {k: v for k, v in given.items() if v is not None}
+        if table["method"] != "fixed":
+            table["plane"] = None
         recipe = self.recipe.model_copy(update={"background": background_section(**table)})
         return LoadedRecipe(recipe, self.mapping, recipe.model_sha, self.folder)
 

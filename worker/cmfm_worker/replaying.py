@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from cmfm_protocol.verdict import Reason
+from cmfm_worker.device import choose_precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.extractors import extractor_of
 from cmfm_worker.inspecting import decision_of
@@ -95,9 +96,10 @@ def recorded_model(facts: Mapping[str, Any], settings: Settings, device: torch.d
             )
     if loaded.recipe.threshold is None:
         raise InputError(f"recipe {name!r} has no threshold, so it cannot decide anything")
-    inspector = Inspector(extractor_of(loaded.recipe, settings.weights.folder, device))
+    precision = choose_precision(settings.device.precision, device)
+    inspector = Inspector(extractor_of(loaded.recipe, settings.weights.folder, device, precision))
     inspector.require_match(loaded.recipe)
-    return ShelfModel(LoadedModel.of(loaded, device), inspector, loaded.recipe_sha)
+    return ShelfModel(LoadedModel.of(loaded, device, precision), inspector, loaded.recipe_sha)
 
 
 def replay(part: KeptPart, model: ShelfModel, device: torch.device) -> Comparison:

@@ -29,7 +29,7 @@ from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.clock import NS_PER_MS, SystemClock
 from cmfm_worker.curve import read_keys
 from cmfm_worker.desk import STOPPED, Desk, DeskOptions, ResultSink
-from cmfm_worker.device import choose_device, seam_for
+from cmfm_worker.device import choose_device, choose_precision, seam_for
 from cmfm_worker.errors import ExitCode, HungDeviceError, LostDeviceError
 from cmfm_worker.garbage import Garbage
 from cmfm_worker.gate import Gate
@@ -158,6 +158,7 @@ class Service:
         device = choose_device(settings.device.name)
         if settings.device.threads:
             torch.set_num_threads(settings.device.threads)
+        precision = choose_precision(settings.device.precision, device)
         boot_id = uuid.uuid4().hex
         self._state = LineState(
             boot_id=boot_id, device=str(device), endpoints=settings.sockets.frames, clock=self._clock
@@ -167,7 +168,11 @@ class Service:
         )
         self._warm_up = WarmUp(settings.device.warmup_shapes, settings.batch.max_batch, device)
         self._shelf = Shelf(
-            settings.recipes, weights=settings.weights.folder, device=device, warm_up=self._warm_up.beside
+            settings.recipes,
+            weights=settings.weights.folder,
+            device=device,
+            precision=precision,
+            warm_up=self._warm_up.beside,
         )
         self._context = zmq.Context()
         self._closing.callback(self._end_context)
@@ -200,7 +205,9 @@ class Service:
         self._intake.start()
         self._state.phase = "ready"
         self._vitals.ready()
-        self._log.info("ready", boot_id=boot_id, device=str(device), recipes=self._shelf.names)
+        self._log.info(
+            "ready", boot_id=boot_id, device=str(device), precision=precision, recipes=self._shelf.names
+        )
 
     def _main_loop(self) -> None:
         turn = overlapped_turn if self._settings.batch.overlapped else serial_turn

@@ -148,6 +148,10 @@ class Device(Section):
     """Where the computation runs."""
 
     name: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto",
+        description="of the paper preset's products; auto: fp32 on a CPU, the tensor cores' format on CUDA",
+    )
     threads: int = Field(0, ge=0, description="CPU threads of one computation; 0: as many as there are cores")
     warmup_px: SidePx | tuple[tuple[SidePx, SidePx], ...] = Field(
         400,

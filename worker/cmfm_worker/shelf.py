@@ -15,6 +15,7 @@ import structlog
 import torch
 
 from cmfm_protocol.limits import NAME_PATTERN
+from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.extractors import extractor_of
 from cmfm_worker.inspection import Inspector, LoadedModel
@@ -47,12 +48,14 @@ class Shelf:
         *,
         weights: Path,
         device: torch.device,
+        precision: Precision = "fp32",
         warm_up: Callable[[ShelfModel], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._warm_up = warm_up
         self._weights = weights
         self._device = device
+        self._precision = precision
         self._models: dict[str, ShelfModel] = {}  # replaced as a whole, never changed
         self._inspectors: dict[str, Inspector] = {}
         self._loading = threading.Lock()
@@ -92,13 +95,26 @@ class Shelf:
                     "`cmfm-worker import … --threshold X` or teach it with `cmfm-worker fit`"
                 )
             inspector = self._inspector_for(loaded)
-            model = ShelfModel(LoadedModel.of(loaded, self._device), inspector, loaded.recipe_sha)
+            loaded_model = LoadedModel.of(loaded, self._device, self._precision)
+            model = ShelfModel(loaded_model, inspector, loaded.recipe_sha)
             self._warm_up(model)
             if self._device.type == "cuda":  # made on this thread's stream; the line computes on another
                 torch.cuda.current_stream(self._device).synchronize()
             self._models = {**self._models, name: model}
         self._log.info("recipe_loaded", recipe=name, model_sha=model.sha[:12])
+        self._compare_precision(loaded)
         return model
+
+    def _compare_precision(self, loaded: LoadedRecipe) -> None:
+        """A threshold is taught from scores of one precision; those of another differ a little."""
+        taught = loaded.recipe.provenance.precision
+        if loaded.recipe.extractor.preset == "paper" and taught != self._precision:
+            self._log.warning(
+                "precision_differs",
+                recipe=loaded.recipe.name,
+                taught_at=taught,
+                line_computes_at=self._precision,
+            )
 
     def load_in_background(self, name: str, done: Callable[[str | None], None]) -> None:
         """Load a recipe without holding up the caller; `done` is told the error, or None."""
@@ -149,7 +165,7 @@ class Shelf:
         key = extractor_key(loaded.recipe.extractor)
         inspector = self._inspectors.get(key)
         if inspector is None:
-            inspector = Inspector(extractor_of(loaded.recipe, self._weights, self._device))
+            inspector = Inspector(extractor_of(loaded.recipe, self._weights, self._device, self._precision))
             self._inspectors[key] = inspector
         inspector.require_match(loaded.recipe)
         return inspector

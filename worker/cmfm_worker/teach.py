@@ -15,9 +15,11 @@ from torch import Tensor
 from cmfm_protocol.dataset import PartFiles
 from cmfm_worker.cfm.anomaly import Distance
 from cmfm_worker.cfm.extractor import Extractor
-from cmfm_worker.cfm.feature_store import FeatureStore, Precision
+from cmfm_worker.cfm.feature_store import FeatureStore
+from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.prepare import prepare
 from cmfm_worker.cfm.threshold import conformal_threshold, smallest_supported_rate
 from cmfm_worker.errors import InputError
@@ -35,6 +37,7 @@ from cmfm_worker.recipe import (
     ThresholdSection,
 )
 from cmfm_worker.teach_parts import TeachParts
+from cmfm_worker.teach_tray import fixed_background
 
 COVERAGE_MARGIN = 0.75
 """The minimum 3D coverage as a share of the nominal part that shows least: natural variation stays well above
@@ -51,7 +54,9 @@ class TeachOptions:
     """What to teach from and how; `epochs` None takes the preset's number, `distance` None the preset's
     measure: `angular` (Eq. 3) for `paper`, `standardised` for `classic`.
 
-    `target_false_reject_rate` None asks for the smallest rate that the validation parts support.
+    `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
+    `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`). `precision` is that of
+    the extractor's products, and of the mapping's where the threshold is set; it is fitted in float32.
     """
 
     dataset: str
@@ -61,6 +66,8 @@ class TeachOptions:
     epochs: int | None = None
     distance: Distance | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
+    fixed_tray: bool = False
+    precision: Precision = "fp32"
     target_false_reject_rate: float | None = None
     batch: int = 4
 
@@ -84,6 +91,9 @@ def teach(
     Raises DatasetError naming a torn file, InputError naming parts that cannot be inspected or do not teach
     a mapping.
     """
+    if options.fixed_tray:
+        background = fixed_background(parts.train, options.background, options.batch, extractor.device)
+        options = replace(options, background=background)
     options_of_fit = replace(FitOptions.for_preset(extractor.identity.preset), seed=options.seed)
     if options.epochs is not None:
         options_of_fit = replace(options_of_fit, epochs=options.epochs)
@@ -104,7 +114,8 @@ def teach(
         score=ScoreSection(distance="standardised" if options_of_fit.spread else "angular"),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
-    scores, seen = _validate(extractor, draft, mapping, parts.validation, options.batch, progress)
+    as_on_the_line = replace(mapping, precision=options.precision)
+    scores, seen = _validate(extractor, draft, as_on_the_line, parts.validation, options.batch, progress)
     draft = draft.model_copy(
         update={
             "threshold": threshold_from(scores, options.target_false_reject_rate),
@@ -192,7 +203,7 @@ def _foreground_px(foreground: Tensor) -> list[int]:
     return [int(count) for count in foreground.flatten(1).sum(1).tolist()]
 
 
-def _precision(extractor: Extractor) -> Precision:
+def _precision(extractor: Extractor) -> KeptPrecision:
     return "float16" if extractor.identity.preset == "paper" else "float32"
 
 
@@ -214,4 +225,5 @@ def _provenance(
         torch=torch.__version__,
         cmfm=version("cmfm"),
         device=str(extractor.device),
+        precision=options.precision,
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.background import find_support_planes, signed_height
+from cmfm_worker.cfm.background import common_plane, find_support_planes, signed_height
 
 SIZE_PX = 224
 FIELD = 0.72  # width of the view over its distance
@@ -134,3 +134,18 @@ def test_height_is_positive_towards_the_sensor() -> None:
     plane = torch.tensor([[0.0, 0.0, -1.0, 0.5]])
     points = torch.tensor([[[0.1, 0.1], [0.2, 0.2], [0.49, 0.52]]])
     assert signed_height(points, plane)[0].tolist() == pytest.approx([0.01, -0.02], abs=1e-6)
+
+
+def test_common_plane_is_that_of_most_frames() -> None:
+    """Nine frames of one tilted tray, each found a little differently, and one of a tray 8 mm nearer."""
+    generator = torch.Generator().manual_seed(3)
+    true = Scene(tilt=0.2).plane()
+    found = true + torch.randn(10, 4, generator=generator) * torch.tensor([1e-4, 1e-4, 1e-4, 1e-4])
+    found /= found[:, :3].norm(dim=1, keepdim=True)
+    found[7, 3] -= 0.008
+    points = Scene(tilt=0.2).points().flatten(1).T[::97]
+    plane, apart_m = common_plane(found, points)
+    assert signed_height(points.T[None], plane[None]).abs().amax() < 0.0015, "noise of 0.3 mm a point"
+    assert plane[:3].norm() == pytest.approx(1, abs=1e-6)
+    assert apart_m[7] == pytest.approx(0.008, abs=5e-4)
+    assert apart_m[[i for i in range(10) if i != 7]].amax() < 5e-4

@@ -33,7 +33,8 @@ from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 
 PAPER_STAGES = [
-    "prepare",
+    "resize",
+    "background",
     "image",
     "fps",
     "knn",
@@ -223,7 +224,7 @@ def test_twin_that_is_not_here_is_said(seeded: Path, monkeypatch: pytest.MonkeyP
     assert "source tree only" in found["skipped"]
 
 
-BARE = """
+BLOCKER = """
 import sys
 blocked = {blocked!r}
 class Blocker:
@@ -231,20 +232,60 @@ class Blocker:
         if name.partition(".")[0] in blocked:
             raise ImportError(name)
 sys.meta_path.insert(0, Blocker())
+"""
+BARE = (
+    BLOCKER
+    + """
 from cmfm_worker.bench.__main__ import main
 sys.exit(main({arguments!r}))
 """
+)
+IMPORTS = (
+    BLOCKER
+    + """
+import runpy
+for file in {arguments!r}:
+    runpy.run_path(file)
+"""
+)
+NOT_ON_A_GPU_MACHINE = [
+    "zmq",
+    "structlog",
+    "pydantic",
+    "pydantic_settings",
+    "typer",
+    "rich",
+    "scipy",
+    "pykdtree",
+    "msgpack",
+    "tifffile",
+    "imagecodecs",
+    "prometheus_client",
+    "tomli_w",
+    "cmfm_protocol",
+    "cmfm_sim",
+]
 
 
+def test_cuda_tests_can_be_imported_on_a_bare_machine() -> None:
+    """With torch, timm, numpy and pytest alone; they are written where no GPU is, and must not fail for that there."""
+    files = [str(file) for file in sorted((Path(__file__).parents[2] / "gpu").glob("test_*.py"))]
+    assert len(files) >= 2
+    code = IMPORTS.format(blocked=NOT_ON_A_GPU_MACHINE, arguments=files)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(600)
 def test_bare_machine_can_run_it(seeded: Path, small_part: Path) -> None:
     """With torch, timm, numpy and what they need the whole measurement runs: GPU machines have no more."""
-    blocked = ["zmq", "structlog", "pydantic", "pydantic_settings", "typer", "rich", "scipy", "pykdtree"]
-    blocked += ["msgpack", "tifffile", "imagecodecs", "prometheus_client", "tomli_w", "cmfm_protocol"]
     arguments = ["--extractors", "paper", "--blocks", "1", "--group-sizes", "32", "--weights", str(seeded)]
     arguments += ["--seconds", "0", "--frames", str(small_part), "--background", "none", "--devices", "cpu"]
-    code = BARE.format(blocked=blocked, arguments=arguments)
+    code = BARE.format(blocked=NOT_ON_A_GPU_MACHINE, arguments=arguments)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "transformer" in done.stdout

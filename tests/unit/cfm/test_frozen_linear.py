@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from cmfm_worker.cfm import frozen_linear
 from cmfm_worker.cfm.frozen_linear import Activation, FrozenLinear, freeze
-from cmfm_worker.cfm.precision import why_not
+from cmfm_worker.cfm.precision import as_precision, automatic, why_not
 
 
 @pytest.fixture(params=["packed", "plain"])
@@ -78,6 +78,23 @@ def test_bf16_layer_takes_float32_and_returns_bf16() -> None:
     torch.testing.assert_close(y.float(), x @ W.T + b, rtol=3e-2, atol=1e-1)
 
 
+@pytest.mark.parametrize("activation", ["none", "gelu"])
+def test_int8_layer_keeps_two_digits_of_every_row(activation: Activation) -> None:
+    """Rows of very different size are each quantised on their own: 1.5 % each, zeros stay zeros, none is fine too."""
+    torch.manual_seed(5)
+    W, b, x = torch.randn(64, 256), torch.randn(64), torch.randn(3, 5, 256)
+    x *= torch.logspace(-6, 6, 15).view(3, 5, 1)
+    x[2, 1] = 0
+    y = FrozenLinear(W, None, activation, torch.int8)(x)
+    expected = F.gelu(x @ W.T) if activation == "gelu" else x @ W.T
+    assert y.dtype == torch.float32
+    error = (y - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-30)
+    assert error.max() < 0.015
+    assert not y[2, 1].any()
+    assert FrozenLinear(W, b, activation, torch.int8)(x[:0]).shape == (0, 5, 64)
+    torch.testing.assert_close(FrozenLinear(W, b, "none", torch.int8)(x[2, 1:2]), b[None])
+
+
 def test_precisions_a_cpu_lacks_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     """fp32 always; the others only where the instructions are there, else with what is missing."""
     cpu = torch.device("cpu")
@@ -87,3 +104,6 @@ def test_precisions_a_cpu_lacks_are_explained(monkeypatch: pytest.MonkeyPatch) -
     assert why_not("bf16", cpu) == "bf16 needs a CPU with avx512_bf16 or amx_tile; use fp32"
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert why_not("bf16", cpu) is None
+    assert automatic(cpu) == "fp32", "whatever it could do"
+    with pytest.raises(ValueError, match="fp32, bf16, fp16, int8, not 'fp8'"):
+        as_precision("fp8")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,6 +152,26 @@ def test_numbers_that_are_none_never_leak(bad: float, method: str) -> None:
     assert int(prepared.foreground[:, 80:140, 80:140].sum()) == 60 * 60 - 25
 
 
+def test_taught_plane_is_used_where_none_could_be_found() -> None:
+    """A part that fills the picture hides its tray: a taught plane keeps all of it, a plane fit takes its top."""
+    rgb, xyz = blank(224, 224, batch=2)
+    xyz[..., 2] -= 0.02
+    fixed = BackgroundOptions(method="fixed", plane=(0.0, 0.0, -1.0, 0.5))
+    prepared = prepare(rgb, xyz, fixed)
+    assert prepared.foreground.all()
+    assert torch.equal(prepared.plane, torch.tensor([[0.0, 0.0, -1.0, 0.5]] * 2))
+    assert not prepare(rgb, xyz, BackgroundOptions()).foreground.any()
+
+
+def test_taught_plane_agrees_with_the_one_found() -> None:
+    """On a frame that shows its tray both ways give the same part."""
+    rgb, xyz = with_part()
+    found = prepare(rgb, xyz, BackgroundOptions())
+    a, b, c, d = found.plane[0].tolist()
+    taught = prepare(rgb, xyz, BackgroundOptions(method="fixed", plane=(a, b, c, d)))
+    assert torch.equal(taught.foreground, found.foreground)
+
+
 def test_a_point_on_an_axis_is_valid() -> None:
     """One or two zero coordinates are a place like any other; only (0, 0, 0) means that nothing was seen."""
     rgb, xyz = blank(224, 224)
@@ -291,13 +312,16 @@ def test_other_arrays_are_refused(rgb: Tensor, xyz: Tensor, message: str) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "border"}, "method must be 'ransac' or 'none'"),
+        ({"method": "border"}, "method must be 'ransac', 'fixed' or 'none'"),
         ({"clusters": "two"}, "clusters must be 'largest' or 'all'"),
         ({"plane_distance_m": 0.0}, "plane_distance_m must be positive"),
         ({"plane_distance_m": float("nan")}, "plane_distance_m must be positive"),
+        ({"method": "fixed"}, "'fixed' needs a plane"),
+        ({"plane": (0.0, 0.0, -1.0, 0.5)}, "no other method takes one"),
+        ({"method": "fixed", "plane": (0.0, 0.0, -2.0, 0.5)}, "unit normal"),
     ],
 )
-def test_other_options_are_refused(options: dict[str, str | float], message: str) -> None:
+def test_other_options_are_refused(options: dict[str, Any], message: str) -> None:
     """A mistyped option is an error that names the choices."""
     with pytest.raises(ValueError, match=message):
-        BackgroundOptions(**options)  # type: ignore[arg-type]  # wrong on purpose
+        BackgroundOptions(**options)

@@ -120,7 +120,7 @@ def test_chunks_do_not_show(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_half_precision_stays_within_the_golden_tolerance() -> None:
     """With bf16 products at the pixels the maps are those of fp32 to 3 %."""
     features, exact = made_up(64, 96, 0.01), pair(64, 96)
-    rough = MappingPair(exact.to_3d, exact.to_2d, dtype=torch.bfloat16)
+    rough = MappingPair(exact.to_3d, exact.to_2d, precision="bf16")
     found, expected = distances(features, rough), distances(features, exact)
     for psi, reference in zip(found, expected, strict=True):
         assert psi.dtype == torch.float32

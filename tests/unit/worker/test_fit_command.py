@@ -12,7 +12,7 @@ import tifffile
 
 from cmfm_worker.recipe import load_recipe
 
-from .made_dataset import fit, run, write_dataset, write_part
+from .made_dataset import fit, frame, run, write_dataset, write_part
 
 
 @pytest.fixture
@@ -45,6 +45,23 @@ def test_summary_says_what_rate_so_few_parts_support(
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "5 validation parts support no rate below 1/6 = 16.67%" in shown
     assert "4 parts" in shown
+
+
+def test_tray_is_taught_and_parts_on_another_one_are_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--background fixed keeps the one plane half a metre away; a part recorded 5 mm nearer is refused by name."""
+    assert fit(data, tmp_path / "dome", "--background", "fixed") == 0
+    recipe = load_recipe(tmp_path / "dome").recipe
+    assert recipe.background.method == "fixed"
+    assert recipe.background.plane == pytest.approx((0, 0, -1, 0.5), abs=2e-3)
+    moved = tmp_path / "moved"
+    shutil.copytree(data, moved)
+    rgb, xyz = frame(77)
+    write_part(moved / "dome" / "train" / "good", "900", rgb, xyz - np.array([0, 0, 0.005], np.float32))
+    capsys.readouterr()
+    assert fit(moved, tmp_path / "other", "--background", "fixed") == 2
+    assert "900 (5.0 mm)" in " ".join(capsys.readouterr().err.split())
 
 
 def test_json_summary_is_for_programs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +182,39 @@ def test_background_override_has_its_own_model_id(tmp_path: Path) -> None:
     assert loaded.with_background().model_sha == loaded.model_sha
     with pytest.raises(InputError, match="plane_distance_m"):
         loaded.with_background(plane_distance_m=0.0)
+
+
+PLANE = (0.0, 0.0, -1.0, 0.5)
+
+
+def test_taught_tray_is_kept_and_decides(tmp_path: Path) -> None:
+    """The plane comes back from the file, is part of the model's id, and an override by another method drops it."""
+    saved(tmp_path / "part", background=BackgroundSection(method="fixed", plane=PLANE))
+    loaded = load_recipe(tmp_path / "part")
+    assert loaded.recipe.background.options().plane == PLANE
+    moved = saved(tmp_path / "moved", background=BackgroundSection(method="fixed", plane=(*PLANE[:3], 0.51)))
+    assert moved.model_sha != loaded.model_sha
+    assert loaded.with_background("ransac").recipe.background.plane is None
+    with pytest.raises(InputError, match="needs the tray's plane"):
+        saved(tmp_path / "other").with_background("fixed")
+
+
+@pytest.mark.parametrize("plane", [(0.0, 0.0, -2.0, 0.5), (0.0, 0.0, 0.0, 0.5)])
+def test_plane_that_is_none_is_refused(plane: tuple[float, float, float, float]) -> None:
+    """A normal that is not of length 1 would measure heights in some other unit."""
+    with pytest.raises(ValueError, match="unit normal"):
+        BackgroundSection(method="fixed", plane=plane)
+
+
+def test_keys_of_later_versions_leave_older_recipes_their_id(tmp_path: Path) -> None:
+    """A recipe that uses nothing new has the model id that it had before there were planes and distances."""
+    recipe = saved(tmp_path / "part").recipe
+    parts = {
+        part: getattr(recipe, part).model_dump(mode="json") for part in ("extractor", "background", "score")
+    }
+    del parts["background"]["plane"], parts["score"]["distance"]
+    text = json.dumps(parts | {"mapping": recipe.mapping.sha256}, sort_keys=True)
+    assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("name", ["a part", "ä", "x" * 65])

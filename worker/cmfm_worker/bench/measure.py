@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from math import isnan
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from cmfm_worker.bench import line
 from cmfm_worker.bench.made_up_frames import Frames, load_frames
 from cmfm_worker.bench.memory import device_peak_bytes, host_peak_bytes, reset_peaks
 from cmfm_worker.bench.options import BenchError, BenchOptions, Variant
@@ -25,6 +27,7 @@ from cmfm_worker.bench.twin import compare
 from cmfm_worker.bench.work import Sizes, Work, classic_work, paper_work
 from cmfm_worker.cfm.extractor import Extractor, TooFewPointsError
 from cmfm_worker.cfm.precision import DTYPES, why_not
+from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.cfm.weights import WeightsError
 
 SCHEMA = 1
@@ -45,11 +48,13 @@ def measure(options: BenchOptions, say: Say) -> dict[str, Any]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     devices = list(dict.fromkeys(variant.device for variant in variants))
+    origin = provenance(devices)  # first: a checkout may change while it is measured
+    background = _background(options, frames)
     with _weights(options, variants, say) as weights:
-        results = [_measured(variant, options, frames, weights, say) for variant in variants]
+        results = [_measured(variant, options, background, frames, weights, say) for variant in variants]
     return {
         "schema": SCHEMA,
-        "provenance": provenance(devices),
+        "provenance": origin,
         "frames": {
             "source": frames.source,
             "height_px": frames.rgb.shape[1],
@@ -58,7 +63,25 @@ def measure(options: BenchOptions, say: Say) -> dict[str, Any]:
         "background": options.background,
         "seeded": options.seeded,
         "variants": results,
+        "wire": _wire(options, say) if options.wire else [],
     }
+
+
+def _background(options: BenchOptions, frames: Frames) -> BackgroundOptions:
+    """How the tray is removed; a fixed one is taken from the first frame. Raises BenchError where it shows none."""
+    if options.background != "fixed":
+        return BackgroundOptions(method=options.background)
+    a, b, c, d = prepare(frames.rgb[:1], frames.xyz[:1], BackgroundOptions()).plane[0].tolist()
+    if isnan(d):
+        raise BenchError(f"{frames.source}: the first frame shows no tray to fix")
+    return BackgroundOptions(method="fixed", plane=(a, b, c, d))
+
+
+def _wire(options: BenchOptions, say: Say) -> list[dict[str, Any]]:
+    say("wire: TCP loopback into the ring")
+    extractor = _classic(torch.device("cpu"))
+    mapping = seeded_mapping(extractor.d2, extractor.d3, _CLASSIC_HIDDEN, spread=True)
+    return line.wire(Setup(extractor, mapping, BackgroundOptions()), options.seconds)
 
 
 @contextmanager
@@ -76,7 +99,12 @@ def _weights(options: BenchOptions, variants: list[Variant], say: Say) -> Iterat
 
 
 def _measured(
-    variant: Variant, options: BenchOptions, frames: Frames, weights: Path, say: Say
+    variant: Variant,
+    options: BenchOptions,
+    background: BackgroundOptions,
+    frames: Frames,
+    weights: Path,
+    say: Say,
 ) -> dict[str, Any]:
     device = torch.device(variant.device)
     result: dict[str, Any] = {**asdict(variant), "name": str(variant), "skipped": None}
@@ -87,7 +115,7 @@ def _measured(
     say(f"{variant}: rates of the machine")
     rates = measure_rates(device, variant.precision)
     reset_peaks(device)
-    setup = _set_up(variant, options, weights)
+    setup = _set_up(variant, background, weights)
     memory: dict[str, Any] = {"host_loading_bytes": host_peak_bytes()}
     # Where peaks cannot be forgotten, what ran before counts as well.
     memory["host_peaks_are_of_each"] = reset_peaks(device)
@@ -102,10 +130,14 @@ def _measured(
     if options.twin and variant.extractor == "paper":
         say(f"{variant}: the literal program")
         result["twin"] = compare(setup, variant, weights, frames.rgb[0], frames.xyz[0])
+    if options.end_to_end:
+        say(f"{variant}: camera to verdict")
+        how = {"seconds": options.seconds, "rate_hz": options.rate_hz}
+        result["end_to_end"] = line.end_to_end(setup, variant, frames, weights.resolve(), **how)
     return result
 
 
-def _set_up(variant: Variant, options: BenchOptions, weights: Path) -> Setup:
+def _set_up(variant: Variant, background: BackgroundOptions, weights: Path) -> Setup:
     """Extractor and an untrained mapping. Raises BenchError naming what is wrong with the weights."""
     device = torch.device(variant.device)
     if variant.extractor == "classic":
@@ -114,13 +146,13 @@ def _set_up(variant: Variant, options: BenchOptions, weights: Path) -> Setup:
     else:
         from cmfm_worker.cfm.paper_extractor import PaperExtractor
 
-        dtype = DTYPES[variant.precision]
+        precision = variant.precision
         try:
-            extractor = PaperExtractor(weights, variant.blocks, variant.group_size, device, dtype)
+            extractor = PaperExtractor(weights, variant.blocks, variant.group_size, device, precision)
         except WeightsError as error:
             raise BenchError(str(error)) from error
-        mapping = replace(seeded_mapping(extractor.d2, extractor.d3), dtype=dtype)
-    return Setup(extractor, mapping.to(device), options.background_options())
+        mapping = replace(seeded_mapping(extractor.d2, extractor.d3), precision=precision)
+    return Setup(extractor, mapping.to(device), background)
 
 
 def _classic(device: torch.device) -> Extractor:

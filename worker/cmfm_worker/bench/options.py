@@ -14,14 +14,14 @@ import torch
 from cmfm_worker.bench.help import HELP
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.precision import Precision
-from cmfm_worker.cfm.prepare import BackgroundOptions
 
-Background = Literal["ransac", "none"]
+Background = Literal["ransac", "fixed", "none"]
 
 _DESCRIPTION = "How fast the method runs here, stage by stage, beside what the machine could do."
 
 BLOCKS = (12, 8, 4, 1)
 GROUP_SIZES = (128, 32)
+_HIGHEST_RATE_HZ = 1e5
 
 
 class BenchError(Exception):
@@ -63,6 +63,9 @@ class BenchOptions:
     seconds: float = 5.0
     threads: int | None = None
     twin: bool = False
+    end_to_end: bool = False
+    rate_hz: float = 2.0
+    wire: bool = False
 
     def variants(self) -> list[Variant]:
         """Every combination, those of `classic` once. Raises BenchError."""
@@ -70,10 +73,6 @@ class BenchOptions:
         devices = [_device(name) for name in self.devices]
         combined = product(self.extractors, self.blocks, self.group_sizes, self.precisions, devices)
         return list(dict.fromkeys(_without_idle_options(*options) for options in combined))
-
-    def background_options(self) -> BackgroundOptions:
-        """How the tray is removed."""
-        return BackgroundOptions(method=self.background)
 
     def _check(self) -> None:
         _check_each("extractors", self.extractors, get_args(Preset))
@@ -83,6 +82,8 @@ class BenchOptions:
         _check_each("background", (self.background,), get_args(Background))
         if any(batch < 1 for batch in self.batches) or self.side_px < 32 or self.seconds < 0:
             raise BenchError("batches start at 1, frames at 32 pixels, and seconds cannot be negative")
+        if not 0 < self.rate_hz <= _HIGHEST_RATE_HZ or ((self.end_to_end or self.wire) and not self.seconds):
+            raise BenchError("a line needs a rate above 0 and some seconds")
         if "paper" in self.extractors and not self.seeded and self.weights is None:
             raise BenchError("extractor 'paper' needs --weights DIR with the published files, or --seeded")
         if (self.rgb is None) != (self.xyz is None):
@@ -114,6 +115,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "background": str,
     "seconds": float,
     "threads": int,
+    "rate_hz": float,
 }
 
 

@@ -18,7 +18,7 @@ from cmfm_worker.cfm.grouping import choose_centres, gather_groups
 from cmfm_worker.cfm.interpolation import point_mask
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor, sampling_from_centres
-from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
+from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, part_alone, prepare, resize
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures, extract
 
 Watch = Callable[[str], AbstractContextManager[None]]
@@ -71,8 +71,12 @@ def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
 def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[AnomalyMaps, Sizes]:
     """The same step by step, and how large everything was."""
     device = setup.extractor.device
-    with watch("prepare"):
-        frames = prepare(rgb.to(device), xyz.to(device), setup.background)
+    with watch("resize"):
+        rgb_224, xyz_224, valid = resize(rgb.to(device), xyz.to(device))
+    with watch("background"):
+        plane, foreground = part_alone(xyz_224, valid, (xyz.shape[1], xyz.shape[2]), setup.background)
+        part = torch.where(foreground[:, None], xyz_224, 0.0)
+        frames = PreparedFrames(rgb_224, part, foreground, valid, plane)
     features = _extract(setup.extractor, frames, watch)
     with watch("mapping"):
         psi_of_pixels = distances(features, setup.mapping, setup.distance)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_MS, _MB, _GIGA = 1e3, 1 << 20, 1e9
+_MS, _MB, _MEGA, _GIGA = 1e3, 1 << 20, 1e6, 1e9
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,13 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
     yield Table("One frame at a time, and memory", _LATENCY, [_latency(v) for v in variants])
     for variant in variants:
         yield Table(f"{variant['name']}: one frame", _STAGES, [*_stage_rows(variant)])
+    lines = [v for v in variants if "end_to_end" in v]
+    if lines:
+        yield Table(
+            "Camera to verdict, open loop, from the scheduled trigger", _LINE, [_line(v) for v in lines]
+        )
+    if report.get("wire"):
+        yield Table("Camera's TCP socket to ring", _WIRE, [_wire(found) for found in report["wire"]])
     compared = [v for v in variants if "ratio_cpu_s" in v.get("twin", {})]
     if compared:
         yield Table("Beside the literal program, the same frame", _TWIN, [_twin(v) for v in compared])
@@ -62,6 +69,8 @@ def as_text(table: Table) -> str:
 _THROUGHPUT = ("variant", "batch", "frames/s", "CPU-s/frame")
 _LATENCY = ("variant", "p50 ms", "p99 ms", "of", "host MB", "loading MB", "device MB")
 _STAGES = ("stage", "ms", "CPU ms", "floor ms", "× floor", "GFLOP", "MB")
+_LINE = ("variant", "frames/s", "frames", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "camera late ms")
+_WIRE = ("MB a frame", "checksums", "frames/s", "MB/s", "CPU-ms a frame", "camera CPU-ms a frame")
 _TWIN = ("variant", "literal CPU-s", "fast CPU-s", "ratio", "ratio of wall time", "relative L2 of Ψ")
 
 
@@ -100,6 +109,25 @@ def _stage_rows(variant: Mapping[str, Any]) -> Iterator[list[str]]:
             f"{stage['flop'] / _GIGA:.2f}",
             f"{stage['bytes'] / _MB:.1f}",
         ]
+
+
+def _line(variant: Mapping[str, Any]) -> list[str]:
+    found = variant["end_to_end"]
+    latencies = [f"{found[key] * _MS:.1f}" for key in ("p50_s", "p99_s", "p999_s", "max_s")]
+    late = f"{found['camera']['latest_s'] * _MS:.1f}"
+    return [variant["name"], f"{found['rate_hz']:g}", str(found["frames"]), *latencies, late]
+
+
+def _wire(found: Mapping[str, Any]) -> list[str]:
+    camera = found["camera"]
+    return [
+        f"{found['frame_bytes'] / _MEGA:.1f}",
+        "yes" if found["checksums"] else "no",
+        f"{found['frames_per_s']:.1f}",
+        f"{found['bytes_per_s'] / _MEGA:.0f}",
+        f"{found['cpu_s_per_frame'] * _MS:.1f}",
+        f"{camera['cpu_s'] / camera['frames'] * _MS:.1f}",
+    ]
 
 
 def _twin(variant: Mapping[str, Any]) -> list[str]:

@@ -59,7 +59,7 @@ def paper_work(
     pointnet_weights = dtype_bytes * (_POINT_MACS + _GROUP_MACS)
     transformer_weights = dtype_bytes * blocks * 12 * _POINT_WIDTH**2
     return {
-        "prepare": _prepare(sizes),
+        **_prepare(sizes),
         "image": _image(sizes, blocks, dtype_bytes),
         "fps": Work(9 * points * (CENTRES - 1), (points + groups) * _POINT),
         "knn": Work(0, (points + groups + pairs) * _POINT),
@@ -73,7 +73,7 @@ def paper_work(
         ),
         "sampling": Work(0, points * _POINT + sizes.entries * 2 * _F32),
         "mapping": _mapping_at_tokens(sizes, mapping, dtype_bytes),
-        "aggregate": Work(0, 5 * sizes.frames * _MAP_PX * _F32),
+        "aggregate": _aggregate(sizes),
     }
 
 
@@ -87,15 +87,22 @@ def classic_work(sizes: Sizes, mapping: MappingPair) -> Mapping[str, Work]:
     )
     prepared = sizes.frames * _MAP_PX * 6 * _F32
     return {
-        "prepare": _prepare(sizes),
+        **_prepare(sizes),
         "features": Work(0, prepared + pixels * width * _F32),
         "mapping": Work(2 * pixels * macs, (pixels * width + 2 * pixels + macs) * _F32),
-        "aggregate": Work(0, 5 * sizes.frames * _MAP_PX * _F32),
+        "aggregate": _aggregate(sizes),
     }
 
 
-def _prepare(sizes: Sizes) -> Work:
-    return Work(0, sizes.input_bytes + sizes.frames * _MAP_PX * 6 * _F32)
+def _prepare(sizes: Sizes) -> dict[str, Work]:
+    """Every pixel in, 224×224 out; then the points in, and out again as the part's own."""
+    picture, points = (sizes.frames * _MAP_PX * 3 * _F32,) * 2
+    return {"resize": Work(0, sizes.input_bytes + picture + points), "background": Work(0, 2 * points)}
+
+
+def _aggregate(sizes: Sizes) -> Work:
+    """Two products with a matrix of box means; two maps in, three out."""
+    return Work(4 * sizes.frames * _MAP_PX * SIZE_PX, 5 * sizes.frames * _MAP_PX * _F32)
 
 
 def _transformer(tokens: int, width: int, blocks: int) -> float:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 SAMPLE_STEP_PX = 4  # every fourth pixel of the 224×224 grid in both directions: 3136 points
 HYPOTHESES = 256  # half of them through points near the border; a few good ones suffice, they are refined
+FINALISTS = 32  # so many hypotheses, the best on some of the points, are scored on all of them
+FINALISTS_STEP = 9  # every ninth point: no divisor of the 56 of a row, so that they lie all over the picture
 RING_PX = 14  # "near the border": the outer sixteenth of the grid on each side
 RING_WEIGHT = 6.0  # a point there counts like six: a part seldom reaches there, its tray does
 # A point lies on a plane within 0.4 of the removal distance and behind it beyond 0.6. Two faces that are the
@@ -31,7 +33,7 @@ REFINEMENTS = 4
 KRONECKER = (858_965, 703_640, 576_403)
 UNIT = 1 << 20
 FRAMES_AT_ONCE = 16  # on CUDA, where a frame needs 13 MB of working space
-PLANES_AT_ONCE = 16  # on the CPU, one frame after the other: larger arrays leave its caches
+HEIGHTS_AT_ONCE = 50_000  # on the CPU, one frame after the other: larger arrays leave its caches
 
 
 def signed_height(xyz: Tensor, plane: Tensor) -> Tensor:
@@ -41,6 +43,24 @@ def signed_height(xyz: Tensor, plane: Tensor) -> Tensor:
     """
     a, b, c, d = (plane[:, i].reshape(-1, *(1,) * (xyz.ndim - 2)) for i in range(4))
     return a * xyz[:, 0] + b * xyz[:, 1] + c * xyz[:, 2] + d
+
+
+def common_plane(planes: Tensor, tray_points: Tensor) -> tuple[Tensor, Tensor]:
+    """The median of the planes (F, 4) of F frames of one tray, and how far from it each of them lies at most.
+
+    Planes are compared by their heights at `tray_points` (R, 3), R ≥ 3 points spread over the tray: a normal
+    alone says nothing about places far from the sensor. Returns (4,) float32 and (F,) metres.
+    """
+    points, n = tray_points.double(), planes[0, :3].double()
+    height = points @ planes[:, :3].double().T + planes[:, 3].double()  # R F, of the points over each plane
+    median = height.median(1, keepdim=True).values
+    on_median = (
+        points - median * n
+    )  # planes are so nearly parallel that either normal measures the same height
+    centre = on_median.mean(0)
+    normal = torch.linalg.svd(on_median - centre, full_matrices=False).Vh[2][None]
+    plane = _towards_sensor(normal, -(normal @ centre)[:, None])[0]
+    return plane.float(), (height - median).abs().amax(0)
 
 
 def find_support_planes(xyz: Tensor, valid: Tensor, edge_px: Tensor, distance_m: float) -> Tensor:
@@ -63,18 +83,29 @@ def _find(points: Tensor, ok: Tensor, ring: Tensor, distance_m: float) -> Tensor
     """The planes (B, 4) of the sampled `points` (B, 3, N); `ok` (B, N), `ring` (N,) bool."""
     weight = torch.where(ring, RING_WEIGHT, 1.0)
     planes = torch.cat([_hypotheses(points, ok), _hypotheses(points, ok & ring)], dim=2)
-    at_once = PLANES_AT_ONCE if points.device.type == "cpu" else HYPOTHESES
-    pieces = torch.split(planes, at_once, dim=2)
     far_m = FAR_BEHIND * _dot(points, points).sqrt().nanmedian(2).values[..., None]  # B 1 1
-    score = torch.cat([_score(points, some, weight, distance_m, far_m) for some in pieces], dim=1)  # B K
-    number = torch.arange(HYPOTHESES, device=score.device)
-    is_best = score == score.amax(1, keepdim=True)
-    best = torch.where(is_best, number, HYPOTHESES).amin(1)  # the first of equal ones
-    plane = planes.gather(2, best[:, None, None].expand(-1, 4, 1))[..., 0]
+    few = (..., slice(None, None, FINALISTS_STEP))
+    for some, usual, number in ((points[few], weight[few], FINALISTS), (points, weight, 1)):
+        score = _score_all(some.contiguous(), planes, usual.contiguous(), distance_m, far_m)
+        planes = _best(planes, score, number)
+    plane = planes[..., 0]
     for _ in range(REFINEMENTS):
         plane = _refine(points, plane, distance_m)
     share = _score(points, plane[..., None], weight, distance_m, far_m)[:, 0] / (ok * weight).sum(1)
     return torch.where((share >= MIN_SHARE)[:, None], plane, torch.nan)
+
+
+def _best(planes: Tensor, score: Tensor, number: int) -> Tensor:
+    """The planes (B, 4, `number`) of the highest scores (B, K), best first, of equal ones the first."""
+    order = torch.sort(score, dim=1, descending=True, stable=True).indices[:, None, :number]
+    return planes.gather(2, order.expand(-1, 4, -1))
+
+
+def _score_all(points: Tensor, planes: Tensor, weight: Tensor, distance_m: float, far_m: Tensor) -> Tensor:
+    """`_score` for any number of planes, some of them at a time."""
+    at_once = max(1, HEIGHTS_AT_ONCE // points.shape[2]) if points.device.type == "cpu" else HYPOTHESES
+    pieces = torch.split(planes, at_once, dim=2)
+    return torch.cat([_score(points, some, weight, distance_m, far_m) for some in pieces], dim=1)
 
 
 def _hypotheses(points: Tensor, usable: Tensor) -> Tensor:

@@ -5,6 +5,10 @@ points on the tray lie within eps of each other. A crack of one or two missing p
 split a part, and a chip that stands out of its board stays with it, though the sensor saw no wall between
 them; distances in space would cut it off. Parts that lie apart on the tray are apart. There are no core
 points: thin necks connect, and specks are dropped by their size alone.
+
+How that agrees with DBSCAN on the cloud at the same eps: on the eight real captures the largest piece is the
+largest cluster, pixel for pixel, where 8 points make a core, and where the published 30 do the cluster is 96 to
+100 % of the piece (`tests/parity/test_dbscan.py`).
 """
 
 from collections.abc import Iterator
@@ -87,24 +91,29 @@ def propagate_labels(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
 
 
 def _label_by_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
-    """One frame on the CPU: every row falls into runs, and the few runs are the nodes of a graph."""
+    """One frame on the CPU, its box around what is kept; elsewhere the number is 0, which no piece has."""
+    rows, columns = (np.flatnonzero(kept[0].numpy().any(axis)) for axis in (1, 0))
+    label = torch.zeros(kept.shape, dtype=torch.int64)
+    if len(rows):
+        box = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        label[box] = _pieces_of_runs(footprint[box], kept[box], eps)
+    return label.flatten(1)
+
+
+def _pieces_of_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
+    """Every row falls into runs, and the few runs are the nodes of a graph: (1, h, w) int64, from 1 within `kept`."""
     starts = kept[0].numpy().copy()
     starts[:, 1:] &= ~_joined(footprint, kept, eps, 0, 1)[0].numpy()
     run = np.cumsum(starts, dtype=np.int32).reshape(starts.shape)  # the number of a kept pixel's run, from 1
     edges = []
     for down, right in _offsets():
-        here, there = (run[window] for window in _windows(down, right))
-        joined = np.flatnonzero(_joined(footprint, kept, eps, down, right)[0].numpy() & (here != there))
-        edges.append(_without_repeats(np.stack([here.ravel()[joined], there.ravel()[joined]])))
+        here, there = _windows(down, right)
+        new = _joined(footprint, kept, eps, down, right)[0].numpy().copy()
+        # Neighbouring pixels mostly join the same two runs as the pixels to their left.
+        new[:, 1:] &= ~new[:, :-1] | starts[here][:, 1:] | starts[there][:, 1:]
+        edges.append(np.stack([run[here][new], run[there][new]]))
     piece = _connected(np.concatenate(edges, axis=1), int(run[-1, -1]) + 1)
-    return torch.from_numpy(piece[run].reshape(1, -1))
-
-
-def _without_repeats(edges: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Neighbouring pixels mostly join the same two runs: drops an edge (2, n) equal to the one before it."""
-    new = np.ones(edges.shape[1], bool)
-    new[1:] = (edges[:, 1:] != edges[:, :-1]).any(0)
-    return edges[:, new]
+    return torch.from_numpy(piece[run])[None]
 
 
 def _connected(edges: NDArray[np.int32], number: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cmfm_worker.cfm.precision import Precision, products
 from cmfm_worker.cfm.token_mapping import TokenMapping
 from cmfm_worker.cfm.weights import WeightsError, read_state_dict, require_shapes
 
@@ -77,14 +78,14 @@ class Standardiser(nn.Module):
 @dataclass(frozen=True, eq=False)
 class MappingPair:
     """Both mapping networks of a recipe. Where there is a standardiser, features pass it first and the
-    distance (Eq. 3) is taken between standardised features. `dtype` is that of products at the pixels where
-    features come as tokens.
+    distance (Eq. 3) is taken between standardised features. `precision` is that of products at the pixels
+    where features come as tokens.
     """
 
     to_3d: Mapping
     to_2d: Mapping
     standardise: Standardiser | None = None
-    dtype: torch.dtype = torch.float32
+    precision: Precision = "fp32"
 
     @property
     def d2(self) -> int:
@@ -109,12 +110,12 @@ class MappingPair:
         """
         if self.standardise is not None:
             return None
-        return TokenMapping(self.to_3d, self.to_2d, self.dtype)
+        return TokenMapping(self.to_3d, self.to_2d, products(self.precision).mapping)
 
     def to(self, device: torch.device | str) -> MappingPair:
         """The same pair on another device (modules move in place, as torch modules do)."""
         standardise = None if self.standardise is None else self.standardise.to(device)
-        return MappingPair(self.to_3d.to(device), self.to_2d.to(device), standardise, self.dtype)
+        return MappingPair(self.to_3d.to(device), self.to_2d.to(device), standardise, self.precision)
 
 
 def load_published(

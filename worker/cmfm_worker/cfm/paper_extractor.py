@@ -18,6 +18,7 @@ from cmfm_worker.cfm.interpolation import (
     point_sampling,
 )
 from cmfm_worker.cfm.point_features import TAPS, load_point_encoder
+from cmfm_worker.cfm.precision import Precision, products
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.weights import find_weights, weights_identity
@@ -34,7 +35,7 @@ class PaperExtractor:
 
     `weights_dir` holds the published files or their safetensors twins. Raises `WeightsError` where they are
     missing, torn or of another architecture, `ValueError` for blocks other than 12, 8, 4, 1 or groups other
-    than 128, 32. `dtype` is that of the encoders' products; norms, sums and everything geometric stay float32.
+    than 128, 32. `precision` is that of the encoders' products (`precision.Products`).
     """
 
     min_points = CENTRES
@@ -45,7 +46,7 @@ class PaperExtractor:
         blocks: int = 12,
         group_size: int = 128,
         device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        precision: Precision = "fp32",
     ) -> None:
         if blocks not in TAPS:
             raise ValueError(f"blocks must be one of {', '.join(map(str, TAPS))}, not {blocks}")
@@ -58,9 +59,12 @@ class PaperExtractor:
         self.identity = ExtractorIdentity(
             "paper", _VERSION, blocks, group_size, dict(weights_identity(file) for file in files)
         )
+        formats = products(precision)
         # The smaller file first: while the larger one is copied it lies in memory twice.
-        self.point_encoder = load_point_encoder(files[1], blocks, self.device, dtype)
-        self.image_encoder = load_image_encoder(files[0], blocks, self.device, dtype)
+        self.point_encoder = load_point_encoder(
+            files[1], blocks, self.device, formats.points, of_groups=formats.groups
+        )
+        self.image_encoder = load_image_encoder(files[0], blocks, self.device, formats.image)
         self.d2, self.d3 = WIDTH, self.point_encoder.width
 
     @torch.no_grad()

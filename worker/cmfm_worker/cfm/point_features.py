@@ -111,11 +111,13 @@ def load_point_encoder(
     blocks: int,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    of_groups: torch.dtype | None = None,
 ) -> PointEncoder:
     """Build the encoder with its first `blocks` blocks from Point-MAE's file or its safetensors twin.
 
-    The products of its hidden layers are computed in `dtype`. The file's decoder, optimizer and later blocks
-    are left aside. Raises `WeightsError` naming file, key and shapes.
+    The products of its hidden layers are computed in `dtype`, those of the mini-PointNet in `of_groups` where it is
+    given. The file's decoder, optimizer and later blocks are left aside. Raises `WeightsError` naming file, key and
+    shapes.
     """
     state = read_state_dict(path)
     prefix = next((p for p in _PREFIXES if f"{p}encoder.first_conv.0.weight" in state), _PREFIXES[0])
@@ -130,6 +132,7 @@ def load_point_encoder(
         encoder.mini_pointnet.of_metres
     )  # metres keep float32: in bf16 half a metre comes in steps of 2 mm
     freeze(encoder.pos_embed)
+    freeze(encoder.mini_pointnet, dtype if of_groups is None else of_groups)
     return freeze(encoder, dtype)
 
 

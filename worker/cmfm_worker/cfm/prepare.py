@@ -5,6 +5,7 @@ Facts followed here: DESIGN § 5 (square pad, resize, validity of a point, backg
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -16,6 +17,7 @@ from cmfm_worker.cfm.clusters import clean_clusters
 
 SIZE_PX = 224  # the side of DINO's input image; every map of the method has it
 BAND_PX = 10  # the image border in which the literature expects nothing but background
+_UNIT_TOLERANCE = 1e-4  # float32 and a decimal file leave the normal's length within this
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +29,31 @@ class BackgroundOptions:
     tray, so they are the floor beside it or a reflection. Of what is left, `clusters` "largest" keeps the
     largest connected piece, "all" drops only specks (fewer than 30 pixels of the image).
 
+    `method` "fixed" takes `plane` (a unit normal pointing to the sensor and d, with n·p + d = 0 on the tray,
+    metres) for the tray of every frame: for a tray and a sensor that do not move (`background.common_plane`).
+
     `method` "none" takes every valid point for the part. So does "ransac" where a frame shows no tray: where
     nothing was measured in the outer 10 pixels of the image (its background came off before) or no plane
     fits.
     """
 
-    method: Literal["ransac", "none"] = "ransac"
+    method: Literal["ransac", "fixed", "none"] = "ransac"
     plane_distance_m: float = 0.005
     clusters: Literal["largest", "all"] = "largest"
+    plane: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where an option is not one of those above."""
-        if self.method not in ("ransac", "none"):
-            raise ValueError(f"background method must be 'ransac' or 'none', not {self.method!r}")
+        if self.method not in ("ransac", "fixed", "none"):
+            raise ValueError(f"background method must be 'ransac', 'fixed' or 'none', not {self.method!r}")
         if self.clusters not in ("largest", "all"):
             raise ValueError(f"clusters must be 'largest' or 'all', not {self.clusters!r}")
         if not 0 < self.plane_distance_m < float("inf"):
             raise ValueError(f"plane_distance_m must be positive metres, not {self.plane_distance_m}")
+        if (self.method == "fixed") != (self.plane is not None):
+            raise ValueError("background method 'fixed' needs a plane, and no other method takes one")
+        if self.plane is not None and not abs(math.hypot(*self.plane[:3]) - 1) < _UNIT_TOLERANCE:
+            raise ValueError(f"a plane is a unit normal and an offset in metres, not {self.plane}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +81,20 @@ def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> Prepared
     arrays.
     """
     _check(rgb, xyz)
-    xyz_224, valid = _resize_xyz(xyz)
-    plane, foreground = _part_alone(xyz_224, valid, xyz.shape[1:3], background)
+    rgb_224, xyz_224, valid = resize(rgb, xyz)
+    plane, foreground = part_alone(xyz_224, valid, (xyz.shape[1], xyz.shape[2]), background)
     return PreparedFrames(
-        rgb=_resize_rgb(rgb),
+        rgb=rgb_224,
         xyz=torch.where(foreground[:, None], xyz_224, 0.0),
         foreground=foreground,
         valid=valid,
         plane=plane,
     )
+
+
+def resize(rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The 224×224 pictures and points of a checked batch, and where there is a point (the first half of `prepare`)."""
+    return _resize_rgb(rgb), *_resize_xyz(xyz)
 
 
 def square_pad_offsets(height: int, width: int) -> tuple[int, int, int]:
@@ -138,23 +153,38 @@ def _resize_xyz(xyz: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(valid[:, None], points, 0.0), valid
 
 
-def _part_alone(
-    xyz: Tensor, valid: Tensor, image_size: torch.Size, options: BackgroundOptions
+def part_alone(
+    xyz: Tensor, valid: Tensor, image_size: tuple[int, int], options: BackgroundOptions
 ) -> tuple[Tensor, Tensor]:
     """The tray's plane (B, 4) and the part's pixels (B, 224, 224): NaN and all valid ones without a tray."""
     if options.method == "none":
         return xyz.new_full((len(xyz), 4), torch.nan), valid
-    edge_px = _edge_px(image_size[0], image_size[1], xyz.device)
-    scale = SIZE_PX / max(image_size)
-    band = (edge_px >= 0) & (edge_px < math.ceil(BAND_PX * scale))
-    has_background = (valid & band).any(2).any(1)
-    plane = find_support_planes(xyz, valid, edge_px, options.plane_distance_m)
-    plane = torch.where(has_background[:, None], plane, torch.nan)
+    plane = support_planes(xyz, valid, image_size, options)
     height = signed_height(xyz, plane)
     footprint = (xyz - height[:, None] * plane[:, :3, None, None]).nan_to_num(0.0)
     above = valid & (height > options.plane_distance_m)
-    part = clean_clusters(footprint, above, options.clusters, scale=scale)
+    part = clean_clusters(footprint, above, options.clusters, scale=SIZE_PX / max(image_size))
     return plane, torch.where(plane[:, 3].isnan()[:, None, None], valid, part)
+
+
+def support_planes(
+    xyz: Tensor, valid: Tensor, image_size: tuple[int, int], options: BackgroundOptions
+) -> Tensor:
+    """Each frame's tray (B, 4): the one that was taught, or found anew; NaN where a frame shows none."""
+    if options.plane is not None:
+        return _plane_on(options.plane, xyz.device).expand(len(xyz), -1)
+    edge_px = _edge_px(image_size[0], image_size[1], xyz.device)
+    band = (edge_px >= 0) & (edge_px < math.ceil(BAND_PX * SIZE_PX / max(image_size)))
+    has_background = (valid & band).any(2).any(1)
+    plane = find_support_planes(xyz, valid, edge_px, options.plane_distance_m)
+    return torch.where(has_background[:, None], plane, torch.nan)
+
+
+@cache
+def _plane_on(plane: tuple[float, float, float, float], device: torch.device) -> Tensor:
+    """Made once a device: a copy from the host would make the line wait."""
+    with torch.inference_mode(mode=False):  # the line asks first, but a fit may use it too
+        return torch.tensor(plane, device=device)
 
 
 def _edge_px(height: int, width: int, device: torch.device) -> Tensor:

@@ -26,6 +26,9 @@ def bench(
     seconds: Annotated[float, typer.Option(help=HELP["seconds"])] = 5.0,
     threads: Annotated[int | None, typer.Option(help=HELP["threads"], show_default=False)] = None,
     twin: Annotated[bool, typer.Option("--twin", help=HELP["twin"])] = False,
+    end_to_end: Annotated[bool, typer.Option("--end-to-end", help=HELP["end_to_end"])] = False,
+    rate_hz: Annotated[float, typer.Option(help=HELP["rate_hz"])] = 2.0,
+    wire: Annotated[bool, typer.Option("--wire", help=HELP["wire"])] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help=HELP["json"], show_default=False)] = None,
 ) -> None:
     """Measure frames/s, latency, stages beside their floors, memory.
@@ -62,6 +65,9 @@ def bench(
             seconds=seconds,
             threads=threads,
             twin=twin,
+            end_to_end=end_to_end,
+            rate_hz=rate_hz,
+            wire=wire,
         )
         report = measure(options, remark)
         if json_file is not None:

@@ -22,6 +22,7 @@ def evaluate(
     ] = None,
     weights: options.Weights = None,
     device: options.Device = "auto",
+    precision: options.Precision = "fp32",
     batch: options.Batch = 4,
 ) -> None:
     """Measure a recipe on ROOT/CATEGORY/test.
@@ -33,7 +34,7 @@ def evaluate(
     from cmfm_protocol.dataset import list_parts
     from cmfm_worker.cfm.evaluate import evaluate as figures_of
     from cmfm_worker.commands.console import progress_bars, remark
-    from cmfm_worker.device import choose_device
+    from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import extractor_of
     from cmfm_worker.inspection import Inspector, LoadedModel
     from cmfm_worker.measure import Tally, inspect_parts, require_ground_truth
@@ -45,11 +46,12 @@ def evaluate(
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise InputError(f"{json_file}: its folder does not exist")
     on = choose_device(device)
-    inspector = Inspector(extractor_of(loaded.recipe, weights, on))
+    products = choose_precision(precision, on)
+    inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
     inspector.require_match(loaded.recipe)
     tally = Tally()
     with progress_bars({"test": "inspecting"}) as progress:
-        found = inspect_parts(inspector, LoadedModel.of(loaded, on), parts, batch, tally, progress)
+        found = inspect_parts(inspector, LoadedModel.of(loaded, on, products), parts, batch, tally, progress)
         figures = figures_of(found, loaded.recipe.score.normalisation)
     figures |= tally.as_figures() | {
         "recipe": loaded.recipe.name,

@@ -51,7 +51,8 @@ def fit(
         int, typer.Option(min=0, metavar="S", help="Decides which parts, pixels and first weights.")
     ] = 0,
     device: options.Device = "auto",
-    background: options.Background = "ransac",
+    precision: options.Precision = "fp32",
+    background: options.TaughtBackground = "ransac",
     plane_distance_m: options.PlaneDistance = 0.005,
     clusters: options.ClustersOption = "largest",
     target_false_reject_rate: Annotated[
@@ -75,7 +76,7 @@ def fit(
     if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
     from cmfm_worker.commands.console import print_json, progress_bars, remark
-    from cmfm_worker.device import choose_device
+    from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import build_extractor, say_unknown_hashes
     from cmfm_worker.recipe import background_section
     from cmfm_worker.recipe_folder import check_target, recipe_name, save_recipe
@@ -89,8 +90,10 @@ def fit(
     )
     if parts.held_out:
         remark(f"{root / category} has no validation/good: {len(parts.validation)} training parts held out")
+    on = choose_device(device)
+    products = choose_precision(precision, on)
     taught_by = build_extractor(
-        extractors, weights, blocks=blocks, group_size=group_size, device=choose_device(device)
+        extractors, weights, blocks=blocks, group_size=group_size, device=on, precision=products
     )
     for line in say_unknown_hashes(taught_by.identity):
         remark(line)
@@ -102,8 +105,12 @@ def fit(
         epochs=epochs,
         distance=distance,
         background=background_section(
-            method=background, plane_distance_m=plane_distance_m, clusters=clusters
+            method="ransac" if background == "fixed" else background,
+            plane_distance_m=plane_distance_m,
+            clusters=clusters,
         ),
+        precision=products,
+        fixed_tray=background == "fixed",
         target_false_reject_rate=target_false_reject_rate,
         batch=batch,
     )

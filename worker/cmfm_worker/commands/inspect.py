@@ -32,6 +32,7 @@ def inspect(
     plane_distance_m: options.PlaneDistanceOverride = None,
     clusters: options.ClustersOverride = None,
     device: options.Device = "auto",
+    precision: options.Precision = "fp32",
 ) -> None:
     """Inspect one part from files.
 
@@ -41,7 +42,7 @@ def inspect(
     """
     from cmfm_protocol.dataset import PartFiles, read_part
     from cmfm_worker.commands.console import remark
-    from cmfm_worker.device import choose_device
+    from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import extractor_of
     from cmfm_worker.inspection import Inspector, LoadedModel
     from cmfm_worker.part_batches import to_frames
@@ -51,9 +52,10 @@ def inspect(
     images = read_part(PartFiles(id=rgb.stem, split="", defect="", rgb=rgb, xyz=xyz, gt=None))
     make_folder(out)
     on = choose_device(device)
-    inspector = Inspector(extractor_of(loaded.recipe, weights, on))
+    products = choose_precision(precision, on)
+    inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
     inspector.require_match(loaded.recipe)
-    model = LoadedModel.of(loaded, on)
+    model = LoadedModel.of(loaded, on, products)
     start = time.perf_counter()
     part = inspector.inspect(*to_frames([images], on), [model]).parts()[0]
     result = report(part, model) | {

@@ -23,6 +23,10 @@ Weights = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", callback=_device)]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16", "int8"],
+    typer.Option("--precision", help="Of the products (paper only); auto: fp32 on a CPU, bf16 on CUDA."),
+]
 Dataset = Annotated[Literal["mvtec3d"], typer.Option("--dataset", help="Layout of the data set.")]
 Root = Annotated[Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)]
 Category = Annotated[
@@ -37,13 +41,17 @@ GroupSize = Annotated[
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, max=64, metavar="N", help="Frames computed together.")]
 
-_BACKGROUND_HELP = "How the tray is removed: plane fit, or none (it is off already)."
+_BACKGROUND_HELP = "How the tray is removed: plane fit in every frame, or none (it is off already)."
+_TAUGHT_HELP = "How the tray is removed: plane fit in every frame, one fixed plane taught here, or none."
 _PLANE_HELP = "Points nearer to the tray's plane are background, in metres."
 _CLUSTERS_HELP = "Keep the largest piece above the tray, or all but specks."
 
 Method = Literal["ransac", "none"]
 Clusters = Literal["largest", "all"]
 Background = Annotated[Method, typer.Option("--background", help=_BACKGROUND_HELP)]
+TaughtBackground = Annotated[
+    Literal["ransac", "fixed", "none"], typer.Option("--background", help=_TAUGHT_HELP)
+]
 PlaneDistance = Annotated[
     float, typer.Option("--plane-distance-m", min=0.0, max=1.0, metavar="M", help=_PLANE_HELP)
 ]

@@ -1,0 +1,104 @@
+"""The whole method on CUDA: the maps of the CPU, batches that mix frames, and a steady state without allocations.
+
+Needs torch, timm, numpy and pytest alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from cmfm_worker.bench.made_up_frames import made_up_frame
+from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
+from cmfm_worker.bench.stages import Setup, run
+from cmfm_worker.cfm.paper_extractor import PaperExtractor
+from cmfm_worker.cfm.precision import Precision, why_not
+from cmfm_worker.cfm.prepare import BackgroundOptions
+from cmfm_worker.device import seam_for
+
+BLOCKS, GROUP_SIZE = 4, 32
+RANSAC = BackgroundOptions()
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, torch sees none"),
+]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four blocks of seeded weights."""
+    folder = tmp_path_factory.mktemp("seeded")
+    write_seeded_weights(folder, BLOCKS)
+    return folder
+
+
+def setup_on(device: str, weights: Path, precision: Precision = "fp32") -> Setup:
+    extractor = PaperExtractor(weights, BLOCKS, GROUP_SIZE, device, precision)
+    mapping = replace(seeded_mapping(extractor.d2, extractor.d3), precision=precision)
+    return Setup(extractor, mapping.to(device), RANSAC)
+
+
+def frames(count: int) -> tuple[Tensor, Tensor]:
+    """Different parts; each next one has a stripe more of its points missing."""
+    pairs = [made_up_frame(224, seed) for seed in range(count)]
+    for i, (_, xyz) in enumerate(pairs):
+        xyz[100 : 100 + 8 * i] = torch.nan
+    return torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+
+
+def relative_l2(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected.double()).norm() / expected.double().norm())
+
+
+def test_maps_are_those_of_the_cpu(weights: Path) -> None:
+    """A mixed batch in float32: maps and scores to a relative 1e-3."""
+    batch = frames(3)
+    expected_maps, expected_scores = run(setup_on("cpu", weights), *batch)
+    maps, scores = run(setup_on("cuda", weights), *batch)
+    assert relative_l2(maps, expected_maps) < 1e-3
+    torch.testing.assert_close(scores, expected_scores, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_stays_within_its_tolerance(precision: Precision, weights: Path) -> None:
+    """3 % on the maps, where the card has the format."""
+    reason = why_not(precision, torch.device("cuda"))
+    if reason is not None:
+        pytest.skip(reason)
+    batch = frames(2)
+    expected, _ = run(setup_on("cuda", weights), *batch)
+    found, _ = run(setup_on("cuda", weights, precision), *batch)
+    assert 1e-5 < relative_l2(found, expected) < 3e-2
+
+
+def test_frames_of_a_batch_get_the_maps_they_get_alone(weights: Path) -> None:
+    """Whatever numbers of points their neighbours have."""
+    setup, (rgb, xyz) = setup_on("cuda", weights), frames(4)
+    together, _ = run(setup, rgb, xyz)
+    for i in range(4):
+        alone, _ = run(setup, rgb[i : i + 1], xyz[i : i + 1])
+        assert relative_l2(together[i], alone[0]) < 1e-4
+
+
+def test_steady_state_asks_the_driver_for_no_memory(weights: Path) -> None:
+    """After every batch has been seen, the device allocates nothing any more: the caching allocator has it all."""
+    setup, seam = setup_on("cuda", weights, "fp32"), seam_for(torch.device("cuda"))
+    batches = [tuple(t[:size].pin_memory() for t in frames(4)) for size in (4, 3, 4, 1)]
+
+    def all_once() -> None:
+        for rgb, xyz in batches:
+            uploaded = seam.upload(list(rgb), list(xyz))
+            with torch.inference_mode(), seam.computing(uploaded):
+                run(setup, torch.stack(uploaded.rgb), torch.stack(uploaded.xyz))
+
+    for _ in range(3):
+        all_once()
+    before = torch.cuda.memory_stats()["num_device_alloc"]
+    for _ in range(5):
+        all_once()
+    assert torch.cuda.memory_stats()["num_device_alloc"] == before

@@ -1,0 +1,181 @@
+"""Camera → ZeroMQ → verdict: a worker process as it runs on a line, a camera process, a subscriber. Open loop."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+import zmq
+
+from cmfm_protocol.result import Result, decode_result
+from cmfm_protocol.state import decode_worker_state
+from cmfm_protocol.topics import parse_topic
+from cmfm_worker.bench.camera import Order, Sent
+from cmfm_worker.bench.line_parts import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
+from cmfm_worker.bench.made_up_frames import Frames
+from cmfm_worker.bench.options import BenchError, Variant
+from cmfm_worker.bench.stages import Setup
+
+_READY_S, _ANSWER_S, _STOP_S = 300.0, 90.0, 90.0
+_POLL_MS = 200
+_NS_PER_S = 1e9
+_RUN = "from cmfm_worker.app import main; main()"
+
+Heard = list[tuple[Result, int]]
+"""Results and when they arrived, CLOCK_REALTIME nanoseconds."""
+
+
+def measure_end_to_end(
+    setup: Setup,
+    variant: Variant,
+    frames: Frames,
+    folder: Path,
+    *,
+    weights: Path,
+    seconds: float,
+    rate_hz: float,
+) -> dict[str, Any]:
+    """Latencies from the scheduled trigger to the verdict at a subscriber, at `rate_hz` frames a second.
+
+    Raises BenchError where the worker or the camera fails, or a verdict is missing.
+    """
+    folder.mkdir()
+    write_frames(folder / "frames.npz", frames)
+    write_recipe(folder / "recipes", setup)
+    order = Order(str(folder / "frames.npz"), seconds, rate_hz, RECIPE, LINE, STATION)
+    with CameraProcess(order) as camera:
+        config = _write_settings(folder, camera.endpoint, variant, weights, tuple(frames.rgb.shape[1:3]))
+        with _worker(config, folder) as worker, _subscriber(folder) as results:
+            _wait_until_ready(results, worker, folder)
+            camera.go()
+            heard = _listen(results, worker, folder, camera)
+    return _figures(*heard, rate_hz)
+
+
+def _write_settings(
+    folder: Path, endpoint: str, variant: Variant, weights: Path, size_px: tuple[int, ...]
+) -> Path:
+    """A line as `deploy/line.toml` has it, with its files and sockets in `folder`."""
+    ipc = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
+    table = {
+        "line": {"name": LINE, "station": STATION},
+        "sockets": {"frames": [endpoint], **ipc},
+        "recipes": {"folder": str(folder / "recipes"), "default": RECIPE},
+        "weights": {"folder": str(weights)},
+        "device": {
+            "name": variant.device,
+            "precision": variant.precision,
+            "threads": torch.get_num_threads(),
+            "warmup_px": [list(size_px)],
+        },
+        "results": {"state_ms": 200.0},
+        "ledger": {"path": str(folder / "ledger.sqlite")},
+        "kept": {"folder": str(folder / "kept")},
+    }
+    config = folder / "line.toml"
+    config.write_text(tomli_w.dumps(table), encoding="utf-8")
+    return config
+
+
+@contextmanager
+def _worker(config: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The line's worker; it must drain and end with 0."""
+    with (folder / "worker.log").open("wb") as log:
+        command = [sys.executable, "-c", _RUN, "--config", str(config)]
+        worker = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield worker
+            worker.terminate()
+            if worker.wait(_STOP_S) != 0:
+                raise BenchError(f"the worker ended with {worker.returncode}: {_last_words(folder)}")
+        finally:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+
+
+@contextmanager
+def _subscriber(folder: Path) -> Iterator[zmq.Socket[bytes]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, 0)
+    socket.setsockopt(zmq.RECONNECT_IVL, 50)
+    socket.setsockopt(zmq.SUBSCRIBE, b"")
+    socket.connect(f"ipc://{folder}/results")
+    try:
+        yield socket
+    finally:
+        context.destroy(0)
+
+
+def _wait_until_ready(results: zmq.Socket[bytes], worker: subprocess.Popen[bytes], folder: Path) -> None:
+    until_s = time.monotonic() + _READY_S
+    while True:
+        _require_alive(worker, folder, until_s, "ready")
+        if results.poll(_POLL_MS):
+            parts = results.recv_multipart()
+            if parse_topic(parts[0]).kind == "state" and decode_worker_state(parts).phase == "ready":
+                return
+
+
+def _listen(
+    results: zmq.Socket[bytes], worker: subprocess.Popen[bytes], folder: Path, camera: CameraProcess
+) -> tuple[Heard, Sent]:
+    """Everything the worker answers, until each frame that was sent has its verdict."""
+    heard: Heard = []
+    sent: Sent | None = None
+    poller = zmq.Poller()
+    poller.register(results, zmq.POLLIN)
+    poller.register(camera.output, zmq.POLLIN)
+    until_s = time.monotonic() + camera.order.seconds + _ANSWER_S
+    while sent is None or len(heard) < sent.frames:
+        _require_alive(worker, folder, until_s, "done")
+        ready = dict(poller.poll(_POLL_MS))
+        if results in ready:
+            parts = results.recv_multipart()
+            now_ns = time.time_ns()
+            if parse_topic(parts[0]).kind == "result":
+                heard.append((decode_result(parts), now_ns))
+        if camera.output in ready and sent is None:
+            sent = camera.sent()
+            poller.unregister(camera.output)
+    return heard, sent
+
+
+def _require_alive(worker: subprocess.Popen[bytes], folder: Path, until_s: float, what: str) -> None:
+    if worker.poll() is not None:
+        raise BenchError(f"the worker has ended with {worker.returncode}: {_last_words(folder)}")
+    if time.monotonic() > until_s:
+        raise BenchError(f"the line was not {what} in time: {_last_words(folder)}")
+
+
+def _last_words(folder: Path) -> str:
+    return (folder / "worker.log").read_text(errors="replace").strip()[-800:]
+
+
+def _figures(heard: Heard, sent: Sent, rate_hz: float) -> dict[str, Any]:
+    latency_s = torch.tensor(
+        [(now_ns - (sent.start_ns + result.seq * sent.period_ns)) / _NS_PER_S for result, now_ns in heard],
+        dtype=torch.float64,
+    )
+    return {
+        "rate_hz": rate_hz,
+        "frames": sent.frames,
+        "verdicts": dict(Counter(str(result.verdict) for result, _ in heard)),
+        "reasons": dict(Counter(str(result.reason) for result, _ in heard)),
+        **{f"{name}_s": float(latency_s.quantile(q)) for name, q in _QUANTILES.items()},
+        "max_s": float(latency_s.max()),
+        "camera": asdict(sent),
+    }
+
+
+_QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}

@@ -1,0 +1,134 @@
+"""How fast frames get from a camera's TCP socket into the ring: the line's own intake, and nothing behind it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import zmq
+
+from cmfm_protocol.verdict import Reason
+from cmfm_worker.bench.camera import Order
+from cmfm_worker.bench.line_parts import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
+from cmfm_worker.bench.made_up_frames import Frames
+from cmfm_worker.bench.options import BenchError
+from cmfm_worker.bench.stages import Setup
+from cmfm_worker.clock import NS_PER_MS, SystemClock
+from cmfm_worker.curve import read_keys
+from cmfm_worker.intake import Intake
+from cmfm_worker.reception import Reception
+from cmfm_worker.ring import Ring
+from cmfm_worker.sequence import SequenceTracker
+from cmfm_worker.settings import Line, Recipes, Settings, Sockets
+from cmfm_worker.shelf import Shelf
+from cmfm_worker.trigger import Arrived, Closed, DeskEvent, Opened
+
+_SLOTS = 64
+_FIRST_FRAME_S, _TICK_S = 60.0, 0.05
+_JOIN_S = 10.0
+
+
+@dataclass
+class Arrivals:
+    """What reached the end of the ring, and what the intake answered itself."""
+
+    frames: int = 0
+    faults: list[str] = field(default_factory=list)
+    first_s: float = 0.0
+    last_s: float = 0.0
+
+    def post(self, event: DeskEvent) -> None:
+        """The desk's place: of an intake it hears only refusals that matter here."""
+        if isinstance(event, Opened | Arrived | Closed) and event.decision is not None:
+            self.faults.append(str(event.decision.reason))
+
+    @property
+    def frames_per_s(self) -> float:
+        """Between the first and the last frame."""
+        return (self.frames - 1) / (self.last_s - self.first_s) if self.frames > 1 else 0.0
+
+
+def measure_wire(
+    setup: Setup, frames: Frames, folder: Path, *, seconds: float, checksums: bool
+) -> dict[str, Any]:
+    """Frames of one camera over TCP loopback into the ring, for so many seconds, as fast as they are taken.
+
+    Where the thread behind the ring gets no processor, frames find it full: they are counted, and no part of the rate.
+    Raises BenchError where the camera fails, no frame arrives, or one is lost or refused for another reason.
+    """
+    folder.mkdir()
+    write_frames(folder / "frames.npz", frames)
+    write_recipe(folder / "recipes", setup)
+    order = Order(str(folder / "frames.npz"), seconds, 0.0, RECIPE, LINE, STATION, checksums)
+    pixels = frames.rgb.shape[1] * frames.rgb.shape[2]
+    arrivals, ring = Arrivals(), Ring(slots=_SLOTS, max_pixels=pixels, pinned=torch.cuda.is_available())
+    with CameraProcess(order) as camera:
+        intake, context = _intake(folder / "recipes", camera.endpoint, ring, arrivals)
+        cpu_s = time.process_time()
+        intake.start()
+        camera.go()
+        consumer = threading.Thread(target=_consume, args=(ring, arrivals), name="consumer")
+        consumer.start()
+        sent = camera.sent()
+        while arrivals.frames + len(arrivals.faults) < sent.frames and consumer.is_alive():
+            time.sleep(_TICK_S)
+        cpu_s = time.process_time() - cpu_s
+        ring.wake()
+        consumer.join(_JOIN_S)
+        intake.stop()
+        intake.join(_JOIN_S)
+        context.destroy(0)
+    shed = arrivals.faults.count(str(Reason.RING_FULL))
+    if not arrivals.frames or arrivals.frames + shed != sent.frames:
+        raise BenchError(
+            f"of {sent.frames} frames {arrivals.frames} reached the ring; refused: {sorted(set(arrivals.faults))}"
+        )
+    frame_bytes = frames.rgb[0].nbytes + frames.xyz[0].nbytes
+    return {
+        "checksums": checksums,
+        "frame_bytes": frame_bytes,
+        "frames": arrivals.frames,
+        "ring_full": shed,
+        "frames_per_s": arrivals.frames_per_s,
+        "bytes_per_s": arrivals.frames_per_s * frame_bytes,
+        "cpu_s_per_frame": cpu_s / max(1, arrivals.frames),
+        "camera": asdict(sent),
+    }
+
+
+def _intake(
+    recipes: Path, endpoint: str, ring: Ring, arrivals: Arrivals
+) -> tuple[Intake, zmq.Context[zmq.Socket[bytes]]]:
+    """The line's own intake behind one camera."""
+    settings = Settings(
+        line=Line(name=LINE, station=STATION),
+        sockets=Sockets(frames=(endpoint,)),
+        recipes=Recipes(folder=recipes, default=RECIPE),
+    )
+    shelf = Shelf(settings.recipes, weights=settings.weights.folder, device=torch.device("cpu"))
+    shelf.load_all()
+    window_ns = int(settings.intake.reorder_window_ms * NS_PER_MS)
+    reception = Reception(
+        settings=settings.intake,
+        ring=ring,
+        shelf=shelf,
+        tracker=SequenceTracker(max_gap=settings.intake.max_gap, window_ns=window_ns),
+        post=arrivals.post,
+        done_ns=lambda now_ns: now_ns,
+        clock=SystemClock(),
+    )
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    return Intake(settings, context, reception, arrivals.post, read_keys(settings.curve)), context
+
+
+def _consume(ring: Ring, arrivals: Arrivals) -> None:
+    """Take every frame out of the ring and give its slot back at once; ends when the ring is woken or stays empty."""
+    while (slot := ring.take(timeout_s=_FIRST_FRAME_S)) is not None:
+        arrivals.last_s = time.perf_counter()
+        arrivals.first_s = arrivals.first_s or arrivals.last_s
+        arrivals.frames += 1
+        ring.release(slot.index)
