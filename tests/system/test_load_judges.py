@@ -5,44 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmfm_protocol.result import Result
 from cmfm_protocol.state import WorkerState
-from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_sim.record import Received
 
 from .load.changes import Load, Witness
 from .load.tally import Tally
 from .load.trend import Slope
 from .long_overload import figures, problems_of
+from .made_results import PASS as GOOD_PART
 
-PASS = Result(
-    result_id=1,
-    boot_id="b",
-    stream_uuid="cam",
-    seq=0,
-    part_id="part0#0",
-    verdict=Verdict.PASS,
-    reason=Reason.BELOW_THRESHOLD,
-    detail="",
-    score=0.5,
-    threshold=1.0,
-    recipe="r",
-    model_sha="m1",
-    calib_id="",
-    trigger_ns=1,
-    received_ns=2,
-    done_ns=3,
-    latency_us=1,
-    deadline_met=True,
-    simulated=True,
-    queue_free=1,
-    drops_total=0,
-    coverage=1.0,
-    peak_px=None,
-    peak_xyz_m=None,
-    regions=(),
-    map_ref="",
-)
+PASS = replace(GOOD_PART, stream_uuid="cam", part_id="part0#0", model_sha="m1")
 
 
 def fired(count: int) -> Tally:

@@ -13,43 +13,17 @@ import pytest
 import zmq
 
 from cmfm_protocol.key_files import KeyPair, write_pair
-from cmfm_protocol.result import Result, encode_result
+from cmfm_protocol.result import encode_result
 from cmfm_protocol.topics import topic
 from cmfm_protocol.verdict import Reason, Verdict
+
+from .made_results import PASS
 
 pytestmark = pytest.mark.system
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "subscribers"
 GOOD = zmq.curve_keypair()[0].decode()
 RESULT = topic("line1", "station1", "result")
-PASS = Result(
-    result_id=1,
-    boot_id="b",
-    stream_uuid="a",
-    seq=0,
-    part_id="part0",
-    verdict=Verdict.PASS,
-    reason=Reason.BELOW_THRESHOLD,
-    detail="",
-    score=0.5,
-    threshold=1.0,
-    recipe="r",
-    model_sha="m",
-    calib_id="",
-    trigger_ns=1,
-    received_ns=2,
-    done_ns=3,
-    latency_us=1,
-    deadline_met=True,
-    simulated=True,
-    queue_free=1,
-    drops_total=0,
-    coverage=1.0,
-    peak_px=None,
-    peak_xyz_m=None,
-    regions=(),
-    map_ref="",
-)
 FAULT = replace(
     PASS,
     verdict=Verdict.FAULT,
