@@ -1,5 +1,6 @@
 """A line under load: the real worker as a process, a camera thread, a subscriber, and the account from outside."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ READY_LIMIT_S: Final = 120.0
 SETTLE_LIMIT_S: Final = 60.0
 DRAIN_LIMIT_S: Final = 90.0
 LISTEN_S: Final = 0.05
+SWITCH_INTERVAL_S: Final = 0.0005
+"""The camera is a thread beside the subscriber: Python would let it hold a verdict up for 5 ms."""
 
 Told = Callable[[Received], None]
 """Told each result as it comes."""
@@ -131,6 +134,7 @@ class LoadedLine:
 
     def launch(self) -> None:
         """Start worker and camera without waiting for them."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         if self._forked:
             self._worker = ForkedWorker(self._config, self._log)
         else:

@@ -3,12 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from cmfm_worker.errors import ExitCode, HungDeviceError
 from cmfm_worker.logs import logging_to_stderr
 from cmfm_worker.service import Service
 from cmfm_worker.settings import load_settings
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a thread may keep the interpreter while another waits for it. Python's own 5 ms are all the time that a
+verdict has after its deadline."""
 
 
 def run_line(config: Path) -> int:
@@ -18,6 +22,7 @@ def run_line(config: Path) -> int:
     codes). Where a computation was left behind, the process ends here.
     """
     settings = load_settings(config)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     service = Service(settings)
     try:
         with logging_to_stderr(settings.log.format, settings.log.level):
