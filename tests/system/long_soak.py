@@ -2,7 +2,8 @@
 
 Measures what the line can do (closed loop), then feeds open loop at 80 % of it. Met, when the worker's memory grows
 by less than 1 MB/h after the first ten minutes, p99 latency of the last window is within 5 % of the first one's, and
-every trigger has exactly one verdict, counted from outside.
+every trigger has exactly one verdict, counted from outside. Beside each window stands what a fixed piece of work cost
+just then (`machine_ms`): where that drifts as well, it is the machine that has changed.
 
     python -m tests.system.long_soak --json soak.json
     python -m tests.system.long_soak --minutes 15 --settle-min 5 --window-min 2 --json soak.json
@@ -26,6 +27,7 @@ from cmfm_sim.stopping import stop_on_signals
 from .load.feed import Run
 from .load.line import CATEGORY, LoadedLine, prepare, settings_of
 from .load.process import CpuShares, Footprint
+from .load.reference import Reference
 from .load.report import Report, options, quantiles, say, work_folder
 from .load.tally import Triggers
 from .load.trend import Slope
@@ -42,6 +44,8 @@ class Soak:
         self._samples: list[tuple[float, Footprint]] = []
         self._windows: list[dict[str, Any]] = []
         self._window_first = 0
+        self._reference = Reference()
+        self._machine_ms: list[float] = []
 
     def feed(self, rate_hz: float, stopped: threading.Event) -> Run:
         """Feed for the whole time, sampling. Ends early where `stopped`."""
@@ -56,6 +60,7 @@ class Soak:
             now_s = time.monotonic() - started_s
             if now_s >= next_sample_s:
                 self._samples.append((now_s, Footprint.of(line.worker.pid)))
+                self._machine_ms.append(self._reference.cpu_ms())
                 next_sample_s += sample_s
             if now_s >= next_window_s:
                 self._end_window(next_window_s)
@@ -80,6 +85,7 @@ class Soak:
             "slope_per_h": {name: asdict(slope) if slope else None for name, slope in slopes.items()},
             "p99_drift": p99[-1] / p99[0] - 1 if len(p99) > 1 else None,
             "p99_windows_ms": p99,
+            "machine_windows_ms": [window["machine_ms"] for window in steady],
         }
 
     def problems(self) -> list[str]:
@@ -115,13 +121,15 @@ class Soak:
         window = window_figures(triggers)
         window["from_min"] = end_s / 60 - settings.window_min
         window["cores"] = {name: round(cores, 3) for name, cores in self._cpu.shares().items()}
+        window["machine_ms"] = round(float(np.median(self._machine_ms)), 3) if self._machine_ms else None
+        self._machine_ms = []
         window["footprint"] = asdict(self._samples[-1][1]) if self._samples else None
         self._windows.append(window)
         self.write()
         rss = f"{self._samples[-1][1].rss_mib:.1f} MiB" if self._samples else "-"
         say(
             f"{end_s / 60:.1f} min: {len(tally)} triggers, {window['faults']} FAULTs, latency "
-            f"{window['latency_ms']}, RSS {rss}, cores {window['cores']}"
+            f"{window['latency_ms']}, RSS {rss}, machine {window['machine_ms']} ms, cores {window['cores']}"
         )
 
 

@@ -50,6 +50,7 @@ def test_soak(work: Path, tmp_path: Path) -> None:
     assert all(row[1] > 50 for row in report["samples"]["rows"])  # a worker with torch takes more
     assert report["slope_per_h"]["rss_mib"]["error"] > 0
     assert len(report["p99_windows_ms"]) >= 2
+    assert all(cost_ms > 0 for cost_ms in report["machine_windows_ms"])
 
 
 def test_overload(work: Path, tmp_path: Path) -> None:
