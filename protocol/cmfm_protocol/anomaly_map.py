@@ -49,9 +49,9 @@ class MapHeader:
 class AnomalyMaps:
     """The maps of one part, all 224 x 224, row 0 on top; decoded arrays are read-only views of the message.
 
-    `psi`, `psi_2d`, `psi_3d` float32 or float16, dimensionless (paper, Eqs. 1 and 3 and their product,
-    smoothed); `rgb` (224, 224, 3) uint8, the picture as it was prepared; `depth` float32 metres, 0 = invalid;
-    `foreground` bool.
+    `psi`, `psi_2d`, `psi_3d` float32 or float16, dimensionless (paper, Eqs. 1 and 3 and what the recipe
+    makes of them, their product by default, smoothed); `rgb` (224, 224, 3) uint8, the picture as it was
+    prepared; `depth` float32 metres, 0 = invalid; `foreground` bool.
     """
 
     map_ref: str

@@ -11,7 +11,7 @@ import torch
 
 from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.interpolation import bilinear_sampling
-from cmfm_worker.cfm.mapping import load_published
+from cmfm_worker.cfm.mapping_files import load_published
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.precision import Precision, why_not
 from cmfm_worker.cfm.tokens import TokenFeatures

@@ -171,10 +171,11 @@ class Inspector:
             features = extract(self.extractor, chosen)
             for model, places in _by_model([models[i] for i in sound]).items():
                 mine = features if len(places) == len(sound) else features.select(places)
-                maps = crossmodal_maps(mine, model.mapping, model.recipe.score.distance)
+                how = model.recipe.score
+                maps = crossmodal_maps(mine, model.mapping, how.distance, how.aggregation)
                 at = torch.tensor([sound[place] for place in places], device=psi.device)
                 psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, maps.psi
-                scores[at] = score(maps.psi, model.recipe.score.normalisation)
+                scores[at] = score(maps.psi, how.normalisation)
         peak_px, peak_xyz_m = _peaks(psi, frames)
         return InspectedBatch(
             psi=psi,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.unknown_keys import describe_validation_error
 
@@ -95,12 +96,12 @@ class ScoreSection(Section):
 
     `distance`: `angular` is the paper's Eq. 3, `standardised` takes residuals in units of their nominal spread, which
     the networks must have learned. `normalisation`: `absolute` is max Ψ, `published` is max(Ψ / √(mean of the non-zero
-    Ψ)).
+    Ψ)). `aggregation`: what Ψ is made of; the paper multiplies Ψ_2D and Ψ_3D.
     """
 
     normalisation: Literal["absolute", "published"] = "absolute"
     distance: Literal["angular", "standardised"] = "angular"
-    aggregation: Literal["product"] = "product"
+    aggregation: Aggregation = "product"
 
 
 class ThresholdSection(Section):
@@ -167,13 +168,26 @@ class ProvenanceSection(Section):
 
 
 class MappingSection(Section):
-    """The file of both mapping networks, its digest and its widths."""
+    """The file of both mapping networks, its digest, what they are and their widths.
+
+    What they are is part of the file's digest as well; recipes from before there was a choice do not say it.
+    """
 
     file: Literal["mapping.safetensors"] = MAPPING_FILE
     sha256: Sha256
+    architecture: Architecture = "mlp"
+    modality: Modality = "cross"
     d2: int = Field(ge=1)
     d3: int = Field(ge=1)
-    hidden: int = Field(ge=1)
+    hidden: int = Field(ge=1, description="width that the output layer of the network to 3D reads")
+
+    @classmethod
+    def of(cls, mapping: "MappingPair", sha256: str) -> Self:
+        """The section that records a mapping whose file has this digest."""
+        return cls(sha256=sha256, **{key: getattr(mapping, key) for key in _OF_THE_NETWORKS})
+
+
+_OF_THE_NETWORKS: Final = ("architecture", "modality", "d2", "d3", "hidden")
 
 
 class RecipeDraft(Section):
@@ -245,7 +259,7 @@ def background_section(**options: Any) -> BackgroundSection:
 
 def load_recipe(folder: Path) -> LoadedRecipe:
     """Read and check a recipe. Raises InputError naming the file and key."""
-    from cmfm_worker.cfm.mapping import load_safetensors
+    from cmfm_worker.cfm.mapping_files import load_safetensors
     from cmfm_worker.cfm.weights import WeightsError, sha256_file
 
     recipe, recipe_sha = _read_recipe(folder)
@@ -257,11 +271,11 @@ def load_recipe(folder: Path) -> LoadedRecipe:
         mapping = load_safetensors(path)
     except WeightsError as error:
         raise InputError(str(error)) from error
-    recorded, widths = recipe.mapping, {"d2": mapping.d2, "d3": mapping.d3, "hidden": mapping.to_3d.hidden}
-    for key, width in widths.items():
-        if getattr(recorded, key) != width:
+    for key in _OF_THE_NETWORKS:
+        recorded, in_file = getattr(recipe.mapping, key), getattr(mapping, key)
+        if recorded != in_file:
             raise InputError(
-                f"{folder / RECIPE_FILE}: mapping.{key} is {getattr(recorded, key)}, {path.name} has {width}"
+                f"{folder / RECIPE_FILE}: mapping.{key} is {recorded}, {path.name} has {in_file}"
             )
     if recipe.score.distance == "standardised" and not mapping.has_spreads:
         raise InputError(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tomli_w
 
-from cmfm_worker.cfm.mapping import MappingPair, save_safetensors
+from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.mapping_files import save_safetensors
 from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import (
@@ -73,9 +74,7 @@ def _write(folder: Path, draft: RecipeDraft, mapping: MappingPair) -> Recipe:
     folder.mkdir(mode=_READABLE_BY_ALL)
     path = folder / MAPPING_FILE
     save_safetensors(mapping, path)
-    section = MappingSection(
-        sha256=sha256_file(path), d2=mapping.d2, d3=mapping.d3, hidden=mapping.to_3d.hidden
-    )
+    section = MappingSection.of(mapping, sha256_file(path))
     recipe = Recipe(**{name: getattr(draft, name) for name in RecipeDraft.model_fields}, mapping=section)
     table = recipe.model_dump(mode="json", exclude_none=True)
     (folder / RECIPE_FILE).write_text(tomli_w.dumps(table, multiline_strings=False), encoding="utf-8")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cmfm_protocol.dataset import PartFiles
 from cmfm_worker.cfm.anomaly import Distance
-from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.extractor import Extractor, Preset
 from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
@@ -22,6 +22,7 @@ from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.prepare import prepare
 from cmfm_worker.cfm.threshold import conformal_threshold, smallest_supported_rate
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
 from cmfm_worker.part_batches import read_batches
@@ -57,6 +58,9 @@ class TeachOptions:
     `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
     `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`). `precision` is that of
     the extractor's products, and of the mapping's where the threshold is set; it is fitted in float32.
+
+    `architecture`, `modality` and `aggregation` are what the paper compares (`cfm.variants`); its own are the
+    defaults. `batch_images` and `pixels_per_image` replace the preset's numbers (`cfm.fit.FitOptions`).
     """
 
     dataset: str
@@ -65,6 +69,11 @@ class TeachOptions:
     seed: int = 0
     epochs: int | None = None
     distance: Distance | None = None
+    architecture: Architecture = "mlp"
+    modality: Modality = "cross"
+    aggregation: Aggregation = "product"
+    batch_images: int | None = None
+    pixels_per_image: int | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
     fixed_tray: bool = False
     precision: Precision = "fp32"
@@ -89,16 +98,12 @@ def teach(
     """Teach a recipe from chosen parts.
 
     Raises DatasetError naming a torn file, InputError naming parts that cannot be inspected or do not teach
-    a mapping.
+    a mapping, or an option that does not fit the others.
     """
+    options_of_fit = fit_options(extractor.identity.preset, options)
     if options.fixed_tray:
         background = fixed_background(parts.train, options.background, options.batch, extractor.device)
         options = replace(options, background=background)
-    options_of_fit = replace(FitOptions.for_preset(extractor.identity.preset), seed=options.seed)
-    if options.epochs is not None:
-        options_of_fit = replace(options_of_fit, epochs=options.epochs)
-    if options.distance is not None:
-        options_of_fit = replace(options_of_fit, spread=options.distance == "standardised")
     with FeatureStore(precision=_precision(extractor)) as store:
         pixels = _extract(extractor, parts.train, options, store, progress)
         try:
@@ -111,7 +116,9 @@ def teach(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
-        score=ScoreSection(distance="standardised" if options_of_fit.spread else "angular"),
+        score=ScoreSection(
+            distance="standardised" if options_of_fit.spread else "angular", aggregation=options.aggregation
+        ),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
     as_on_the_line = replace(mapping, precision=options.precision)
@@ -123,6 +130,18 @@ def teach(
         }
     )
     return Taught(draft, mapping, report, parts, tuple(scores))
+
+
+def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
+    """The preset's options with those replaced that were given. Raises InputError naming one that cannot be."""
+    given = {key: getattr(options, key) for key in ("epochs", "batch_images", "pixels_per_image")}
+    given = {key: value for key, value in given.items() if value is not None}
+    usual = FitOptions.for_preset(preset, options.architecture)
+    spread = usual.spread if options.distance is None else options.distance == "standardised"
+    try:
+        return replace(usual, seed=options.seed, modality=options.modality, spread=spread, **given)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def threshold_from(scores: Sequence[float], target: float | None) -> ThresholdSection:
@@ -176,7 +195,7 @@ def _validate(
     progress: Progress,
 ) -> tuple[list[float], list[int]]:
     """Scores and foreground pixels of the validation parts, by the code path of the line."""
-    section = MappingSection(sha256=_UNWRITTEN, d2=mapping.d2, d3=mapping.d3, hidden=mapping.to_3d.hidden)
+    section = MappingSection.of(mapping, _UNWRITTEN)
     recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
     model, inspector = LoadedModel(recipe, mapping, recipe.model_sha), Inspector(extractor)
     scores, pixels, bad = list[float](), list[int](), list[str]()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE, aggregate, crossmodal_maps, score, smooth
+from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE, Distance, aggregate, crossmodal_maps, score, smooth
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser
+from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 
 D2, D3 = 6, 10
 
@@ -46,8 +51,8 @@ def test_perfect_prediction_is_no_anomaly() -> None:
     mapping, features = make_mapping(), make_features(0.01)
     with torch.no_grad():
         for net, bias in ((mapping.to_3d, torch.ones(D3)), (mapping.to_2d, torch.ones(D2))):
-            net.output.weight.zero_()
-            net.output.bias.copy_(bias)
+            net.get_parameter("output.weight").zero_()
+            net.get_parameter("output.bias").copy_(bias)
     ones = PixelFeatures(torch.ones_like(features.e2d), torch.ones_like(features.e3d), features.mask)
     maps = crossmodal_maps(ones, mapping)
     assert maps.psi.abs().max() == 0
@@ -145,3 +150,57 @@ def test_select_takes_frames_in_the_order_asked() -> None:
     assert torch.equal(picked.e2d, torch.cat([features.e2d[first:], features.e2d[:first]]))
     assert torch.equal(picked.mask, features.mask.flip(0))
     assert features.select([]).counts == []
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "literal"),
+    [
+        ("product", lambda a, b: a * b),
+        ("sum", lambda a, b: a + b),
+        ("max", np.maximum),
+        ("2d", lambda a, b: a),
+        ("3d", lambda a, b: b),
+    ],
+)
+def test_aggregations_are_those_of_table_6(
+    aggregation: Aggregation, literal: Callable[[Any, Any], Any]
+) -> None:
+    """Ψ is the smoothed product, sum, maximum or one of the maps, pixel by pixel; the two maps stay as they are."""
+    features, mapping = make_features(0.05, 0.1), make_mapping()
+    plain, maps = (
+        crossmodal_maps(features, mapping),
+        crossmodal_maps(features, mapping, "angular", aggregation),
+    )
+    assert torch.equal(maps.psi_2d, plain.psi_2d)
+    assert torch.equal(maps.psi_3d, plain.psi_3d)
+    expected = torch.from_numpy(literal(plain.psi_2d.numpy(), plain.psi_3d.numpy()))
+    torch.testing.assert_close(maps.psi, smooth(expected))
+    assert (aggregation == "product") is torch.equal(maps.psi, plain.psi)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "mlp_encoder_decoder", "conv_encoder_decoder"])
+@pytest.mark.parametrize("distance", ["angular", "standardised"])
+def test_intramodal_maps_see_their_own_modality_alone(architecture: Architecture, distance: Distance) -> None:
+    """Other 3D features change Ψ_3D and leave every bit of Ψ_2D; crossmodal maps change both."""
+    features = make_features(0.01, 0.02)
+    other = PixelFeatures(features.e2d, features.e3d + 1, features.mask)
+    for modality in get_args(Modality):
+        torch.manual_seed(8)
+        mapping = new_pair(D2, D3, architecture, modality, spread=True)
+        one, changed = (crossmodal_maps(given, mapping, distance) for given in (features, other))
+        assert torch.equal(one.psi_2d, changed.psi_2d) is (modality == "intra")
+        assert not torch.equal(one.psi_3d, changed.psi_3d)
+
+
+def test_convolutions_get_each_frame_by_itself() -> None:
+    """In a batch with an empty frame each frame has the maps that it has alone."""
+    features = make_features(0.02, 0.0, 0.05)
+    torch.manual_seed(8)
+    mapping = new_pair(D2, D3, "conv_encoder_decoder")
+    together = crossmodal_maps(features, mapping)
+    assert together.psi[1].abs().max() == 0
+    for i in (0, 2):
+        alone = crossmodal_maps(features.select([i]), mapping)
+        torch.testing.assert_close(alone.psi_2d[0], together.psi_2d[i])
+        torch.testing.assert_close(alone.psi_3d[0], together.psi_3d[i])
+        assert together.psi[i].max() > 0

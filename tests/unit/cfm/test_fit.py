@@ -10,7 +10,8 @@ import torch
 from cmfm_worker.cfm.anomaly import pixel_distances
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.feature_store import FeatureStore
-from cmfm_worker.cfm.fit import FitError, FitOptions, cosine_distance, fit_mapping, standardiser_of
+from cmfm_worker.cfm.fit import FitError, FitOptions, cosine_distance, fit_mapping
+from cmfm_worker.cfm.nominal import standardiser_of
 
 QUICK = replace(FitOptions.for_preset("classic"), epochs=12, pixels_per_image=150, hidden=24, spread=False)
 

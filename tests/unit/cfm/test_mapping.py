@@ -8,14 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.mapping import (
-    Mapping,
-    MappingPair,
-    Standardiser,
-    load_published,
-    load_safetensors,
-    save_safetensors,
-)
+from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
+from cmfm_worker.cfm.mapping_files import load_published, load_safetensors, save_safetensors
+from cmfm_worker.cfm.variants import Architecture, Modality
 from cmfm_worker.cfm.weights import WeightsError
 
 D2, D3 = 6, 10
@@ -128,6 +123,64 @@ def test_recipe_file_with_half_a_standardiser_is_refused(tmp_path: Path) -> None
     del state["standardise.std_3d"]
     save_file(state, path)
     with pytest.raises(WeightsError, match=r"standardise\.std_3d"):
+        load_safetensors(path)
+
+
+ARCHITECTURES: list[Architecture] = ["mlp", "mlp_encoder_decoder", "conv_encoder_decoder"]
+
+
+@pytest.mark.parametrize("modality", ["cross", "intra"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_recipe_file_says_what_its_networks_are(
+    architecture: Architecture, modality: Modality, tmp_path: Path
+) -> None:
+    """Every variant comes back as it was, also where both modalities have one width; equal bytes each time."""
+    path, again = tmp_path / "mapping.safetensors", tmp_path / "again.safetensors"
+    torch.manual_seed(7)
+    pair = new_pair(D2, D2, architecture, modality, spread=True)
+    mask = torch.zeros(1, 224, 224, dtype=torch.bool)
+    mask[0, 7:9, 30:33] = True
+    E_2D, E_3D = torch.randn(2, 6, D2)
+    save_safetensors(pair, path)
+    loaded = load_safetensors(path)
+    assert (loaded.architecture, loaded.modality, loaded.hidden) == (architecture, modality, pair.hidden)
+    expected = pair.predict_with_log_spreads(E_2D, E_3D, mask)
+    torch.testing.assert_close(loaded.predict_with_log_spreads(E_2D, E_3D, mask), expected, rtol=0, atol=0)
+    save_safetensors(loaded, again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_file_of_the_papers_networks_is_written_as_ever(tmp_path: Path) -> None:
+    """Without a word about what they are: its bytes, and so model ids, are those from before there was a choice."""
+    from safetensors.torch import save_file
+
+    pair, path = make_pair(), tmp_path / "mapping.safetensors"
+    save_safetensors(pair, path)
+    networks = {"to_3d": pair.to_3d, "to_2d": pair.to_2d}
+    state = {
+        f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()
+    }
+    save_file(state, tmp_path / "plain.safetensors")
+    assert path.read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("transformer cross", r"a kind that this cmfm does not know: .transformer cross"),
+        ("mlp intra", r"said to be intramodal, but .to_3d. maps 6 to 10 channels"),
+        ("mlp_encoder_decoder cross", r"keys are missing \(to_3d\.encoder\.weight"),
+        ("conv_encoder_decoder cross", r"expected a mapping network \(conv_encoder_decoder\)"),
+    ],
+)
+def test_file_that_is_not_what_it_says_is_refused(stated: str, message: str, tmp_path: Path) -> None:
+    """The tensors must be those of the networks that the file claims to hold."""
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "mapping.safetensors"
+    save_safetensors(make_pair(), path)
+    save_file(load_file(path), path, metadata={"mapping": stated})
+    with pytest.raises(WeightsError, match=rf"mapping\.safetensors.*{message}"):
         load_safetensors(path)
 
 

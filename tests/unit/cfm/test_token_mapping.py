@@ -10,8 +10,9 @@ from cmfm_worker.cfm import token_mapping
 from cmfm_worker.cfm.anomaly import crossmodal_maps, distances
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.interpolation import TokenSampling
-from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser
+from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
+from cmfm_worker.cfm.variants import Architecture, Modality
 
 TOKENS_A_FRAME = 30
 
@@ -55,8 +56,8 @@ def test_nearly_perfect_prediction_keeps_its_digits() -> None:
     constant = torch.linspace(1, 2, 8)
     with torch.no_grad():
         for net in (mapping.to_3d, mapping.to_2d):
-            net.output.weight.mul_(1e-4)
-            net.output.bias.copy_(constant)
+            net.get_parameter("output.weight").mul_(1e-4)
+            net.get_parameter("output.bias").copy_(constant)
     count = int(features.mask.sum())
     flat = PixelFeatures(constant.expand(count, -1), constant.expand(count, -1), features.mask)
     first = TokenSampling(torch.zeros(count, dtype=torch.long), torch.ones(count), torch.arange(count))
@@ -125,3 +126,28 @@ def test_half_precision_stays_within_the_golden_tolerance() -> None:
     for psi, reference in zip(found, expected, strict=True):
         assert psi.dtype == torch.float32
         assert 0 < (psi - reference).norm() / reference.norm() < 3e-2
+
+
+@pytest.mark.parametrize("modality", ["cross", "intra"])
+@pytest.mark.parametrize("architecture", ["mlp", "mlp_encoder_decoder"])
+def test_other_pixelwise_networks_have_their_maps_at_the_tokens_too(
+    architecture: Architecture, modality: Modality
+) -> None:
+    """More layers in between, or a modality from itself: as exact, and not by way of the pixels."""
+    features = made_up(31, 70, 0.03, 0.01)
+    torch.manual_seed(9)
+    mapping = new_pair(31, 70, architecture, modality)
+    assert mapping.at_tokens is not None
+    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    for name in ("psi_2d", "psi_3d", "psi"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
+
+
+def test_convolutions_go_the_way_over_the_pixels() -> None:
+    """What sees its surroundings has no place at the tokens; its maps are those of the pixels."""
+    features = made_up(6, 10, 0.01)
+    torch.manual_seed(9)
+    mapping = new_pair(6, 10, "conv_encoder_decoder")
+    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    assert found.psi.max() > 0
+    assert torch.equal(found.psi, expected.psi)

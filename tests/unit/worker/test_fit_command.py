@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import load_recipe
+from cmfm_worker.teach import TeachOptions, fit_options
 
-from .made_dataset import fit, frame, run, write_dataset, write_part
+from .made_dataset import fit, frame, read_json, run, write_dataset, write_part
 
 
 @pytest.fixture
@@ -98,6 +101,45 @@ def test_without_validation_some_training_parts_are_held_out(
     assert recipe.threshold.validation_parts == 1
 
 
+@pytest.mark.parametrize("mapping", ["mlp_encoder_decoder", "conv_encoder_decoder"])
+def test_what_the_paper_compares_is_taught_evaluated_and_inspected(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mapping: str
+) -> None:
+    """`fit` takes architecture, modality and aggregation; the other commands follow the recipe without an option."""
+    recipe = tmp_path / "dome"
+    how = ["--mapping", mapping, "--modality", "intra", "--aggregation", "max", "--epochs", 1, "--shots", 2]
+    assert fit(data, recipe, *how, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    taught = load_recipe(recipe)
+    assert (taught.mapping.architecture, taught.mapping.modality) == (mapping, "intra")
+    assert (summary["architecture"], summary["modality"], summary["aggregation"]) == (mapping, "intra", "max")
+    assert taught.recipe.score.aggregation == "max"
+    assert taught.recipe.threshold is not None
+    figures = tmp_path / "figures.json"
+    where = ["--root", data, "--category", "dome"]
+    assert run("evaluate", "--recipe", recipe, *where, "--json", figures) == 0
+    assert read_json(figures)["frames"] == 4
+    part = data / "dome" / "validation" / "good"
+    files = ["--rgb", part / "rgb" / "000.png", "--xyz", part / "xyz" / "000.tiff"]
+    assert run("inspect", "--recipe", recipe, *files, "--out", tmp_path / "look") == 0
+    found = read_json(tmp_path / "look" / "result.json")
+    assert found["score"] == pytest.approx(taught.recipe.threshold.validation_scores[0], rel=1e-4)
+
+
+def test_numbers_of_the_fit_can_be_replaced() -> None:
+    """Images a step and pixels an image are the preset's unless given; what has no effect is refused by name."""
+    options = TeachOptions(dataset="data", category="dome", architecture="mlp_encoder_decoder")
+    usual = fit_options("paper", options)
+    assert (usual.batch_images, usual.pixels_per_image) == (4, None)
+    given = fit_options("paper", replace(options, batch_images=1, pixels_per_image=77))
+    assert (given.batch_images, given.pixels_per_image, given.epochs) == (1, 77, 250)
+    convolutions = replace(options, architecture="conv_encoder_decoder", pixels_per_image=77)
+    with pytest.raises(InputError, match=r"pixels_per_image: conv_encoder_decoder"):
+        fit_options("classic", convolutions)
+    with pytest.raises(InputError, match=r"batch_images must be at least 1"):
+        fit_options("classic", replace(options, batch_images=0))
+
+
 def test_rate_that_the_parts_cannot_support_is_refused_at_once(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +175,9 @@ def test_recipe_is_not_overwritten_unasked(
         (["--device", "gpu"], ["--device"]),
         (["--target-false-reject-rate", 1.5], ["--target-false-reject-rate"]),
         (["--plane-distance-m", 0], ["plane_distance_m"]),
+        (["--mapping", "transformer"], ["--mapping", "conv_encoder_decoder"]),
+        (["--modality", "both"], ["--modality", "intra"]),
+        (["--aggregation", "mean"], ["--aggregation", "product"]),
     ],
 )
 def test_wrong_option_is_named(

@@ -10,11 +10,20 @@ import pytest
 import torch
 
 from cmfm_protocol.verdict import Reason
+from cmfm_worker.cfm.mapping import new_pair
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
-from cmfm_worker.inspection import Inspector
-from cmfm_worker.recipe import BackgroundSection, CoverageSection, ExtractorSection, ScoreSection
+from cmfm_worker.inspection import Inspector, LoadedModel
+from cmfm_worker.recipe import (
+    BackgroundSection,
+    CoverageSection,
+    ExtractorSection,
+    ScoreSection,
+    load_recipe,
+)
+from cmfm_worker.recipe_folder import save_recipe
 
-from .made_recipes import ColourAndPlace, frames, model, saved
+from .made_recipes import ColourAndPlace, draft, frames, model, saved
 
 
 def test_recipes_mixed_in_a_batch_do_not_mix(tmp_path: Path) -> None:
@@ -32,6 +41,33 @@ def test_recipes_mixed_in_a_batch_do_not_mix(tmp_path: Path) -> None:
         np.testing.assert_allclose(part.psi, alone.psi, rtol=1e-4, atol=1e-7)
         assert part.score == pytest.approx(alone.score, rel=1e-4)
     assert together[0].score != pytest.approx(together[3].score)
+
+
+def test_variants_of_the_mapping_mixed_in_a_batch(tmp_path: Path) -> None:
+    """Recipes of every architecture, modality and aggregation share a batch; each frame has the maps it has alone."""
+    variants: list[tuple[Architecture, Modality, Aggregation]] = [
+        ("conv_encoder_decoder", "cross", "product"),
+        ("mlp", "cross", "product"),
+        ("mlp_encoder_decoder", "intra", "sum"),
+        ("conv_encoder_decoder", "intra", "max"),
+        ("mlp", "intra", "2d"),
+    ]
+    models = []
+    for i, (architecture, modality, aggregation) in enumerate(variants):
+        torch.manual_seed(i)
+        recipe = draft(name=f"r{i}", score=ScoreSection(aggregation=aggregation))
+        save_recipe(tmp_path / f"r{i}", recipe, new_pair(3, 3, architecture, modality))
+        models.append(LoadedModel.of(load_recipe(tmp_path / f"r{i}"), torch.device("cpu")))
+    order = [*models, models[0], models[2]]
+    rgb, xyz = frames(len(order))
+    inspector = Inspector(ColourAndPlace())
+    together = inspector.inspect(rgb, xyz, order).parts()
+    for i, part in enumerate(together):
+        alone = inspector.inspect(rgb[i : i + 1], xyz[i : i + 1], [order[i]]).parts()[0]
+        np.testing.assert_allclose(part.psi, alone.psi, rtol=1e-4, atol=1e-7)
+        assert part.score == pytest.approx(alone.score, rel=1e-4)
+        assert part.score > 0
+    assert len({round(part.score, 6) for part in together}) == len(order)
 
 
 def test_frame_without_3d_does_not_touch_its_neighbours(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from cmfm_worker.cfm.mapping import Mapping, MappingPair
+from cmfm_worker.cfm.mapping import Mapping, MappingPair, new_pair
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import BackgroundSection, ScoreSection, ThresholdSection, load_recipe
 from cmfm_worker.recipe_folder import recipe_name, save_recipe
@@ -223,3 +225,59 @@ def test_folder_names_that_headers_cannot_carry(tmp_path: Path, name: str) -> No
     with pytest.raises(InputError, match="A-Z"):
         recipe_name(tmp_path / name)
     assert recipe_name(tmp_path / "bagel-2.1_b") == "bagel-2.1_b"
+
+
+@pytest.mark.parametrize("modality", ["cross", "intra"])
+@pytest.mark.parametrize("architecture", ["mlp", "mlp_encoder_decoder", "conv_encoder_decoder"])
+def test_recipe_says_what_its_networks_are(
+    tmp_path: Path, architecture: Architecture, modality: Modality
+) -> None:
+    """The networks come back as they were taught, though both modalities have one width here."""
+    written = save_recipe(tmp_path / "part", draft(), new_pair(3, 3, architecture, modality))
+    read = load_recipe(tmp_path / "part")
+    assert (read.recipe.mapping.architecture, read.recipe.mapping.modality) == (architecture, modality)
+    assert (read.mapping.architecture, read.mapping.modality) == (architecture, modality)
+    assert read.model_sha == written.model_sha
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "taught"),
+    [
+        ("architecture", "mlp", new_pair(3, 3, "mlp_encoder_decoder")),
+        ("architecture", "conv_encoder_decoder", new_pair(3, 3, "mlp")),
+        ("modality", "intra", new_pair(3, 3, "mlp", "cross")),
+        ("modality", "cross", new_pair(3, 3, "mlp", "intra")),
+    ],
+)
+def test_file_that_is_not_what_the_recipe_says_is_refused(
+    tmp_path: Path, key: str, said: str, taught: MappingPair
+) -> None:
+    """Networks of another architecture or modality than stated never decide; file and key are named."""
+    save_recipe(tmp_path / "part", draft(), taught)
+    true = getattr(taught, key)
+    replaced(f'{key} = "{true}"', f'{key} = "{said}"')(tmp_path / "part")
+    with pytest.raises(InputError, match=rf"recipe\.toml: mapping\.{key} is {said}, .* has {true}"):
+        load_recipe(tmp_path / "part")
+
+
+def test_recipe_from_before_there_was_a_choice_of_networks(tmp_path: Path) -> None:
+    """It is read as ever: the paper's networks, under the model id that stands in its verdicts."""
+    written = saved(tmp_path / "part")
+    path = tmp_path / "part" / "recipe.toml"
+    for line in ('architecture = "mlp"\n', 'modality = "cross"\n'):
+        replaced(line, "")(tmp_path / "part")
+    assert "architecture" not in path.read_text()
+    read = load_recipe(tmp_path / "part")
+    assert (read.mapping.architecture, read.mapping.modality) == ("mlp", "cross")
+    assert read.model_sha == written.model_sha
+
+
+def test_aggregation_is_kept_and_decides(tmp_path: Path) -> None:
+    """Each has a model id of its own and comes back from the file; one that is none is named with those there are."""
+    known = get_args(Aggregation)
+    recipes = [saved(tmp_path / name, score=ScoreSection(aggregation=name)) for name in known]
+    assert len({recipe.model_sha for recipe in recipes}) == len(known)
+    assert [load_recipe(tmp_path / name).recipe.score.aggregation for name in known] == list(known)
+    replaced('aggregation = "sum"', 'aggregation = "mean"')(tmp_path / "sum")
+    with pytest.raises(InputError, match=r"score\.aggregation.*'product'.*'3d'"):
+        load_recipe(tmp_path / "sum")

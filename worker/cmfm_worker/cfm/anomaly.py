@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from itertools import accumulate, pairwise
+from typing import Literal, NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.tokens import TokenFeatures
+from cmfm_worker.cfm.variants import Aggregation
 
 Normalisation = Literal["absolute", "published"]
 Distance = Literal["angular", "standardised"]
@@ -31,7 +33,7 @@ _BOX_SIDES_PX = (5,) * 5 + (7,) * 3
 
 @dataclass(frozen=True)
 class AnomalyMaps:
-    """Ψ_2D, Ψ_3D before aggregation and Ψ, their smoothed product: each (B, 224, 224) float32, no unit."""
+    """Ψ_2D, Ψ_3D before aggregation and Ψ, their aggregate, smoothed: each (B, 224, 224) float32, no unit."""
 
     psi_2d: Tensor
     psi_3d: Tensor
@@ -40,7 +42,10 @@ class AnomalyMaps:
 
 @torch.no_grad()
 def crossmodal_maps(
-    features: PixelFeatures | TokenFeatures, mapping: MappingPair, distance: Distance = "angular"
+    features: PixelFeatures | TokenFeatures,
+    mapping: MappingPair,
+    distance: Distance = "angular",
+    aggregation: Aggregation = "product",
 ) -> AnomalyMaps:
     """The three maps of every frame. Ψ_2D and Ψ_3D are 0 outside the mask; a frame without pixels is all 0.
 
@@ -54,49 +59,78 @@ def crossmodal_maps(
     psi_2d = torch.zeros(features.mask.shape, device=features.mask.device)
     psi_3d = torch.zeros_like(psi_2d)
     psi_2d[features.mask], psi_3d[features.mask] = distances(features, mapping, distance)
-    return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
+    return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, aggregation))
 
 
 def distances(
     features: PixelFeatures | TokenFeatures, mapping: MappingPair, distance: Distance = "angular"
 ) -> tuple[Tensor, Tensor]:
     """Ψ_2D and Ψ_3D of the pixels inside the mask, each (P,); from tokens where the mapping can take them."""
-    if not isinstance(features, TokenFeatures):
-        return pixel_distances(features.e2d, features.e3d, mapping, distance)
-    if mapping.at_tokens is None or distance != "angular":
-        pixels = features.at_pixels()
-        return pixel_distances(pixels.e2d, pixels.e3d, mapping, distance)
-    return _distances(mapping.at_tokens.chunks(features), features.mask.device)
+    if isinstance(features, TokenFeatures):
+        if mapping.at_tokens is not None and distance == "angular":
+            return _distances(mapping.at_tokens.chunks(features), features.mask.device)
+        features = features.at_pixels()
+    return pixel_distances(features.e2d, features.e3d, mapping, distance, features.mask)
 
 
 def pixel_distances(
-    e2d: Tensor, e3d: Tensor, mapping: MappingPair, distance: Distance = "angular"
+    e2d: Tensor, e3d: Tensor, mapping: MappingPair, distance: Distance = "angular", mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Ψ_2D and Ψ_3D, each (P,), of packed features (P, D_2D) and (P, D_3D)."""
+    """Ψ_2D and Ψ_3D, each (P,), of packed features (P, D_2D) and (P, D_3D).
+
+    `mask` (B, 224, 224) bool is the pixels that they belong to; a mapping of whole maps raises ValueError without.
+    """
+    pieces = _pieces(e2d, e3d, mapping, mask)
     if distance == "standardised":
-        return _standardised_distances(e2d, e3d, mapping)
-    chunks = (
-        (E_2D, mapping.to_2d(E_3D), E_3D, mapping.to_3d(E_2D))  # Eq. 1
-        for E_2D, E_3D in _standardised_chunks(e2d, e3d, mapping)
-    )
+        return _standardised_distances(pieces, mapping, e2d.device)
+    chunks = (_predicted(piece, mapping) for piece in pieces)
     return _distances(chunks, e2d.device)
 
 
-def _standardised_chunks(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> Iterator[tuple[Tensor, Tensor]]:
-    for start in range(0, len(e2d), PIXELS_AT_ONCE):
-        E_2D, E_3D = (e[start : start + PIXELS_AT_ONCE] for e in (e2d, e3d))
-        yield (E_2D, E_3D) if mapping.standardise is None else mapping.standardise(E_2D, E_3D)
+class _Piece(NamedTuple):
+    """Standardised features of some pixels, with the mask of the one frame they are from where it is needed."""
+
+    E_2D: Tensor
+    E_3D: Tensor
+    mask: Tensor | None
 
 
-def _standardised_distances(e2d: Tensor, e3d: Tensor, mapping: MappingPair) -> tuple[Tensor, Tensor]:
+def _pieces(e2d: Tensor, e3d: Tensor, mapping: MappingPair, mask: Tensor | None) -> Iterator[_Piece]:
+    """Some pixels after the other; one frame after the other for networks that see whole maps."""
+    standardise = mapping.standardise
+    for start, end, inside in _spans(len(e2d), mask if mapping.whole_maps else None):
+        E_2D, E_3D = e2d[start:end], e3d[start:end]
+        if standardise is not None:
+            E_2D, E_3D = standardise(E_2D, E_3D)
+        yield _Piece(E_2D, E_3D, inside)
+
+
+def _spans(pixels: int, mask: Tensor | None) -> Iterator[tuple[int, int, Tensor | None]]:
+    if mask is None:
+        for start in range(0, pixels, PIXELS_AT_ONCE):
+            yield start, min(start + PIXELS_AT_ONCE, pixels), None
+        return
+    ends = accumulate((int(count) for count in mask.flatten(1).sum(1).tolist()), initial=0)
+    for (start, end), inside in zip(pairwise(ends), mask, strict=True):
+        yield start, end, inside[None]
+
+
+def _predicted(piece: _Piece, mapping: MappingPair) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """E_2D, Ê_2D, E_3D, Ê_3D (Eq. 1)."""
+    E_2D_hat, E_3D_hat = mapping.predict(*piece)
+    return piece.E_2D, E_2D_hat, piece.E_3D, E_3D_hat
+
+
+def _standardised_distances(
+    pieces: Iterable[_Piece], mapping: MappingPair, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Residuals over their nominal spread: about 1 at a nominal pixel, whether it is easy to predict or hard."""
-    psi_2d, psi_3d = e2d.new_empty(len(e2d)), e3d.new_empty(len(e3d))
-    start = 0
-    for E_2D, E_3D in _standardised_chunks(e2d, e3d, mapping):
-        place = slice(start, start := start + len(E_2D))
-        psi_2d[place] = _residual(E_2D, *mapping.to_2d.with_log_spread(E_3D))
-        psi_3d[place] = _residual(E_3D, *mapping.to_3d.with_log_spread(E_2D))
-    return psi_2d, psi_3d
+    psi_2d, psi_3d = [torch.empty(0, device=device)], [torch.empty(0, device=device)]
+    for piece in pieces:
+        on_2d, on_3d = mapping.predict_with_log_spreads(*piece)
+        psi_2d.append(_residual(piece.E_2D, *on_2d))
+        psi_3d.append(_residual(piece.E_3D, *on_3d))
+    return torch.cat(psi_2d), torch.cat(psi_3d)
 
 
 def _residual(E: Tensor, E_hat: Tensor, log_spread: Tensor) -> Tensor:
@@ -122,9 +156,23 @@ def _discrepancy(E: Tensor, E_hat: Tensor) -> Tensor:
     return distance
 
 
-def aggregate(psi_2d: Tensor, psi_3d: Tensor) -> Tensor:
-    """Ψ = smooth(Ψ_2D · Ψ_3D), (B, H, W): an anomaly only where both modalities disagree (§ 3.3)."""
-    return smooth(psi_2d * psi_3d)
+def aggregate(psi_2d: Tensor, psi_3d: Tensor, aggregation: Aggregation = "product") -> Tensor:
+    """Ψ (B, H, W), smoothed. The paper's product is an anomaly only where both modalities disagree (§ 3.3); the
+    others are those of Tables 6 and 9.
+    """
+    match aggregation:
+        case "product":
+            return smooth(psi_2d * psi_3d)
+        case "sum":
+            return smooth(psi_2d + psi_3d)
+        case "max":
+            return smooth(torch.maximum(psi_2d, psi_3d))
+        case "2d":
+            return smooth(psi_2d)
+        case "3d":
+            return smooth(psi_3d)
+        case _:
+            assert_never(aggregation)
 
 
 def smooth(psi: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 Every filter is normalised to the part's mask (weighted by the part's pixels alone), so neither the tray's colour nor
 its distance leaks into a feature, and a part's features do not depend on what lies around it.
 
-Both modalities end in a constant channel, which `fit.standardiser_of` gives the length of a typical feature: without it
-the cosine distance of Eq. 2 would compare the directions of noise wherever a pixel is close to the mean.
+Both modalities end in a constant channel, to which `nominal.standardiser_of` gives the length of a typical feature:
+without it the cosine distance of Eq. 2 would compare the directions of noise wherever a pixel is close to the mean.
 """
 
 from __future__ import annotations

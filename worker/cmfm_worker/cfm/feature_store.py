@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.prepare import SIZE_PX
 
 Precision = Literal["float32", "float16"]
 
@@ -46,6 +47,7 @@ class FeatureStore:
         self._spilled: tempfile.TemporaryDirectory[str] | None = None
         self._files = 0
         self._parts: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        self._masks: list[NDArray[np.uint8]] = []  # eight pixels a byte
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -61,6 +63,7 @@ class FeatureStore:
     def close(self) -> None:
         """Forget all parts and delete their files."""
         self._parts.clear()
+        self._masks.clear()
         self.names.clear()
         self.counts.clear()
         if self._spilled is not None:
@@ -76,8 +79,8 @@ class FeatureStore:
         return int(e2d.shape[1]), int(e3d.shape[1])
 
     def add(self, features: PixelFeatures, names: Sequence[str]) -> None:
-        """Keep the features of a batch, one name a part. Raises ValueError where widths or numbers do not
-        fit.
+        """Keep the features and masks of a batch, one name a part. Raises ValueError where widths or numbers do
+        not fit.
         """
         counts = features.counts
         if len(names) != len(counts):
@@ -85,6 +88,7 @@ class FeatureStore:
         widths = features.e2d.shape[1], features.e3d.shape[1]
         if self._parts and widths != self.widths:
             raise ValueError(f"features of widths {widths} in a store of widths {self.widths}")
+        self._masks += list(np.packbits(features.mask.flatten(1).cpu().numpy(), axis=1))
         both = zip(torch.split(features.e2d, counts), torch.split(features.e3d, counts), strict=True)
         for name, (e2d, e3d) in zip(names, both, strict=True):
             self._parts.append((self._keep(e2d), self._keep(e3d)))
@@ -95,6 +99,11 @@ class FeatureStore:
         """All features of a part: (P, D_2D) and (P, D_3D) float32 on the CPU."""
         e2d, e3d = self._parts[index]
         return _float32(e2d[:]), _float32(e3d[:])
+
+    def mask(self, index: int) -> Tensor:
+        """Which pixels a part's features belong to: (1, 224, 224) bool on the CPU, row p to its p-th true one."""
+        bits = np.unpackbits(self._masks[index])
+        return torch.from_numpy(bits.astype(np.bool_)).view(1, SIZE_PX, SIZE_PX)
 
     def draw(
         self, parts: Sequence[int], pixels: int | None, generator: torch.Generator

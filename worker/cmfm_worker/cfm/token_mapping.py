@@ -17,23 +17,25 @@ nor angles, so the distance may as well be taken between QᵀE and QᵀÊ:
 R is the Cholesky factor of W₃ᵀW₃. Expanding |Ê/|Ê| − E/|E||² into scalar products with it would cost the same
 but cancel: Ψ is small where nothing is wrong, and 2 − 2·cos of nearly equal vectors keeps few of its digits.
 The difference of the rotated vectors keeps them all.
+
+The same holds for any number of layers in between (`MlpEncoderDecoder`), and for networks that predict a modality
+from itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cmfm_worker.cfm.frozen_linear import FrozenLinear
+from cmfm_worker.cfm.mapping_networks import PixelwiseNetwork
 from cmfm_worker.cfm.tokens import TokenFeatures
-
-if TYPE_CHECKING:
-    from cmfm_worker.cfm.mapping import Mapping
+from cmfm_worker.cfm.variants import Modality
 
 _PIXELS_AT_ONCE = {"cpu": 1 << 10}
 """Rows that pass the networks together: on a CPU as many as stay in its cache."""
@@ -57,44 +59,57 @@ class TokenMapping:
     """Both networks of a recipe, `to_3d` and `to_2d`, made ready for tokens once.
 
     Their weights are copied; what they are taught afterwards is not seen. `dtype` is that of the products at
-    the pixels; those at the tokens stay float32.
+    the pixels; those at the tokens stay float32. `modality` says whether they predict from the other modality
+    or from their own.
     """
 
-    def __init__(self, to_3d: Mapping, to_2d: Mapping, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        to_3d: PixelwiseNetwork,
+        to_2d: PixelwiseNetwork,
+        dtype: torch.dtype = torch.float32,
+        modality: Modality = "cross",
+    ) -> None:
         self._to_3d, self._to_2d = _TurnedMapping(to_3d, dtype), _TurnedMapping(to_2d, dtype)
+        self._crossed = modality == "cross"
 
     def chunks(self, features: TokenFeatures) -> Iterator[RotatedChunk]:
         """What was observed and what is predicted (Eq. 1), for some pixels of the mask after the other."""
         image, points = features.image, features.points
-        inner_3d, inner_2d = self._to_3d.first(image.tokens), self._to_2d.first(points.tokens)
+        to_3d_from, to_2d_from = (image, points) if self._crossed else (points, image)
+        inner_3d, inner_2d = self._to_3d.first(to_3d_from.tokens), self._to_2d.first(to_2d_from.tokens)
         turned_2d, turned_3d = self._to_2d.rotation(image.tokens), self._to_3d.rotation(points.tokens)
         counts = _chunk_sizes(len(image.sampling), features.mask.device)
         pieces = zip(image.sampling.split(counts), points.sampling.split(counts), strict=True)
         for S_2D, S_3D in pieces:
+            S_to_3D, S_to_2D = (S_2D, S_3D) if self._crossed else (S_3D, S_2D)
             yield RotatedChunk(
                 E_2D=S_2D(turned_2d),
-                E_2D_hat=self._to_2d(S_3D(inner_2d)),
+                E_2D_hat=self._to_2d(S_to_2D(inner_2d)),
                 E_3D=S_3D(turned_3d),
-                E_3D_hat=self._to_3d(S_2D(inner_3d)),
+                E_3D_hat=self._to_3d(S_to_3D(inner_3d)),
             )
 
 
 class _TurnedMapping:
     """One network with its first layer taken off (`first`) and its output turned by Qᵀ (`rotation`)."""
 
-    def __init__(self, network: Mapping, dtype: torch.dtype) -> None:
+    def __init__(self, network: PixelwiseNetwork, dtype: torch.dtype) -> None:
         W3, b3 = network.output.weight.detach(), network.output.bias.detach()
         Q, R = torch.linalg.qr(W3.double().cpu(), mode="complete")
         turned_b3 = (Q.T @ b3.double().cpu()).float().to(W3.device)
         self.first = FrozenLinear(network.input.weight)
         self.rotation = FrozenLinear(Q.T.float().to(W3.device))
         self._b1 = network.input.bias.detach().clone()
-        self._projection = FrozenLinear(network.projection.weight, network.projection.bias, "gelu", dtype)
+        self._middle = [FrozenLinear(layer.weight, layer.bias, "gelu", dtype) for layer in network.middle]
         self._output = _TriangularLinear(R.float().to(W3.device), turned_b3, dtype)
 
     def __call__(self, W1E: Tensor) -> Tensor:
         """QᵀÊ (P, D_out) float32 from the sampled products W₁E (P, H)."""
-        return self._output(self._projection(F.gelu(W1E + self._b1)))
+        h = F.gelu(W1E + self._b1)
+        for layer in self._middle:
+            h = layer(h)
+        return self._output(h)
 
 
 class _TriangularLinear:

@@ -160,12 +160,17 @@ def weights_identity(path: Path) -> tuple[str, str]:
     return path.name, sha256_file(path)
 
 
-def _origin(path: Path) -> dict[str, str]:
+def read_metadata(path: Path) -> dict[str, str]:
+    """The notes in a `.safetensors` file beside its tensors. Raises `WeightsError`."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            return dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _origin(path: Path) -> dict[str, str]:
+    metadata = read_metadata(path)
     return metadata if {"source", "source_sha256", "data_sha256"} <= metadata.keys() else {}
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.commands import options
 
 if TYPE_CHECKING:
@@ -38,6 +39,20 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    mapping: Annotated[
+        Architecture,
+        typer.Option(
+            help="The networks: the paper's MLP, or the others that it compares (suppl. B). Convolutions see whole "
+            "maps and take many times as long."
+        ),
+    ] = "mlp",
+    modality: Annotated[
+        Modality,
+        typer.Option(help="Predict each modality from the other, or (intra) reconstruct it from itself."),
+    ] = "cross",
+    aggregation: Annotated[
+        Aggregation, typer.Option(help="What Ψ is made of: the product of Ψ_2D and Ψ_3D, or another.")
+    ] = "product",
     shots: Annotated[
         int | None,
         typer.Option(
@@ -104,6 +119,9 @@ def fit(
         seed=seed,
         epochs=epochs,
         distance=distance,
+        architecture=mapping,
+        modality=modality,
+        aggregation=aggregation,
         background=background_section(
             method="ransac" if background == "fixed" else background,
             plane_distance_m=plane_distance_m,
@@ -130,6 +148,9 @@ def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
         "recipe": str(loaded.folder),
         "model_sha": loaded.model_sha,
         "extractor": recipe.extractor.model_dump(mode="json"),
+        "architecture": recipe.mapping.architecture,
+        "modality": recipe.mapping.modality,
+        "aggregation": recipe.score.aggregation,
         "train_parts": report.parts,
         "train_pixels": report.pixels,
         "epochs": len(report.loss_2d),
@@ -153,14 +174,18 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
     cuts = quantiles(scores, n=4, method="inclusive") if len(scores) > 1 else scores * 3
     quarters = " ".join(f"{cut:.4g}" for cut in cuts)
     held_out = " (held out of the training parts)" if taught.parts.held_out else ""
+    crossed = recipe.mapping.modality == "cross"
+    to_2d, to_3d = ("3D→2D", "2D→3D") if crossed else ("2D→2D", "3D→3D")
     facts = [
         ("recipe", str(loaded.folder)),
         ("extractors", _extractors(recipe.extractor)),
         ("fitted on", f"{report.parts} parts, {report.pixels} pixels"),
         ("fitting", f"{len(report.loss_2d)} epochs in {report.seconds:.1f} s"),
+        ("mapping", f"{recipe.mapping.architecture}, {recipe.mapping.modality}"),
         ("distance", recipe.score.distance),
-        ("loss 3D→2D", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
-        ("loss 2D→3D", f"{report.loss_3d[0]:.4f} → {report.loss_3d[-1]:.4f}"),
+        ("aggregation", recipe.score.aggregation),
+        (f"loss {to_2d}", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
+        (f"loss {to_3d}", f"{report.loss_3d[0]:.4f} → {report.loss_3d[-1]:.4f}"),
         ("validated on", f"{len(scores)} good parts{held_out}"),
         ("their scores", f"min {scores[0]:.4g}, quartiles {quarters}, max {scores[-1]:.4g}"),
     ]

@@ -61,7 +61,7 @@ def import_published(
     blocks and with the same group size as they were trained with. The recipe has no threshold unless
     --threshold is given.
     """
-    from cmfm_worker.cfm.mapping import load_published
+    from cmfm_worker.cfm.mapping_files import load_published
     from cmfm_worker.commands.console import remark
     from cmfm_worker.device import choose_device
     from cmfm_worker.extractors import build_extractor, say_unknown_hashes
