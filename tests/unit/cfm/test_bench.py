@@ -24,9 +24,10 @@ from cmfm_worker.bench.measure import measure
 from cmfm_worker.bench.memory import host_peak_bytes, reset_peaks
 from cmfm_worker.bench.options import BenchOptions, Variant, parse_arguments
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
+from cmfm_worker.bench.sizes import Work
 from cmfm_worker.bench.stages import Setup, Stopwatch, run, run_watched
 from cmfm_worker.bench.tables import as_text, remarks, tables
-from cmfm_worker.bench.work import Work, paper_work
+from cmfm_worker.bench.work import paper_work
 from cmfm_worker.cfm import frozen_linear
 from cmfm_worker.cfm.anomaly import crossmodal_maps
 from cmfm_worker.cfm.paper_extractor import PaperExtractor

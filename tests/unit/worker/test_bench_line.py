@@ -26,7 +26,9 @@ SMALL = BenchOptions(side_px=96, seconds=0, devices=("cpu",), threads=1)
 @pytest.fixture(scope="module")
 def setup() -> Setup:
     extractor = ClassicExtractor(device=torch.device("cpu"))
-    return Setup(extractor, seeded_mapping(extractor.d2, extractor.d3, 16, spread=True), BackgroundOptions())
+    return Setup(
+        extractor, seeded_mapping(extractor.d2, extractor.d3, hidden=16, spread=True), BackgroundOptions()
+    )
 
 
 @pytest.mark.parametrize("checksums", [True, False])

@@ -9,6 +9,8 @@ HELP: dict[str, str] = {
     "precisions": "Comma list of fp32, bf16, fp16, int8 (paper only); skipped with a reason where it does not pay.",
     "batches": "Comma list of batch sizes for the frames/s.",
     "devices": "Comma list of auto, cpu, cuda, cuda:N.",
+    "mappings": "Comma list of mlp, mlp_encoder_decoder, conv_encoder_decoder: the mapping networks.",
+    "modalities": "Comma list of cross, intra: what the networks predict from.",
     "weights": "Folder of the published extractor weights (paper only).",
     "seeded": "Random weights in their place: the same work, meaningless maps.",
     "frames": "Comma list of .npz files with rgb (H, W, 3) uint8 and xyz (H, W, 3) float32; made up by default.",

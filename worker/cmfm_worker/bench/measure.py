@@ -22,9 +22,10 @@ from cmfm_worker.bench.options import BenchError, BenchOptions, Variant
 from cmfm_worker.bench.provenance import provenance
 from cmfm_worker.bench.rates import Rates, measure_rates, synchronise
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
+from cmfm_worker.bench.sizes import Sizes, Work
 from cmfm_worker.bench.stages import Setup, Stopwatch, run, run_watched
 from cmfm_worker.bench.twin import compare
-from cmfm_worker.bench.work import Sizes, Work, classic_work, paper_work
+from cmfm_worker.bench.work import classic_work, paper_work
 from cmfm_worker.cfm.extractor import Extractor, TooFewPointsError
 from cmfm_worker.cfm.precision import DTYPES, why_not
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
@@ -80,7 +81,7 @@ def _background(options: BenchOptions, frames: Frames) -> BackgroundOptions:
 def _wire(options: BenchOptions, say: Say) -> list[dict[str, Any]]:
     say("wire: TCP loopback into the ring")
     extractor = _classic(torch.device("cpu"))
-    mapping = seeded_mapping(extractor.d2, extractor.d3, _CLASSIC_HIDDEN, spread=True)
+    mapping = seeded_mapping(extractor.d2, extractor.d3, hidden=_CLASSIC_HIDDEN, spread=True)
     return line.wire(Setup(extractor, mapping, BackgroundOptions()), options.seconds)
 
 
@@ -140,9 +141,11 @@ def _measured(
 def _set_up(variant: Variant, background: BackgroundOptions, weights: Path) -> Setup:
     """Extractor and an untrained mapping. Raises BenchError naming what is wrong with the weights."""
     device = torch.device(variant.device)
+    networks = variant.mapping, variant.modality
     if variant.extractor == "classic":
         extractor = _classic(device)
-        mapping = seeded_mapping(extractor.d2, extractor.d3, _CLASSIC_HIDDEN, spread=True)
+        hidden = _CLASSIC_HIDDEN if variant.mapping == "mlp" else None
+        mapping = seeded_mapping(extractor.d2, extractor.d3, *networks, hidden=hidden, spread=True)
     else:
         from cmfm_worker.cfm.paper_extractor import PaperExtractor
 
@@ -151,7 +154,7 @@ def _set_up(variant: Variant, background: BackgroundOptions, weights: Path) -> S
             extractor = PaperExtractor(weights, variant.blocks, variant.group_size, device, precision)
         except WeightsError as error:
             raise BenchError(str(error)) from error
-        mapping = replace(seeded_mapping(extractor.d2, extractor.d3), precision=precision)
+        mapping = replace(seeded_mapping(extractor.d2, extractor.d3, *networks), precision=precision)
     return Setup(extractor, mapping.to(device), background)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,6 +14,7 @@ import torch
 from cmfm_worker.bench.help import HELP
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.precision import Precision
+from cmfm_worker.cfm.variants import Architecture, Modality
 
 Background = Literal["ransac", "fixed", "none"]
 
@@ -37,10 +38,18 @@ class Variant:
     group_size: int
     precision: Precision
     device: str
+    mapping: Architecture = "mlp"
+    modality: Modality = "cross"
+
+    @property
+    def is_papers_mapping(self) -> bool:
+        """Whether the mapping is that of the main paper."""
+        return (self.mapping, self.modality) == ("mlp", "cross")
 
     def __str__(self) -> str:
         size = f" L{self.blocks} G{self.group_size}" if self.extractor == "paper" else ""
-        return f"{self.extractor}{size} {self.precision} {self.device}"
+        other = "" if self.is_papers_mapping else f" {self.mapping} {self.modality}"
+        return f"{self.extractor}{size} {self.precision} {self.device}{other}"
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ class BenchOptions:
     precisions: tuple[Precision, ...] = ("fp32",)
     batches: tuple[int, ...] = (1,)
     devices: tuple[str, ...] = ("auto",)
+    mappings: tuple[Architecture, ...] = ("mlp",)
+    modalities: tuple[Modality, ...] = ("cross",)
     weights: Path | None = None
     seeded: bool = False
     frames: tuple[Path, ...] = ()
@@ -71,14 +82,24 @@ class BenchOptions:
         """Every combination, those of `classic` once. Raises BenchError."""
         self._check()
         devices = [_device(name) for name in self.devices]
-        combined = product(self.extractors, self.blocks, self.group_sizes, self.precisions, devices)
-        return list(dict.fromkeys(_without_idle_options(*options) for options in combined))
+        combined = product(
+            self.extractors,
+            self.blocks,
+            self.group_sizes,
+            self.precisions,
+            devices,
+            self.mappings,
+            self.modalities,
+        )
+        return list(dict.fromkeys(_without_idle_options(Variant(*options)) for options in combined))
 
     def _check(self) -> None:
         _check_each("extractors", self.extractors, get_args(Preset))
         _check_each("blocks", self.blocks, BLOCKS)
         _check_each("group-sizes", self.group_sizes, GROUP_SIZES)
         _check_each("precisions", self.precisions, get_args(Precision))
+        _check_each("mappings", self.mappings, get_args(Architecture))
+        _check_each("modalities", self.modalities, get_args(Modality))
         _check_each("background", (self.background,), get_args(Background))
         if any(batch < 1 for batch in self.batches) or self.side_px < 32 or self.seconds < 0:
             raise BenchError("batches start at 1, frames at 32 pixels, and seconds cannot be negative")
@@ -107,6 +128,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "precisions": comma_list(str),
     "batches": comma_list(int),
     "devices": comma_list(str),
+    "mappings": comma_list(str),
+    "modalities": comma_list(str),
     "weights": Path,
     "frames": comma_list(Path),
     "rgb": Path,
@@ -160,10 +183,8 @@ def _device(name: str) -> str:
     return name
 
 
-def _without_idle_options(
-    extractor: Preset, blocks: int, group_size: int, precision: Precision, device: str
-) -> Variant:
+def _without_idle_options(variant: Variant) -> Variant:
     """`classic` has neither blocks, groups nor precisions: its combinations fall together."""
-    if extractor == "classic":
-        return Variant(extractor, 0, 0, "fp32", device)
-    return Variant(extractor, blocks, group_size, precision, device)
+    if variant.extractor == "classic":
+        return replace(variant, blocks=0, group_size=0, precision="fp32")
+    return variant

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.cfm.image_features import published_shapes as dino_shapes
-from cmfm_worker.cfm.mapping import Mapping, MappingPair
+from cmfm_worker.cfm.mapping import MappingPair, new_pair
 from cmfm_worker.cfm.point_features import published_shapes as point_mae_shapes
+from cmfm_worker.cfm.variants import Architecture, Modality
 
 _SEED = 20
 _FAN_IN_SCALE = 1.6
@@ -25,12 +26,22 @@ def write_seeded_weights(folder: Path, blocks: int) -> None:
     torch.save({"base_model": points}, folder / "pointmae_pretrain.pth")
 
 
-def seeded_mapping(d2: int, d3: int, hidden: int | None = None, *, spread: bool = False) -> MappingPair:
+def seeded_mapping(
+    d2: int,
+    d3: int,
+    architecture: Architecture = "mlp",
+    modality: Modality = "cross",
+    *,
+    hidden: int | None = None,
+    spread: bool = False,
+) -> MappingPair:
     """Two untrained networks, always the same; with `spread` as `classic` has them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        to_3d, to_2d = (Mapping(*widths, hidden, spread=spread) for widths in ((d2, d3), (d3, d2)))
-    return MappingPair(to_3d.eval().requires_grad_(False), to_2d.eval().requires_grad_(False))
+        pair = new_pair(d2, d3, architecture, modality, hidden, spread=spread)
+    for network in (pair.to_3d, pair.to_2d):
+        network.eval().requires_grad_(False)
+    return pair
 
 
 def _draw(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

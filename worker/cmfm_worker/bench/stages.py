@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.bench.rates import synchronise
-from cmfm_worker.bench.work import Sizes
+from cmfm_worker.bench.sizes import Sizes
 from cmfm_worker.cfm.anomaly import AnomalyMaps, Distance, aggregate, crossmodal_maps, distances, score
+from cmfm_worker.cfm.conv_encoder_decoder import cut_out
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.grouping import choose_centres, gather_groups
 from cmfm_worker.cfm.interpolation import point_mask
@@ -127,4 +128,10 @@ def _sizes(
         pixels=int(features.mask.sum()),
         image_tokens=image_tokens,
         entries=entries,
+        map_pixels=sum(_area(inside) for inside in features.mask),
     )
+
+
+def _area(inside: Tensor) -> int:
+    """Pixels of the rectangle of one frame that convolutions need."""
+    return inside[cut_out(inside)].numel() if inside.any() else 0

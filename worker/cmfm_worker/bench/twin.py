@@ -17,7 +17,7 @@ from cmfm_worker.bench.options import Variant
 from cmfm_worker.bench.provenance import source_tree
 from cmfm_worker.bench.rates import synchronise
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
-from cmfm_worker.cfm.mapping import Mapping
+from cmfm_worker.cfm.mapping_networks import MappingNetwork
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.cfm.weights import find_weights, read_state_dict
 
@@ -34,8 +34,10 @@ def twin_file() -> Path | None:
 def compare(setup: Setup, variant: Variant, weights: Path, rgb: Tensor, xyz: Tensor) -> dict[str, Any]:
     """Both programs on one frame (H, W, 3): seconds, peaks, ratios and the relative L2 of the maps.
 
-    The frame is prepared before, once for both. The result says why where there is no literal program.
+    The frame is prepared before, once for both. The result says why where there is no literal program of the variant.
     """
+    if not variant.is_papers_mapping:
+        return {"skipped": "it has the main paper's mapping networks only"}
     file = twin_file()
     if file is None:
         return {"skipped": f"{_TWIN} is not here: the literal program is part of the source tree only"}
@@ -106,7 +108,7 @@ def _on(device: torch.device, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.to(device) for key, value in state.items()}
 
 
-def _state(network: Mapping) -> dict[str, Tensor]:
+def _state(network: MappingNetwork) -> dict[str, Tensor]:
     return dict(network.state_dict())
 
 

@@ -16,6 +16,8 @@ def bench(
     precisions: Annotated[str, typer.Option(help=HELP["precisions"])] = "fp32",
     batches: Annotated[str, typer.Option(help=HELP["batches"])] = "1",
     devices: Annotated[str, typer.Option(help=HELP["devices"])] = "auto",
+    mappings: Annotated[str, typer.Option(help=HELP["mappings"])] = "mlp",
+    modalities: Annotated[str, typer.Option(help=HELP["modalities"])] = "cross",
     weights: Annotated[Path | None, typer.Option(help=HELP["weights"], show_default=False)] = None,
     seeded: Annotated[bool, typer.Option("--seeded", help=HELP["seeded"])] = False,
     frames: Annotated[str, typer.Option(help=HELP["frames"], show_default=False)] = "",
@@ -50,6 +52,8 @@ def bench(
         "precisions": precisions,
         "batches": batches,
         "devices": devices,
+        "mappings": mappings,
+        "modalities": modalities,
         "frames": frames,
     }
     try:

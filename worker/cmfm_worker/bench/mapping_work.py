@@ -1,0 +1,53 @@
+"""What the mapping stage must at least do, for every architecture (see `work.py` for what is counted)."""
+
+from __future__ import annotations
+
+from cmfm_worker.bench.sizes import F32, Sizes, Work
+from cmfm_worker.cfm.conv_encoder_decoder import ConvEncoderDecoder
+from cmfm_worker.cfm.grouping import CENTRES
+from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.mapping_networks import MappingNetwork, PixelwiseNetwork
+
+
+def mapping_of_tokens(sizes: Sizes, mapping: MappingPair, dtype_bytes: int) -> Work:
+    """Where features come as tokens (`paper`): linear layers take what they can of their work to them."""
+    tokens_2d, tokens_3d = sizes.image_tokens, sizes.frames * CENTRES
+    flop = numbers = 0.0
+    for network, own, other in ((mapping.to_3d, tokens_3d, tokens_2d), (mapping.to_2d, tokens_2d, tokens_3d)):
+        if isinstance(network, PixelwiseNetwork):
+            work, held = _at_tokens(network, other if mapping.modality == "cross" else own, own, sizes.pixels)
+        else:
+            work, held = _at_pixels(network, sizes)
+        flop, numbers = flop + work, numbers + held
+    read = (mapping.d2 * tokens_2d + mapping.d3 * tokens_3d + 2 * sizes.pixels) * F32
+    return Work(flop, read + sizes.entries * 2 * F32 + numbers * dtype_bytes)
+
+
+def mapping_of_pixels(sizes: Sizes, mapping: MappingPair) -> Work:
+    """Where features come at the pixels (`classic`), in float32."""
+    found = [_at_pixels(network, sizes) for network in (mapping.to_3d, mapping.to_2d)]
+    flop, numbers = (sum(column) for column in zip(*found, strict=True))
+    width = mapping.d2 + mapping.d3
+    return Work(flop, (sizes.pixels * width + 2 * sizes.pixels + numbers) * F32)
+
+
+def _at_tokens(
+    network: PixelwiseNetwork, tokens_in: int, tokens_out: int, pixels: int
+) -> tuple[float, float]:
+    """First layer and rotation at the tokens, the others and the triangle at the pixels; weights held."""
+    hidden, d_out = network.hidden, network.d_out
+    first, middle = network.input.weight.numel(), sum(layer.weight.numel() for layer in network.middle)
+    rank = min(hidden, d_out)
+    triangle = rank * hidden - rank * (rank - 1) // 2
+    at_tokens = tokens_in * first + tokens_out * d_out**2
+    return 2.0 * (at_tokens + pixels * (middle + triangle)), first + d_out**2 + middle + triangle
+
+
+def _at_pixels(network: MappingNetwork, sizes: Sizes) -> tuple[float, float]:
+    """All layers at the pixels, convolutions at those of the part's rectangle; weights held."""
+    weights = sum(p.numel() for p in network.parameters() if p.dim() > 1)
+    if not isinstance(network, ConvEncoderDecoder):
+        return 2.0 * sizes.pixels * weights, weights
+    whole = network.input.weight.numel() + network.encoder.weight.numel()
+    # Behind the pooling a quarter of the places is left; each of theirs gives four of the output.
+    return 2.0 * sizes.map_pixels * (whole + (weights - whole) / 4), weights
