@@ -33,3 +33,11 @@ def synthetic_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         size_px=160,
     )
     return root
+
+
+@pytest.fixture(scope="session")
+def eyecandies_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A miniature of Eyecandies, which no test may change."""
+    from tests.made_eyecandies import write_category
+
+    return write_category(tmp_path_factory.mktemp("eyecandies"))

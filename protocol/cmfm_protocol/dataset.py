@@ -1,26 +1,37 @@
-"""Data sets on disk in the layout of MVTec 3D-AD (DESIGN § 5): the contract with whoever records parts.
+"""Data sets on disk: which layouts there are, which parts are in one, and what is in a part.
 
-    <root>/<category>/{train,validation,test}/<defect>/{rgb/*.png, xyz/*.tiff, gt/*.png}
-
-`<defect>` is "good" for nominal parts; train and validation hold nothing else. A part is an RGB picture and
-an XYZ picture of the same size and file name; a defective one also has a ground truth picture, which is not 0
-where the defect is.
+| layout | is |
+|---|---|
+| `mvtec3d` | MVTec 3D-AD, or any folder laid out like it (`layout_mvtec3d`) |
+| `synthetic` | what `cmfm-sim make` writes: the same |
+| `eyecandies` | Eyecandies (`layout_eyecandies`) |
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmfm_protocol.picture_files import DatasetError, read_png, read_tiff
+from cmfm_protocol import layout_eyecandies, layout_mvtec3d
+from cmfm_protocol.depth_picture import read_depth_points
+from cmfm_protocol.layout_eyecandies import DEFAULT_LIGHT
+from cmfm_protocol.part_files import GOOD, SPLITS, PartFiles
+from cmfm_protocol.picture_files import DatasetError, png_size, read_png, read_tiff
 
 __all__ = [
+    "DEFAULT_LIGHT",
     "GOOD",
+    "LAYOUTS",
     "SPLITS",
     "DatasetError",
+    "Layout",
     "PartFiles",
     "categories",
+    "check_ground_truths",
+    "has_split",
     "list_parts",
     "read_ground_truth",
     "read_part",
@@ -29,55 +40,68 @@ __all__ = [
     "read_xyz",
 ]
 
-GOOD = "good"
-SPLITS = ("train", "validation", "test")
-LAYOUT = "<category>/{train,validation,test}/<defect>/{rgb/*.png,xyz/*.tiff,gt/*.png}"
-XYZ_SUFFIXES = (".tiff", ".tif")
+Layout = Literal["mvtec3d", "eyecandies", "synthetic"]
+LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 
 
 @dataclass(frozen=True, slots=True)
-class PartFiles:
-    """The files of one part.
+class _Shape:
+    """A layout in words, and the folder of each split in that of a category."""
 
-    `id` is unique in the data set and safe as a file name: "bagel-test-hole-003". `gt` is where the ground
-    truth of a defective part has to be (reading it says so if it is not there); None for a good part without.
-    """
-
-    id: str
-    split: str
-    defect: str
-    rgb: Path
-    xyz: Path
-    gt: Path | None
-
-    @property
-    def label(self) -> int:
-        """0 for a nominal part, 1 for a defective one."""
-        return int(self.defect != GOOD)
+    words: str
+    splits: Mapping[str, str]
 
 
-def categories(root: Path) -> list[str]:
+_MVTEC3D: Final = _Shape(layout_mvtec3d.SHAPE, layout_mvtec3d.SPLIT_FOLDERS)
+_EYECANDIES: Final = _Shape(layout_eyecandies.SHAPE, layout_eyecandies.SPLIT_FOLDERS)
+_SHAPES: Final[Mapping[str, _Shape]] = {
+    "mvtec3d": _MVTEC3D,
+    "eyecandies": _EYECANDIES,
+    "synthetic": _MVTEC3D,
+}
+
+
+def categories(root: Path, layout: Layout = "mvtec3d") -> list[str]:
     """Names of the categories under `root`, sorted. Raises DatasetError where there is none."""
-    _require_folder(root)
-    found = [folder.name for folder in _folders(root) if (folder / "train" / GOOD).is_dir()]
+    shape = _shape(layout)
+    if not root.is_dir():
+        problem = "is a file" if root.exists() else "does not exist"
+        raise DatasetError(f"{root} {problem}; expected a folder {shape.words}")
+    found = _categories(root, shape)
     if not found:
-        raise DatasetError(f"{root} is not a data set: no folder in it has train/{GOOD}; expected {LAYOUT}")
+        others = [name for name, other in _SHAPES.items() if other is not shape and _categories(root, other)]
+        hint = f"; it has the layout {others[0]!r}" if others else ""
+        raise DatasetError(
+            f"{root} is not a data set: no folder in it has {shape.splits['train']}; expected {shape.words}{hint}"
+        )
     return found
 
 
-def list_parts(root: Path, category: str, split: str) -> list[PartFiles]:
-    """The parts of one split, sorted by kind of defect and file name.
+def has_split(root: Path, category: str, split: str, layout: Layout = "mvtec3d") -> bool:
+    """Whether a category has the folder of a split. Raises DatasetError where there is no such category."""
+    shape = _shape(layout)
+    return (_category_folder(root, category, layout) / _split_folder(shape, split)).is_dir()
+
+
+def list_parts(
+    root: Path, category: str, split: str, layout: Layout = "mvtec3d", *, light: int = DEFAULT_LIGHT
+) -> list[PartFiles]:
+    """The parts of one split, in a fixed order: by kind of defect and file name, in `eyecandies` by number.
+
+    `light` says which of Eyecandies' six images is a part's RGB; other layouts have one.
 
     Raises DatasetError where `root` is not a data set, the category or the split is not in it, it holds no
-    part, or a part lacks its RGB or XYZ file.
+    part, or a part lacks a file.
     """
-    if split not in SPLITS:
-        raise DatasetError(f"split {split!r} is not one of {', '.join(SPLITS)}")
-    folder = _category_folder(root, category) / split
-    kinds = [folder / GOOD] if split != "test" else _folders(folder)
-    parts = [part for kind in kinds for part in _parts_of_kind(kind, category, split)]
+    shape = _shape(layout)
+    name = _split_folder(shape, split)
+    folder = _category_folder(root, category, layout)
+    if shape is _EYECANDIES:
+        parts = layout_eyecandies.parts_of_split(folder, split, light)
+    else:
+        parts = layout_mvtec3d.parts_of_split(folder, split)
     if not parts:
-        raise DatasetError(f"{folder} holds no parts; expected {LAYOUT}")
+        raise DatasetError(f"{folder / name} holds no parts; expected {shape.words}")
     return parts
 
 
@@ -105,7 +129,8 @@ def read_part(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
 
     Raises DatasetError where either cannot be read or they differ in size.
     """
-    rgb, xyz = read_rgb(files.rgb), read_xyz(files.xyz)
+    rgb = read_rgb(files.rgb)
+    xyz = read_xyz(files.xyz) if files.depth_info is None else read_depth_points(files.xyz, files.depth_info)
     if rgb.shape != xyz.shape:
         raise DatasetError(f"{files.xyz} is {_size(xyz)}, but {files.rgb} is {_size(rgb)}; expected one size")
     return rgb, xyz
@@ -118,63 +143,63 @@ def read_part_ground_truth(files: PartFiles, height: int, width: int) -> NDArray
     """
     if files.label == 0:
         return np.zeros((height, width), dtype=np.bool_)
-    if files.gt is None or not files.gt.is_file():
-        raise DatasetError(f"{files.gt or files.id} is missing; a part with a defect needs its ground truth")
-    gt = read_ground_truth(files.gt)
+    gt = read_ground_truth(_ground_truth_of(files))
     if gt.shape != (height, width):
         raise DatasetError(f"{files.gt} is {_size(gt)}; expected {width}×{height} like the part")
     return gt
+
+
+def check_ground_truths(parts: Sequence[PartFiles]) -> None:
+    """Look at the ground truth of every defective part, its first bytes only: is it there, and of the part's size?
+
+    Raises DatasetError naming the first that is not. A part whose own picture cannot be measured is passed
+    over: reading it says what is wrong with it.
+    """
+    for part in parts:
+        if part.label == 0:
+            continue
+        gt = _ground_truth_of(part)
+        try:
+            height, width = png_size(part.rgb)
+        except DatasetError:
+            continue
+        found = png_size(gt)
+        if found != (height, width):
+            raise DatasetError(f"{gt} is {found[1]}×{found[0]}; expected {width}×{height} like {part.rgb}")
+
+
+def _ground_truth_of(files: PartFiles) -> Path:
+    if files.gt is None or not files.gt.is_file():
+        raise DatasetError(f"{files.gt or files.id} is missing; a part with a defect needs its ground truth")
+    return files.gt
+
+
+def _shape(layout: str) -> _Shape:
+    if layout not in _SHAPES:
+        raise DatasetError(f"layout {layout!r} is not one of {', '.join(LAYOUTS)}")
+    return _SHAPES[layout]
+
+
+def _split_folder(shape: _Shape, split: str) -> str:
+    if split not in SPLITS:
+        raise DatasetError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    return shape.splits[split]
 
 
 def _size(image: NDArray[np.generic]) -> str:
     return f"{image.shape[1]}×{image.shape[0]}"
 
 
-def _require_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        problem = "is a file" if folder.exists() else "does not exist"
-        raise DatasetError(f"{folder} {problem}; expected a folder {LAYOUT}")
+def _categories(root: Path, shape: _Shape) -> list[str]:
+    folders = (entry for entry in root.iterdir() if not entry.name.startswith("."))
+    return sorted(entry.name for entry in folders if (entry / shape.splits["train"]).is_dir())
 
 
-def _category_folder(root: Path, category: str) -> Path:
-    known = categories(root)
-    if category not in known:
-        raise DatasetError(f"{root} has no category {category!r}; it has {', '.join(known)}")
-    return root / category
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is missing; expected {LAYOUT}")
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files by name without suffix; hidden ones (".DS_Store", "._000.png") are none of ours."""
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is missing; expected {LAYOUT}")
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return {entry.stem: entry for entry in entries if entry.suffix.lower() in suffixes and entry.is_file()}
-
-
-def _parts_of_kind(folder: Path, category: str, split: str) -> list[PartFiles]:
-    rgb, xyz = _files(folder / "rgb", (".png",)), _files(folder / "xyz", XYZ_SUFFIXES)
-    defect = folder.name
-    parts = []
-    for stem in sorted(rgb.keys() | xyz.keys()):
-        if stem not in rgb:
-            raise DatasetError(f"{folder / 'rgb' / stem}.png is missing; {xyz[stem]} needs its picture")
-        if stem not in xyz:
-            raise DatasetError(f"{folder / 'xyz' / stem}.tiff is missing; {rgb[stem]} needs its points")
-        gt = folder / "gt" / f"{stem}.png"
-        parts.append(
-            PartFiles(
-                id=f"{category}-{split}-{defect}-{stem}",
-                split=split,
-                defect=defect,
-                rgb=rgb[stem],
-                xyz=xyz[stem],
-                gt=gt if defect != GOOD or gt.is_file() else None,
-            )
-        )
-    return parts
+def _category_folder(root: Path, category: str, layout: Layout) -> Path:
+    known = categories(root, layout)
+    if category in known:
+        return root / category
+    shape = _shape(layout)
+    if category and (root / category).is_dir():
+        raise DatasetError(f"{root / category / shape.splits['train']} is missing; expected {shape.words}")
+    raise DatasetError(f"{root} has no category {category!r}; it has {', '.join(known)}")

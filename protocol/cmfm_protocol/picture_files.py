@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tifffile
@@ -20,6 +21,7 @@ from cmfm_protocol.tiff_chain import broken_chain
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_START_BYTES = 26  # signature, length and name of IHDR, width, height, bit depth, colour type
+_PNG_GREY = 0  # the colour type
 _XYZ_EXPECTED = "expected a TIFF of (H, W, 3) float32 or float64"
 _OTHER_KINDS = {b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF", b"BM": "BMP"}
 
@@ -30,13 +32,55 @@ class DatasetError(Exception):
 
 def read_png(path: Path) -> NDArray[np.uint8]:
     """Reads a PNG of at most 8 bits as (H, W, 3) uint8 sRGB; alpha is dropped. Raises DatasetError."""
-    _check_png_start(path)
+    png_size(path)
     try:
         # Formats are named so that a damaged file is not tried on every decoder Pillow has.
         with Image.open(path, formats=["PNG"]) as image:
             return np.array(image.convert("RGB"), dtype=np.uint8)
     except Exception as error:  # a damaged PNG raises whatever its decoder stumbled over
         raise DatasetError(f"{path} is torn or damaged ({_cause(error)}); expected an 8-bit PNG") from error
+
+
+def read_png_16bit(path: Path) -> NDArray[np.uint16]:
+    """Reads a grey PNG of 16 bits as (H, W) uint16. Raises DatasetError."""
+    png_size(path, bits=16)
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return np.array(image, dtype=np.uint16)
+    except Exception as error:  # the same
+        raise DatasetError(
+            f"{path} is torn or damaged ({_cause(error)}); expected a grey 16-bit PNG"
+        ) from error
+
+
+def png_size(path: Path, *, bits: Literal[8, 16] = 8) -> tuple[int, int]:
+    """Height and width of a PNG of at most 8 bits, or of a grey one of 16, by its first bytes alone.
+
+    Raises DatasetError where the file is missing, no PNG of that kind, or larger than the limits of the wire.
+    """
+    expected = "an 8-bit PNG" if bits == 8 else "a grey 16-bit PNG"
+    _require_file(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(_PNG_START_BYTES)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({_cause(error)})") from error
+    if not start.startswith(_PNG_SIGNATURE):
+        kind = next((name for magic, name in _OTHER_KINDS.items() if start.startswith(magic)), None)
+        was = f"is a {kind} file" if kind else "is empty" if not start else "does not start like a PNG"
+        raise DatasetError(f"{path} {was}; expected {expected}")
+    if len(start) < _PNG_START_BYTES:
+        raise DatasetError(
+            f"{path} is torn ({len(start)} bytes); expected a whole {expected.split(' ', 1)[1]}"
+        )
+    width, height = int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+    depth, colour_type = start[24], start[25]
+    if depth > 8 if bits == 8 else depth != 16:
+        raise DatasetError(f"{path} has {depth} bits a channel; expected {expected}")
+    if bits == 16 and colour_type != _PNG_GREY:
+        raise DatasetError(f"{path} is in colour; expected {expected}")
+    _check_size(path, height, width)
+    return height, width
 
 
 def read_tiff(path: Path) -> NDArray[np.float32]:
@@ -59,26 +103,6 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
         values = np.moveaxis(values, 0, -1)
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 it becomes inf: a point not measured
         return np.ascontiguousarray(values, dtype=np.float32)
-
-
-def _check_png_start(path: Path) -> None:
-    """Looks at the header before a decoder does: what kind of file, how large, how many bits."""
-    _require_file(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(_PNG_START_BYTES)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({_cause(error)})") from error
-    if not start.startswith(_PNG_SIGNATURE):
-        kind = next((name for magic, name in _OTHER_KINDS.items() if start.startswith(magic)), None)
-        was = f"is a {kind} file" if kind else "is empty" if not start else "does not start like a PNG"
-        raise DatasetError(f"{path} {was}; expected an 8-bit PNG")
-    if len(start) < _PNG_START_BYTES:
-        raise DatasetError(f"{path} is torn ({len(start)} bytes); expected a whole 8-bit PNG")
-    width, height = int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
-    if start[24] > 8:
-        raise DatasetError(f"{path} has {start[24]} bits a channel; expected an 8-bit PNG")
-    _check_size(path, height, width)
 
 
 def _check_tiff_chain(path: Path) -> None:

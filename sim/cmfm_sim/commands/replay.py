@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cmfm_protocol.dataset import list_parts
+from cmfm_protocol.dataset import DEFAULT_LIGHT, Layout, list_parts
 from cmfm_sim.accounting import Account
 from cmfm_sim.answers import Answers, TriggerMemory
 from cmfm_sim.camera import Camera, CameraOptions
@@ -30,14 +29,6 @@ from cmfm_sim.stopping import stop_on_signals
 from cmfm_sim.subscriber import SubscriberOptions
 from cmfm_sim.summary import summary_map, summary_view
 
-
-class Layout(StrEnum):
-    """Layouts of data sets; both are the folders of MVTec 3D-AD."""
-
-    MVTEC3D = "mvtec3d"
-    SYNTHETIC = "synthetic"
-
-
 FAULTS_HELP = (
     "What is to go wrong, as KIND=AMOUNT, separated by commas: drop=0.02,corrupt=3,stall=1:0.5s. With a decimal point "
     f"the amount is a share of the triggers, without one a number of them. Kinds: {', '.join(FaultKind)}."
@@ -45,9 +36,7 @@ FAULTS_HELP = (
 
 
 def replay(
-    dataset: Annotated[  # noqa: ARG001 (one layout so far: what `make` writes is in it as well)
-        Layout, typer.Option("--dataset", help="Layout of the data set.", show_default=False)
-    ],
+    dataset: Annotated[Layout, typer.Option("--dataset", help="Layout of the data set.", show_default=False)],
     root: Annotated[
         Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)
     ],
@@ -66,6 +55,17 @@ def replay(
     line: Annotated[str, typer.Option("--line", help="Name of the line, as in line.toml.")] = "line1",
     station: Annotated[str, typer.Option("--station", help="Name of the station.")] = "station1",
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
+    light: Annotated[
+        int | None,
+        typer.Option(
+            "--light",
+            min=0,
+            max=5,
+            help="Which image of a part (eyecandies only): 0 all spots, 1 bottom, 2 right, 3 top, 4 left, 5 light box. "
+            "Default: 4.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -143,7 +143,13 @@ def replay(
     With --results also what became of them: latency from the scheduled trigger,
     verdicts by their deadlines, and exit code 1 where the account does not hold.
     """
-    lots = [Lot(recipe or name, tuple(list_parts(root, name, split))) for name in dict.fromkeys(category)]
+    if light is not None and dataset != "eyecandies":
+        raise typer.BadParameter(f"goes with --dataset eyecandies, not {dataset}", param_hint="--light")
+    seen = DEFAULT_LIGHT if light is None else light
+    lots = [
+        Lot(recipe or name, tuple(list_parts(root, name, split, dataset, light=seen)))
+        for name in dict.fromkeys(category)
+    ]
     distinct = sum(len(lot.parts) for lot in lots)
     total = min(distinct * loop, limit or distinct * loop)
     plan = FaultPlan.parse(faults, seed)

@@ -11,6 +11,8 @@ from PIL import Image
 from cmfm_protocol.dataset import (
     DatasetError,
     categories,
+    check_ground_truths,
+    has_split,
     list_parts,
     read_part,
     read_part_ground_truth,
@@ -74,6 +76,44 @@ def test_a_missing_ground_truth_of_a_defect_is_named_when_it_is_read(root: Path)
     hole = next(part for part in list_parts(root, "praline", "test") if part.defect == "hole")
     with pytest.raises(DatasetError, match=r"hole/gt/000\.png is missing"):
         read_part_ground_truth(hole, 160, 160)
+
+
+def test_ground_truths_are_looked_at_all_at_once(root: Path) -> None:
+    """One that is missing or of another size is found without reading a picture; a torn picture is not its business."""
+    test = list_parts(root, "praline", "test")
+    check_ground_truths(test)
+    hole, stain = (next(part for part in test if part.defect == kind) for kind in ("hole", "stain"))
+    hole.rgb.write_bytes(b"torn")
+    check_ground_truths(test)
+    assert stain.gt is not None
+    Image.new("L", (50, 40)).save(stain.gt)
+    with pytest.raises(DatasetError, match=r"stain/gt/000\.png is 50×40; expected 160×160"):
+        check_ground_truths(test)
+    stain.gt.unlink()
+    with pytest.raises(DatasetError, match=r"stain/gt/000\.png is missing"):
+        check_ground_truths(test)
+
+
+def test_synthetic_is_another_name_of_the_layout(root: Path) -> None:
+    """What `cmfm-sim make` writes is laid out like MVTec 3D-AD."""
+    assert list_parts(root, "praline", "test", "synthetic") == list_parts(root, "praline", "test")
+    assert categories(root, "synthetic") == ["praline"]
+
+
+def test_splits_that_may_be_missing_can_be_asked_for(root: Path) -> None:
+    """Validation is often not there."""
+    assert has_split(root, "praline", "validation")
+    shutil.rmtree(root / "praline" / "validation")
+    assert not has_split(root, "praline", "validation")
+    with pytest.raises(DatasetError, match="no category"):
+        has_split(root, "bagel", "validation")
+
+
+def test_a_category_without_training_parts_is_named(root: Path) -> None:
+    """It is told what it lacks, not that it is not there."""
+    (root / "bagel" / "test" / "good").mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"bagel/train/good is missing; expected <category>"):
+        list_parts(root, "bagel", "test")
 
 
 def test_a_ground_truth_of_another_size_is_refused(root: Path) -> None:

@@ -20,7 +20,6 @@ MODULES = {
     "marshal",
     "shelve",
     "jsonpickle",
-    "yaml",
 }
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 METHODS = {
@@ -42,6 +41,8 @@ FORBIDDEN = {
     "torch.package",
     "torch.compiler.load_cache_artifacts",
 }
+YAML = {"yaml.safe_load"}
+"""All that may be called of yaml: its other loaders make objects of what a file names."""
 
 
 def dotted(node: ast.expr) -> str:
@@ -63,7 +64,11 @@ def objections(text: str) -> Iterator[str]:
             module = node.module or ""
             if module.split(".")[0] in MODULES:
                 yield module
-            yield from (f"{module}.{a.name}" for a in node.names if (module, a.name) in NAMES_TO_SPELL_OUT)
+            yield from (
+                f"{module}.{a.name}"
+                for a in node.names
+                if (module, a.name) in NAMES_TO_SPELL_OUT or module.split(".")[0] == "yaml"
+            )
         elif isinstance(node, ast.Call):
             yield from objections_to_call(node)
 
@@ -78,6 +83,7 @@ def objections_to_call(call: ast.Call) -> Iterator[str]:
     if (
         name in BUILTINS
         or name in FORBIDDEN
+        or (name.startswith("yaml.") and name not in YAML)
         or (isinstance(call.func, ast.Attribute) and call.func.attr in METHODS)
     ):
         yield name or ast.unparse(call.func)
@@ -109,6 +115,9 @@ def test_source_runs_nothing_that_it_reads(path: Path) -> None:
         "socket.recv_pyobj()",
         "eval(text)",
         "torch.jit.load(path)",
+        "yaml.load(text, yaml.Loader)",
+        "yaml.unsafe_load(text)",
+        "from yaml import safe_load",
     ],
 )
 def test_scan_objects(line: str) -> None:
@@ -122,5 +131,7 @@ def test_scan_sees_the_sources() -> None:
     assert folders == {"worker", "protocol", "sim", "deploy"}
     assert len(SOURCES) > 100
     assert not list(
-        objections("torch.load(p, weights_only=True)\nnp.load(p, allow_pickle=False)\nmodel.eval()")
+        objections(
+            "torch.load(p, weights_only=True)\nnp.load(p, allow_pickle=False)\nmodel.eval()\nyaml.safe_load(p)"
+        )
     )

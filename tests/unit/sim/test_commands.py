@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.dataset import list_parts
+from cmfm_protocol.dataset import list_parts, read_part
 from cmfm_protocol.frame import Frame, decode_frame
 from cmfm_protocol.topics import parse_topic
 from cmfm_sim import app
@@ -45,6 +45,8 @@ def replay_arguments(root: Path, *more: object) -> list[object]:
         (["--line", "a b"], "line 'a b' is no name"),
         (["--rate", "0"], "--rate"),
         (["--dataset", "imagenet"], "imagenet"),
+        (["--light", "2"], "--dataset eyecandies, not synthetic"),
+        (["--dataset", "eyecandies"], "it has the layout 'mvtec3d'"),
         (["--record", "/dev/null/x"], "cannot be written"),
     ],
 )
@@ -106,6 +108,29 @@ def test_a_replay_sends_the_test_split_and_says_so(
             frames.append(decode_frame(message))
     assert {frame.header.recipe for frame in frames} == {"praline"}
     assert len({frame.rgb.tobytes() for frame in frames}) == len(parts)
+
+
+def test_eyecandies_are_replayed_with_their_points_and_the_light_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    eyecandies_root: Path,
+    endpoint: str,
+    connect: Connect,
+) -> None:
+    """A frame carries metres, not the depth picture, and the image of its light."""
+    worker = connect(zmq.SUB, endpoint)
+    arguments = ["replay", "--dataset", "eyecandies", "--root", eyecandies_root, "--category", "GummyBear"]
+    arguments += ["--light", 1, "--rate", 20, "--endpoint", endpoint, "--limit", 3, "--send-limit-ms", 2000]
+    assert run(monkeypatch, *arguments) == 0
+    frames = dict[str, Frame]()
+    while len(frames) < 3:
+        message = worker.recv_multipart()
+        if parse_topic(message[0]).kind == "frame":
+            frame = decode_frame(message)
+            frames[frame.header.part_id] = frame
+    for files in list_parts(eyecandies_root, "GummyBear", "test", "eyecandies", light=1)[:3]:
+        rgb, xyz = read_part(files)
+        assert frames[files.id].rgb.tobytes() == rgb.tobytes()
+        assert frames[files.id].xyz.tobytes() == xyz.tobytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
