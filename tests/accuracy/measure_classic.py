@@ -24,6 +24,7 @@ from cmfm_sim.datasets.write import write_dataset
 from cmfm_worker.cfm.anomaly import smooth
 from cmfm_worker.cfm.classic import ClassicExtractor
 from cmfm_worker.cfm.evaluate import FrameOutcome, evaluate
+from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.measure import Tally, inspect_parts
 from cmfm_worker.recipe import LoadedRecipe
@@ -124,8 +125,8 @@ def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
     """The same inspector, which writes down what each smoothed modality reaches at its highest."""
 
     class Noting(Inspector):
-        def inspect(self, rgb: torch.Tensor, xyz: torch.Tensor, models: Sequence[LoadedModel]) -> Any:
-            found = super().inspect(rgb, xyz, models)
+        def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> Any:
+            found = super().inspect_prepared(frames, models)
             for key, psi in (("i_auroc_2d", found.psi_2d), ("i_auroc_3d", found.psi_3d)):
                 alone[key] += smooth(psi).flatten(1).amax(1).tolist()
             return found

@@ -12,7 +12,18 @@ from typing import Annotated
 
 import typer
 
-from cmfm_worker.commands import bench, evaluate, fit, import_, inspect, keys, ledger, replay_part, weights
+from cmfm_worker.commands import (
+    bench,
+    evaluate,
+    fit,
+    import_,
+    inspect,
+    keys,
+    ledger,
+    prepare,
+    replay_part,
+    weights,
+)
 from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
 
 EXIT_CODES = """Exit codes:
@@ -45,6 +56,7 @@ app = typer.Typer(
     "try it on files, measure it on a data set, and look after settings and weights.",
 )
 app.command("fit")(fit.fit)
+app.command("prepare")(prepare.prepare)
 app.command("import")(import_.import_published)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)

@@ -161,11 +161,20 @@ class Inspector:
         `rgb` (B, H, W, 3) uint8 and `xyz` (B, H, W, 3) float32 metres lie on the extractor's device. Raises
         ValueError for other shapes or dtypes (intake and file readers have checked them).
         """
-        frames = prepare_mixed(rgb, xyz, [model.recipe.background.options() for model in models])
+        return self.inspect_prepared(
+            prepare_mixed(rgb, xyz, [model.recipe.background.options() for model in models]), models
+        )
+
+    @torch.no_grad()
+    def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> InspectedBatch:
+        """Inspect B prepared frames, each with its model, which takes their background to be off already.
+
+        The frames lie on the extractor's device.
+        """
         problems = find_problems(frames, self.extractor.min_points)
         sound = [i for i, problem in enumerate(problems) if problem is None]
-        psi_2d, psi_3d, psi = (xyz.new_zeros(frames.foreground.shape) for _ in range(3))
-        scores = xyz.new_full((len(models),), torch.nan)
+        psi_2d, psi_3d, psi = (frames.xyz.new_zeros(frames.foreground.shape) for _ in range(3))
+        scores = frames.xyz.new_full((len(models),), torch.nan)
         if sound:
             chosen = frames if len(sound) == len(models) else select_frames(frames, sound)
             features = extract(self.extractor, chosen)

@@ -10,7 +10,7 @@ from cmfm_protocol.verdict import Verdict
 from cmfm_worker.cfm.evaluate import FrameOutcome, ground_truth_at_map_size
 from cmfm_worker.decide import decide
 from cmfm_worker.inspection import InspectedPart, Inspector, LoadedModel
-from cmfm_worker.part_batches import read_batches
+from cmfm_worker.part_source import FROM_FILES, PartSource
 
 Progress = Callable[[str, int, int], None]
 """Called with "test", how many parts are done and how many there are."""
@@ -20,13 +20,15 @@ Progress = Callable[[str, int, int], None]
 class Tally:
     """The line's view of a test split: verdicts counted, parts named that could not be inspected.
 
-    An escape is a defective part that PASSes; a false reject is a good part that does not.
+    An escape is a defective part that PASSes; a false reject is a good part that does not. `torn` maps parts whose
+    files could not be read to the reason: nothing is known of them, so that they have no verdict.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
     escapes: int = 0
     false_rejects: int = 0
     not_inspected: dict[str, str] = field(default_factory=dict)
+    torn: dict[str, str] = field(default_factory=dict)
     decides: bool = True
 
     def add(self, files: PartFiles, part: InspectedPart, model: LoadedModel) -> None:
@@ -48,20 +50,11 @@ class Tally:
 
     def as_figures(self) -> dict[str, Any]:
         """For JSON; without a threshold nothing was decided."""
-        figures: dict[str, Any] = {"not_inspected": self.not_inspected}
+        figures: dict[str, Any] = {"not_inspected": self.not_inspected, "torn": self.torn}
         if self.decides:
             figures["verdicts"] = {str(verdict): self.verdicts[verdict] for verdict in Verdict}
             figures |= {"escapes": self.escapes, "false_rejects": self.false_rejects}
         return figures
-
-
-def require_ground_truth(parts: Sequence[PartFiles]) -> None:
-    """Raise DatasetError naming the first defective part without its ground truth, before any long work."""
-    for part in parts:
-        if part.label and (part.gt is None or not part.gt.is_file()):
-            raise DatasetError(
-                f"{part.gt or part.id} is missing; a part with a defect needs its ground truth"
-            )
 
 
 def inspect_parts(
@@ -71,18 +64,47 @@ def inspect_parts(
     batch: int,
     tally: Tally,
     progress: Progress,
+    source: PartSource = FROM_FILES,
 ) -> Iterator[FrameOutcome]:
-    """Inspect parts in batches; what was found on each beside its ground truth.
+    """Inspect parts in batches, prepared by `source`; what was found on each beside its ground truth.
 
-    Parts that cannot be inspected are in the tally only. Raises DatasetError naming a torn file.
+    Parts that cannot be inspected, or have a torn file, are in the tally only. Raises DatasetError where not one
+    part can be read, InputError where `source` cannot give a part.
     """
-    done = 0
-    for some in read_batches(parts, batch, inspector.extractor.device):
-        found = inspector.inspect(some.rgb, some.xyz, [model] * len(some.files)).parts()
+    run = _Run(tally, len(parts), progress)
+    background, device = model.recipe.background.options(), inspector.extractor.device
+    for some in source.batches(parts, batch, background, device, run.torn):
+        found = inspector.inspect_prepared(some.frames, [model] * len(some.files)).parts()
         for files, part in zip(some.files, found, strict=True):
-            gt = ground_truth_at_map_size(read_part_ground_truth(files, *some.size_px))
+            try:
+                gt = ground_truth_at_map_size(read_part_ground_truth(files, *some.size_px))
+            except DatasetError as error:
+                run.torn(files, error)
+                continue
             tally.add(files, part, model)
-            done += 1
-            progress("test", done, len(parts))
+            run.done()
             if part.problem is None:
                 yield FrameOutcome(part.psi, part.score, gt, files.defect, part.foreground)
+    if parts and len(tally.torn) == len(parts):
+        name, why = next(iter(tally.torn.items()))
+        raise DatasetError(f"none of {len(parts)} parts can be read; the first, {name}: {why}")
+
+
+class _Run:
+    """How many parts are done."""
+
+    def __init__(self, tally: Tally, total: int, progress: Progress) -> None:
+        self._tally = tally
+        self._total = total
+        self._progress = progress
+        self._done = 0
+
+    def done(self) -> None:
+        """One more."""
+        self._done += 1
+        self._progress("test", self._done, self._total)
+
+    def torn(self, files: PartFiles, error: DatasetError) -> None:
+        """One that has a file that cannot be read."""
+        self._tally.torn[files.id] = str(error)
+        self.done()

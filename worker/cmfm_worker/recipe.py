@@ -153,6 +153,7 @@ class ProvenanceSection(Section):
     fitted_at: str = Field(description="when it was made, ISO 8601, UTC")
     dataset: str = ""
     category: str = ""
+    light: int | None = Field(default=None, description="which of Eyecandies' six images was the RGB")
     shots: int | None = None
     seed: int | None = None
     epochs: int | None = None

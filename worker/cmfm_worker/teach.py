@@ -20,12 +20,11 @@ from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.precision import Precision
-from cmfm_worker.cfm.prepare import prepare
 from cmfm_worker.cfm.threshold import conformal_threshold, smallest_supported_rate
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
-from cmfm_worker.part_batches import read_batches
+from cmfm_worker.part_source import FROM_FILES, PartSource
 from cmfm_worker.recipe import (
     BackgroundSection,
     CoverageSection,
@@ -65,6 +64,7 @@ class TeachOptions:
 
     dataset: str
     category: str
+    light: int | None = None
     shots: int | None = None
     seed: int = 0
     epochs: int | None = None
@@ -93,9 +93,14 @@ class Taught:
 
 
 def teach(
-    extractor: Extractor, parts: TeachParts, options: TeachOptions, name: str, progress: Progress
+    extractor: Extractor,
+    parts: TeachParts,
+    options: TeachOptions,
+    name: str,
+    progress: Progress,
+    source: PartSource = FROM_FILES,
 ) -> Taught:
-    """Teach a recipe from chosen parts.
+    """Teach a recipe from chosen parts, whose prepared frames come from `source`.
 
     Raises DatasetError naming a torn file, InputError naming parts that cannot be inspected or do not teach
     a mapping, or an option that does not fit the others.
@@ -105,7 +110,7 @@ def teach(
         background = fixed_background(parts.train, options.background, options.batch, extractor.device)
         options = replace(options, background=background)
     with FeatureStore(precision=_precision(extractor)) as store:
-        pixels = _extract(extractor, parts.train, options, store, progress)
+        pixels = _extract(extractor, parts.train, options, store, progress, source)
         try:
             mapping, report = fit_mapping(
                 store, options_of_fit, lambda done, total, *_: progress("fit", done, total), extractor.device
@@ -122,7 +127,9 @@ def teach(
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
     as_on_the_line = replace(mapping, precision=options.precision)
-    scores, seen = _validate(extractor, draft, as_on_the_line, parts.validation, options.batch, progress)
+    scores, seen = _validate(
+        extractor, draft, as_on_the_line, parts.validation, options.batch, progress, source
+    )
     draft = draft.model_copy(
         update={
             "threshold": threshold_from(scores, options.target_false_reject_rate),
@@ -170,11 +177,12 @@ def _extract(
     options: TeachOptions,
     store: FeatureStore,
     progress: Progress,
+    source: PartSource,
 ) -> list[int]:
     """Fill the store; foreground pixels of every part."""
     background, pixels, bad = options.background.options(), list[int](), list[str]()
-    for batch in read_batches(parts, options.batch, extractor.device):
-        frames = prepare(batch.rgb, batch.xyz, background)
+    for batch in source.batches(parts, options.batch, background, extractor.device):
+        frames = batch.frames
         names = [part.id for part in batch.files]
         problems = find_problems(frames, extractor.min_points)
         bad += [f"{name}: {p.detail}" for name, p in zip(names, problems, strict=True) if p is not None]
@@ -193,14 +201,15 @@ def _validate(
     parts: Sequence[PartFiles],
     batch_size: int,
     progress: Progress,
+    source: PartSource,
 ) -> tuple[list[float], list[int]]:
     """Scores and foreground pixels of the validation parts, by the code path of the line."""
     section = MappingSection.of(mapping, _UNWRITTEN)
     recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
     model, inspector = LoadedModel(recipe, mapping, recipe.model_sha), Inspector(extractor)
     scores, pixels, bad = list[float](), list[int](), list[str]()
-    for batch in read_batches(parts, batch_size, extractor.device):
-        found = inspector.inspect(batch.rgb, batch.xyz, [model] * len(batch.files))
+    for batch in source.batches(parts, batch_size, recipe.background.options(), extractor.device):
+        found = inspector.inspect_prepared(batch.frames, [model] * len(batch.files))
         bad += [
             f"{f.id}: {p.detail}" for f, p in zip(batch.files, found.problems, strict=True) if p is not None
         ]
@@ -234,6 +243,7 @@ def _provenance(
         fitted_at=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=options.dataset,
         category=options.category,
+        light=options.light,
         shots=options.shots,
         seed=options.seed,
         epochs=fitted.epochs,

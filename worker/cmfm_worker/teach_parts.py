@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmfm_protocol.dataset import GOOD, PartFiles, list_parts
+from cmfm_protocol.dataset import DEFAULT_LIGHT, Layout, PartFiles, has_split, list_parts
 from cmfm_worker.cfm.threshold import parts_needed, smallest_supported_rate
 from cmfm_worker.errors import InputError
 
@@ -31,27 +31,31 @@ def choose_parts(
     shots: int | None = None,
     seed: int = 0,
     target_false_reject_rate: float | None = None,
+    layout: Layout = "mvtec3d",
+    light: int = DEFAULT_LIGHT,
 ) -> TeachParts:
     """List the parts to teach from; `shots` None takes every training part, else so many drawn by `seed`.
+
+    `layout` and `light` as in `cmfm_protocol.dataset.list_parts`.
 
     Raises DatasetError for a folder that is no data set, InputError where there are fewer parts than asked
     for or than the asked false-reject rate needs: before any long work.
     """
-    train = list_parts(root, category, "train")
-    held_out = not (root / category / "validation" / GOOD).is_dir()
+    train = list_parts(root, category, "train", layout, light=light)
+    held_out = not has_split(root, category, "validation", layout)
     if held_out:
-        train, validation = _hold_out(train, seed)
+        train, validation = _hold_out(train, seed, root / category)
     else:
-        validation = list_parts(root, category, "validation")
+        validation = list_parts(root, category, "validation", layout, light=light)
     parts = TeachParts(tuple(_draw(train, shots, seed, root / category)), tuple(validation), held_out)
     _require_enough(len(parts.validation), target_false_reject_rate)
     return parts
 
 
-def _hold_out(train: Sequence[PartFiles], seed: int) -> tuple[list[PartFiles], list[PartFiles]]:
+def _hold_out(train: Sequence[PartFiles], seed: int, folder: Path) -> tuple[list[PartFiles], list[PartFiles]]:
     if len(train) < 2:
         raise InputError(
-            f"{train[0].rgb.parents[2]}: one training part and no validation/{GOOD}; "
+            f"{folder}: one training part and no validation split; "
             "at least two nominal parts are needed, one to teach and one to set the threshold"
         )
     order = np.random.default_rng(seed).permutation(len(train))

@@ -163,6 +163,7 @@ def test_readme_names_commands_that_exist() -> None:
             "fit",
             "evaluate",
             "inspect",
+            "prepare",
             "import",
             "check",
             "weights",

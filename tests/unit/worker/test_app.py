@@ -18,7 +18,7 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
     """`--help` lists what can be done and what the exit codes mean."""
     assert run("--help") == 0
     shown = capsys.readouterr().out
-    for command in ("fit", "import", "inspect", "evaluate", "check", "weights", "--config"):
+    for command in ("fit", "prepare", "import", "inspect", "evaluate", "check", "weights", "--config"):
         assert command in shown
     for text in ("Exit codes", "bad input", "could not start", "accelerator was lost", "computation hung"):
         assert text in shown

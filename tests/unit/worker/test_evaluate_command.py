@@ -84,33 +84,69 @@ def test_part_that_cannot_be_inspected_is_named(
 
 
 @pytest.mark.parametrize(
-    ("path", "content"),
-    [("good/rgb/001.png", b"\x89PNG torn"), ("stain/xyz/000.tiff", b"II*\0torn"), ("stain/gt/001.png", None)],
+    ("path", "part"),
+    [
+        ("good/rgb/001.png", "dome-test-good-001"),
+        ("stain/xyz/000.tiff", "dome-test-stain-000"),
+        ("stain/gt/001.png", "dome-test-stain-001"),
+    ],
 )
-def test_torn_or_missing_file_is_named(
+def test_torn_file_is_named_and_the_others_are_measured(
     own_data: Path,
     taught: tuple[Path, Path],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     path: str,
-    content: bytes | None,
+    part: str,
 ) -> None:
-    """A file that is torn or not there ends with exit code 2 and its name."""
+    """A file that ends half-way costs its part alone, which is counted as torn and has no verdict."""
     file = own_data / "dome" / "test" / path
-    file.write_bytes(content) if content is not None else file.unlink()
-    assert evaluate(own_data, taught[1]) == 2
-    message = capsys.readouterr().err
-    assert str(file) in message
-    assert "Traceback" not in message
+    file.write_bytes(file.read_bytes()[:60])
+    assert evaluate(own_data, taught[1], "--batch", 3, "--json", tmp_path / "figures.json") == 0
+    shown = capsys.readouterr()
+    assert f"torn: {part}: {file}" in shown.err
+    assert "3 inspected, 0 not, 1 torn" in shown.out
+    figures = read_json(tmp_path / "figures.json")
+    assert list(figures["torn"]) == [part]
+    assert figures["frames"] == sum(figures["verdicts"].values()) == 3
 
 
-def test_ground_truth_of_another_size_is_named(
-    own_data: Path, taught: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+def test_data_set_of_nothing_but_torn_files_is_refused(
+    own_data: Path, taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A ground truth that is not of the part's size is refused by name."""
-    file = own_data / "dome" / "test" / "stain" / "gt" / "000.png"
-    Image.new("L", (10, 10)).save(file)
-    assert evaluate(own_data, taught[1]) == 2
-    assert str(file) in capsys.readouterr().err
+    """Figures of no part are none."""
+    for file in (own_data / "dome" / "test").rglob("rgb/*.png"):
+        file.write_bytes(b"\x89PNG torn")
+    assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 2
+    assert "none of 4 parts can be read; the first, dome-test-good-000" in capsys.readouterr().err
+    assert not (tmp_path / "figures.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "is missing"), (b"II*\0", "is a TIFF file"), ((10, 10), "is 10×10; expected 96×96")],
+)
+def test_ground_truth_that_is_none_is_refused_before_any_work(
+    own_data: Path,
+    tmp_path: Path,
+    taught: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    content: bytes | tuple[int, int] | None,
+    said: str,
+) -> None:
+    """A ground truth that is missing, another file or of another size is named; no part was inspected by then."""
+    file = own_data / "dome" / "test" / "stain" / "gt" / "001.png"
+    if content is None:
+        file.unlink()
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        Image.new("L", content).save(file)
+    assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 2
+    message = capsys.readouterr().err
+    assert f"{file} {said}" in message
+    assert "inspecting" not in message
+    assert "Traceback" not in message
 
 
 def test_no_recipe(taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

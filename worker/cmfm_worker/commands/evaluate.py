@@ -17,6 +17,8 @@ def evaluate(
     root: options.Root,
     category: options.Category,
     dataset: options.Dataset = "mvtec3d",
+    light: options.Light = None,
+    prepared: options.Prepared = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.", show_default=False)
     ] = None,
@@ -25,44 +27,56 @@ def evaluate(
     precision: options.Precision = "fp32",
     batch: options.Batch = 4,
 ) -> None:
-    """Measure a recipe on ROOT/CATEGORY/test.
+    """Measure a recipe on ROOT/CATEGORY/test (eyecandies: test_public).
 
     I-AUROC over parts, P-AUROC over pixels, AUPRO up to four false-positive rates: exact and with 99
     thresholds over whole images, and exact with false positives counted among foreground pixels only. Parts
-    that cannot be inspected (a FAULT on the line) are named and left out of the figures.
+    that cannot be inspected (a FAULT on the line) or read (torn files) are named and left out of the figures.
     """
-    from cmfm_protocol.dataset import list_parts
+    from cmfm_protocol.dataset import check_ground_truths, list_parts
     from cmfm_worker.cfm.evaluate import evaluate as figures_of
     from cmfm_worker.commands.console import progress_bars, remark
     from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import extractor_of
     from cmfm_worker.inspection import Inspector, LoadedModel
-    from cmfm_worker.measure import Tally, inspect_parts, require_ground_truth
+    from cmfm_worker.measure import Tally, inspect_parts
+    from cmfm_worker.prepared_cache import source_of
     from cmfm_worker.recipe import load_recipe
 
     loaded = load_recipe(recipe)
-    parts = list_parts(root, category, "test")
-    require_ground_truth(parts)
+    chosen_light = options.light_of(dataset, light)
+    parts = list_parts(root, category, "test", dataset, light=chosen_light)
+    check_ground_truths(parts)
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise InputError(f"{json_file}: its folder does not exist")
     on = choose_device(device)
     products = choose_precision(precision, on)
+    source = source_of(prepared, parts, loaded.recipe.background.options(), on)
     inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
     inspector.require_match(loaded.recipe)
+    taught_light = loaded.recipe.provenance.light
+    if dataset == "eyecandies" and taught_light not in (None, chosen_light):
+        remark(
+            f"the recipe was taught with light {taught_light}, these parts are seen in light {chosen_light}"
+        )
     tally = Tally()
     with progress_bars({"test": "inspecting"}) as progress:
-        found = inspect_parts(inspector, LoadedModel.of(loaded, on, products), parts, batch, tally, progress)
+        model = LoadedModel.of(loaded, on, products)
+        found = inspect_parts(inspector, model, parts, batch, tally, progress, source)
         figures = figures_of(found, loaded.recipe.score.normalisation)
     figures |= tally.as_figures() | {
         "recipe": loaded.recipe.name,
         "model_sha": loaded.model_sha,
         "dataset": dataset,
         "category": category,
+        "light": chosen_light if dataset == "eyecandies" else None,
         "score_normalisation": loaded.recipe.score.normalisation,
         "device": str(on),
     }
     for name, why in tally.not_inspected.items():
         remark(f"not inspected: {name}: {why}")
+    for name, why in tally.torn.items():
+        remark(f"torn: {name}: {why}")
     if json_file is not None:
         write_json(json_file, figures)
     show(figures)
@@ -81,7 +95,7 @@ def show(figures: dict[str, Any]) -> None:
     from cmfm_worker.commands.console import show_facts, show_table
 
     facts = [
-        ("parts", f"{figures['frames']} inspected, {len(figures['not_inspected'])} not"),
+        ("parts", _counted(figures)),
         ("frames/s", _number(figures["fps"], "{:.1f}")),
         ("I-AUROC", _number(figures["i_auroc"])),
         ("P-AUROC", _number(figures["p_auroc"])),
@@ -101,6 +115,11 @@ def show(figures: dict[str, Any]) -> None:
     columns = ("i_auroc", "aupro", "aupro_foreground")
     rows = [[kind, *(_number(of[column]) for column in columns)] for kind, of in kinds]
     show_table("kind of defect", ["kind", "I-AUROC", "AUPRO@0.3", "AUPRO@0.3, foreground"], rows)
+
+
+def _counted(figures: dict[str, Any]) -> str:
+    torn = f", {len(figures['torn'])} torn" if figures["torn"] else ""
+    return f"{figures['frames']} inspected, {len(figures['not_inspected'])} not{torn}"
 
 
 def _number(value: float | None, form: str = "{:.4f}") -> str:

@@ -19,7 +19,9 @@ def fit(
     root: options.Root,
     category: options.Category,
     out: Annotated[Path, typer.Option(help="Folder of the recipe to be made.", show_default=False)],
-    dataset: options.Dataset = "mvtec3d",  # noqa: ARG001 (one layout so far)
+    dataset: options.Dataset = "mvtec3d",
+    light: options.Light = None,
+    prepared: options.Prepared = None,
     extractors: Annotated[
         Literal["classic", "paper"],
         typer.Option(help="classic: fixed filters, no weights. paper: DINO ViT-B/8 and Point-MAE."),
@@ -84,15 +86,24 @@ def fit(
 ) -> None:
     """Teach a recipe from good parts and set its threshold.
 
-    Reads ROOT/CATEGORY/train/good to fit both mapping networks and ROOT/CATEGORY/validation/good to set the
-    threshold: the conformal quantile of the validation scores for the false-reject rate asked for. Without
-    a validation split a fifth of the training parts is held out for it.
+    Reads ROOT/CATEGORY/train/good (eyecandies: train/data) to fit both mapping networks and
+    ROOT/CATEGORY/validation/good (eyecandies: val/data) to set the threshold: the conformal quantile of the
+    validation scores for the false-reject rate asked for. Without a validation split a fifth of the training
+    parts is held out for it. Teaching stops at a part that cannot be read, by its name.
     """
     if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
+    if prepared is not None and background == "fixed":
+        raise typer.BadParameter(
+            "a tray that is taught here was not known when parts were prepared; leave out --prepared, or take "
+            "--background ransac",
+            param_hint="--prepared",
+        )
+    chosen_light = options.light_of(dataset, light)
     from cmfm_worker.commands.console import print_json, progress_bars, remark
     from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import build_extractor, say_unknown_hashes
+    from cmfm_worker.prepared_cache import source_of
     from cmfm_worker.recipe import background_section
     from cmfm_worker.recipe_folder import check_target, recipe_name, save_recipe
     from cmfm_worker.teach import TeachOptions, teach
@@ -101,11 +112,23 @@ def fit(
     check_target(out, replace=force)
     name = recipe_name(out)
     parts = choose_parts(
-        root, category, shots=shots, seed=seed, target_false_reject_rate=target_false_reject_rate
+        root,
+        category,
+        shots=shots,
+        seed=seed,
+        target_false_reject_rate=target_false_reject_rate,
+        layout=dataset,
+        light=chosen_light,
     )
     if parts.held_out:
-        remark(f"{root / category} has no validation/good: {len(parts.validation)} training parts held out")
+        remark(f"{root / category} has no validation split: {len(parts.validation)} training parts held out")
     on = choose_device(device)
+    section = background_section(
+        method="ransac" if background == "fixed" else background,
+        plane_distance_m=plane_distance_m,
+        clusters=clusters,
+    )
+    source = source_of(prepared, [*parts.train, *parts.validation], section.options(), on)
     products = choose_precision(precision, on)
     taught_by = build_extractor(
         extractors, weights, blocks=blocks, group_size=group_size, device=on, precision=products
@@ -115,6 +138,7 @@ def fit(
     how = TeachOptions(
         dataset=root.resolve().name,
         category=category,
+        light=chosen_light if dataset == "eyecandies" else None,
         shots=shots,
         seed=seed,
         epochs=epochs,
@@ -122,18 +146,14 @@ def fit(
         architecture=mapping,
         modality=modality,
         aggregation=aggregation,
-        background=background_section(
-            method="ransac" if background == "fixed" else background,
-            plane_distance_m=plane_distance_m,
-            clusters=clusters,
-        ),
+        background=section,
         precision=products,
         fixed_tray=background == "fixed",
         target_false_reject_rate=target_false_reject_rate,
         batch=batch,
     )
     with progress_bars(STAGES) as progress:
-        taught = teach(taught_by, parts, how, name, progress)
+        taught = teach(taught_by, parts, how, name, progress, source)
     loaded = save_recipe(out, taught.draft, taught.mapping, replace=force)
     if json:
         print_json(summary(taught, loaded))

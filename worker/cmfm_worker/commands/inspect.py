@@ -24,7 +24,11 @@ def inspect(
     recipe: options.Recipe,
     rgb: Annotated[Path, typer.Option(help="The part's picture (PNG).", show_default=False)],
     xyz: Annotated[
-        Path, typer.Option(help="The part's points (TIFF, 3 channels, metres).", show_default=False)
+        Path,
+        typer.Option(
+            help="The part's points (TIFF, 3 channels, metres), or NN_depth.png of Eyecandies.",
+            show_default=False,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.", show_default=False)],
     weights: options.Weights = None,
@@ -41,6 +45,7 @@ def inspect(
     as a FAULT, exit code 2.
     """
     from cmfm_protocol.dataset import PartFiles, read_part
+    from cmfm_protocol.layout_eyecandies import depth_info_beside
     from cmfm_worker.commands.console import remark
     from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import extractor_of
@@ -49,7 +54,8 @@ def inspect(
     from cmfm_worker.recipe import load_recipe
 
     loaded = load_recipe(recipe).with_background(background, plane_distance_m, clusters)
-    images = read_part(PartFiles(id=rgb.stem, split="", defect="", rgb=rgb, xyz=xyz, gt=None))
+    unit = depth_info_beside(xyz) if xyz.suffix.lower() == ".png" else None
+    images = read_part(PartFiles(rgb.stem, "", "", rgb=rgb, xyz=xyz, gt=None, depth_info=unit))
     make_folder(out)
     on = choose_device(device)
     products = choose_precision(precision, on)

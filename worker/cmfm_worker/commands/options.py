@@ -13,6 +13,8 @@ def _device(name: str) -> str:
     return name
 
 
+Layout = Literal["mvtec3d", "eyecandies", "synthetic"]  # as in `cmfm_protocol.dataset`
+
 Recipe = Annotated[Path, typer.Option("--recipe", help="Folder of the recipe.", show_default=False)]
 Weights = Annotated[
     Path | None,
@@ -27,7 +29,34 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16", "int8"],
     typer.Option("--precision", help="Of the products (paper only); auto: fp32 on a CPU, bf16 on CUDA."),
 ]
-Dataset = Annotated[Literal["mvtec3d"], typer.Option("--dataset", help="Layout of the data set.")]
+Dataset = Annotated[
+    Layout,
+    typer.Option(
+        "--dataset",
+        help="Layout of the data set: mvtec3d (also for your own parts), eyecandies, or synthetic (`cmfm-sim make`).",
+    ),
+]
+Light = Annotated[
+    int | None,
+    typer.Option(
+        "--light",
+        min=0,
+        max=5,
+        metavar="N",
+        help="Which image of a part (eyecandies only): 0 all spots, 1 bottom, 2 right, 3 top, 4 left, 5 light box. "
+        "Default: 4.",
+        show_default=False,
+    ),
+]
+Prepared = Annotated[
+    Path | None,
+    typer.Option(
+        "--prepared",
+        metavar="CACHE",
+        help="Take prepared parts from this folder of `cmfm-worker prepare`.",
+        show_default=False,
+    ),
+]
 Root = Annotated[Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)]
 Category = Annotated[
     str, typer.Option("--category", help="Name of the category's folder.", show_default=False)
@@ -76,3 +105,12 @@ ClustersOverride = Annotated[
     typer.Option("--clusters", help=f"{_CLUSTERS_HELP} Default: the recipe's.", show_default=False),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")]
+
+
+def light_of(dataset: Layout, light: int | None) -> int:
+    """The light to take the RGB from; other layouts than Eyecandies have one, and refuse the option."""
+    if light is not None and dataset != "eyecandies":
+        raise typer.BadParameter(f"goes with --dataset eyecandies, not {dataset}", param_hint="--light")
+    from cmfm_protocol.layout_eyecandies import DEFAULT_LIGHT
+
+    return DEFAULT_LIGHT if light is None else light
