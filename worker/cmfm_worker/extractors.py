@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from cmfm_worker.cfm.extractor import Extractor, ExtractorIdentity, Preset
+from cmfm_worker.cfm.image_models import DINO
 from cmfm_worker.cfm.precision import Precision
-from cmfm_worker.cfm.weights import FILE_NAMES, KNOWN_HASHES, WeightsError, find_weights
+from cmfm_worker.cfm.weights import KNOWN_HASHES, WeightsError
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import ExtractorSection, Recipe
 
@@ -19,29 +20,28 @@ def build_extractor(
     group_size: int = 128,
     device: torch.device,
     precision: Precision = "fp32",
+    image: str = DINO,
 ) -> Extractor:
     """An extractor on `device`; `weights` is the folder of the published files, not needed by `classic`.
-    `precision` is that of the products of `paper`; the filters of `classic` are always float32.
+    `precision` is that of the products of `paper`; the filters of `classic` are always float32. `image` names the 2D
+    extractor of `paper`: dino, dinov2, sam, clip or timm's name of a vision transformer.
 
     Raises InputError naming the folder, file and key.
     """
     if preset == "classic":
         from cmfm_worker.cfm.classic import ClassicExtractor
 
+        if image not in ("dino", DINO):
+            raise InputError(f"extractors 'classic' have no image extractor; {image} is for 'paper'")
         return ClassicExtractor(device=device)
     if weights is None:
         raise InputError("extractors 'paper' need --weights DIR; see `cmfm-worker weights list`")
     from cmfm_worker.cfm.paper_extractor import PaperExtractor
+    from cmfm_worker.published_weights import require_weights
 
-    for kind in FILE_NAMES:
-        try:
-            find_weights(weights, kind)
-        except WeightsError as error:
-            raise InputError(f"{error}; `cmfm-worker weights list` says where it is published") from error
+    require_weights(weights, image)
     try:
-        return PaperExtractor(
-            weights, blocks=blocks, group_size=group_size, device=device, precision=precision
-        )
+        return PaperExtractor(weights, blocks, group_size, device, precision, image)
     except (WeightsError, ValueError) as error:
         raise InputError(str(error)) from error
 
@@ -58,6 +58,7 @@ def extractor_of(
         group_size=section.group_size,
         device=device,
         precision=precision,
+        image=section.image or DINO,
     )
     require_match(recipe, extractor.identity)
     return extractor
@@ -66,7 +67,7 @@ def extractor_of(
 def require_match(recipe: Recipe, identity: ExtractorIdentity) -> None:
     """Raise InputError unless `recipe` was taught on features of this identity, whatever the files' names."""
     taught, here = recipe.extractor, ExtractorSection.of(identity)
-    for key in ("preset", "version", "blocks", "group_size"):
+    for key in ("preset", "version", "image", "blocks", "group_size"):
         if getattr(taught, key) != getattr(here, key):
             raise InputError(
                 f"recipe {recipe.name!r} was taught with extractor.{key} = {getattr(taught, key)!r}, "

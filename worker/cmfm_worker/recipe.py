@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from cmfm_worker.cfm.image_models import DINO, timm_name
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.unknown_keys import describe_validation_error
@@ -45,13 +54,26 @@ class Section(BaseModel):
 
 
 class ExtractorSection(Section):
-    """Which extractor the mapping was taught on; `sha256` maps a weights file's name to its digest."""
+    """Which extractor the mapping was taught on; `sha256` maps a weights file's name to its digest.
+
+    `image` is timm's name of the 2D extractor of `paper`, DINO where it is not said; `classic` has none.
+    """
 
     preset: Literal["classic", "paper"]
     version: str
     blocks: int = 12
     group_size: int = 128
+    image: str | None = Field(default=None, validate_default=True)
     sha256: dict[FileName, Sha256] = {}
+
+    @field_validator("image")
+    @classmethod
+    def _named_for_paper_alone(cls, image: str | None, read: ValidationInfo) -> str | None:
+        if read.data.get("preset") == "paper":
+            return timm_name(DINO if image is None else image)
+        if image is not None:
+            raise ValueError("only 'paper' has an image extractor to name")
+        return None
 
     @classmethod
     def of(cls, identity: "ExtractorIdentity") -> Self:
@@ -61,6 +83,7 @@ class ExtractorSection(Section):
             version=identity.version,
             blocks=identity.blocks,
             group_size=identity.group_size,
+            image=identity.image,
             sha256=dict(identity.sha256),
         )
 
@@ -218,6 +241,8 @@ class Recipe(RecipeDraft):
         deciding = {part: getattr(self, part).model_dump(mode="json", exclude_none=True) for part in parts}
         if self.score.distance == "angular":  # the only one there was before there were two
             del deciding["score"]["distance"]
+        if self.extractor.image == DINO:  # the same
+            del deciding["extractor"]["image"]
         deciding["mapping"] = self.mapping.sha256
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 

@@ -23,6 +23,7 @@ from cmfm_worker.bench.made_up_frames import load_frames, made_up_frame
 from cmfm_worker.bench.measure import measure
 from cmfm_worker.bench.memory import host_peak_bytes, reset_peaks
 from cmfm_worker.bench.options import BenchOptions, Variant, parse_arguments
+from cmfm_worker.bench.picture_work import Picture
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.bench.sizes import Work
 from cmfm_worker.bench.stages import Setup, Stopwatch, run, run_watched
@@ -290,3 +291,70 @@ def test_bare_machine_can_run_it(seeded: Path, small_part: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "transformer" in done.stdout
+
+
+def test_other_2d_extractors_are_variants() -> None:
+    """The list multiplies with the others; names are timm's or short; the default is DINO, said as before."""
+    options = BenchOptions(
+        ("classic", "paper"),
+        (1,),
+        devices=("cpu",),
+        seeded=True,
+        image_extractor=("dino", "sam", "vit_small_patch16_224.dino"),
+    )
+    names = [str(variant) for variant in options.variants()]
+    assert names == [
+        "classic fp32 cpu",
+        "paper L1 G128 fp32 cpu",
+        "paper sam L1 G128 fp32 cpu",
+        "paper vit_small_patch16_224.dino L1 G128 fp32 cpu",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ["--image-extractor", "a/b"],
+            "--image-extractor: 'a/b' is no image extractor: expected dino, dinov2",
+        ),
+        (["--image-extractor", ","], "--image-extractor: expected at least one"),
+        (
+            ["--extractors", "paper", "--image-extractor", "resnet50", "--seeded"],
+            "'resnet50' is no image extractor",
+        ),
+    ],
+)
+def test_bad_2d_extractors_are_explained(
+    given: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and one message that names the option or the model."""
+    assert main([*given, "--seconds", "0"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("image", ["vit_base_patch14_dinov2.lvd142m", "samvit_base_patch16.sa1b"])
+def test_counted_operations_of_other_2d_extractors(
+    image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their floor, too, is made of what torch counts, within 12 %; `--twin` says that it has DINO alone."""
+    monkeypatch.setattr(frozen_linear, "_can_pack", lambda *_: False)  # torch does not know oneDNN's layers
+    write_seeded_weights(tmp_path, 1, [image])
+    extractor = PaperExtractor(tmp_path, 1, 32, image=image)
+    setup = Setup(extractor, seeded_mapping(extractor.d2, extractor.d3), BackgroundOptions())
+    counted: dict[str, float] = {}
+
+    @contextmanager
+    def counting(stage: str) -> Iterator[None]:
+        with FlopCounterMode(display=False) as counter:
+            yield
+        counted[stage] = counter.get_total_flops()
+
+    frame = load_frames(QUICK).batch(1)
+    with sdpa_kernel(SDPBackend.MATH):  # nor the CPU's own attention
+        _, sizes = run_watched(setup, *frame, counting)
+    work = paper_work(sizes, 1, 32, setup.mapping, 4, Picture.of(extractor.image_encoder))
+    assert counted["image"] == pytest.approx(work["image"].flop, rel=0.12)
+    variant = Variant("paper", 1, 32, "fp32", "cpu", image=image)
+    found = twin.compare(setup, variant, tmp_path, frame[0][0], frame[1][0])
+    assert "no 2D extractor but" in found["skipped"]

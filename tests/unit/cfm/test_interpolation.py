@@ -39,12 +39,13 @@ def scattered(foreground: Tensor, rows: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(averaged, (224, 224))
 
 
-def test_bilinear_equals_dense_upsampling() -> None:
+@pytest.mark.parametrize("grid", [28, 16, 14, 7])
+def test_bilinear_equals_dense_upsampling(grid: int) -> None:
     """At every masked pixel of every frame, the sampled tokens are those of dense bilinear upsampling."""
     mask = foregrounds()
-    tokens = torch.randn(3, CHANNELS, 28, 28)
+    tokens = torch.randn(3, CHANNELS, grid, grid)
     dense = F.interpolate(tokens, size=(224, 224), mode="bilinear", align_corners=False)
-    found = bilinear_sampling(mask)(tokens.permute(0, 2, 3, 1).reshape(-1, CHANNELS))
+    found = bilinear_sampling(mask, grid)(tokens.permute(0, 2, 3, 1).reshape(-1, CHANNELS))
     torch.testing.assert_close(found, dense.permute(0, 2, 3, 1)[mask])
 
 

@@ -15,7 +15,13 @@ import torch
 from cmfm_worker.cfm.mapping import Mapping, MappingPair, new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipe import BackgroundSection, ScoreSection, ThresholdSection, load_recipe
+from cmfm_worker.recipe import (
+    BackgroundSection,
+    ExtractorSection,
+    ScoreSection,
+    ThresholdSection,
+    load_recipe,
+)
 from cmfm_worker.recipe_folder import recipe_name, save_recipe
 
 from .made_recipes import draft, pair, saved
@@ -201,6 +207,39 @@ def test_taught_tray_is_kept_and_decides(tmp_path: Path) -> None:
         saved(tmp_path / "other").with_background("fixed")
 
 
+def paper(**changes: str) -> ExtractorSection:
+    return ExtractorSection(preset="paper", version="1", blocks=1, sha256={"w.pth": "ab" * 32}, **changes)
+
+
+def test_paper_recipe_from_before_there_was_a_choice_of_2d_extractor(tmp_path: Path) -> None:
+    """It means DINO, under the model id that stands in its verdicts; another 2D extractor is another model."""
+    written = saved(tmp_path / "part", extractor=paper())
+    path = tmp_path / "part" / "recipe.toml"
+    line = 'image = "vit_base_patch8_224.dino"\n'
+    assert line in path.read_text()
+    path.write_text(path.read_text().replace(line, ""))
+    read = load_recipe(tmp_path / "part")
+    assert read.recipe.extractor.image == "vit_base_patch8_224.dino"
+    recipe = read.recipe
+    parts = {
+        part: getattr(recipe, part).model_dump(mode="json", exclude_none=True)
+        for part in ("extractor", "background", "score")
+    }
+    del parts["score"]["distance"], parts["extractor"]["image"]
+    text = json.dumps(parts | {"mapping": recipe.mapping.sha256}, sort_keys=True)
+    assert read.model_sha == written.model_sha == hashlib.sha256(text.encode()).hexdigest()
+    assert saved(tmp_path / "sam", extractor=paper(image="sam")).model_sha != written.model_sha
+
+
+def test_2d_extractor_is_recorded_by_timms_name() -> None:
+    """A short name written by hand means the model; what can be no model, and one for `classic`, are refused."""
+    assert paper(image="dinov2").image == "vit_base_patch14_dinov2.lvd142m"
+    with pytest.raises(ValueError, match="is no image extractor"):
+        paper(image="hf-hub:somewhere/else")
+    with pytest.raises(ValueError, match="only 'paper'"):
+        ExtractorSection(preset="classic", version="2", image="dino")
+
+
 @pytest.mark.parametrize("plane", [(0.0, 0.0, -2.0, 0.5), (0.0, 0.0, 0.0, 0.5)])
 def test_plane_that_is_none_is_refused(plane: tuple[float, float, float, float]) -> None:
     """A normal that is not of length 1 would measure heights in some other unit."""
@@ -209,12 +248,12 @@ def test_plane_that_is_none_is_refused(plane: tuple[float, float, float, float])
 
 
 def test_keys_of_later_versions_leave_older_recipes_their_id(tmp_path: Path) -> None:
-    """A recipe that uses nothing new has the model id that it had before there were planes and distances."""
+    """A recipe that uses nothing new has the model id that it had before planes, distances and 2D extractors."""
     recipe = saved(tmp_path / "part").recipe
     parts = {
         part: getattr(recipe, part).model_dump(mode="json") for part in ("extractor", "background", "score")
     }
-    del parts["background"]["plane"], parts["score"]["distance"]
+    del parts["background"]["plane"], parts["score"]["distance"], parts["extractor"]["image"]
     text = json.dumps(parts | {"mapping": recipe.mapping.sha256}, sort_keys=True)
     assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
 

@@ -13,7 +13,8 @@ import torch
 
 from cmfm_worker.cfm.weights import weights_identity
 from cmfm_worker.errors import InputError
-from cmfm_worker.published_weights import PUBLISHED, PublishedFile, download
+from cmfm_worker.published_weights import PUBLISHED, PublishedFile
+from cmfm_worker.weights_download import download
 
 from .made_dataset import run
 
@@ -21,12 +22,19 @@ CONTENT = bytes(range(256)) * 5000
 
 
 class Shelf(BaseHTTPRequestHandler):
-    """Serves CONTENT under /whole, the first half of it under /torn, and nothing else."""
+    """Serves CONTENT under /whole, half of it under /torn, less than it says under /broken, and nothing else."""
 
     def do_GET(self) -> None:
-        bodies = {"/whole": CONTENT, "/torn": CONTENT[: len(CONTENT) // 2], "/endless": CONTENT * 3}
+        bodies = {
+            "/whole": CONTENT,
+            "/torn": CONTENT[: len(CONTENT) // 2],
+            "/endless": CONTENT * 3,
+            "/broken": CONTENT[:9],
+        }
         body = bodies.get(self.path)
         self.send_response(200 if body else 404)
+        if self.path == "/broken":  # says more than it sends
+            self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
         self.wfile.write(body or b"")
 
@@ -45,19 +53,21 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-def published(url: str, sha256: str = "") -> PublishedFile:
-    return PublishedFile("Test", url, "test.pth", len(CONTENT), sha256)
+def published(url: str, sha256: str = "", size_bytes: int | None = len(CONTENT)) -> PublishedFile:
+    return PublishedFile("Test", url, "test.pth", size_bytes, sha256)
 
 
 def test_list_says_what_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`list` names both files with size, address and hash, and with a folder what is missing in it."""
+    """`list` names every file with size, address and hash as far as known, and with a folder what is missing in it."""
     assert run("weights", "list", "--weights", tmp_path) == 0
     shown = capsys.readouterr().out
     for kind in PUBLISHED.values():
         assert kind.url in shown
-        assert f"{kind.size_bytes:,}" in shown
+        assert kind.size_bytes is None or f"{kind.size_bytes:,}" in shown
     assert "27ded932bb0a2625d5a8eb006df199b2578598c774aee6d86b985300b6a5fd20" in shown
     assert "no dino weights in" in shown
+    assert "vit_base_patch16_clip_224.openai.safetensors" in shown
+    assert "none on record" in shown
 
 
 def test_check_names_everything_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,3 +137,43 @@ def test_no_network_says_what_to_do(tmp_path: Path) -> None:
     """Where nothing answers, the message says which file to put where."""
     with pytest.raises(InputError, match=r"fetch it elsewhere \(1,280,000 bytes\).*test\.pth"):
         download(published("http://127.0.0.1:9/nothing"), tmp_path, lambda *_: None)
+
+
+def test_without_a_size_on_record_the_servers_is_taken(server: str, tmp_path: Path) -> None:
+    """A file of unknown size arrives whole; one that breaks off before the size that was announced is refused."""
+    path, digest = download(published(f"{server}/whole", size_bytes=None), tmp_path, lambda *_: None)
+    assert (path.read_bytes(), digest) == (CONTENT, hashlib.sha256(CONTENT).hexdigest())
+    path.unlink()
+    with pytest.raises(InputError, match=r"/broken: "):
+        download(published(f"{server}/broken", size_bytes=None), tmp_path, lambda *_: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_vision_transformer_of_timm_is_checked_and_converted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model by timm's name: its whole file is checked, its twin keeps the identity; another's is refused."""
+    from cmfm_worker.cfm.image_features import published_shapes
+
+    tiny = "vit_tiny_patch16_224.augreg_in21k"
+    state = {key: torch.zeros(shape) for key, shape in published_shapes(12, tiny).items()}
+    torch.save(state, tmp_path / f"{tiny}.pth")
+    assert run("weights", "check", "--weights", tmp_path, "--which", tiny) == 0
+    assert "UNKNOWN" in capsys.readouterr().out
+    assert run("weights", "convert", "--weights", tmp_path, "--which", tiny) == 0
+    twin = tmp_path / f"{tiny}.safetensors"
+    assert weights_identity(twin) == weights_identity(tmp_path / f"{tiny}.pth")
+    twin.unlink()
+    del state["blocks.11.mlp.fc2.bias"]
+    torch.save(state, tmp_path / f"{tiny}.pth")
+    assert run("weights", "check", "--weights", tmp_path, "--which", tiny) == 2
+    assert "blocks.11.mlp.fc2.bias" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "convert", "fetch"])
+def test_what_is_no_extractor_is_refused(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped name is answered with those that there are."""
+    assert run("weights", command, "--weights", tmp_path, "--which", "pointnet") == 2
+    assert "'pointnet' is no image extractor: expected dino, dinov2, sam, clip" in capsys.readouterr().err

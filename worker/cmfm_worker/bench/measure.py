@@ -19,6 +19,7 @@ from cmfm_worker.bench import line
 from cmfm_worker.bench.made_up_frames import Frames, load_frames
 from cmfm_worker.bench.memory import device_peak_bytes, host_peak_bytes, reset_peaks
 from cmfm_worker.bench.options import BenchError, BenchOptions, Variant
+from cmfm_worker.bench.picture_work import Picture
 from cmfm_worker.bench.provenance import provenance
 from cmfm_worker.bench.rates import Rates, measure_rates, synchronise
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
@@ -27,7 +28,8 @@ from cmfm_worker.bench.stages import Setup, Stopwatch, run, run_watched
 from cmfm_worker.bench.twin import compare
 from cmfm_worker.bench.work import classic_work, paper_work
 from cmfm_worker.cfm.extractor import Extractor, TooFewPointsError
-from cmfm_worker.cfm.precision import DTYPES, why_not
+from cmfm_worker.cfm.paper_extractor import PaperExtractor
+from cmfm_worker.cfm.precision import DTYPES, why_not, why_not_for
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.cfm.weights import WeightsError
 
@@ -89,13 +91,17 @@ def _wire(options: BenchOptions, say: Say) -> list[dict[str, Any]]:
 def _weights(options: BenchOptions, variants: list[Variant], say: Say) -> Iterator[Path]:
     """The folder of weights; a seeded one is written for the run and deleted after it."""
     blocks = max(variant.blocks for variant in variants)
+    images = dict.fromkeys(variant.image for variant in variants if variant.extractor == "paper")
     if options.weights is not None and not options.seeded:
         yield options.weights
         return
     with tempfile.TemporaryDirectory(prefix="cmfm-bench-") as folder:
         if blocks:
             say("writing seeded weights")
-            write_seeded_weights(Path(folder), blocks)
+            try:
+                write_seeded_weights(Path(folder), blocks, images)
+            except ValueError as error:
+                raise BenchError(str(error)) from error
         yield Path(folder)
 
 
@@ -109,7 +115,7 @@ def _measured(
 ) -> dict[str, Any]:
     device = torch.device(variant.device)
     result: dict[str, Any] = {**asdict(variant), "name": str(variant), "skipped": None}
-    reason = why_not(variant.precision, device)
+    reason = why_not(variant.precision, device) or why_not_for(variant.precision, variant.image)
     if reason is not None:
         say(f"{variant}: skipped, {reason}")
         return result | {"skipped": reason}
@@ -142,17 +148,18 @@ def _set_up(variant: Variant, background: BackgroundOptions, weights: Path) -> S
     """Extractor and an untrained mapping. Raises BenchError naming what is wrong with the weights."""
     device = torch.device(variant.device)
     networks = variant.mapping, variant.modality
+    extractor: Extractor
     if variant.extractor == "classic":
         extractor = _classic(device)
         hidden = _CLASSIC_HIDDEN if variant.mapping == "mlp" else None
         mapping = seeded_mapping(extractor.d2, extractor.d3, *networks, hidden=hidden, spread=True)
     else:
-        from cmfm_worker.cfm.paper_extractor import PaperExtractor
-
         precision = variant.precision
         try:
-            extractor = PaperExtractor(weights, variant.blocks, variant.group_size, device, precision)
-        except WeightsError as error:
+            extractor = PaperExtractor(
+                weights, variant.blocks, variant.group_size, device, precision, variant.image
+            )
+        except (WeightsError, ValueError) as error:
             raise BenchError(str(error)) from error
         mapping = replace(seeded_mapping(extractor.d2, extractor.d3, *networks), precision=precision)
     return Setup(extractor, mapping.to(device), background)
@@ -200,10 +207,11 @@ def _stages(
 
 
 def _work(setup: Setup, variant: Variant, sizes: Sizes) -> Mapping[str, Work]:
-    if variant.extractor == "classic":
+    if not isinstance(setup.extractor, PaperExtractor):
         return classic_work(sizes, setup.mapping)
     dtype_bytes = DTYPES[variant.precision].itemsize
-    return paper_work(sizes, variant.blocks, variant.group_size, setup.mapping, dtype_bytes)
+    picture = Picture.of(setup.extractor.image_encoder)
+    return paper_work(sizes, variant.blocks, variant.group_size, setup.mapping, dtype_bytes, picture)
 
 
 def _latency(setup: Setup, options: BenchOptions, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 
 from cmfm_worker.bench.help import HELP
 from cmfm_worker.cfm.extractor import Preset
+from cmfm_worker.cfm.image_models import DINO, short_name, timm_name
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.variants import Architecture, Modality
 
@@ -31,7 +32,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Variant:
-    """One configuration of the method on one device; `blocks` and `group_size` mean nothing to `classic`."""
+    """One configuration of the method on one device; `classic` has no more than a device. `image` is timm's name."""
 
     extractor: Preset
     blocks: int
@@ -40,6 +41,7 @@ class Variant:
     device: str
     mapping: Architecture = "mlp"
     modality: Modality = "cross"
+    image: str = DINO
 
     @property
     def is_papers_mapping(self) -> bool:
@@ -47,9 +49,10 @@ class Variant:
         return (self.mapping, self.modality) == ("mlp", "cross")
 
     def __str__(self) -> str:
+        image = "" if self.image == DINO else f" {short_name(self.image)}"
         size = f" L{self.blocks} G{self.group_size}" if self.extractor == "paper" else ""
         other = "" if self.is_papers_mapping else f" {self.mapping} {self.modality}"
-        return f"{self.extractor}{size} {self.precision} {self.device}{other}"
+        return f"{self.extractor}{image}{size} {self.precision} {self.device}{other}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class BenchOptions:
     end_to_end: bool = False
     rate_hz: float = 2.0
     wire: bool = False
+    image_extractor: tuple[str, ...] = ("dino",)
 
     def variants(self) -> list[Variant]:
         """Every combination, those of `classic` once. Raises BenchError."""
@@ -90,11 +94,13 @@ class BenchOptions:
             devices,
             self.mappings,
             self.modalities,
+            [timm_name(name) for name in self.image_extractor],
         )
         return list(dict.fromkeys(_without_idle_options(Variant(*options)) for options in combined))
 
     def _check(self) -> None:
         _check_each("extractors", self.extractors, get_args(Preset))
+        self._check_images()
         _check_each("blocks", self.blocks, BLOCKS)
         _check_each("group-sizes", self.group_sizes, GROUP_SIZES)
         _check_each("precisions", self.precisions, get_args(Precision))
@@ -110,6 +116,15 @@ class BenchOptions:
         if (self.rgb is None) != (self.xyz is None):
             raise BenchError("--rgb and --xyz belong together")
 
+    def _check_images(self) -> None:
+        try:
+            for name in self.image_extractor:
+                timm_name(name)
+        except ValueError as error:
+            raise BenchError(f"--image-extractor: {error}") from error
+        if not self.image_extractor:
+            raise BenchError("--image-extractor: expected at least one, found nothing")
+
 
 def comma_list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     """A parser of "a,b,c"; raises ValueError where an element is not of `kind`."""
@@ -123,6 +138,7 @@ def comma_list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 PARSERS: dict[str, Callable[[str], Any]] = {
     "extractors": comma_list(str),
+    "image_extractor": comma_list(str),
     "blocks": comma_list(int),
     "group_sizes": comma_list(int),
     "precisions": comma_list(str),
@@ -184,7 +200,7 @@ def _device(name: str) -> str:
 
 
 def _without_idle_options(variant: Variant) -> Variant:
-    """`classic` has neither blocks, groups nor precisions: its combinations fall together."""
+    """`classic` has neither blocks, groups, precisions nor a 2D network: its combinations fall together."""
     if variant.extractor == "classic":
-        return replace(variant, blocks=0, group_size=0, precision="fp32")
+        return replace(variant, blocks=0, group_size=0, precision="fp32", image=DINO)
     return variant

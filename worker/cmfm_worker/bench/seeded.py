@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.image_features import published_shapes as dino_shapes
+from cmfm_worker.cfm.image_architecture import paired_blocks
+from cmfm_worker.cfm.image_features import published_shapes as image_shapes
+from cmfm_worker.cfm.image_models import DINO
 from cmfm_worker.cfm.mapping import MappingPair, new_pair
 from cmfm_worker.cfm.point_features import published_shapes as point_mae_shapes
 from cmfm_worker.cfm.variants import Architecture, Modality
@@ -16,14 +19,23 @@ _SEED = 20
 _FAN_IN_SCALE = 1.6
 
 
-def write_seeded_weights(folder: Path, blocks: int) -> None:
-    """Both extractors' files with as many blocks, some 40 MB a block; the same seed, the same files."""
+def write_seeded_weights(folder: Path, blocks: int, images: Iterable[str] = (DINO,)) -> None:
+    """The files of Point-MAE and of 2D extractors, under timm's names, with as many blocks, some 40 MB a block.
+
+    The same arguments, the same files. Raises ValueError for a 2D extractor that is not offered.
+    """
     generator = torch.Generator().manual_seed(_SEED)
-    dino = {key: _draw(key, shape, generator) for key, shape in dino_shapes(blocks).items()}
-    torch.save(dino, folder / "dino_vitbase8_pretrain.pth")
-    del dino
+    for image in images:
+        shapes = image_shapes(paired_blocks(image, blocks), image)
+        torch.save(
+            {key: _draw(key, shape, generator) for key, shape in shapes.items()}, folder / _file_name(image)
+        )
     points = {key: _draw(key, shape, generator) for key, shape in point_mae_shapes(blocks).items()}
     torch.save({"base_model": points}, folder / "pointmae_pretrain.pth")
+
+
+def _file_name(image: str) -> str:
+    return "dino_vitbase8_pretrain.pth" if image == DINO else f"{image}.pth"
 
 
 def seeded_mapping(

@@ -17,6 +17,7 @@ from cmfm_worker.bench.options import Variant
 from cmfm_worker.bench.provenance import source_tree
 from cmfm_worker.bench.rates import synchronise
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
+from cmfm_worker.cfm.image_models import DINO
 from cmfm_worker.cfm.mapping_networks import MappingNetwork
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.cfm.weights import find_weights, read_state_dict
@@ -38,6 +39,8 @@ def compare(setup: Setup, variant: Variant, weights: Path, rgb: Tensor, xyz: Ten
     """
     if not variant.is_papers_mapping:
         return {"skipped": "it has the main paper's mapping networks only"}
+    if variant.image != DINO:
+        return {"skipped": f"{_TWIN} has no 2D extractor but {DINO}"}
     file = twin_file()
     if file is None:
         return {"skipped": f"{_TWIN} is not here: the literal program is part of the source tree only"}

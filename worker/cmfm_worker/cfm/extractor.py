@@ -1,7 +1,8 @@
 """The contract between an extractor and everything behind it: frames in, per-pixel features and a mask out.
 
-Two presets implement it: `classic` (fixed filters, `classic.py`) and `paper` (DINO ViT-B/8 and Point-MAE,
-`paper_extractor.py`). Features are packed: only pixels inside the mask have a row, frames follow one another.
+Two presets implement it: `classic` (fixed filters, `classic.py`) and `paper` (DINO ViT-B/8, or another vision
+transformer, and Point-MAE, `paper_extractor.py`). Features are packed: only pixels inside the mask have a row, frames
+follow one another.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class TooFewPointsError(Exception):
 class ExtractorIdentity:
     """What features came from; a mapping fits only features of the identity it was taught on.
 
-    `sha256` maps each weights file's name to the hex digest of its bytes; it is empty for `classic`.
+    `sha256` maps each weights file's name to the hex digest of its bytes; it is empty for `classic`. `image` is timm's
+    name of the 2D extractor, None for `classic`.
     """
 
     preset: Preset
@@ -44,6 +46,7 @@ class ExtractorIdentity:
     blocks: int
     group_size: int
     sha256: dict[str, str] = field(default_factory=dict)
+    image: str | None = None
 
 
 @dataclass(frozen=True)

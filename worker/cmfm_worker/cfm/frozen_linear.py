@@ -89,7 +89,7 @@ def freeze(module: M, dtype: torch.dtype = torch.float32) -> M:
 def _freeze_linears(module: nn.Module, dtype: torch.dtype) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
-            with_gelu = name == "fc1" and isinstance(getattr(module, "act", None), nn.GELU)
+            with_gelu = name == "fc1" and _is_gelu(getattr(module, "act", None))
             setattr(
                 module, name, FrozenLinear(child.weight, child.bias, "gelu" if with_gelu else "none", dtype)
             )
@@ -97,6 +97,11 @@ def _freeze_linears(module: nn.Module, dtype: torch.dtype) -> None:
                 module.act = nn.Identity()
         else:
             _freeze_linears(child, dtype)
+
+
+def _is_gelu(activation: object) -> bool:
+    """GELU by erf, as `FrozenLinear` has it."""
+    return isinstance(activation, nn.GELU) and activation.approximate == "none"
 
 
 def _quantise(rows: Tensor) -> tuple[Tensor, Tensor]:

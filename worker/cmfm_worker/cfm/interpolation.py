@@ -1,8 +1,9 @@
 """From tokens to pixels (paper § 3.1, DESIGN § 5): every pixel's feature is a weighted sum of a few tokens.
 
-2D: bilinear upsampling of the 28×28 grid. 3D: three nearest centres at every foreground point, scattered to
-the image with zeros elsewhere, a 3×3 mean without padding (222×222), adaptive averages back to 224×224. All
-steps are linear: each modality composes to one sparse matrix, pixels × tokens; no dense feature map is made.
+2D: bilinear upsampling of the grid of tokens (28×28 for DINO). 3D: three nearest centres at every foreground
+point, scattered to the image with zeros elsewhere, a 3×3 mean without padding (222×222), adaptive averages back to
+224×224. All steps are linear: each modality composes to one sparse matrix, pixels × tokens; no dense feature map is
+made.
 """
 
 from __future__ import annotations
@@ -75,27 +76,27 @@ class TokenSampling:
         )
 
 
-def bilinear_sampling(mask: Tensor) -> TokenSampling:
-    """Bilinear upsampling (align_corners=False) of each frame's 28×28 tokens at `mask` (B, 224, 224) only."""
+def bilinear_sampling(mask: Tensor, grid: int = GRID) -> TokenSampling:
+    """Bilinear upsampling (align_corners=False) of each frame's grid×grid tokens at `mask` (B, 224, 224) only."""
     frame, row, column = mask.nonzero(as_tuple=True)
-    low, high, fraction = _bilinear_axis(mask.device)
+    low, high, fraction = _bilinear_axis(grid, mask.device)
     above, below, v = low[row], high[row], fraction[row]
     left, right, u = low[column], high[column], fraction[column]
     corner = torch.stack(
-        [above * GRID + left, above * GRID + right, below * GRID + left, below * GRID + right], dim=1
+        [above * grid + left, above * grid + right, below * grid + left, below * grid + right], dim=1
     )
     weight = torch.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u], dim=1)
-    token = frame[:, None] * GRID**2 + corner
+    token = frame[:, None] * grid**2 + corner
     starts = torch.arange(0, 4 * len(frame), 4, device=mask.device)
     return TokenSampling(token.flatten(), weight.flatten(), starts)
 
 
-def _bilinear_axis(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _bilinear_axis(grid: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """For each of 224 pixels: the token below, the token above, and how far towards the latter it lies."""
-    position = (torch.arange(SIZE_PX, device=device) + 0.5) * (GRID / SIZE_PX) - 0.5
+    position = (torch.arange(SIZE_PX, device=device) + 0.5) * (grid / SIZE_PX) - 0.5
     position = position.clamp(min=0)
     low = position.long()
-    return low, (low + 1).clamp(max=GRID - 1), position - low
+    return low, (low + 1).clamp(max=grid - 1), position - low
 
 
 def point_mask(foreground: Tensor) -> Tensor:

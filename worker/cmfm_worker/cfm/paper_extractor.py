@@ -1,4 +1,4 @@
-"""The `paper` preset: DINO ViT-B/8 and Point-MAE from weights the user brings (paper § 4, DESIGN § 5, 8)."""
+"""The `paper` preset: a vision transformer (DINO ViT-B/8) and Point-MAE from weights the user brings (paper § 4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from torch import Tensor
 
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPointsError
 from cmfm_worker.cfm.grouping import CENTRES, group_points, nearest
-from cmfm_worker.cfm.image_features import GRID, WIDTH, load_image_encoder
+from cmfm_worker.cfm.image_architecture import paired_blocks
+from cmfm_worker.cfm.image_features import load_image_encoder
+from cmfm_worker.cfm.image_models import DINO, timm_name
 from cmfm_worker.cfm.interpolation import (
     TokenSampling,
     bilinear_sampling,
@@ -18,7 +20,7 @@ from cmfm_worker.cfm.interpolation import (
     point_sampling,
 )
 from cmfm_worker.cfm.point_features import TAPS, load_point_encoder
-from cmfm_worker.cfm.precision import Precision, products
+from cmfm_worker.cfm.precision import Precision, products, why_not_for
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.weights import find_weights, weights_identity
@@ -31,11 +33,14 @@ _NEIGHBOURS = 3
 
 
 class PaperExtractor:
-    """Frozen DINO and Point-MAE cut after the same block (paper § 3.4), 1024 groups of `group_size` points.
+    """A frozen 2D extractor and Point-MAE cut after the same block (paper § 3.4), 1024 groups of `group_size` points.
 
     `weights_dir` holds the published files or their safetensors twins. Raises `WeightsError` where they are
     missing, torn or of another architecture, `ValueError` for blocks other than 12, 8, 4, 1 or groups other
     than 128, 32. `precision` is that of the encoders' products (`precision.Products`).
+
+    `image` names the 2D extractor (`image_models`), by default DINO. One with another depth than Point-MAE's 12 blocks
+    is taken whole, with 12 `blocks`, or refused with ValueError; int8 is refused for all but DINO.
     """
 
     min_points = CENTRES
@@ -47,6 +52,7 @@ class PaperExtractor:
         group_size: int = 128,
         device: torch.device | str = "cpu",
         precision: Precision = "fp32",
+        image: str = DINO,
     ) -> None:
         if blocks not in TAPS:
             raise ValueError(f"blocks must be one of {', '.join(map(str, TAPS))}, not {blocks}")
@@ -54,18 +60,22 @@ class PaperExtractor:
             raise ValueError(
                 f"group_size must be one of {', '.join(map(str, GROUP_SIZES))}, not {group_size}"
             )
+        model = timm_name(image)
+        image_blocks = paired_blocks(model, blocks)
+        if reason := why_not_for(precision, model):
+            raise ValueError(reason)
         self.device = torch.device(device)
-        files = find_weights(weights_dir, "dino"), find_weights(weights_dir, "pointmae")
+        files = find_weights(weights_dir, model), find_weights(weights_dir, "pointmae")
         self.identity = ExtractorIdentity(
-            "paper", _VERSION, blocks, group_size, dict(weights_identity(file) for file in files)
+            "paper", _VERSION, blocks, group_size, dict(weights_identity(file) for file in files), model
         )
         formats = products(precision)
         # The smaller file first: while the larger one is copied it lies in memory twice.
         self.point_encoder = load_point_encoder(
             files[1], blocks, self.device, formats.points, of_groups=formats.groups
         )
-        self.image_encoder = load_image_encoder(files[0], blocks, self.device, formats.image)
-        self.d2, self.d3 = WIDTH, self.point_encoder.width
+        self.image_encoder = load_image_encoder(files[0], image_blocks, self.device, formats.image, model)
+        self.d2, self.d3 = self.image_encoder.width, self.point_encoder.width
 
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
@@ -85,10 +95,11 @@ class PaperExtractor:
 
     def image_tokens(self, frames: PreparedFrames, mask: Tensor) -> SampledTokens:
         """F_2D. On the CPU only the tokens that the mask needs; elsewhere tensors of one size are worth more."""
-        sampling = bilinear_sampling(mask)
+        grid = self.image_encoder.grid
+        sampling = bilinear_sampling(mask, grid)
         if self.device.type != "cpu":
             return SampledTokens(self.image_encoder(frames.rgb), sampling)
-        needed = sampling.used(len(mask) * GRID**2)
+        needed = sampling.used(len(mask) * grid**2)
         tokens = self.image_encoder(frames.rgb, needed.view(len(mask), -1))
         return SampledTokens(tokens, sampling.of_used(needed))
 

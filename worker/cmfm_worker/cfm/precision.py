@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 import torch
 
+from cmfm_worker.cfm.image_models import DINO
+
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 DTYPES: Mapping[Precision, torch.dtype] = {
@@ -40,6 +42,13 @@ def products(precision: Precision) -> Products:
         return Products(torch.int8, rest, rest, rest)
     dtype = DTYPES[precision]
     return Products(dtype, dtype, dtype, dtype)
+
+
+def why_not_for(precision: Precision, image: str) -> str | None:
+    """Why a 2D extractor is not offered in this precision; None where it is."""
+    if precision != "int8" or image == DINO:
+        return None
+    return f"int8 is offered for {DINO}, what it costs {image} is not known; use fp32 or bf16"
 
 
 _FIRST_CUDA_GENERATION = {"bf16": 8, "fp16": 7}

@@ -1,25 +1,30 @@
 """Weights files: found, read without running code, hashed, checked against an architecture, converted.
 
-Users bring the published DINO and Point-MAE files as they are (DESIGN § 5); nothing here fetches anything.
+Users bring the published files of the 2D extractors and of Point-MAE as they are; nothing here fetches anything. A
+*kind* is "pointmae" or an image extractor, by its short name or by timm's (`image_models`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-Kind = Literal["dino", "pointmae"]
+from cmfm_worker.cfm.image_models import short_name, timm_name
 
-FILE_NAMES: Mapping[Kind, tuple[str, ...]] = {
+POINT_MAE = "pointmae"
+
+_PUBLISHED_NAMES: Mapping[str, tuple[str, ...]] = {
     "dino": ("dino_vitbase8_pretrain.safetensors", "dino_vitbase8_pretrain.pth"),
+    "dinov2": ("dinov2_vitb14_pretrain.safetensors", "dinov2_vitb14_pretrain.pth"),
+    "sam": ("sam_vit_b_01ec64.safetensors", "sam_vit_b_01ec64.pth"),
     "pointmae": (
         "pointmae_pretrain.safetensors",
         "pointmae_pretrain.pth",
@@ -27,34 +32,54 @@ FILE_NAMES: Mapping[Kind, tuple[str, ...]] = {
         "pretrain.pth",
     ),
 }
-"""The names under which each extractor's weights are looked for, best first."""
+_SUFFIXES = (".safetensors", ".pth", ".bin", ".pt")
 
-KNOWN_HASHES: Mapping[str, Kind] = {
+KNOWN_HASHES: Mapping[str, str] = {
+    "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73": "dinov2",
+    "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": "sam",
     "27ded932bb0a2625d5a8eb006df199b2578598c774aee6d86b985300b6a5fd20": "pointmae",
 }
 """sha256 of published files, as far as one is on record; an unknown hash is said aloud, not refused."""
 
-KNOWN_SIZES: Mapping[Kind, int] = {"dino": 343_279_349, "pointmae": 348_288_755}
+KNOWN_SIZES: Mapping[str, int] = {
+    "dino": 343_279_349,
+    "dinov2": 346_378_731,
+    "sam": 375_042_383,
+    "pointmae": 348_288_755,
+}
 """Bytes of the published files."""
 
 _SHOWN_KEYS = 3
+_WRAPPERS = ("base_model", "model", "state_dict")
 
 
 class WeightsError(Exception):
     """A weights file is missing, torn, not a state dict, or of another architecture; names file and key."""
 
 
-def find_weights(folder: Path, kind: Kind) -> Path:
+def kind_of(name: str) -> str:
+    """The one name of a kind: "pointmae", a short name or else timm's. Raises ValueError as `timm_name` does."""
+    return name if name == POINT_MAE else short_name(name)
+
+
+def file_names(kind: str) -> tuple[str, ...]:
+    """The names under which the weights of a kind are looked for, best first: the published ones, then timm's."""
+    kind = kind_of(kind)
+    timms = () if kind == POINT_MAE else tuple(timm_name(kind) + suffix for suffix in _SUFFIXES)
+    return _PUBLISHED_NAMES.get(kind, ()) + timms
+
+
+def find_weights(folder: Path, kind: str) -> Path:
     """The weights file of one extractor in `folder`.
 
     Raises `WeightsError` naming the folder and the names looked for.
     """
-    for name in FILE_NAMES[kind]:
+    names = file_names(kind)
+    for name in names:
         if (folder / name).is_file():
             return folder / name
-    names = ", ".join(FILE_NAMES[kind])
-    where = f"no {kind} weights in {folder}" if folder.is_dir() else f"{folder} is not a folder"
-    raise WeightsError(f"{where}: expected one of {names}")
+    where = f"no {kind_of(kind)} weights in {folder}" if folder.is_dir() else f"{folder} is not a folder"
+    raise WeightsError(f"{where}: expected one of {', '.join(names)}")
 
 
 def sha256_file(path: Path) -> str:
@@ -66,15 +91,16 @@ def sha256_file(path: Path) -> str:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def is_known(sha256: str, kind: Kind) -> bool:
+def is_known(sha256: str, kind: str) -> bool:
     """Whether a hash is that of a published file of this kind."""
-    return KNOWN_HASHES.get(sha256.lower()) == kind
+    return KNOWN_HASHES.get(sha256.lower()) == kind_of(kind)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file or of a torch file (never running code from it).
 
-    A torch file may be a flat state dict or carry it under `base_model` (Point-MAE's training checkpoint).
+    A torch file may be a flat state dict or carry it under `base_model` (Point-MAE's training checkpoint), `model` or
+    `state_dict`. A TorchScript archive, as OpenAI publishes CLIP, holds code and is refused.
     Raises `WeightsError`.
     """
     if not path.is_file():
@@ -92,6 +118,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> object:
+    if _is_torchscript(path):
+        raise WeightsError(
+            f"{path}: a TorchScript archive, which holds code, and none is run; take the same weights as a state dict "
+            "(`cmfm-worker weights list` says where CLIP is published in this form)"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except Exception as error:  # foreign bytes make the unpickler fail in any way there is
@@ -105,8 +136,19 @@ def _is_zip(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
+def _is_torchscript(path: Path) -> bool:
+    """By the member that torch itself tells them by; a torn archive is none, and torch says what is wrong with it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
 def _flat_state_dict(path: Path, loaded: object) -> dict[str, Tensor]:
-    state = loaded.get("base_model", loaded) if isinstance(loaded, dict) else loaded
+    state = loaded
+    if isinstance(loaded, dict):
+        state = next((loaded[key] for key in _WRAPPERS if key in loaded), loaded)
     if not isinstance(state, dict) or not state or not all(isinstance(k, str) for k in state):
         raise WeightsError(f"{path}: expected a state dict of named tensors, found {type(loaded).__name__}")
     for key, value in state.items():

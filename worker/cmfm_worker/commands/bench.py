@@ -11,6 +11,7 @@ from cmfm_worker.errors import InputError
 
 def bench(
     extractors: Annotated[str, typer.Option(help=HELP["extractors"])] = "classic",
+    image_extractor: Annotated[str, typer.Option(help=HELP["image_extractor"])] = "dino",
     blocks: Annotated[str, typer.Option(help=HELP["blocks"])] = "12",
     group_sizes: Annotated[str, typer.Option(help=HELP["group_sizes"])] = "128",
     precisions: Annotated[str, typer.Option(help=HELP["precisions"])] = "fp32",
@@ -47,6 +48,7 @@ def bench(
 
     given = {
         "extractors": extractors,
+        "image_extractor": image_extractor,
         "blocks": blocks,
         "group_sizes": group_sizes,
         "precisions": precisions,

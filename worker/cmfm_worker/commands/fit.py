@@ -24,8 +24,11 @@ def fit(
     prepared: options.Prepared = None,
     extractors: Annotated[
         Literal["classic", "paper"],
-        typer.Option(help="classic: fixed filters, no weights. paper: DINO ViT-B/8 and Point-MAE."),
+        typer.Option(
+            help="classic: fixed filters, no weights. paper: a vision transformer (DINO ViT-B/8) and Point-MAE."
+        ),
     ] = "classic",
+    image_extractor: options.ImageExtractor = "dino",
     weights: options.Weights = None,
     blocks: options.Blocks = 12,
     group_size: options.GroupSize = 128,
@@ -131,7 +134,13 @@ def fit(
     source = source_of(prepared, [*parts.train, *parts.validation], section.options(), on)
     products = choose_precision(precision, on)
     taught_by = build_extractor(
-        extractors, weights, blocks=blocks, group_size=group_size, device=on, precision=products
+        extractors,
+        weights,
+        blocks=blocks,
+        group_size=group_size,
+        device=on,
+        precision=products,
+        image=image_extractor,
     )
     for line in say_unknown_hashes(taught_by.identity):
         remark(line)
@@ -221,7 +230,7 @@ def _extractors(section: "ExtractorSection") -> str:
     name = f"{section.preset} (version {section.version})"
     if section.preset == "classic":
         return name
-    return f"{name}, {section.blocks} blocks, {section.group_size} points a group"
+    return f"{name}, {section.image}, {section.blocks} blocks, {section.group_size} points a group"
 
 
 def _rates(taught: "Taught") -> str:

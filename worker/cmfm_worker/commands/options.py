@@ -63,7 +63,19 @@ Category = Annotated[
 ]
 Blocks = Annotated[
     Literal[12, 8, 4, 1],
-    typer.Option("--blocks", help="Blocks kept of both backbones (paper only): full, M, S, T."),
+    typer.Option(
+        "--blocks",
+        help="Blocks kept of both backbones (paper only): full, M, S, T. An image extractor without 12 blocks is kept "
+        "whole or refused.",
+    ),
+]
+ImageExtractor = Annotated[
+    str,
+    typer.Option(
+        "--image-extractor",
+        metavar="NAME",
+        help="2D extractor (paper only): dino, dinov2, sam, clip, or timm's name of a vision transformer.",
+    ),
 ]
 GroupSize = Annotated[
     Literal[128, 32], typer.Option("--group-size", help="Points in a group (paper only); published: 128.")

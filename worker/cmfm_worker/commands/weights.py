@@ -2,26 +2,31 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmfm_worker.errors import InputError
 
 if TYPE_CHECKING:
-    from cmfm_worker.cfm.weights import Kind
+    from cmfm_worker.published_weights import PublishedFile
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Weights of the extractors 'paper' (the default 'classic' needs none): DINO ViT-B/8 and Point-MAE. "
-    "Nothing is ever executed from such a file.",
+    help="Weights of the extractors 'paper' (the default 'classic' needs none): DINO ViT-B/8 or another vision "
+    "transformer, and Point-MAE. Nothing is ever executed from such a file.",
 )
 
 Folder = Annotated[Path, typer.Option("--weights", help="Folder of the weights.", show_default=False)]
 Which = Annotated[
-    Literal["dino", "pointmae", "all"], typer.Option("--which", help="One of the two, or both.")
+    str,
+    typer.Option(
+        "--which",
+        metavar="NAME",
+        help="pointmae, dino, dinov2, sam, clip or timm's name of a ViT; all: dino and pointmae, which 'paper' takes "
+        "by default.",
+    ),
 ]
-KINDS: tuple["Kind", ...] = ("dino", "pointmae")
 
 
 @app.command("list")
@@ -30,17 +35,16 @@ def list_weights(
         Path | None, typer.Option("--weights", help="Also say what is in this folder.", show_default=False)
     ] = None,
 ) -> None:
-    """Say which files are needed and where they are published."""
-    from cmfm_worker.cfm.weights import FILE_NAMES, WeightsError, find_weights
+    """Say which files are needed and where they are published: DINO and Point-MAE, then DINO's alternatives."""
+    from cmfm_worker.cfm.weights import WeightsError, file_names, find_weights
     from cmfm_worker.published_weights import PUBLISHED
 
-    for kind in KINDS:
-        published = PUBLISHED[kind]
+    for kind, published in PUBLISHED.items():
         facts = [
             ("published at", published.url),
-            ("bytes", f"{published.size_bytes:,}"),
+            ("bytes", "none on record" if published.size_bytes is None else f"{published.size_bytes:,}"),
             ("sha256", published.sha256 or "none on record"),
-            ("looked for as", ", ".join(FILE_NAMES[kind])),
+            ("looked for as", ", ".join(file_names(kind))),
         ]
         if weights is not None:
             try:
@@ -53,14 +57,14 @@ def list_weights(
 
 
 @app.command()
-def check(weights: Folder) -> None:
-    """Load both files, check their architecture and say whether their sha256 is a published one."""
+def check(weights: Folder, which: Which = "all") -> None:
+    """Load the files, check their architecture and say whether their sha256 is a published one."""
     from cmfm_worker.cfm.weights import WeightsError, find_weights, is_known, weights_identity
     from cmfm_worker.commands.console import show_facts
-    from cmfm_worker.published_weights import PUBLISHED, require_architecture
+    from cmfm_worker.published_weights import require_architecture
 
     bad = []
-    for kind in KINDS:
+    for kind, published in chosen(which).items():
         try:
             path = find_weights(weights, kind)
             require_architecture(path, kind)
@@ -70,7 +74,8 @@ def check(weights: Folder) -> None:
             continue
         known = "a published file's" if is_known(digest, kind) else "UNKNOWN: no published file's on record"
         source = name if name == path.name else f"{path.name}, converted from {name}"
-        show_facts(PUBLISHED[kind].title, [("file", source), ("sha256", digest), ("which is", known)])
+        title = kind if published is None else published.title
+        show_facts(title, [("file", source), ("sha256", digest), ("which is", known)])
     if bad:
         raise InputError("\n".join(bad))
 
@@ -98,26 +103,33 @@ def convert(weights: Folder, which: Which = "all") -> None:
 
 @app.command()
 def fetch(weights: Folder, which: Which = "all") -> None:
-    """Fetch the files from where they are published, checked by size and sha256.
+    """Fetch the files from where they are published, checked by size and sha256 as far as they are on record.
 
     Where the network does not allow it, fetch them elsewhere (`weights list` says what and where) and copy
     them into the folder.
     """
     from cmfm_worker.cfm.weights import WeightsError, find_weights
     from cmfm_worker.commands.console import progress_bars, remark
-    from cmfm_worker.published_weights import PUBLISHED, download
+    from cmfm_worker.weights_download import download
 
-    for kind in chosen(which):
+    for kind, published in chosen(which).items():
         try:
             remark(f"{find_weights(weights, kind)}: there already")
             continue
-        except WeightsError:
-            published = PUBLISHED[kind]
+        except WeightsError as error:
+            if published is None:
+                raise InputError(f"{kind}: timm does not say where it is published") from error
         with progress_bars({kind: published.title}) as progress:
             path, digest = download(published, weights, partial(progress, kind))
         remark(f"{path}: sha256 {digest}" + ("" if published.sha256 else " (none on record to compare with)"))
 
 
-def chosen(which: Literal["dino", "pointmae", "all"]) -> tuple["Kind", ...]:
-    """The kinds an option names."""
-    return KINDS if which == "all" else (which,)
+def chosen(which: str) -> dict[str, "PublishedFile | None"]:
+    """The kinds an option names, and where each is published. Raises InputError for what is no extractor."""
+    from cmfm_worker.cfm.weights import kind_of
+    from cmfm_worker.published_weights import BY_DEFAULT, published_file
+
+    if which == "all":
+        return {kind: published_file(kind) for kind in BY_DEFAULT}
+    published = published_file(which)
+    return {kind_of(which): published}
