@@ -7,9 +7,12 @@ import pytest
 
 from cmfm_worker.cfm.threshold import (
     TooFewPartsError,
+    candidate_rates,
     conformal_threshold,
     parts_needed,
+    smallest_grey_rate,
     smallest_supported_rate,
+    unlucky_rate,
 )
 
 
@@ -67,3 +70,53 @@ def test_scores_must_be_finite() -> None:
     """A NaN score must not become a threshold."""
     with pytest.raises(ValueError, match="finite"):
         conformal_threshold([1.0, math.nan, 2.0], 0.5)
+
+
+def test_single_calibration_sets_are_off_as_far_as_is_said() -> None:
+    """Of many sets of 40 scores one in 20 has a true false-reject rate above the unlucky one; the mean keeps to 5 %.
+
+    Uniform scores, so that the true rate of a threshold t is 1 - t.
+    """
+    rng = np.random.default_rng(4)
+    true_rates = np.array([1 - conformal_threshold(rng.uniform(size=40).tolist(), 0.05) for _ in range(6000)])
+    assert 0.045 < true_rates.mean() < 0.0505
+    assert 0.04 < np.mean(true_rates > unlucky_rate(40, 0.05)) < 0.06
+    assert unlucky_rate(40, 0.05) > 2 * 0.05  # which is why it is said
+
+
+def test_unlucky_rate_of_the_highest_score() -> None:
+    """Below the highest of n scores lies, in 19 of 20 sets, all but 1 - 0.05^(1/n): 299 parts for one in a hundred."""
+    assert (
+        unlucky_rate(299, smallest_supported_rate(299))
+        < 0.01
+        < unlucky_rate(298, smallest_supported_rate(298))
+    )
+    assert unlucky_rate(19, 0.05) == pytest.approx(1 - 0.05 ** (1 / 19))
+    with pytest.raises(TooFewPartsError):
+        unlucky_rate(18, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("parts", "rate"), [(19, 0.05), (30, 0.05), (30, 1 / 31), (99, 0.01), (10, 0.4), (2, 0.34)]
+)
+def test_the_smallest_grey_rate_holds_a_score_and_no_smaller_one(parts: int, rate: float) -> None:
+    """A band of the share named lies between two scores; with a hair less it would be empty."""
+    scores = list(range(parts))
+    grey, fail_at = smallest_grey_rate(parts, rate), conformal_threshold(scores, rate)
+    assert conformal_threshold(scores, rate + grey) == pytest.approx(fail_at - 1)
+    assert conformal_threshold(scores, rate + 0.99 * grey) == fail_at
+
+
+def test_one_part_leaves_no_room_for_a_grey_band() -> None:
+    """With a single score nothing lies below the threshold's: both shares together are everything."""
+    assert 0.5 + smallest_grey_rate(1, 0.5) == 1.0
+
+
+@pytest.mark.parametrize(("parts", "count"), [(1, 1), (5, 3), (20, 5), (34, 6), (67, 8), (5000, 8)])
+def test_candidates_are_supported_and_differ(parts: int, count: int) -> None:
+    """Every rate offered is supported and has a threshold that no other one has, the smallest possible first."""
+    rates = candidate_rates(parts)
+    assert len(rates) == count
+    assert rates[0] == smallest_supported_rate(parts)
+    thresholds = [conformal_threshold(list(range(parts)), rate) for rate in rates]
+    assert sorted(set(thresholds), reverse=True) == thresholds
