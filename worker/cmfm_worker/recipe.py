@@ -127,19 +127,40 @@ class ScoreSection(Section):
     aggregation: Aggregation = "product"
 
 
+class ThresholdOrigin(Section):
+    """When and from what `calibrate` set threshold and coverage; for people, the worker does not act on it.
+
+    `conformal` says that a limit follows from the rate asked for, `given` that a person chose it.
+    """
+
+    set_at: str = Field(description="ISO 8601, UTC")
+    parts: str = Field(description="the nominal parts: data set, category and split, or a folder's name")
+    fail_at: Literal["conformal", "given"]
+    grey_from: Literal["conformal", "given", "none"] = "none"
+    minimum_coverage: Literal["least nominal", "given"] = "least nominal"
+    device: str = ""
+    precision: str = "fp32"
+    torch: str = ""
+    cmfm: str = ""
+
+
 class ThresholdSection(Section):
-    """When a part fails, and the data behind it."""
+    """When a part fails, and the data behind it. Without an `origin`, `provenance` says where it comes from."""
 
     fail_at: Finite = Field(description="score from which on a part FAILs")
     grey_from: Finite | None = Field(
         default=None, description="score from which on, up to fail_at, a part is UNDECIDED"
     )
     target_false_reject_rate: Rate | None = None
+    target_grey_rate: Rate | None = Field(
+        default=None, description="share of nominal parts that may be UNDECIDED by their score, besides"
+    )
     supported_false_reject_rate: Rate | None = Field(
         default=None, description="smallest rate that so many parts support"
     )
     validation_parts: int = Field(default=0, ge=0)
     validation_scores: tuple[Finite, ...] = ()
+    origin: ThresholdOrigin | None = None
 
     @model_validator(mode="after")
     def _grey_below_fail(self) -> Self:
@@ -232,6 +253,12 @@ class Recipe(RecipeDraft):
     """The contents of `recipe.toml`. Without a threshold parts can be scored, but the line refuses it."""
 
     mapping: MappingSection
+
+    @property
+    def threshold_precision(self) -> str:
+        """Precision of the products by which the threshold was set."""
+        origin = self.threshold.origin if self.threshold else None
+        return origin.precision if origin else self.provenance.precision
 
     @property
     def model_sha(self) -> str:

@@ -3,11 +3,10 @@
 Frames pass the code path of the running line, so that a threshold means the same there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from statistics import median
 
 import torch
 from torch import Tensor
@@ -20,33 +19,25 @@ from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.precision import Precision
-from cmfm_worker.cfm.threshold import conformal_threshold, smallest_supported_rate
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
+from cmfm_worker.nominal_limits import Wanted, coverage_from, nominal_px_from, threshold_from
 from cmfm_worker.part_source import FROM_FILES, PartSource
 from cmfm_worker.recipe import (
     BackgroundSection,
-    CoverageSection,
     ExtractorSection,
     MappingSection,
     ProvenanceSection,
     Recipe,
     RecipeDraft,
     ScoreSection,
-    ThresholdSection,
 )
+from cmfm_worker.scored_parts import Progress, refuse_uninspectable, require_inspectable, score_parts
 from cmfm_worker.teach_parts import TeachParts
 from cmfm_worker.teach_tray import fixed_background
 
-COVERAGE_MARGIN = 0.75
-"""The minimum 3D coverage as a share of the nominal part that shows least: natural variation stays well above
-it, a part with half of its 3D missing well below."""
-
 _UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written yet; nothing reads it
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage ("extract", "fit", "validate"), how much of it is done and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +93,9 @@ def teach(
 ) -> Taught:
     """Teach a recipe from chosen parts, whose prepared frames come from `source`.
 
-    Raises DatasetError naming a torn file, InputError naming parts that cannot be inspected or do not teach
-    a mapping, or an option that does not fit the others.
+    `progress` hears of the stages "extract", "fit" and "validate". Raises DatasetError naming a torn file,
+    InputError naming parts that cannot be inspected or do not teach a mapping, or an option that does not fit
+    the others.
     """
     options_of_fit = fit_options(extractor.identity.preset, options)
     if options.fixed_tray:
@@ -132,8 +124,8 @@ def teach(
     )
     draft = draft.model_copy(
         update={
-            "threshold": threshold_from(scores, options.target_false_reject_rate),
-            "coverage": coverage_from(pixels, seen),
+            "threshold": threshold_from(scores, Wanted(options.target_false_reject_rate)),
+            "coverage": coverage_from(nominal_px_from(pixels), [*pixels, *seen]),
         }
     )
     return Taught(draft, mapping, report, parts, tuple(scores))
@@ -149,25 +141,6 @@ def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
         return replace(usual, seed=options.seed, modality=options.modality, spread=spread, **given)
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def threshold_from(scores: Sequence[float], target: float | None) -> ThresholdSection:
-    """The conformal threshold of nominal scores for a false-reject rate, by default the least supported."""
-    supported = smallest_supported_rate(len(scores))
-    return ThresholdSection(
-        fail_at=conformal_threshold(scores, supported if target is None else target),
-        target_false_reject_rate=supported if target is None else target,
-        supported_false_reject_rate=supported,
-        validation_parts=len(scores),
-        validation_scores=tuple(scores),
-    )
-
-
-def coverage_from(train_px: Sequence[int], validation_px: Sequence[int]) -> CoverageSection:
-    """The median foreground of training parts; the minimum is `COVERAGE_MARGIN` of the least nominal one."""
-    nominal = max(1, round(median(train_px)))
-    least = min(*train_px, *validation_px) / nominal
-    return CoverageSection(minimum=round(min(1.0, COVERAGE_MARGIN * least), 4), nominal_median_px=nominal)
 
 
 @torch.no_grad()
@@ -190,7 +163,7 @@ def _extract(
             store.add(extractor(frames), names)
         pixels += _foreground_px(frames.foreground)
         progress("extract", len(pixels), len(parts))
-    _refuse(bad)
+    refuse_uninspectable(bad)
     return pixels
 
 
@@ -206,25 +179,18 @@ def _validate(
     """Scores and foreground pixels of the validation parts, by the code path of the line."""
     section = MappingSection.of(mapping, _UNWRITTEN)
     recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
-    model, inspector = LoadedModel(recipe, mapping, recipe.model_sha), Inspector(extractor)
-    scores, pixels, bad = list[float](), list[int](), list[str]()
-    for batch in source.batches(parts, batch_size, recipe.background.options(), extractor.device):
-        found = inspector.inspect_prepared(batch.frames, [model] * len(batch.files))
-        bad += [
-            f"{f.id}: {p.detail}" for f, p in zip(batch.files, found.problems, strict=True) if p is not None
-        ]
-        scores += found.score.tolist()
-        pixels += _foreground_px(found.foreground)
-        progress("validate", len(scores), len(parts))
-    _refuse(bad)
-    return scores, pixels
-
-
-def _refuse(bad: Sequence[str]) -> None:
-    if bad:
-        raise InputError(
-            "these nominal parts cannot be inspected; record them again or remove them:\n" + "\n".join(bad)
-        )
+    model = LoadedModel(recipe, mapping, recipe.model_sha)
+    scored = score_parts(
+        Inspector(extractor),
+        model,
+        parts,
+        batch=batch_size,
+        stage="validate",
+        progress=progress,
+        source=source,
+    )
+    require_inspectable(scored)
+    return [part.score for part in scored], [part.foreground_px for part in scored]
 
 
 def _foreground_px(foreground: Tensor) -> list[int]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cmfm_protocol.dataset import DEFAULT_LIGHT, Layout, PartFiles, has_split, list_parts
-from cmfm_worker.cfm.threshold import parts_needed, smallest_supported_rate
 from cmfm_worker.errors import InputError
+from cmfm_worker.nominal_limits import require_enough
 
 HELD_OUT_SHARE = 0.2
 """Of the training parts, where there is no validation split: a fifth, at least one."""
@@ -48,7 +48,7 @@ def choose_parts(
     else:
         validation = list_parts(root, category, "validation", layout, light=light)
     parts = TeachParts(tuple(_draw(train, shots, seed, root / category)), tuple(validation), held_out)
-    _require_enough(len(parts.validation), target_false_reject_rate)
+    require_enough(len(parts.validation), target_false_reject_rate)
     return parts
 
 
@@ -71,11 +71,3 @@ def _draw(train: Sequence[PartFiles], shots: int | None, seed: int, folder: Path
         raise InputError(f"--shots {shots}: {folder} has only {len(train)} parts to fit on")
     order = np.random.default_rng(seed).permutation(len(train))
     return [train[i] for i in sorted(order[:shots].tolist())]
-
-
-def _require_enough(validation: int, rate: float | None) -> None:
-    if rate is not None and validation < parts_needed(rate):
-        raise InputError(
-            f"--target-false-reject-rate {rate:g} needs {parts_needed(rate)} nominal validation parts; "
-            f"the {validation} there support no rate below {smallest_supported_rate(validation):.3g}"
-        )
