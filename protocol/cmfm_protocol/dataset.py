@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -32,6 +32,7 @@ __all__ = [
     "categories",
     "check_ground_truths",
     "has_split",
+    "list_nominal_folder",
     "list_parts",
     "read_ground_truth",
     "read_part",
@@ -102,6 +103,22 @@ def list_parts(
         parts = layout_mvtec3d.parts_of_split(folder, split)
     if not parts:
         raise DatasetError(f"{folder / name} holds no parts; expected {shape.words}")
+    return parts
+
+
+def list_nominal_folder(folder: Path) -> list[PartFiles]:
+    """The parts of a folder that holds nothing but rgb/ and xyz/, sorted by file name; all are taken for nominal.
+
+    Raises DatasetError where it holds no part, or a part lacks its RGB or XYZ file.
+    """
+    if not folder.is_dir():
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise DatasetError(f"{folder} {problem}; expected a folder that holds rgb/*.png and xyz/*.tiff")
+    name = folder.resolve().name
+    found = layout_mvtec3d.parts_of_kind(folder, name, split="")
+    parts = [replace(part, id=f"{name}-{part.rgb.stem}", defect=GOOD, gt=None) for part in found]
+    if not parts:
+        raise DatasetError(f"{folder} holds no parts; expected rgb/*.png and xyz/*.tiff in it")
     return parts
 
 

@@ -25,7 +25,7 @@ def parts_of_split(category: Path, split: str) -> list[PartFiles]:
     """
     folder = category / SPLIT_FOLDERS[split]
     kinds = _folders(folder) if split == "test" else [folder]
-    return [part for kind in kinds for part in _parts_of_kind(kind, category.name, split)]
+    return [part for kind in kinds for part in parts_of_kind(kind, category.name, split)]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -42,7 +42,8 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return {entry.stem: entry for entry in entries if entry.suffix.lower() in suffixes and entry.is_file()}
 
 
-def _parts_of_kind(folder: Path, category: str, split: str) -> list[PartFiles]:
+def parts_of_kind(folder: Path, category: str, split: str) -> list[PartFiles]:
+    """The parts of a folder that holds rgb/ and xyz/, sorted by file name. Raises DatasetError as `parts_of_split`."""
     rgb, xyz = _files(folder / "rgb", (".png",)), _files(folder / "xyz", _XYZ_SUFFIXES)
     defect = folder.name
     parts = []

@@ -14,6 +14,7 @@ import typer
 
 from cmfm_worker.commands import (
     bench,
+    calibrate,
     evaluate,
     fit,
     import_,
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command("fit")(fit.fit)
 app.command("prepare")(prepare.prepare)
 app.command("import")(import_.import_published)
+app.command("calibrate")(calibrate.calibrate)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(bench.bench)

@@ -92,7 +92,7 @@ class Shelf:
             if loaded.recipe.threshold is None:
                 raise InputError(
                     f"recipe {name!r} has no threshold, so it cannot decide anything; give it one with "
-                    "`cmfm-worker import … --threshold X` or teach it with `cmfm-worker fit`"
+                    "`cmfm-worker calibrate`, from good parts"
                 )
             inspector = self._inspector_for(loaded)
             loaded_model = LoadedModel.of(loaded, self._device, self._precision)
@@ -107,7 +107,7 @@ class Shelf:
 
     def _compare_precision(self, loaded: LoadedRecipe) -> None:
         """A threshold is taught from scores of one precision; those of another differ a little."""
-        taught = loaded.recipe.provenance.precision
+        taught = loaded.recipe.threshold_precision
         if loaded.recipe.extractor.preset == "paper" and taught != self._precision:
             self._log.warning(
                 "precision_differs",

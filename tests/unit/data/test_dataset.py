@@ -1,6 +1,7 @@
 """The layout of a data set on disk: what is found in it, and what is said where it is not one."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from cmfm_protocol.dataset import (
     categories,
     check_ground_truths,
     has_split,
+    list_nominal_folder,
     list_parts,
     read_part,
     read_part_ground_truth,
@@ -229,3 +231,33 @@ def test_a_data_set_as_others_write_it_is_read(tmp_path: Path) -> None:
     rgb, xyz = read_part(list_parts(tmp_path, "bagel", "train")[0])
     np.testing.assert_array_equal(xyz, points)
     np.testing.assert_array_equal(rgb[0, 0], [10, 20, 30])
+
+
+def test_a_plain_folder_of_nominal_parts(root: Path, tmp_path: Path) -> None:
+    """rgb/ and xyz/ in any folder are parts, all nominal whatever the folder's name; their ids say which folder."""
+    lot = tmp_path / "lot 7"
+    shutil.copytree(root / "praline" / "test" / "hole", lot)
+    (part,) = list_nominal_folder(lot)
+    assert (part.id, part.label, part.gt) == ("lot 7-000", 0, None)
+    assert read_part(part)[0].shape == (160, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (shutil.rmtree, "does not exist"),
+        (lambda lot: shutil.rmtree(lot / "xyz"), "xyz is missing"),
+        (lambda lot: (lot / "xyz" / "000.tiff").unlink(), "000.tiff is missing"),
+        (lambda lot: [file.unlink() for file in lot.glob("*/000.*")], "holds no parts"),
+    ],
+)
+def test_a_folder_without_parts_is_said_to_be_none(
+    root: Path, damage: Callable[[Path], object], named: str
+) -> None:
+    """What is missing is named."""
+    lot = root / "praline" / "validation" / "good"
+    for file in [*lot.glob("*/001.*"), *lot.glob("*/002.*")]:
+        file.unlink()
+    damage(lot)
+    with pytest.raises(DatasetError, match=named):
+        list_nominal_folder(lot)

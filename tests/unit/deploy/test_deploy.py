@@ -161,6 +161,7 @@ def test_readme_names_commands_that_exist() -> None:
     known = {
         "cmfm-worker": {
             "fit",
+            "calibrate",
             "evaluate",
             "inspect",
             "prepare",

@@ -76,7 +76,9 @@ def recipe_problems(name: str, recipe: Recipe, settings: Settings) -> list[str]:
     """What would keep the line from using a recipe."""
     problems = []
     if recipe.threshold is None:
-        problems.append(f"recipe {name!r} has no threshold: it can score parts but not decide")
+        problems.append(
+            f"recipe {name!r} has no threshold: it can score parts but not decide; `cmfm-worker calibrate` sets one"
+        )
     folder = settings.weights.folder
     missing = [file for file in recipe.extractor.sha256 if not (folder / file).is_file()]
     return problems + [f"recipe {name!r} needs the weights file {file} in {folder}" for file in missing]

@@ -59,7 +59,7 @@ def import_published(
 
     Both files must be of one training run; they fit the extractor weights in --weights, cut after the same
     blocks and with the same group size as they were trained with. The recipe has no threshold unless
-    --threshold is given.
+    --threshold is given; `calibrate` sets one from good parts.
     """
     from cmfm_worker.cfm.mapping_files import load_published
     from cmfm_worker.commands.console import remark
@@ -88,7 +88,9 @@ def import_published(
     loaded = save_recipe(out, draft, mapping, replace=force)
     remark(f"{out}: recipe {loaded.recipe.name!r} made, model sha256 {loaded.model_sha}")
     if threshold is None:
-        remark("it has no threshold: `inspect` and `evaluate` take it, the line does not (give --threshold)")
+        remark(
+            "it has no threshold: `inspect` and `evaluate` take it, the line does not; `calibrate` gives it one"
+        )
 
 
 def one_run(mapping_2d3d: Path, mapping_3d2d: Path) -> PublishedName | None:
