@@ -15,6 +15,8 @@ from torch import Tensor
 from cmfm_worker.bench.made_up_frames import made_up_frame
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.bench.stages import Setup, run
+from cmfm_worker.cfm.image_features import load_image_encoder
+from cmfm_worker.cfm.image_models import timm_name
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.precision import Precision, why_not
 from cmfm_worker.cfm.prepare import BackgroundOptions
@@ -74,6 +76,17 @@ def test_half_precision_stays_within_its_tolerance(precision: Precision, weights
     expected, _ = run(setup_on("cuda", weights), *batch)
     found, _ = run(setup_on("cuda", weights, precision), *batch)
     assert 1e-5 < relative_l2(found, expected) < 3e-2
+
+
+@pytest.mark.parametrize("image", ["dinov2", "sam", "clip"])
+def test_tokens_of_other_2d_extractors_are_those_of_the_cpu(image: str, tmp_path: Path) -> None:
+    """In float32 to a relative 1e-4; SAM's third block is its first global one."""
+    write_seeded_weights(tmp_path, BLOCKS, [timm_name(image)])
+    file = tmp_path / f"{timm_name(image)}.pth"
+    rgb = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    expected = load_image_encoder(file, BLOCKS, model=image)(rgb)
+    found = load_image_encoder(file, BLOCKS, "cuda", model=image)(rgb.cuda())
+    assert relative_l2(found.cpu(), expected) < 1e-4
 
 
 def test_frames_of_a_batch_get_the_maps_they_get_alone(weights: Path) -> None:
