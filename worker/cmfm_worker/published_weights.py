@@ -65,7 +65,7 @@ PUBLISHED: Final[Mapping[str, PublishedFile]] = {
     "clip": _published(
         "clip",
         "CLIP ViT-B/16 (2D, --image-extractor clip), OpenAI's weights as timm publishes them",
-        _HUB.format(f"timm/{SHORT_NAMES['clip']}"),
+        _HUB.format("timm/vit_base_patch16_clip_224.openai"),
         f"{SHORT_NAMES['clip']}.safetensors",
     ),
 }

@@ -11,7 +11,7 @@ State = dict[str, Tensor]
 
 DINOV2 = "vit_base_patch14_dinov2.lvd142m"
 SAM = "samvit_base_patch16.sa1b"
-CLIP = "vit_base_patch16_clip_224.openai"
+CLIP = "vit_base_patch16_clip_quickgelu_224.openai"
 REGISTERS = "vit_small_patch14_reg4_dinov2.lvd142m"
 SMALL = "vit_small_patch16_224.dino"
 TINY = "vit_tiny_patch16_224.augreg_in21k"

@@ -66,7 +66,7 @@ def test_list_says_what_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert kind.size_bytes is None or f"{kind.size_bytes:,}" in shown
     assert "27ded932bb0a2625d5a8eb006df199b2578598c774aee6d86b985300b6a5fd20" in shown
     assert "no dino weights in" in shown
-    assert "vit_base_patch16_clip_224.openai.safetensors" in shown
+    assert "vit_base_patch16_clip_quickgelu_224.openai.safetensors" in shown
     assert "none on record" in shown
 
 

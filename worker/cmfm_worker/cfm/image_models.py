@@ -12,7 +12,7 @@ SHORT_NAMES: Mapping[str, str] = {
     "dino": DINO,
     "dinov2": "vit_base_patch14_dinov2.lvd142m",
     "sam": "samvit_base_patch16.sa1b",
-    "clip": "vit_base_patch16_clip_224.openai",
+    "clip": "vit_base_patch16_clip_quickgelu_224.openai",
 }
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,128}$"
