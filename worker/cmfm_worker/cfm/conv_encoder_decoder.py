@@ -24,8 +24,8 @@ class ConvEncoderDecoder(MappingNetwork):
 
     What suppl. B leaves open, and what was chosen: there is one encoder and one decoder stage (it tells of one
     each); 3×3 convolutions are padded with zeros, so that the map keeps its size; the transpose convolution has
-    stride 2, takes the map back to its size, is the last layer and so has no ReLU; zeros outside the mask are put
-    in after standardisation, where there is one (`classic`).
+    stride 2, takes the map back to its size, is the last layer and so has no ReLU; both modalities are 0 outside the
+    mask, also the picture, which has features there; zeros are put in after standardisation, where there is one.
     """
 
     architecture = "conv_encoder_decoder"
