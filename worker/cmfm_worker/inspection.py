@@ -79,6 +79,12 @@ class InspectedPart:
         z: NDArray[np.float32] = self.xyz[2]
         return z
 
+    @property
+    def psi_as_scored(self) -> NDArray[np.float32]:
+        """Ψ in the unit of the score, so that its maximum is the score: Ψ itself, or Ψ/√m as published."""
+        highest = float(self.psi.max())
+        return self.psi * np.float32(self.score / highest) if highest > 0 else self.psi
+
 
 @dataclass(frozen=True, slots=True)
 class InspectedBatch:

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cmfm_protocol.dataset import DatasetError, PartFiles, read_part_ground_truth
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.cfm.evaluate import FrameOutcome, ground_truth_at_map_size
@@ -57,7 +60,23 @@ class Tally:
         return figures
 
 
-def inspect_parts(
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredPart:
+    """A part of the test split: what was found on it beside what is there, `gt` (224, 224) bool."""
+
+    files: PartFiles
+    found: InspectedPart
+    gt: NDArray[np.bool_]
+
+    @property
+    def outcome(self) -> FrameOutcome:
+        """The same for `cfm.evaluate`."""
+        return FrameOutcome(
+            self.found.psi, self.found.score, self.gt, self.files.defect, self.found.foreground
+        )
+
+
+def measure_parts(
     inspector: Inspector,
     model: LoadedModel,
     parts: Sequence[PartFiles],
@@ -65,7 +84,7 @@ def inspect_parts(
     tally: Tally,
     progress: Progress,
     source: PartSource = FROM_FILES,
-) -> Iterator[FrameOutcome]:
+) -> Iterator[MeasuredPart]:
     """Inspect parts in batches, prepared by `source`; what was found on each beside its ground truth.
 
     Parts that cannot be inspected, or have a torn file, are in the tally only. Raises DatasetError where not one
@@ -84,10 +103,24 @@ def inspect_parts(
             tally.add(files, part, model)
             run.done()
             if part.problem is None:
-                yield FrameOutcome(part.psi, part.score, gt, files.defect, part.foreground)
+                yield MeasuredPart(files, part, gt)
     if parts and len(tally.torn) == len(parts):
         name, why = next(iter(tally.torn.items()))
         raise DatasetError(f"none of {len(parts)} parts can be read; the first, {name}: {why}")
+
+
+def inspect_parts(
+    inspector: Inspector,
+    model: LoadedModel,
+    parts: Sequence[PartFiles],
+    batch: int,
+    tally: Tally,
+    progress: Progress,
+    source: PartSource = FROM_FILES,
+) -> Iterator[FrameOutcome]:
+    """The outcomes of `measure_parts` alone, which keep less in memory."""
+    for part in measure_parts(inspector, model, parts, batch, tally, progress, source):
+        yield part.outcome
 
 
 class _Run:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cmfm_protocol.dataset import PartFiles
-from cmfm_worker.cfm.anomaly import Distance
+from cmfm_worker.cfm.anomaly import Distance, Normalisation
 from cmfm_worker.cfm.extractor import Extractor, Preset
 from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
@@ -50,7 +50,8 @@ class TeachOptions:
     the extractor's products, and of the mapping's where the threshold is set; it is fitted in float32.
 
     `architecture`, `modality` and `aggregation` are what the paper compares (`cfm.variants`); its own are the
-    defaults. `batch_images` and `pixels_per_image` replace the preset's numbers (`cfm.fit.FitOptions`).
+    defaults. `normalisation` says how Ψ becomes a score (`ScoreSection`). `batch_images` and `pixels_per_image`
+    replace the preset's numbers (`cfm.fit.FitOptions`).
     """
 
     dataset: str
@@ -63,6 +64,7 @@ class TeachOptions:
     architecture: Architecture = "mlp"
     modality: Modality = "cross"
     aggregation: Aggregation = "product"
+    normalisation: Normalisation = "absolute"
     batch_images: int | None = None
     pixels_per_image: int | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
@@ -114,7 +116,9 @@ def teach(
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
         score=ScoreSection(
-            distance="standardised" if options_of_fit.spread else "angular", aggregation=options.aggregation
+            normalisation=options.normalisation,
+            distance="standardised" if options_of_fit.spread else "angular",
+            aggregation=options.aggregation,
         ),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )

@@ -118,7 +118,7 @@ def calibrate(
     from cmfm_worker.calibrating import origin_of
     from cmfm_worker.commands import calibrate_report
     from cmfm_worker.commands.console import progress_bars, remark
-    from cmfm_worker.commands.evaluate import write_json
+    from cmfm_worker.commands.evaluate_recipe import write_json
     from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import extractor_of
     from cmfm_worker.inspection import Inspector, LoadedModel

@@ -1,126 +1,228 @@
-"""`cmfm-worker evaluate`: the paper's metrics on a test split, and what the line would have decided."""
+"""`cmfm-worker evaluate`: one recipe on a test split, or with `--all` the paper's tables over a whole data set."""
 
-import json
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
 from cmfm_worker.commands import options
-from cmfm_worker.errors import InputError
 
-LIMITS = ("0.3", "0.1", "0.05", "0.01")
+_ALL = "With --all"
+"""Heading of the options that a whole data set takes."""
+
+
+def _devices(text: str) -> str:
+    if re.fullmatch(r"(auto|cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*", text) is None:
+        raise typer.BadParameter("must be auto, cpu, cuda or cuda:N, with --all also several with commas")
+    return text
 
 
 def evaluate(
-    recipe: options.Recipe,
     root: options.Root,
-    category: options.Category,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", help="Folder of the recipe to be measured.", show_default=False),
+    ] = None,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--category",
+            help="Name of the category's folder; with --all may be given several times (default: every one).",
+            show_default=False,
+        ),
+    ] = None,
     dataset: options.Dataset = "mvtec3d",
     light: options.Light = None,
     prepared: options.Prepared = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file.", show_default=False)
+        Path | None,
+        typer.Option("--json", help="Write the figures of the recipe to this file.", show_default=False),
     ] = None,
     weights: options.Weights = None,
-    device: options.Device = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda or cuda:N; with --all several with commas.",
+            callback=_devices,
+        ),
+    ] = "auto",
     precision: options.Precision = "fp32",
     batch: options.Batch = 4,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Teach and measure every category and variant, and make the paper's tables."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of tables, report, recipes and finished cells; goes on where it was interrupted.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    extractors: Annotated[
+        Literal["classic", "paper"],
+        typer.Option(help="classic: fixed filters. paper: DINO and Point-MAE.", rich_help_panel=_ALL),
+    ] = "classic",
+    group_size: Annotated[
+        Literal[128, 32], typer.Option(help="Points in a group (paper only).", rich_help_panel=_ALL)
+    ] = 128,
+    tables: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,4-6",
+            help="Which of the paper's tables. Default: those made on this data set, or all on another.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    skip: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Variants to leave out, with commas; their places in the tables stay open.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = "",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="In place of the preset's (paper: 250); the ablations take a fifth.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    pixels_per_part: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Pixels drawn from a part in an epoch. Default: the preset's (paper: all).",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="S", help="Decides shots, pixels and first weights.", rich_help_panel=_ALL
+        ),
+    ] = 0,
+    normalisation: Annotated[
+        Literal["absolute", "published"] | None,
+        typer.Option(
+            help="Of scores and maps. Default: published for paper, absolute for classic.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    background: Annotated[
+        Literal["ransac", "none"],
+        typer.Option(
+            help="How the tray is removed: plane fit in every frame, or none.", rich_help_panel=_ALL
+        ),
+    ] = "ransac",
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="This machine, or tasks on an existing Ray cluster (extra `ray`).", rich_help_panel=_ALL
+        ),
+    ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="Of the cluster; auto: the one this machine belongs to.", rich_help_panel=_ALL)
+    ] = "auto",
+    gpus_per_cell: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="SHARE",
+            help="GPUs of the cluster that a cell takes.",
+            rich_help_panel=_ALL,
+        ),
+    ] = 0.0,
+    report: Annotated[
+        bool, typer.Option(help="Write the HTML report (extra `report`).", rich_help_panel=_ALL)
+    ] = True,
 ) -> None:
-    """Measure a recipe on ROOT/CATEGORY/test (eyecandies: test_public).
+    """Measure a recipe on ROOT/CATEGORY/test (eyecandies: test_public), or a whole data set with --all.
 
     I-AUROC over parts, P-AUROC over pixels, AUPRO up to four false-positive rates: exact and with 99
     thresholds over whole images, and exact with false positives counted among foreground pixels only. Parts
     that cannot be inspected (a FAULT on the line) or read (torn files) are named and left out of the figures.
     """
-    from cmfm_protocol.dataset import check_ground_truths, list_parts
-    from cmfm_worker.cfm.evaluate import evaluate as figures_of
-    from cmfm_worker.commands.console import progress_bars, remark
-    from cmfm_worker.device import choose_device, choose_precision
-    from cmfm_worker.extractors import extractor_of
-    from cmfm_worker.inspection import Inspector, LoadedModel
-    from cmfm_worker.measure import Tally, inspect_parts
-    from cmfm_worker.prepared_cache import source_of
-    from cmfm_worker.recipe import load_recipe
-
-    loaded = load_recipe(recipe)
     chosen_light = options.light_of(dataset, light)
-    parts = list_parts(root, category, "test", dataset, light=chosen_light)
-    check_ground_truths(parts)
-    if json_file is not None and not json_file.resolve().parent.is_dir():
-        raise InputError(f"{json_file}: its folder does not exist")
-    on = choose_device(device)
-    products = choose_precision(precision, on)
-    source = source_of(prepared, parts, loaded.recipe.background.options(), on)
-    inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
-    inspector.require_match(loaded.recipe)
-    taught_light = loaded.recipe.provenance.light
-    if dataset == "eyecandies" and taught_light not in (None, chosen_light):
-        remark(
-            f"the recipe was taught with light {taught_light}, these parts are seen in light {chosen_light}"
+    if not everything:
+        from cmfm_worker.commands.evaluate_recipe import RecipeTrial, evaluate_recipe
+
+        if recipe is None or category is None or len(category) != 1:
+            raise typer.BadParameter("give one --recipe and one --category, or --all with --out")
+        if out is not None:
+            raise typer.BadParameter(
+                "goes with --all; the figures of a recipe go to --json", param_hint="--out"
+            )
+        evaluate_recipe(
+            RecipeTrial(
+                recipe,
+                root,
+                category[0],
+                dataset,
+                chosen_light,
+                prepared,
+                json_file,
+                weights,
+                device,
+                precision,
+                batch,
+            )
         )
-    tally = Tally()
-    with progress_bars({"test": "inspecting"}) as progress:
-        model = LoadedModel.of(loaded, on, products)
-        found = inspect_parts(inspector, model, parts, batch, tally, progress, source)
-        figures = figures_of(found, loaded.recipe.score.normalisation)
-    figures |= tally.as_figures() | {
-        "recipe": loaded.recipe.name,
-        "model_sha": loaded.model_sha,
-        "dataset": dataset,
-        "category": category,
-        "light": chosen_light if dataset == "eyecandies" else None,
-        "score_normalisation": loaded.recipe.score.normalisation,
-        "device": str(on),
-    }
-    for name, why in tally.not_inspected.items():
-        remark(f"not inspected: {name}: {why}")
-    for name, why in tally.torn.items():
-        remark(f"torn: {name}: {why}")
-    if json_file is not None:
-        write_json(json_file, figures)
-    show(figures)
+        return
+    if recipe is not None or json_file is not None:
+        raise typer.BadParameter(
+            "--all teaches its own recipes and writes into --out; leave out --recipe and --json"
+        )
+    if out is None:
+        raise typer.BadParameter("say where the tables go", param_hint="--out")
+    from cmfm_worker.commands.evaluate_all import HowToRun, evaluate_all, table_numbers, variant_names
+    from cmfm_worker.device import choose_device, choose_precision
+    from cmfm_worker.recipe import background_section
+    from cmfm_worker.suite.cells import SuiteOptions
+
+    devices = tuple(device.split(","))
+    suite = SuiteOptions(
+        root,
+        dataset,
+        _categories(root, dataset, category),
+        extractors,
+        weights=weights,
+        group_size=group_size,
+        epochs=epochs,
+        pixels_per_image=pixels_per_part,
+        seed=seed,
+        normalisation=normalisation,
+        background=background_section(method=background),
+        precision=choose_precision(precision, choose_device(devices[0])),
+        batch=batch,
+        prepared=prepared,
+        light=chosen_light,
+    )
+    how = HowToRun(
+        out, table_numbers(tables), variant_names(skip), devices, engine, ray_address, gpus_per_cell, report
+    )
+    raise typer.Exit(evaluate_all(suite, how))
 
 
-def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Write the figures. Raises InputError where the file cannot be written."""
-    try:
-        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+def _categories(root: Path, dataset: options.Layout, asked: list[str] | None) -> tuple[str, ...]:
+    from cmfm_protocol.dataset import DatasetError, categories
 
-
-def show(figures: dict[str, Any]) -> None:
-    """The figures as tables."""
-    from cmfm_worker.commands.console import show_facts, show_table
-
-    facts = [
-        ("parts", _counted(figures)),
-        ("frames/s", _number(figures["fps"], "{:.1f}")),
-        ("I-AUROC", _number(figures["i_auroc"])),
-        ("P-AUROC", _number(figures["p_auroc"])),
-    ]
-    if "verdicts" in figures:
-        counted = ", ".join(f"{count} {verdict}" for verdict, count in figures["verdicts"].items())
-        facts += [
-            ("verdicts", counted),
-            ("escapes", str(figures["escapes"])),
-            ("false rejects", str(figures["false_rejects"])),
-        ]
-    show_facts(f"recipe {figures['recipe']!r} on {figures['category']}", facts)
-    names = {"aupro": "exact", "aupro_99": "99 thresholds", "aupro_foreground": "exact, foreground"}
-    rows = [[name, *(_number(figures[key][limit]) for limit in LIMITS)] for key, name in names.items()]
-    show_table("AUPRO up to a false-positive rate of", ["", *LIMITS], rows)
-    kinds = figures["per_defect"].items()
-    columns = ("i_auroc", "aupro", "aupro_foreground")
-    rows = [[kind, *(_number(of[column]) for column in columns)] for kind, of in kinds]
-    show_table("kind of defect", ["kind", "I-AUROC", "AUPRO@0.3", "AUPRO@0.3, foreground"], rows)
-
-
-def _counted(figures: dict[str, Any]) -> str:
-    torn = f", {len(figures['torn'])} torn" if figures["torn"] else ""
-    return f"{figures['frames']} inspected, {len(figures['not_inspected'])} not{torn}"
-
-
-def _number(value: float | None, form: str = "{:.4f}") -> str:
-    return "-" if value is None else form.format(value)
+    known = categories(root, dataset)
+    for name in asked or ():
+        if name not in known:
+            raise DatasetError(f"{root} has no category {name!r}; it has {', '.join(known)}")
+    return tuple(dict.fromkeys(asked)) if asked else tuple(known)

@@ -58,6 +58,10 @@ def fit(
     aggregation: Annotated[
         Aggregation, typer.Option(help="What Ψ is made of: the product of Ψ_2D and Ψ_3D, or another.")
     ] = "product",
+    normalisation: Annotated[
+        Literal["absolute", "published"],
+        typer.Option(help="The score of a part: max Ψ, or max(Ψ/√mean Ψ) as in the published numbers."),
+    ] = "absolute",
     shots: Annotated[
         int | None,
         typer.Option(
@@ -155,6 +159,7 @@ def fit(
         architecture=mapping,
         modality=modality,
         aggregation=aggregation,
+        normalisation=normalisation,
         background=section,
         precision=products,
         fixed_tray=background == "fixed",

@@ -13,8 +13,6 @@ from cmfm_worker.commands import options
 from cmfm_worker.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cmfm_worker.inspection import InspectedPart, LoadedModel
 
 NO_THRESHOLD = "no_threshold"
@@ -128,7 +126,7 @@ def write(out: Path, part: "InspectedPart", result: dict[str, Any]) -> None:
         part.depth,
         part.psi_2d,
         part.psi_3d,
-        psi_as_scored(part),
+        part.psi_as_scored,
         threshold=result["threshold"],
         title=f"{Path(result['rgb']).name} · recipe {result['recipe']}",
         verdict=result["verdict"],
@@ -145,12 +143,6 @@ def write(out: Path, part: "InspectedPart", result: dict[str, Any]) -> None:
         (out / "result.json").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
-
-
-def psi_as_scored(part: "InspectedPart") -> "NDArray[np.float32]":
-    """Ψ in the unit of the score, so that its maximum is the score: Ψ itself, or Ψ/√m as published."""
-    highest = float(part.psi.max())
-    return part.psi * np.float32(part.score / highest) if highest > 0 else part.psi
 
 
 def make_folder(out: Path) -> None:

@@ -25,8 +25,9 @@ Weights = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", callback=_device)]
+ProductPrecision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16", "int8"],
+    ProductPrecision,
     typer.Option("--precision", help="Of the products (paper only); auto: fp32 on a CPU, bf16 on CUDA."),
 ]
 Dataset = Annotated[

@@ -1,0 +1,152 @@
+"""A whole run: what is kept is taken over, what is missing is measured, then the tables and the report are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cmfm_worker.bench.provenance import provenance
+from cmfm_worker.suite.cells import Cell, SuiteOptions, plan_cells
+from cmfm_worker.suite.check import check_run
+from cmfm_worker.suite.engines import Engine
+from cmfm_worker.suite.figures import Results
+from cmfm_worker.suite.paper import EYECANDIES, MVTEC_3D
+from cmfm_worker.suite.print_tables import PrintedTable, as_csv, as_json, as_markdown, print_table
+from cmfm_worker.suite.report import render_report
+from cmfm_worker.suite.store import Store
+from cmfm_worker.suite.tables import TABLES, PaperTable, variants_of
+from cmfm_worker.suite.variants import VARIANTS
+
+MARKDOWN: Final = "tables.md"
+CSV: Final = "tables.csv"
+JSON: Final = "tables.json"
+REPORT: Final = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The cells of a run, which cell serves which variant, and a digest of each category's files."""
+
+    options: SuiteOptions
+    tables: tuple[PaperTable, ...]
+    cells: tuple[Cell, ...]
+    served: dict[str, str]
+    data: dict[str, str]
+
+
+@dataclass(slots=True)
+class RunState:
+    """Figures of finished cells by (category, cell name), and what is wrong with the others."""
+
+    done: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def tables_for(categories: Iterable[str], asked: Sequence[int] | None = None) -> tuple[PaperTable, ...]:
+    """The tables asked for; by default all that the paper made on this data set, and all on any other."""
+    if asked is not None:
+        return tuple(TABLES[number] for number in sorted(set(asked)))
+    names = set(categories)
+    other = {"mvtec3d"} if names <= set(EYECANDIES) else {"eyecandies"} if names <= set(MVTEC_3D) else set()
+    return tuple(table for table in TABLES.values() if table.dataset not in other)
+
+
+def make_plan(options: SuiteOptions, tables: tuple[PaperTable, ...], skip: Iterable[str] = ()) -> Plan:
+    """What has to be measured. Raises InputError or DatasetError where something is missing, before any work."""
+    without = set(skip)
+    wanted = [VARIANTS[name] for name in variants_of(tables) if name not in without]
+    cells, served = plan_cells(wanted, options)
+    return Plan(options, tables, tuple(cells), served, check_run(cells, options))
+
+
+def take_kept(plan: Plan, store: Store, state: RunState) -> list[Cell]:
+    """Take over what an earlier run has finished; the cells that are left."""
+    left = []
+    for cell in plan.cells:
+        kept = store.load(cell, plan.data[cell.category])
+        if kept is None:
+            left.append(cell)
+        else:
+            state.done[cell.category, cell.name] = kept
+    return left
+
+
+def measure(
+    plan: Plan,
+    left: Sequence[Cell],
+    engine: Engine,
+    store: Store,
+    state: RunState,
+    ended: Callable[[Cell], None],
+) -> None:
+    """Measure what is left; every finished cell is kept at once."""
+    for end in engine.run(left, plan.options):
+        if end.result is None:
+            state.problems[end.cell.title] = end.problem
+        else:
+            kept = store.save(end.cell, plan.data[end.cell.category], end.result)
+            state.done[end.cell.category, end.cell.name] = kept
+        ended(end.cell)
+
+
+def write_outcome(plan: Plan, store: Store, state: RunState, *, report: bool) -> list[PrintedTable]:
+    """Write the tables, and the report where it is wanted, from what is there so far."""
+    results = Results(state.done, plan.served, plan.options.categories)
+    tables = [print_table(table, results) for table in plan.tables]
+    notes = run_notes(plan, state)
+    about = {"notes": notes, "problems": state.problems, "provenance": provenance(["cpu"])}
+    text = json.dumps({**about, "tables": as_json(tables)}, indent=1, allow_nan=False)
+    store.write(JSON, (text + "\n").encode())
+    store.write(CSV, as_csv(tables).encode())
+    store.write(MARKDOWN, as_markdown(tables, notes).encode())
+    if report:
+        title = f"{plan.options.root.resolve().name}: {plan.options.preset} extractors"
+        store.write(REPORT, render_report(tables, results, notes, title).encode())
+    return tables
+
+
+def run_notes(plan: Plan, state: RunState) -> list[str]:
+    """What a reader has to know besides the numbers."""
+    options = plan.options
+    epochs = {cell.name: cell.settings.epochs for cell in plan.cells}
+    notes = [
+        f"{options.root.resolve().name}: {len(options.categories)} categories ({', '.join(options.categories)})",
+        f"extractors: {options.preset}; scores and maps normalised as: {options.scores_by}; seed {options.seed}",
+        "epochs: " + ", ".join(f"{name} {count}" for name, count in sorted(epochs.items())),
+        *_served_by_another(plan),
+        *_machines(state),
+    ]
+    if len(state.done) < len(plan.cells):
+        notes.append(
+            f"{len(state.done)} of {len(plan.cells)} cells are there; run the command again to go on"
+        )
+    notes += [f"{title}: {problem}" for title, problem in state.problems.items()]
+    notes += [
+        f"{category} / {name}: left out {part}: {why}"
+        for (category, name), cell in state.done.items()
+        for part, why in {**cell["not_inspected"], **cell["torn"]}.items()
+    ]
+    return notes
+
+
+def _served_by_another(plan: Plan) -> list[str]:
+    notes = [
+        f"{variant} is the same as {name} with these extractors"
+        for variant, name in plan.served.items()
+        if variant != name
+    ]
+    unknown = [name for name in variants_of(plan.tables) if name not in plan.served]
+    if unknown:
+        notes.append(f"not measured (left out, or not with these extractors): {', '.join(unknown)}")
+    return notes
+
+
+def _machines(state: RunState) -> list[str]:
+    """Where and from which code the cells come; more than one of either is worth knowing."""
+    found = set[tuple[str, ...]]()
+    for of in (cell["provenance"] for cell in state.done.values()):
+        code = f"commit {of['commit'] or 'unknown'}" + (" with changes" if of["uncommitted_changes"] else "")
+        found.add((of["cpu"], *of["devices"].values(), code))
+    return ["measured on " + ", ".join(dict.fromkeys(one)) for one in sorted(found)]

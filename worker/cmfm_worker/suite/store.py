@@ -1,0 +1,86 @@
+"""The folder of a run: every finished cell is a file, so that an interrupted run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cmfm_worker.errors import InputError
+from cmfm_worker.suite.cells import Cell
+
+SCHEMA: Final = 1
+CELLS: Final = "cells"
+RECIPES: Final = "recipes"
+PICTURES: Final = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What came out of a cell: figures as plain values for JSON, and files by their path in the run's folder."""
+
+    figures: dict[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Store:
+    """A run's folder. Raises InputError where it cannot be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            (folder / CELLS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+
+    def load(self, cell: Cell, data: str) -> dict[str, Any] | None:
+        """The figures of a cell that was finished under the same settings, from the same `data`; else None."""
+        try:
+            kept = json.loads(self._path(cell).read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+            return None
+        asked = {"schema": SCHEMA, "settings": cell.settings.as_json(), "data": data}
+        if not isinstance(kept, dict) or any(kept.get(key) != value for key, value in asked.items()):
+            return None
+        if not set(cell.aggregations) <= kept.get("metrics", {}).keys():
+            return None
+        return kept
+
+    def save(self, cell: Cell, data: str, result: CellResult) -> dict[str, Any]:
+        """Keep a cell; its figures appear last, and whole. Returns them as `load` would."""
+        kept = {
+            "schema": SCHEMA,
+            "category": cell.category,
+            "name": cell.name,
+            "settings": cell.settings.as_json(),
+            "data": data,
+            **result.figures,
+        }
+        for name, content in result.files.items():
+            self.write(name, content)
+        self.write(
+            str(self._path(cell).relative_to(self.folder)),
+            (json.dumps(kept, indent=1, allow_nan=False) + "\n").encode(),
+        )
+        return kept
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write a file of the folder, whole or not at all."""
+        path = self.folder / name
+        partial = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        return path
+
+    def _path(self, cell: Cell) -> Path:
+        return self.folder / CELLS / cell.category / f"{cell.name}.json"
