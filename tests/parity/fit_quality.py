@@ -32,7 +32,8 @@ from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.measure import Tally, inspect_parts
 from cmfm_worker.part_batches import read_batches
-from cmfm_worker.recipe import ExtractorSection, MappingSection, ProvenanceSection, Recipe, ScoreSection
+from cmfm_worker.recipe import Recipe
+from cmfm_worker.recipe_sections import ExtractorSection, MappingSection, ProvenanceSection, ScoreSection
 
 TOLERANCE = 0.005
 AUPRO = "0.3"

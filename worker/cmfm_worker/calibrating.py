@@ -12,7 +12,8 @@ from cmfm_worker.cfm.binomial import Share
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.threshold import unlucky_rate
 from cmfm_worker.nominal_limits import Wanted, coverage_from, nominal_px_from, threshold_from
-from cmfm_worker.recipe import Recipe, ThresholdOrigin, ThresholdSection
+from cmfm_worker.recipe import Recipe
+from cmfm_worker.recipe_sections import ThresholdOrigin, ThresholdSection
 from cmfm_worker.scored_parts import ScoredPart, require_inspectable
 
 

@@ -9,7 +9,8 @@ from cmfm_worker.cfm.image_models import DINO
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.weights import KNOWN_HASHES, WeightsError
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipe import ExtractorSection, Recipe
+from cmfm_worker.recipe import Recipe
+from cmfm_worker.recipe_sections import ExtractorSection
 
 
 def build_extractor(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.cfm.binomial import Share
 from cmfm_worker.cfm.threshold import candidate_rates, conformal_threshold
-from cmfm_worker.recipe import Recipe, ThresholdSection
+from cmfm_worker.recipe import Recipe
+from cmfm_worker.recipe_sections import ThresholdSection
 from cmfm_worker.scored_parts import ScoredPart
 
 ALL_DEFECTS = "all defects"

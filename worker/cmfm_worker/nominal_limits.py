@@ -17,7 +17,7 @@ from cmfm_worker.cfm.threshold import (
     smallest_supported_rate,
 )
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipe import CoverageSection, ThresholdOrigin, ThresholdSection
+from cmfm_worker.recipe_sections import CoverageSection, ThresholdOrigin, ThresholdSection
 
 COVERAGE_MARGIN: Final = 0.75
 """The minimum 3D coverage as a share of the nominal part that shows least: natural variation stays well above

@@ -17,15 +17,8 @@ from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.mapping_files import save_safetensors
 from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipe import (
-    MAPPING_FILE,
-    NAME_PATTERN,
-    RECIPE_FILE,
-    LoadedRecipe,
-    MappingSection,
-    Recipe,
-    RecipeDraft,
-)
+from cmfm_worker.recipe import NAME_PATTERN, RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
+from cmfm_worker.recipe_sections import MAPPING_FILE, MappingSection
 
 _OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
 _READABLE_BY_ALL = 0o755  # a temporary folder is private; the line often runs as another user

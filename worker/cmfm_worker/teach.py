@@ -24,13 +24,12 @@ from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
 from cmfm_worker.nominal_limits import Wanted, coverage_from, nominal_px_from, threshold_from
 from cmfm_worker.part_source import FROM_FILES, PartSource
-from cmfm_worker.recipe import (
+from cmfm_worker.recipe import Recipe, RecipeDraft
+from cmfm_worker.recipe_sections import (
     BackgroundSection,
     ExtractorSection,
     MappingSection,
     ProvenanceSection,
-    Recipe,
-    RecipeDraft,
     ScoreSection,
 )
 from cmfm_worker.scored_parts import Progress, refuse_uninspectable, require_inspectable, score_parts

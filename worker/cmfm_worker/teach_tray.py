@@ -15,7 +15,7 @@ from cmfm_worker.cfm.background import common_plane, signed_height
 from cmfm_worker.cfm.prepare import resize, support_planes
 from cmfm_worker.errors import InputError
 from cmfm_worker.part_batches import read_batches
-from cmfm_worker.recipe import BackgroundSection
+from cmfm_worker.recipe_sections import BackgroundSection
 
 AGREEMENT: Final = 0.4
 """How far a part's own tray may lie from the common one, as a share of the removal distance: no tray point is

@@ -12,16 +12,15 @@ from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures
 from cmfm_worker.cfm.mapping import Mapping, MappingPair
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.inspection import LoadedModel
-from cmfm_worker.recipe import (
+from cmfm_worker.recipe import LoadedRecipe, RecipeDraft
+from cmfm_worker.recipe_folder import save_recipe
+from cmfm_worker.recipe_sections import (
     BackgroundSection,
     CoverageSection,
     ExtractorSection,
-    LoadedRecipe,
     ProvenanceSection,
-    RecipeDraft,
     ThresholdSection,
 )
-from cmfm_worker.recipe_folder import save_recipe
 
 IDENTITY = ExtractorIdentity("classic", "colour and place", 12, 128)
 

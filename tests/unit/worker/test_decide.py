@@ -9,7 +9,7 @@ import pytest
 
 from cmfm_protocol.verdict import REASONS_OF, Reason, Verdict
 from cmfm_worker.decide import decide
-from cmfm_worker.recipe import CoverageSection, ThresholdSection
+from cmfm_worker.recipe_sections import CoverageSection, ThresholdSection
 
 from .made_recipes import saved
 

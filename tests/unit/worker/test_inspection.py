@@ -14,14 +14,9 @@ from cmfm_worker.cfm.mapping import new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import Inspector, LoadedModel
-from cmfm_worker.recipe import (
-    BackgroundSection,
-    CoverageSection,
-    ExtractorSection,
-    ScoreSection,
-    load_recipe,
-)
+from cmfm_worker.recipe import load_recipe
 from cmfm_worker.recipe_folder import save_recipe
+from cmfm_worker.recipe_sections import BackgroundSection, CoverageSection, ExtractorSection, ScoreSection
 
 from .made_recipes import ColourAndPlace, draft, frames, model, saved
 

@@ -15,14 +15,9 @@ import torch
 from cmfm_worker.cfm.mapping import Mapping, MappingPair, new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipe import (
-    BackgroundSection,
-    ExtractorSection,
-    ScoreSection,
-    ThresholdSection,
-    load_recipe,
-)
+from cmfm_worker.recipe import load_recipe
 from cmfm_worker.recipe_folder import recipe_name, save_recipe
+from cmfm_worker.recipe_sections import BackgroundSection, ExtractorSection, ScoreSection, ThresholdSection
 
 from .made_recipes import draft, pair, saved
 

@@ -22,7 +22,8 @@ from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.kept_folder import kept_folders
 from cmfm_worker.kept_parts import KeptParts, made_on
 from cmfm_worker.ledger import Ledger
-from cmfm_worker.recipe import ThresholdSection, load_recipe
+from cmfm_worker.recipe import load_recipe
+from cmfm_worker.recipe_sections import ThresholdSection
 from cmfm_worker.recorder import Evidence, Recorder
 from cmfm_worker.ring import Ring
 from cmfm_worker.shelf import ShelfModel

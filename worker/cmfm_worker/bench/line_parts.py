@@ -16,15 +16,15 @@ from cmfm_worker.bench.camera import Order, Sent
 from cmfm_worker.bench.made_up_frames import Frames
 from cmfm_worker.bench.options import BenchError
 from cmfm_worker.bench.stages import Setup
-from cmfm_worker.recipe import (
+from cmfm_worker.recipe import RecipeDraft
+from cmfm_worker.recipe_folder import save_recipe
+from cmfm_worker.recipe_sections import (
     BackgroundSection,
     ExtractorSection,
     ProvenanceSection,
-    RecipeDraft,
     ScoreSection,
     ThresholdSection,
 )
-from cmfm_worker.recipe_folder import save_recipe
 
 RECIPE, LINE, STATION = "bench", "bench", "bench"
 

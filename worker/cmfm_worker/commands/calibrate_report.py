@@ -14,7 +14,8 @@ from cmfm_worker.cfm.threshold import smallest_supported_rate
 from cmfm_worker.commands.console import show_facts, show_table
 from cmfm_worker.errors import InputError
 from cmfm_worker.labelled_trial import CurvePoint, KindTally, curve, tally_kinds
-from cmfm_worker.recipe import CoverageSection, Recipe
+from cmfm_worker.recipe import Recipe
+from cmfm_worker.recipe_sections import CoverageSection
 
 VERDICTS = (Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL, Verdict.FAULT)
 

@@ -191,7 +191,7 @@ def evaluate(
         raise typer.BadParameter("say where the tables go", param_hint="--out")
     from cmfm_worker.commands.evaluate_all import HowToRun, evaluate_all, table_numbers, variant_names
     from cmfm_worker.device import choose_device, choose_precision
-    from cmfm_worker.recipe import background_section
+    from cmfm_worker.recipe_sections import background_section
     from cmfm_worker.suite.cells import SuiteOptions
 
     devices = tuple(device.split(","))

@@ -9,7 +9,8 @@ from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.commands import options
 
 if TYPE_CHECKING:
-    from cmfm_worker.recipe import ExtractorSection, LoadedRecipe
+    from cmfm_worker.recipe import LoadedRecipe
+    from cmfm_worker.recipe_sections import ExtractorSection
     from cmfm_worker.teach import Taught
 
 STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
@@ -111,8 +112,8 @@ def fit(
     from cmfm_worker.device import choose_device, choose_precision
     from cmfm_worker.extractors import build_extractor, say_unknown_hashes
     from cmfm_worker.prepared_cache import source_of
-    from cmfm_worker.recipe import background_section
     from cmfm_worker.recipe_folder import check_target, recipe_name, save_recipe
+    from cmfm_worker.recipe_sections import background_section
     from cmfm_worker.teach import TeachOptions, teach
     from cmfm_worker.teach_parts import choose_parts
 

@@ -11,7 +11,7 @@ from cmfm_worker.commands import options
 from cmfm_worker.errors import InputError
 
 if TYPE_CHECKING:
-    from cmfm_worker.recipe import ProvenanceSection, ThresholdSection
+    from cmfm_worker.recipe_sections import ProvenanceSection, ThresholdSection
 
 _PUBLISHED = re.compile(r"CFM_(?P<way>2Dto3D|3Dto2D)_(?P<name>.+)_(?P<epochs>\d+)ep_(?P<batch>\d+)bs\.pth")
 
@@ -65,8 +65,9 @@ def import_published(
     from cmfm_worker.commands.console import remark
     from cmfm_worker.device import choose_device
     from cmfm_worker.extractors import build_extractor, say_unknown_hashes
-    from cmfm_worker.recipe import ExtractorSection, RecipeDraft, ScoreSection, background_section
+    from cmfm_worker.recipe import RecipeDraft
     from cmfm_worker.recipe_folder import check_target, recipe_name, save_recipe
+    from cmfm_worker.recipe_sections import ExtractorSection, ScoreSection, background_section
 
     check_target(out, replace=force)
     published = one_run(mapping_2d3d, mapping_3d2d)
@@ -120,7 +121,7 @@ def parse_name(path: Path) -> PublishedName | None:
 def _threshold(fail_at: float | None) -> "ThresholdSection | None":
     from pydantic import ValidationError
 
-    from cmfm_worker.recipe import ThresholdSection
+    from cmfm_worker.recipe_sections import ThresholdSection
 
     if fail_at is None:
         return None
@@ -137,7 +138,7 @@ def _provenance(published: PublishedName | None, files: tuple[Path, Path]) -> "P
     import torch
 
     from cmfm_worker.cfm.weights import sha256_file
-    from cmfm_worker.recipe import ProvenanceSection
+    from cmfm_worker.recipe_sections import ProvenanceSection
 
     return ProvenanceSection(
         made_by="import",

@@ -11,7 +11,7 @@ from cmfm_worker.commands import options
 if TYPE_CHECKING:
     from cmfm_protocol.dataset import PartFiles
     from cmfm_worker.prepare_parts import Filled
-    from cmfm_worker.recipe import BackgroundSection
+    from cmfm_worker.recipe_sections import BackgroundSection
 
 
 def prepare(
@@ -88,7 +88,8 @@ def _background(
     recipe: Path | None, method: str | None, plane_distance_m: float | None, clusters: str | None
 ) -> "BackgroundSection":
     """The recipe's options or the defaults, with those given in place of them."""
-    from cmfm_worker.recipe import background_section, read_recipe_file
+    from cmfm_worker.recipe import read_recipe_file
+    from cmfm_worker.recipe_sections import background_section
 
     taught = read_recipe_file(recipe).background.model_dump() if recipe is not None else {}
     given = {"method": method, "plane_distance_m": plane_distance_m, "clusters": clusters}

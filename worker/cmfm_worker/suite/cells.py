@@ -13,7 +13,7 @@ from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.fit import FitOptions
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
-from cmfm_worker.recipe import BackgroundSection
+from cmfm_worker.recipe_sections import BackgroundSection
 from cmfm_worker.suite.variants import Variant
 
 MAIN: Final = "ours"
