@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -10,7 +11,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE, Distance, aggregate, crossmodal_maps, score, smooth
+from cmfm_worker.cfm.anomaly import (
+    PIXELS_AT_ONCE,
+    Distance,
+    aggregate,
+    crossmodal_maps,
+    pixel_distances,
+    score,
+    smooth,
+)
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
@@ -87,6 +96,34 @@ def test_standardiser_comes_before_mapping_and_distance() -> None:
     expected = crossmodal_maps(PixelFeatures(e2d, e3d, features.mask), make_mapping())
     found = crossmodal_maps(features, make_mapping(standardise))
     torch.testing.assert_close(found.psi, expected.psi)
+
+
+def test_context_is_read_and_not_measured() -> None:
+    """Channels that are not predicted are no part of a distance, but what they say changes the prediction."""
+    torch.manual_seed(5)
+    mapping = MappingPair(Mapping(D2, D3 - 4), Mapping(D3, D2 - 2))
+    features = make_features(0.02)
+    maps = crossmodal_maps(features, mapping)
+    expected = (2 - 2 * F.cosine_similarity(features.e3d[:, : D3 - 4], mapping.to_3d(features.e2d))).sqrt()
+    torch.testing.assert_close(maps.psi_3d[features.mask], expected.detach(), rtol=1e-4, atol=1e-5)
+    other = features.e3d.clone()
+    other[:, D3 - 4 :] += 5.0
+    moved = crossmodal_maps(replace(features, e3d=other), mapping)
+    assert torch.equal(moved.psi_3d, maps.psi_3d)
+    assert (moved.psi_2d - maps.psi_2d).abs().max() > 0.01
+
+
+def test_a_network_that_is_too_sure_does_not_make_an_anomaly() -> None:
+    """However small the learned spread, a residual of 0.15 of a channel's deviation is at most 1."""
+    networks = Mapping(D2, D3, spread=True), Mapping(D3, D2, spread=True)
+    for network in networks:
+        for parameter in network.parameters():
+            torch.nn.init.zeros_(parameter)
+        torch.nn.init.constant_(network.get_parameter("spread.bias"), -100.0)
+    e2d, e3d = torch.full((3, D2), 0.15), torch.full((3, D3), -1.5)
+    psi_2d, psi_3d = pixel_distances(e2d, e3d, MappingPair(*networks), "standardised")
+    assert psi_2d.tolist() == pytest.approx([1.0] * 3, rel=0.02)
+    assert psi_3d.tolist() == pytest.approx([10.0] * 3, rel=0.02)
 
 
 def test_mapping_of_other_widths_is_refused() -> None:

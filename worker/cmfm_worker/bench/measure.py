@@ -28,9 +28,12 @@ from cmfm_worker.bench.stages import Setup, Stopwatch, run, run_watched
 from cmfm_worker.bench.twin import compare
 from cmfm_worker.bench.work import classic_work, paper_work
 from cmfm_worker.cfm.extractor import Extractor, TooFewPointsError
+from cmfm_worker.cfm.fit import FitOptions
+from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.precision import DTYPES, why_not, why_not_for
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
+from cmfm_worker.cfm.variants import Architecture, Modality
 from cmfm_worker.cfm.weights import WeightsError
 
 SCHEMA = 1
@@ -38,7 +41,6 @@ SCHEMA = 1
 T = TypeVar("T")
 Say = Callable[[str], None]
 
-_CLASSIC_HIDDEN = 100
 _LEAST_RUNS, _MOST_RUNS = 3, 1000
 
 
@@ -83,7 +85,7 @@ def _background(options: BenchOptions, frames: Frames) -> BackgroundOptions:
 def _wire(options: BenchOptions, say: Say) -> list[dict[str, Any]]:
     say("wire: TCP loopback into the ring")
     extractor = _classic(torch.device("cpu"))
-    mapping = seeded_mapping(extractor.d2, extractor.d3, hidden=_CLASSIC_HIDDEN, spread=True)
+    mapping = _classic_mapping(extractor)
     return line.wire(Setup(extractor, mapping, BackgroundOptions()), options.seconds)
 
 
@@ -151,8 +153,7 @@ def _set_up(variant: Variant, background: BackgroundOptions, weights: Path) -> S
     extractor: Extractor
     if variant.extractor == "classic":
         extractor = _classic(device)
-        hidden = _CLASSIC_HIDDEN if variant.mapping == "mlp" else None
-        mapping = seeded_mapping(extractor.d2, extractor.d3, *networks, hidden=hidden, spread=True)
+        mapping = _classic_mapping(extractor, *networks)
     else:
         precision = variant.precision
         try:
@@ -170,6 +171,24 @@ def _classic(device: torch.device) -> Extractor:
 
     extractor: Extractor = ClassicExtractor(device=device)
     return extractor
+
+
+def _classic_mapping(
+    extractor: Extractor, architecture: Architecture = "mlp", modality: Modality = "cross"
+) -> MappingPair:
+    """As wide as a fit makes it."""
+    from cmfm_worker.cfm.classic import CONTEXT_2D, CONTEXT_3D
+
+    hidden = FitOptions.for_preset("classic", architecture).hidden
+    return seeded_mapping(
+        extractor.d2,
+        extractor.d3,
+        architecture,
+        modality,
+        hidden=hidden,
+        spread=True,
+        context=(CONTEXT_2D, CONTEXT_3D),
+    )
 
 
 def _run_all(

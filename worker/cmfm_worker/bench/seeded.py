@@ -46,11 +46,12 @@ def seeded_mapping(
     *,
     hidden: int | None = None,
     spread: bool = False,
+    context: tuple[int, int] = (0, 0),
 ) -> MappingPair:
-    """Two untrained networks, always the same; with `spread` as `classic` has them."""
+    """Two untrained networks, always the same; with `spread` and `context` as `classic` has them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        pair = new_pair(d2, d3, architecture, modality, hidden, spread=spread)
+        pair = new_pair(d2, d3, architecture, modality, hidden, spread=spread, context=context)
     for network in (pair.to_3d, pair.to_2d):
         network.eval().requires_grad_(False)
     return pair

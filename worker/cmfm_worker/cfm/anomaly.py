@@ -21,6 +21,11 @@ Normalisation = Literal["absolute", "published"]
 Distance = Literal["angular", "standardised"]
 """How Ψ_2D and Ψ_3D are measured: the paper's Eq. 3, or residuals in units of their nominal spread."""
 
+SMALLEST_SPREAD = 0.15
+"""Of a channel's standard deviation over all; added to σ in squares. From few parts a network can be surer than it
+should be, and then the next good part's small novelty tops a defect.
+"""
+
 HIGHEST_RESIDUAL = 30.0
 """Standard deviations at which a residual is cut off: nothing is more of an anomaly than that."""
 
@@ -118,25 +123,27 @@ def _spans(pixels: int, mask: Tensor | None) -> Iterator[tuple[int, int, Tensor 
 def _predicted(piece: _Piece, mapping: MappingPair) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """E_2D, Ê_2D, E_3D, Ê_3D (Eq. 1)."""
     E_2D_hat, E_3D_hat = mapping.predict(*piece)
-    return piece.E_2D, E_2D_hat, piece.E_3D, E_3D_hat
+    E_2D, E_3D = mapping.predicted(piece.E_2D, piece.E_3D)
+    return E_2D, E_2D_hat, E_3D, E_3D_hat
 
 
 def _standardised_distances(
     pieces: Iterable[_Piece], mapping: MappingPair, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Residuals over their nominal spread: about 1 at a nominal pixel, whether it is easy to predict or hard."""
+    """Residuals over their nominal spread: at most about 1 at a nominal pixel, be it easy to predict or hard."""
     psi_2d, psi_3d = [torch.empty(0, device=device)], [torch.empty(0, device=device)]
     for piece in pieces:
         on_2d, on_3d = mapping.predict_with_log_spreads(*piece)
-        psi_2d.append(_residual(piece.E_2D, *on_2d))
-        psi_3d.append(_residual(piece.E_3D, *on_3d))
+        E_2D, E_3D = mapping.predicted(piece.E_2D, piece.E_3D)
+        psi_2d.append(_residual(E_2D, *on_2d))
+        psi_3d.append(_residual(E_3D, *on_3d))
     return torch.cat(psi_2d), torch.cat(psi_3d)
 
 
 def _residual(E: Tensor, E_hat: Tensor, log_spread: Tensor) -> Tensor:
-    """The root mean square of (E − Ê) / σ over the channels, (P, C) → (P,)."""
-    z = (E - E_hat) * torch.exp(-log_spread)
-    return z.clamp(-HIGHEST_RESIDUAL, HIGHEST_RESIDUAL).square().mean(-1).sqrt()
+    """The root mean square of (E − Ê) / √(σ² + floor²) over the channels, (P, C) → (P,)."""
+    z2 = (E - E_hat).square() / (torch.exp(2 * log_spread) + SMALLEST_SPREAD**2)
+    return z2.clamp(max=HIGHEST_RESIDUAL**2).mean(-1).sqrt()
 
 
 def _distances(

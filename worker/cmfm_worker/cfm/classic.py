@@ -3,8 +3,9 @@
 Every filter is normalised to the part's mask (weighted by the part's pixels alone), so neither the tray's colour nor
 its distance leaks into a feature, and a part's features do not depend on what lies around it.
 
-Both modalities end in a constant channel, to which `nominal.standardiser_of` gives the length of a typical feature:
-without it the cosine distance of Eq. 2 would compare the directions of noise wherever a pixel is close to the mean.
+What is predicted comes first in a feature and ends in a constant channel, to which `nominal.standardiser_of` gives the
+length of a typical feature: without it the cosine distance of Eq. 2 would compare the directions of noise wherever a
+pixel is close to the mean. What follows is context, which the mapping reads and does not predict.
 """
 
 from __future__ import annotations
@@ -14,8 +15,18 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from cmfm_worker.cfm.classic_context import (
+    NEAR_2D,
+    NEAR_3D,
+    WIDE_2D,
+    WIDE_3D,
+    Context,
+    colour_context,
+    height_context,
+)
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPointsError
-from cmfm_worker.cfm.filters import curvatures, enlarge, gaussian_matrix, gradient, laplacian
+from cmfm_worker.cfm.filters import curvatures, gradient, laplacian
+from cmfm_worker.cfm.masked_filters import MaskedFilters, enlarge_to, stride_of
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames, plane_height
 
 SIGMAS_2D_PX: Final = (1.0, 2.0, 4.0, 8.0)
@@ -29,15 +40,19 @@ LINES_2D_PX: Final = (1.0, 2.0)
 LINES_3D_PX: Final = (1.5, 3.0)
 """The σ at which, as at the finest, both curvatures (of lightness, of height) tell lines from spots."""
 
-CHANNELS_2D: Final = len(SIGMAS_2D_PX) * (5 * 3 + 1) + (2 * 3 + 2) + 2 * len(LINES_2D_PX) + 1
+PREDICTED_2D: Final = len(SIGMAS_2D_PX) * (5 * 3 + 1) + (2 * 3 + 2) + 2 * len(LINES_2D_PX) + 1
 """At each σ: colour, gradient, Laplacian, deviation and residual of three opponent colours, and one anisotropy; at the
 finest gradients, Laplacians and curvatures; curvatures where lines are looked for; 1.
 """
 
-CHANNELS_3D: Final = len(SIGMAS_3D_PX) * 7 + (3 + 2) + 2 * len(LINES_3D_PX) + 1
+PREDICTED_3D: Final = len(SIGMAS_3D_PX) * 7 + (3 + 2) + 2 * len(LINES_3D_PX) + 1
 """At each σ: slope, curvature, deviation, anisotropy, height, residual, difference to the finer scale; at the finest
 slope, Laplacian, residual and curvatures; curvatures where lines are looked for; 1.
 """
+
+CONTEXT_2D: Final = 2 * len(SIGMAS_2D_PX) + NEAR_2D + WIDE_2D
+CONTEXT_3D: Final = 2 * len(SIGMAS_3D_PX) + NEAR_3D + WIDE_3D
+"""At each σ how lightness, or height, rises down and to the right of the picture; and `classic_context`."""
 
 MIN_POINTS: Final = 200
 """Fewer foreground pixels are no part: a tablet of 1 cm² fills about 200 in a picture of 15 cm."""
@@ -47,11 +62,11 @@ MM_PER_M: Final = 1000.0
 _CELL_PX: Final = 8
 """A part is worked on in its bounding box, whose sides are multiples of this and at least as far from the part."""
 
-_MIN_WEIGHT: Final = 1e-4
-"""Share of the mask under a filter below which its mean is not trusted; at the part's own pixels it is always more."""
-
 _MIN_ENERGY: Final = 1e-4
 """Gradient energy that counts as none: keeps the anisotropy of flat places at 0."""
+
+_Channels = tuple[list[Tensor], Context]
+"""What is predicted, each (1, c, H, W), and context."""
 
 
 class ClassicExtractor:
@@ -60,29 +75,18 @@ class ClassicExtractor:
     Lengths are pixels, heights millimetres; derivatives are multiplied by σ to the power of their order.
     """
 
+    d2: Final = PREDICTED_2D + CONTEXT_2D
+    d3: Final = PREDICTED_3D + CONTEXT_3D
+    min_points: Final = MIN_POINTS
+
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
-        self._matrices: dict[tuple[int, float, int], Tensor] = {}
+        self._filters = MaskedFilters(self._device)
 
     @property
     def identity(self) -> ExtractorIdentity:
         """`classic` has no weights: its version stands for its filters."""
-        return ExtractorIdentity("classic", "2", blocks=0, group_size=0)
-
-    @property
-    def d2(self) -> int:
-        """Width of a 2D feature."""
-        return CHANNELS_2D
-
-    @property
-    def d3(self) -> int:
-        """Width of a 3D feature."""
-        return CHANNELS_3D
-
-    @property
-    def min_points(self) -> int:
-        """Foreground pixels that a frame needs."""
-        return MIN_POINTS
+        return ExtractorIdentity("classic", "3", blocks=0, group_size=0)
 
     @property
     def device(self) -> torch.device:
@@ -91,7 +95,7 @@ class ClassicExtractor:
 
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
-        """E_2D (P, 77) and E_3D (P, 38) at the foreground pixels. Raises TooFewPointsError."""
+        """E_2D (P, 105) and E_3D (P, 62) at the foreground pixels. Raises TooFewPointsError."""
         counts = frames.foreground.flatten(1).sum(1).tolist()
         few = [i for i, count in enumerate(counts) if count < MIN_POINTS]
         if few:
@@ -101,7 +105,11 @@ class ClassicExtractor:
             self._frame(frames.rgb[i], height_mm[i], frames.foreground[i]) for i in range(len(frames.rgb))
         ]
         return PixelFeatures(
-            torch.cat([e[0] for e in each]), torch.cat([e[1] for e in each]), frames.foreground
+            torch.cat([e[0] for e in each]),
+            torch.cat([e[1] for e in each]),
+            frames.foreground,
+            context=(CONTEXT_2D, CONTEXT_3D),
+            wide=(WIDE_2D, WIDE_3D),
         )
 
     def _frame(self, rgb: Tensor, height_mm: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,69 +120,61 @@ class ClassicExtractor:
         inside = mask.flatten().nonzero()[:, 0]
         colour = self._colour_channels(opponent_colours(rgb[:, rows, columns])[None], weight)
         relief = self._height_channels(height_mm[None, None, rows, columns], weight)
-        return _packed(colour, inside), _packed(relief, inside)
+        return _packed(*colour, inside), _packed(*relief, inside)
 
-    def _colour_channels(self, O: Tensor, weight: Tensor) -> list[Tensor]:  # noqa: E741 (opponent colours)
-        finest = self._mean(O, weight, FINEST_2D_PX)
+    def _colour_channels(self, O: Tensor, weight: Tensor) -> _Channels:  # noqa: E741 (opponent colours)
+        finest = self._filters.mean(O, weight, FINEST_2D_PX)
         channels = [*_slopes(finest, FINEST_2D_PX), *_lines(finest[:, :1], FINEST_2D_PX)]
+        slopes, fine = list[Tensor](), finest
         for sigma in SIGMAS_2D_PX:
-            mean, deviation = self._mean_and_deviation(O, weight, sigma)
-            maps = [mean, deviation, *self._derivatives(mean, sigma)]
+            mean, deviation = self._filters.mean_and_deviation(O, weight, sigma)
+            maps, rises = self._derivatives(mean, sigma)
+            maps = [mean, deviation, *maps]
             if sigma in LINES_2D_PX:
                 maps += _lines(mean[:, :1], sigma)
             enlarged = [enlarge_to(m, O) for m in maps]
             channels += [*enlarged, O - enlarged[0]]  # the last is what this scale smooths away
-        return channels
+            slopes.append(enlarge_to(rises, O))
+            if sigma == SIGMAS_2D_PX[0]:
+                fine = mean
+        around = colour_context(O, fine, weight, self._filters)
+        return channels, Context([*slopes, *around.near], around.wide)
 
-    def _height_channels(self, height_mm: Tensor, weight: Tensor) -> list[Tensor]:
+    def _height_channels(self, height_mm: Tensor, weight: Tensor) -> _Channels:
         # Squares are taken about the part's mean height: those of the height itself would cancel in float32.
         typical = (height_mm * weight).sum() / weight.sum()
         h = (height_mm - typical) * weight
-        finer = self._mean(h, weight, FINEST_3D_PX)
-        channels = [*_slopes(finer, FINEST_3D_PX), *_lines(finer, FINEST_3D_PX), h - finer]
+        finest = finer = self._filters.mean(h, weight, FINEST_3D_PX)
+        channels = [*_slopes(finest, FINEST_3D_PX), *_lines(finest, FINEST_3D_PX), h - finest]
+        slopes, fine = list[Tensor](), finest
         for sigma in SIGMAS_3D_PX:
-            mean, deviation = self._mean_and_deviation(h, weight, sigma)
-            maps = [deviation, *self._derivatives(mean, sigma)]
+            mean, deviation = self._filters.mean_and_deviation(h, weight, sigma)
+            maps, rises = self._derivatives(mean, sigma)
+            maps = [deviation, *maps]
             if sigma in LINES_3D_PX:
                 maps += _lines(mean, sigma)
             smoothed = enlarge_to(mean, h)
             channels += [enlarge_to(m, h) for m in maps]
             channels += [smoothed + typical, h - smoothed, finer - smoothed]
             finer = smoothed
-        return channels
+            slopes.append(enlarge_to(rises, h))
+            if sigma == SIGMAS_3D_PX[0]:
+                fine = smoothed
+        around = height_context(h, finest, fine, weight, self._filters)
+        return channels, Context([*slopes, *around.near], around.wide)
 
-    def _mean_and_deviation(self, planes: Tensor, weight: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """Mask-normalised Gaussian mean and standard deviation, on the grid of the scale."""
-        mean, square = self._mean(planes, weight, sigma), self._mean(planes.square(), weight, sigma)
-        return mean, (square - mean.square()).clamp(min=0).sqrt()
-
-    def _mean(self, planes: Tensor, weight: Tensor, sigma: float) -> Tensor:
-        """Mask-normalised Gaussian mean, on the grid of the scale."""
-        under = self._smooth(weight, sigma, _stride(sigma)).clamp(min=_MIN_WEIGHT)
-        return self._smooth(planes * weight, sigma, _stride(sigma)) / under
-
-    def _derivatives(self, mean: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradient magnitude, Laplacian, and the coherence of all channels' gradient directions (0 to 1)."""
-        stride = _stride(sigma)
+    def _derivatives(self, mean: Tensor, sigma: float) -> tuple[list[Tensor], Tensor]:
+        """Gradient magnitude, Laplacian, and the coherence of all channels' gradient directions (0 to 1); and how the
+        first channel rises along rows and columns.
+        """
+        stride = stride_of(sigma)
         dy, dx = gradient(mean, stride)
         J = torch.stack([dy.square().sum(1), dx.square().sum(1), (dy * dx).sum(1)], dim=1)
-        yy, xx, yx = self._smooth(J, max(sigma / stride, 1.0), 1).unbind(1)
+        yy, xx, yx = self._filters.smooth(J, max(sigma / stride, 1.0), 1).unbind(1)
         coherence = ((yy - xx).square() + 4 * yx.square()).sqrt() / (yy + xx + _MIN_ENERGY)
         magnitude = (dy.square() + dx.square()).sqrt() * sigma
-        return magnitude, laplacian(mean, stride) * sigma**2, coherence[:, None]
-
-    def _smooth(self, planes: Tensor, sigma: float, stride: int) -> Tensor:
-        """(B, C, H, W) -> (B, C, H / stride, W / stride)."""
-        along_rows = self._matrix(planes.shape[-2], sigma, stride)
-        along_columns = self._matrix(planes.shape[-1], sigma, stride)
-        return torch.matmul(along_rows, torch.matmul(planes, along_columns.T))
-
-    def _matrix(self, size_px: int, sigma: float, stride: int) -> Tensor:
-        """Kept for each size of box: there are at most 28 of them."""
-        key = size_px, sigma, stride
-        if key not in self._matrices:
-            self._matrices[key] = gaussian_matrix(size_px, sigma, stride).to(self._device)
-        return self._matrices[key]
+        rises = torch.cat([dy[:, :1], dx[:, :1]], dim=1) * sigma
+        return [magnitude, laplacian(mean, stride) * sigma**2, coherence[:, None]], rises
 
 
 def opponent_colours(rgb: Tensor) -> Tensor:
@@ -191,18 +191,8 @@ def _slopes(mean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
 
 def _lines(mean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """The largest and the smallest curvature at a σ."""
-    largest, smallest = curvatures(mean, _stride(sigma))
+    largest, smallest = curvatures(mean, stride_of(sigma))
     return largest * sigma**2, smallest * sigma**2
-
-
-def enlarge_to(planes: Tensor, like: Tensor) -> Tensor:
-    """Bilinear back to the size of `like`: (B, C, h, w) -> (B, C, H, W)."""
-    return planes if planes.shape[-2:] == like.shape[-2:] else enlarge(planes, like.shape[-2:])
-
-
-def _stride(sigma: float) -> int:
-    """Wide filters are evaluated on a coarser grid: every second place from σ = 4 pixels, every fourth from 8."""
-    return 1 if sigma < 4 else 2 if sigma < 8 else 4
 
 
 def _bounding_box(foreground: Tensor) -> tuple[slice, slice]:
@@ -217,7 +207,8 @@ def _span(occupied: Tensor) -> slice:
     return slice(first, last)
 
 
-def _packed(channels: list[Tensor], inside: Tensor) -> Tensor:
-    """Channels (1, c, H, W) and a constant 1 at the given pixels: (P, C)."""
-    stacked = torch.cat([*channels, torch.ones_like(channels[0][:, :1])], dim=1)
+def _packed(channels: list[Tensor], context: Context, inside: Tensor) -> Tensor:
+    """What is predicted, a constant 1 and the context (1, c, H, W) at the given pixels: (P, C)."""
+    constant = torch.ones_like(channels[0][:, :1])
+    stacked = torch.cat([*channels, constant, *context.near, *context.wide], dim=1)
     return stacked[0].flatten(1)[:, inside].T.contiguous()  # C H W -> P C

@@ -55,11 +55,16 @@ class PixelFeatures:
 
     `e2d` (P, D_2D) and `e3d` (P, D_3D) are float32; `mask` (B, 224, 224) is bool. Row p of both belongs to
     the p-th entry of `mask.nonzero()`: frame after frame, row after row.
+
+    The last `context` channels of either (2D, 3D) are read by a mapping and not predicted by it; the last `wide` of
+    them tell of so much of the part that a network could know each of a few dozen parts by them.
     """
 
     e2d: Tensor
     e3d: Tensor
     mask: Tensor
+    context: tuple[int, int] = (0, 0)
+    wide: tuple[int, int] = (0, 0)
 
     @property
     def d2(self) -> int:
@@ -85,6 +90,8 @@ class PixelFeatures:
             e2d=torch.cat([e2d[i] for i in frames]) if frames else self.e2d[:0],
             e3d=torch.cat([e3d[i] for i in frames]) if frames else self.e3d[:0],
             mask=mask,
+            context=self.context,
+            wide=self.wide,
         )
 
 

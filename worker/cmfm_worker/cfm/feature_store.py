@@ -41,6 +41,8 @@ class FeatureStore:
     ) -> None:
         self.names: list[str] = []
         self.counts: list[int] = []
+        self.context: tuple[int, int] = (0, 0)
+        self.wide: tuple[int, int] = (0, 0)
         self._dtype = np.dtype(precision)
         self._ram_left = ram_limit_bytes
         self._folder = folder
@@ -86,8 +88,11 @@ class FeatureStore:
         if len(names) != len(counts):
             raise ValueError(f"{len(counts)} parts but {len(names)} names")
         widths = features.e2d.shape[1], features.e3d.shape[1]
-        if self._parts and widths != self.widths:
-            raise ValueError(f"features of widths {widths} in a store of widths {self.widths}")
+        if self._parts and (widths, features.context) != (self.widths, self.context):
+            raise ValueError(
+                f"features of widths {widths} in a store of widths {self.widths}, or with other context"
+            )
+        self.context, self.wide = features.context, features.wide
         self._masks += list(np.packbits(features.mask.flatten(1).cpu().numpy(), axis=1))
         both = zip(torch.split(features.e2d, counts), torch.split(features.e3d, counts), strict=True)
         for name, (e2d, e3d) in zip(names, both, strict=True):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.feature_store import FeatureStore
-from cmfm_worker.cfm.mapping import NETWORKS, MappingPair, new_pair
+from cmfm_worker.cfm.fit_options import FitOptions
+from cmfm_worker.cfm.mapping import MappingPair, new_pair
 from cmfm_worker.cfm.nominal import FitError, check_parts, predict_constants, standardiser_of
-from cmfm_worker.cfm.variants import Architecture, Modality
 
 __all__ = [
     "FitError",
@@ -33,76 +31,6 @@ Progress = Callable[[int, int, float, float], None]
 
 MAX_GRADIENT = 5.0
 """Length to which the gradient of a fit with spreads is cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitOptions:
-    """How a mapping is fitted.
-
-    `pixels_per_image`: pixels drawn afresh from every part in every epoch, None for all of them;
-    `batch_images`: parts a step; `hidden`: width of the networks, None for what their architecture has between
-    such widths; `schedule` "cosine" lets the learning rate fall to 0 over the fit; `standardise`: give every
-    channel mean 0 and standard deviation 1 over the nominal parts; `spread`: learn beside each prediction how far
-    nominal features spread around it, by Gaussian likelihood instead of Eq. 2. Convolutions are fitted on whole
-    maps, so there `pixels_per_image` is None; their loss, too, is that of the pixels inside the mask.
-    """
-
-    epochs: int
-    batch_images: int
-    pixels_per_image: int | None
-    lr: float
-    hidden: int | None
-    schedule: Literal["cosine", "constant"]
-    standardise: bool
-    spread: bool = False
-    seed: int = 0
-    architecture: Architecture = "mlp"
-    modality: Modality = "cross"
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where an option is out of its range."""
-        for name in ("epochs", "batch_images", "pixels_per_image", "hidden"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        if not 0.0 < self.lr < math.inf:
-            raise ValueError(f"lr must be a positive number, not {self.lr}")
-        if self.schedule not in ("cosine", "constant"):
-            raise ValueError(f"schedule must be 'cosine' or 'constant', not {self.schedule!r}")
-        if self.pixels_per_image is not None and NETWORKS[self.architecture].whole_maps:
-            raise ValueError(
-                f"pixels_per_image: {self.architecture} is fitted on whole maps, not on some pixels"
-            )
-
-    @classmethod
-    def for_preset(cls, preset: Preset, architecture: Architecture = "mlp") -> FitOptions:
-        """The options of an extractor preset; `paper` is the paper's own (§ 4, Implementation Details).
-
-        Suppl. B trains all architectures by one protocol; they differ here in what they cannot share.
-        """
-        network = NETWORKS[architecture]
-        if preset == "paper":
-            return cls(
-                250,
-                4,
-                None,
-                lr=1e-3,
-                hidden=None,
-                schedule="constant",
-                standardise=False,
-                architecture=architecture,
-            )
-        return cls(
-            epochs=40,
-            batch_images=2,
-            pixels_per_image=None if network.whole_maps else 600,
-            lr=4e-3,
-            hidden=128 if architecture == "mlp" else None,
-            schedule="cosine",
-            standardise=True,
-            spread=True,
-            architecture=architecture,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +122,8 @@ def _epoch(
         optimiser.zero_grad(set_to_none=True)
         count = sum(min(features.counts[i], options.pixels_per_image or features.counts[i]) for i in batch)
         for E_2D, E_3D, mask in _pieces(features, batch, pair, options, generator):
-            loss_2d, loss_3d = _losses(pair, E_2D, E_3D, mask)
+            noise = [_noise(features, k, len(E_2D), options, generator) for k in (0, 1)]
+            loss_2d, loss_3d = _losses(pair, E_2D, E_3D, mask, noise)
             # Pieces have their share in the mean over the batch's pixels: so they need not be in memory together.
             ((loss_2d + loss_3d) * (len(E_2D) / count)).backward()
             total += torch.stack([loss_2d.detach(), loss_3d.detach()]).cpu() * len(E_2D)
@@ -222,19 +151,40 @@ def _pieces(
         yield *features.part(index), features.mask(index)
 
 
+def _noise(
+    features: FeatureStore, modality: int, pixels: int, options: FitOptions, generator: torch.Generator
+) -> Tensor | None:
+    """What is added to features of 2D (0) or 3D (1): (pixels, D), 0 but in the wide context; None where nothing is."""
+    width, wide = features.widths[modality], features.wide[modality]
+    if not wide or not options.wide_noise:
+        return None
+    drawn = torch.randn(pixels, wide, generator=generator) * options.wide_noise
+    return torch.cat([torch.zeros(pixels, width - wide), drawn], dim=1)
+
+
 def _losses(
-    pair: MappingPair, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None
+    pair: MappingPair,
+    E_2D: Tensor,
+    E_3D: Tensor,
+    mask: Tensor | None = None,
+    noise: Sequence[Tensor | None] = (None, None),
 ) -> tuple[Tensor, Tensor]:
+    """Mean losses of both directions; `noise` is added to standardised features (2D, 3D)."""
     device = next(pair.to_3d.parameters()).device
     E_2D, E_3D = E_2D.to(device), E_3D.to(device)
     if mask is not None:
         mask = mask.to(device)
     if pair.standardise is not None:
         E_2D, E_3D = pair.standardise(E_2D, E_3D)
+    E_2D, E_3D = (
+        E if added is None else E + added.to(device) for E, added in zip((E_2D, E_3D), noise, strict=True)
+    )
     if pair.has_spreads:
         on_2d, on_3d = pair.predict_with_log_spreads(E_2D, E_3D, mask)
+        E_2D, E_3D = pair.predicted(E_2D, E_3D)
         return negative_log_likelihood(E_2D, *on_2d).mean(), negative_log_likelihood(E_3D, *on_3d).mean()
     E_2D_hat, E_3D_hat = pair.predict(E_2D, E_3D, mask)  # Eq. 1
+    E_2D, E_3D = pair.predicted(E_2D, E_3D)
     return cosine_distance(E_2D, E_2D_hat).mean(), cosine_distance(E_3D, E_3D_hat).mean()
 
 
@@ -244,7 +194,15 @@ def _new_pair(features: FeatureStore, options: FitOptions) -> MappingPair:
         devices=[]
     ):  # the seed decides the first weights and nothing else of the process
         torch.manual_seed(options.seed)
-        pair = new_pair(d2, d3, options.architecture, options.modality, options.hidden, spread=options.spread)
+        pair = new_pair(
+            d2,
+            d3,
+            options.architecture,
+            options.modality,
+            options.hidden,
+            spread=options.spread,
+            context=features.context,
+        )
     if options.standardise:
         pair = replace(pair, standardise=standardiser_of(features))
     if options.spread:

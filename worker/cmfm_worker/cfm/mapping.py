@@ -48,6 +48,8 @@ class MappingPair:
     """Both mapping networks of a recipe, of one architecture: `to_3d` predicts 3D features, `to_2d` 2D ones,
     from the other modality or with `modality` "intra" from their own.
 
+    A network may predict fewer channels than features have: the first ones. What follows is context (`classic`).
+
     Where there is a standardiser, features pass it first and the distance (Eq. 3) is taken between
     standardised features. `precision` is that of products at the pixels where features come as tokens.
     """
@@ -66,12 +68,12 @@ class MappingPair:
     @property
     def d2(self) -> int:
         """Width of a 2D feature."""
-        return self.to_2d.d_out
+        return (self.to_3d if self.modality == "cross" else self.to_2d).d_in
 
     @property
     def d3(self) -> int:
         """Width of a 3D feature."""
-        return self.to_3d.d_out
+        return (self.to_2d if self.modality == "cross" else self.to_3d).d_in
 
     @property
     def hidden(self) -> int:
@@ -87,6 +89,10 @@ class MappingPair:
     def whole_maps(self) -> bool:
         """Whether a prediction needs the features around a pixel, and so the mask that they were taken at."""
         return self.to_3d.whole_maps
+
+    def predicted(self, E_2D: Tensor, E_3D: Tensor) -> tuple[Tensor, Tensor]:
+        """Features without their context: what the networks predict, and what a distance is taken of."""
+        return E_2D[..., : self.to_2d.d_out], E_3D[..., : self.to_3d.d_out]
 
     def predict(self, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Ê_2D (P, D_2D) and Ê_3D (P, D_3D), Eq. 1, of standardised features where there is a standardiser.
@@ -111,10 +117,10 @@ class MappingPair:
     def at_tokens(self) -> TokenMapping | None:
         """The same networks for features that come as tokens, made on first use and kept (some 0.2 s).
 
-        None with a standardiser, because what it subtracts is not linear in the tokens, and with convolutions,
-        which see pixels.
+        None with a standardiser, because what it subtracts is not linear in the tokens, with convolutions, which see
+        pixels, and with context, which only `classic` has.
         """
-        if self.standardise is not None:
+        if self.standardise is not None or (self.d2, self.d3) != (self.to_2d.d_out, self.to_3d.d_out):
             return None
         if not (isinstance(self.to_3d, PixelwiseNetwork) and isinstance(self.to_2d, PixelwiseNetwork)):
             return None
@@ -136,15 +142,17 @@ def new_pair(
     hidden: int | None = None,
     *,
     spread: bool = False,
+    context: tuple[int, int] = (0, 0),
 ) -> MappingPair:
-    """Two untrained networks for features of widths `d2` and `d3`, their first weights from torch's generator.
+    """Two untrained networks for features of widths `d2` and `d3`, their first weights from torch's generator. The
+    last `context` channels of either (2D, 3D) are read and not predicted.
 
     "intra" changes the input layers alone (§ 5, Table 7): hidden widths are those of the crossmodal networks.
     """
     network = NETWORKS[architecture]
     widths_3d, widths_2d = (
-        (other if modality == "cross" else own, own, hidden or network.usual_hidden(other, own))
-        for other, own in ((d2, d3), (d3, d2))
+        (other if modality == "cross" else own, own - only_read, hidden or network.usual_hidden(other, own))
+        for other, own, only_read in ((d2, d3, context[1]), (d3, d2, context[0]))
     )
     to_3d = network(*widths_3d, spread=spread)
     return MappingPair(to_3d, network(*widths_2d, spread=spread), modality=modality)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
@@ -40,19 +41,17 @@ def load_safetensors(path: Path) -> MappingPair:
     state = read_state_dict(path)
     architecture, modality = _variant_in(path)
     to_3d = _network_from(path, state, "to_3d.", architecture)
-    if modality == "cross":
-        to_2d = _network_from(path, state, "to_2d.", architecture, d_in=to_3d.d_out, d_out=to_3d.d_in)
-    else:
-        to_2d = _network_from(path, state, "to_2d.", architecture)
-        for network, name in ((to_3d, "to_3d"), (to_2d, "to_2d")):
-            if network.d_in != network.d_out:
-                raise WeightsError(
-                    f"{path}: said to be intramodal, but '{name}' maps {network.d_in} to {network.d_out} channels"
-                )
-    standardise = None
+    to_2d = _network_from(path, state, "to_2d.", architecture)
+    pair = MappingPair(to_3d.eval(), to_2d.eval(), modality=modality)
+    for name, network, width in (("to_3d", to_3d, pair.d3), ("to_2d", to_2d, pair.d2)):
+        if network.d_out > width:
+            raise WeightsError(
+                f"{path}: said to be {modality}modal, but '{name}' predicts {network.d_out} channels of features "
+                f"that have {width}"
+            )
     if any(key.startswith("standardise.") for key in state):
-        standardise = _standardiser_from(path, state, to_2d.d_out, to_3d.d_out)
-    return MappingPair(to_3d.eval(), to_2d.eval(), standardise, modality=modality)
+        pair = replace(pair, standardise=_standardiser_from(path, state, pair.d2, pair.d3))
+    return pair
 
 
 def save_safetensors(pair: MappingPair, path: Path) -> None:

@@ -54,7 +54,7 @@ def predict_constants(features: FeatureStore, pair: MappingPair) -> None:
     highest = [torch.stack([both[k][1] for both in bounds]).amax(0) for k in (0, 1)]
     values = lowest if pair.standardise is None else pair.standardise(*(low[None] for low in lowest))
     for network, value, low, high in zip((pair.to_2d, pair.to_3d), values, lowest, highest, strict=True):
-        network.predict_constants(low == high, value.reshape(-1))
+        network.predict_constants((low == high)[: network.d_out], value.reshape(-1)[: network.d_out])
 
 
 def _moments(E: Tensor) -> Tensor:
