@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,31 +73,60 @@ class LocalEngine:
 
 
 class DevicesEngine:
-    """One process a device; each takes the next cell when it is done with one."""
+    """One process a device; each takes the next cell when it is done with one. They share the threads of this one."""
 
     def __init__(self, devices: Sequence[torch.device]) -> None:
         self._devices = devices
+        self._threads = max(1, torch.get_num_threads() // len(devices))
 
     def run(self, cells: Sequence[Cell], options: SuiteOptions) -> Iterator[CellEnd]:
-        """In the order in which they end."""
-        spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-        pools = [
-            ProcessPoolExecutor(1, spawn, initializer=_take_device, initargs=(options, str(device)))
-            for device in self._devices
-        ]
+        """In the order in which they end. A cell whose process dies is a problem of that cell; another process
+        takes its place. Leaving early stops the processes in the middle of their cells.
+        """
+        idle = [self._process(options, device) for device in self._devices]
         waiting = iter(cells)
+        running: dict[Future[CellEnd], tuple[_Process, Cell]] = {}
         try:
-            running = {pool.submit(_measure, cell): pool for pool, cell in zip(pools, waiting, strict=False)}
-            while running:
+            while True:
+                while idle and (cell := next(waiting, None)) is not None:
+                    process = idle.pop()
+                    running[process.pool.submit(_measure, cell)] = process, cell
+                if not running:
+                    return
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    pool = running.pop(done)
-                    yield done.result()
-                    for cell in waiting:
-                        running[pool.submit(_measure, cell)] = pool
-                        break
+                    process, cell = running.pop(done)
+                    try:
+                        end = done.result()
+                    except BrokenProcessPool:
+                        process.stop()
+                        process = self._process(options, process.device)
+                        end = CellEnd(cell, None, f"its process on {process.device} died (out of memory?)")
+                    idle.append(process)
+                    yield end
         finally:
-            for pool in pools:
-                pool.shutdown(wait=True, cancel_futures=True)
+            for process in (*idle, *(process for process, _ in running.values())):
+                process.stop()
+
+    def _process(self, options: SuiteOptions, device: torch.device) -> _Process:
+        spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+        given = (options, str(device), self._threads)
+        return _Process(device, ProcessPoolExecutor(1, spawn, initializer=_take_device, initargs=given))
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A process and its device; it is started by its first cell."""
+
+    device: torch.device
+    pool: ProcessPoolExecutor
+
+    def stop(self) -> None:
+        """End it now, also in the middle of a cell."""
+        for process in list(
+            (self.pool._processes or {}).values()
+        ):  # what terminate_workers() of Python 3.14 does
+            process.terminate()
+        self.pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _OwnBench:
@@ -104,7 +135,11 @@ class _OwnBench:
     bench: CellBench
 
 
-def _take_device(options: SuiteOptions, device: str) -> None:
+def _take_device(options: SuiteOptions, device: str, threads: int) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent ends its processes
+    torch.set_num_threads(threads)
     _OwnBench.bench = CellBench(options, torch.device(device), lambda *_: None)
 
 
