@@ -87,6 +87,7 @@ def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: P
     how = TeachOptions(
         dataset=options.root.resolve().name,
         category=cell.category,
+        light=options.light if options.dataset == "eyecandies" else None,
         shots=settings.shots,
         seed=settings.seed,
         epochs=settings.epochs,
