@@ -15,7 +15,10 @@ Advance = Callable[[str, int, int], None]
 
 @contextmanager
 def progress_bars(titles: Mapping[str, str]) -> Iterator[Advance]:
-    """A bar for each stage that reports; call the result with (stage, done, total), `titles` names stages."""
+    """A bar for each stage that reports; call the result with (stage, done, total).
+
+    `titles` names the stages in their order: where one begins again, those after it have not begun.
+    """
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -28,6 +31,10 @@ def progress_bars(titles: Mapping[str, str]) -> Iterator[Advance]:
         def advance(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(titles[stage], total=total)
+            elif done < progress.tasks[tasks[stage]].completed:
+                for later in list(titles)[list(titles).index(stage) + 1 :]:
+                    if later in tasks:
+                        progress.reset(tasks[later])
             progress.update(tasks[stage], completed=done, total=total)
 
         yield advance
