@@ -66,13 +66,13 @@ def choose(category: CategoryAt | None, split: Split, folder: Path | None, recip
     Raises DatasetError for what is no data set, InputError where no part is left that could be used.
     """
     if folder is not None:
-        remarks = tuple(_remarks(category.name, "validation", recipe)) if category else ()
+        remarks = tuple(_remarks(category, "validation", recipe)) if category else ()
         return NominalParts(tuple(list_nominal_folder(folder)), folder.resolve().name, remarks)
     if category is None:
         raise InputError("nominal parts are looked for in --root and --category, or in --nominal FOLDER")
     source = f"{category.root.resolve().name}/{category.name}/{split}"
     chosen = _validation(category) if split == "validation" else _train(category, recipe)
-    return NominalParts(tuple(chosen), source, tuple(_remarks(category.name, split, recipe)))
+    return NominalParts(tuple(chosen), source, tuple(_remarks(category, split, recipe)))
 
 
 def labelled_parts(category: CategoryAt | None, wanted: bool | None) -> tuple[PartFiles, ...]:
@@ -95,8 +95,17 @@ def require_readable(parts: Sequence[PartFiles], progress: Progress) -> None:
         raise DatasetError("\n".join(torn))
 
 
-def _remarks(category: str, split: Split, recipe: Recipe) -> Iterator[str]:
-    taught_on = recipe.provenance.category
+def other_light(recipe: Recipe, light: int) -> Iterator[str]:
+    """What to say where parts are seen in another light than the one that the recipe says it was taught in."""
+    taught_in = recipe.provenance.light
+    if taught_in not in (None, light):
+        yield f"the recipe was taught with light {taught_in}, these parts are seen in light {light}"
+
+
+def _remarks(of: CategoryAt, split: Split, recipe: Recipe) -> Iterator[str]:
+    category, taught_on = of.name, recipe.provenance.category
+    if of.layout == "eyecandies":
+        yield from other_light(recipe, of.light)
     if taught_on and taught_on != category:
         yield f"recipe {recipe.name!r} was taught on {taught_on!r}, these parts are of {category!r}"
     if not taught_on and split == "train":

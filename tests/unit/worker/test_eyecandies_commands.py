@@ -49,11 +49,22 @@ def test_the_defaults_teach_and_find_every_defect(
 def test_another_light_than_the_taught_one_is_said(
     eyecandies_root: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The figures would be bad without a reason to be seen."""
+    """The figures would be bad without a reason to be seen, and a threshold set in it useless."""
     arguments = ["--recipe", recipe, "--light", 1, "--json", tmp_path / "figures.json"]
     assert command("evaluate", eyecandies_root, *arguments) == 0
     assert "taught with light 4, these parts are seen in light 1" in capsys.readouterr().err
     assert read_json(tmp_path / "figures.json")["light"] == 1
+    for light, said in ((1, True), (4, False)):
+        given = ["--recipe", recipe, "--light", light, "--dry-run", "--no-labelled"]
+        assert command("calibrate", eyecandies_root, *given) == 0
+        assert ("taught with light 4" in capsys.readouterr().err) is said
+
+
+def test_recipes_of_a_whole_run_know_their_light(eyecandies_root: Path, tmp_path: Path) -> None:
+    """As those of `fit` do."""
+    given = ("--all", "--out", tmp_path / "out", "--light", 0, "--tables", "12", "--epochs", 1, "--no-report")
+    assert command("evaluate", eyecandies_root, *given) == 0
+    assert load_recipe(tmp_path / "out" / "recipes" / f"{CATEGORY}-ours").recipe.provenance.light == 0
 
 
 def test_one_part_is_inspected_from_its_files(eyecandies_root: Path, recipe: Path, tmp_path: Path) -> None:
@@ -74,7 +85,9 @@ def test_prepared_parts_give_the_same_figures(eyecandies_root: Path, recipe: Pat
     for name, more in (("a.json", []), ("b.json", ["--prepared", cache])):
         arguments = ["--recipe", recipe, "--json", tmp_path / name, *more]
         assert command("evaluate", eyecandies_root, *arguments) == 0
-        figures.append(read_json(tmp_path / name) | {"fps": None})
+        found = read_json(tmp_path / name)
+        assert found["prepared"] is bool(more)
+        figures.append(found | {"fps": None, "prepared": None})
     assert figures[0] == figures[1]
     assert command("evaluate", eyecandies_root, "--recipe", recipe, "--light", 1, "--prepared", cache) == 2
 

@@ -51,7 +51,7 @@ def evaluate(root: Path, recipe: Path, *more: object) -> int:
 
 def figures(root: Path, recipe: Path, out: Path, *more: object) -> dict[str, Any]:
     assert evaluate(root, recipe, "--json", out, *more) == 0
-    return read_json(out) | {"fps": None}
+    return read_json(out) | {"fps": None, "prepared": None}
 
 
 def summary(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

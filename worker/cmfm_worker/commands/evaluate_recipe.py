@@ -37,6 +37,7 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
     from cmfm_worker.extractors import extractor_of
     from cmfm_worker.inspection import Inspector, LoadedModel
     from cmfm_worker.measure import Tally, inspect_parts
+    from cmfm_worker.nominal_parts import other_light
     from cmfm_worker.prepared_cache import source_of
     from cmfm_worker.recipe import load_recipe
 
@@ -50,11 +51,9 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
     source = source_of(trial.prepared, parts, loaded.recipe.background.options(), on)
     inspector = Inspector(extractor_of(loaded.recipe, trial.weights, on, products))
     inspector.require_match(loaded.recipe)
-    taught_light = loaded.recipe.provenance.light
-    if trial.dataset == "eyecandies" and taught_light not in (None, trial.light):
-        remark(
-            f"the recipe was taught with light {taught_light}, these parts are seen in light {trial.light}"
-        )
+    if trial.dataset == "eyecandies":
+        for text in other_light(loaded.recipe, trial.light):
+            remark(text)
     tally = Tally()
     with progress_bars({"test": "inspecting"}) as progress:
         model = LoadedModel.of(loaded, on, products)
@@ -68,6 +67,7 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
         "light": trial.light if trial.dataset == "eyecandies" else None,
         "score_normalisation": loaded.recipe.score.normalisation,
         "device": str(on),
+        "prepared": trial.prepared is not None,
     }
     for name, why in tally.not_inspected.items():
         remark(f"not inspected: {name}: {why}")
@@ -92,7 +92,10 @@ def show(figures: dict[str, Any]) -> None:
 
     facts = [
         ("parts", _counted(figures)),
-        ("frames/s", _number(figures["fps"], "{:.1f}")),
+        (
+            "frames/s, prepared before" if figures["prepared"] else "frames/s",
+            _number(figures["fps"], "{:.1f}"),
+        ),
         ("I-AUROC", _number(figures["i_auroc"])),
         ("P-AUROC", _number(figures["p_auroc"])),
     ]
