@@ -52,39 +52,50 @@ def one_cell() -> Cell:
     return plan_cells([VARIANTS["ours-t"]], OPTIONS)[0][0]
 
 
+INPUTS = {"parts": "some", "weights": ["a", "b"], "extractor_version": "1"}
 RESULT = CellResult({"metrics": {"product": {"i_auroc": 0.9}}, "fps": 3.0}, {"pictures/a.png": b"png"})
 
 
 def test_finished_cell_is_taken_over(tmp_path: Path) -> None:
     """What was saved is what is loaded, with its files."""
     store, cell = Store(tmp_path), one_cell()
-    assert store.load(cell, "data") is None
-    saved = store.save(cell, "data", RESULT)
-    assert store.load(cell, "data") == saved
+    assert store.load(cell, INPUTS) is None
+    saved = store.save(cell, INPUTS, RESULT)
+    assert store.load(cell, INPUTS) == saved
     assert saved["metrics"] == RESULT.figures["metrics"]
     assert (tmp_path / "pictures" / "a.png").read_bytes() == b"png"
 
 
 def test_other_settings_or_data_are_another_cell(tmp_path: Path) -> None:
-    """A kept cell never passes for one taught otherwise, from other files, or without a map that is asked for."""
+    """A kept cell never passes for one taught otherwise, from other parts or weights, by another version of the
+    extractor, or without a map that is asked for; what differs is said, and changed parts are told apart from it.
+    """
     store, cell = Store(tmp_path), one_cell()
-    store.save(cell, "data", RESULT)
+    store.save(cell, INPUTS, RESULT)
     longer = dataclasses.replace(cell, settings=dataclasses.replace(cell.settings, epochs=7))
-    assert store.load(longer, "data") is None
-    assert store.load(cell, "other data") is None
-    assert store.load(dataclasses.replace(cell, aggregations=("product", "sum")), "data") is None
+    assert store.load(longer, INPUTS) is None
+    assert store.differences(longer, INPUTS) == ["epochs was 250, is 7"]
+    for key, value in {"weights": ["a", "c"], "extractor_version": "2"}.items():
+        assert store.load(cell, INPUTS | {key: value}) is None
+        assert len(store.differences(cell, INPUTS | {key: value})) == 1
+    changed = INPUTS | {"parts": "others"}
+    assert store.load(cell, changed) is None
+    assert store.outdated(cell, changed)
+    assert store.differences(cell, changed) == []
+    assert not store.outdated(cell, INPUTS)
+    assert store.load(dataclasses.replace(cell, aggregations=("product", "sum")), INPUTS) is None
 
 
 def test_torn_cell_is_measured_again(tmp_path: Path) -> None:
     """A file that is not whole JSON counts for nothing."""
     store, cell = Store(tmp_path), one_cell()
-    store.save(cell, "data", RESULT)
+    store.save(cell, INPUTS, RESULT)
     (path,) = (tmp_path / "cells").rglob("*.json")
     whole = path.read_text()
     path.write_text(whole[: len(whole) // 2])
-    assert store.load(cell, "data") is None
+    assert store.load(cell, INPUTS) is None
     path.write_text(json.dumps([1]))
-    assert store.load(cell, "data") is None
+    assert store.load(cell, INPUTS) is None
 
 
 def test_thinned_pro_curve_keeps_its_area() -> None:

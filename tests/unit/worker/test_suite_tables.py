@@ -9,6 +9,7 @@ from statistics import mean
 
 import pytest
 
+from cmfm_worker.errors import InputError
 from cmfm_worker.suite.figures import Results
 from cmfm_worker.suite.paper import EYECANDIES, MEAN, MVTEC_3D, Place, paper_numbers
 from cmfm_worker.suite.print_tables import as_csv, as_markdown, print_table
@@ -72,9 +73,16 @@ def test_tables_need_every_variant() -> None:
 
 def test_default_tables_follow_the_data_set() -> None:
     """The paper's own categories get the tables that the paper made on them; any other data set gets all."""
-    assert {table.number for table in tables_for(["bagel", "rope"])} == set(TABLES) - {3, 13}
-    assert {table.number for table in tables_for(["Lollipop"])} == {3, 13}
-    assert {table.number for table in tables_for(["biscuit"])} == set(TABLES)
+    assert {table.number for table in tables_for(["bagel", "rope"], "paper")} == set(TABLES) - {3, 13}
+    assert {table.number for table in tables_for(["Lollipop"], "paper")} == {3, 13}
+    assert {table.number for table in tables_for(["biscuit"], "paper")} == set(TABLES)
+
+
+def test_classic_is_in_no_table_of_image_extractors() -> None:
+    """A row headed DINO holds what DINO reached, or there is none."""
+    assert {table.number for table in tables_for(["biscuit"], "classic")} == set(TABLES) - {10}
+    with pytest.raises(InputError, match="--extractors paper"):
+        tables_for(["biscuit"], "classic", [6, 10])
 
 
 def results(*categories: str, i_auroc: float = 0.9, missing: str | None = None) -> Results:

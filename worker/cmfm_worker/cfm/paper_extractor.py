@@ -28,7 +28,7 @@ from cmfm_worker.cfm.weights import find_weights, weights_identity
 GROUP_SIZES = (128, 32)
 """Points a group: what the released mappings were fitted with, and what the paper's text says."""
 
-_VERSION = "1"
+VERSION = "1"
 _NEIGHBOURS = 3
 
 
@@ -67,7 +67,7 @@ class PaperExtractor:
         self.device = torch.device(device)
         files = find_weights(weights_dir, model), find_weights(weights_dir, "pointmae")
         self.identity = ExtractorIdentity(
-            "paper", _VERSION, blocks, group_size, dict(weights_identity(file) for file in files), model
+            "paper", VERSION, blocks, group_size, dict(weights_identity(file) for file in files), model
         )
         formats = products(precision)
         # The smaller file first: while the larger one is copied it lies in memory twice.

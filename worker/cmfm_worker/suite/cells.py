@@ -52,7 +52,7 @@ class SuiteOptions:
 
 @dataclass(frozen=True, slots=True)
 class CellSettings:
-    """All that decides a cell's numbers, besides the category's own files."""
+    """All that decides a cell's numbers, besides the category's own files; `batch` decides frames/s and memory."""
 
     preset: Preset
     blocks: int
@@ -67,6 +67,7 @@ class CellSettings:
     normalisation: Normalisation
     background: str
     precision: Precision
+    batch: int
     light: int
 
     def as_json(self) -> dict[str, Any]:
@@ -106,6 +107,7 @@ def settings_of(variant: Variant, options: SuiteOptions) -> CellSettings:
         normalisation=options.scores_by,
         background=options.background.model_dump_json(exclude_none=True),
         precision=options.precision,
+        batch=options.batch,
         light=options.light,
     )
 

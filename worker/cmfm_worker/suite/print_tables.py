@@ -16,9 +16,10 @@ _DIGITS: Final = {"fps": "{:.1f}", "memory_mb": "{:.0f}"}
 _NOTHING: Final = "–"
 
 READING: Final = (
-    "Measured here, in brackets the paper's own number, from its data set. AUPRO stands twice: integrated exactly · "
-    "with 99 thresholds, as the published numbers are (at 1 % hardly more than one interpolated segment). Memory is "
-    "the largest over the categories, all other means are plain ones; a mean is missing where a category is."
+    "Measured here; in brackets the paper's own number, from its whole data set and its machine. AUPRO stands twice: "
+    "integrated exactly · with 99 thresholds, as the published numbers are (at 1 % hardly more than one interpolated "
+    "segment). Memory is the largest over the categories, all other means are plain ones; a mean is missing where a "
+    "category is."
 )
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cmfm_worker.bench.provenance import provenance
+from cmfm_worker.cfm.extractor import Preset
+from cmfm_worker.cfm.weights import KNOWN_HASHES
+from cmfm_worker.errors import InputError
 from cmfm_worker.suite.cells import Cell, SuiteOptions, plan_cells
-from cmfm_worker.suite.check import check_run
+from cmfm_worker.suite.check import Inputs, check_run
 from cmfm_worker.suite.engines import Engine
 from cmfm_worker.suite.figures import Results
 from cmfm_worker.suite.paper import EYECANDIES, MVTEC_3D
 from cmfm_worker.suite.print_tables import PrintedTable, as_csv, as_json, as_markdown, print_table
 from cmfm_worker.suite.report import render_report
-from cmfm_worker.suite.store import Store
+from cmfm_worker.suite.store import CELLS, Store
 from cmfm_worker.suite.tables import TABLES, PaperTable, variants_of
 from cmfm_worker.suite.variants import VARIANTS
 
@@ -24,33 +27,50 @@ CSV: Final = "tables.csv"
 JSON: Final = "tables.json"
 REPORT: Final = "report.html"
 
+OF_IMAGE_EXTRACTORS: Final = 10
+"""The table whose rows are 2D extractors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The cells of a run, which cell serves which variant, and a digest of each category's files."""
+    """The cells of a run, which cell serves which variant, and what they are measured from."""
 
     options: SuiteOptions
     tables: tuple[PaperTable, ...]
     cells: tuple[Cell, ...]
     served: dict[str, str]
-    data: dict[str, str]
+    inputs: Inputs
 
 
 @dataclass(slots=True)
 class RunState:
-    """Figures of finished cells by (category, cell name), and what is wrong with the others."""
+    """Figures of finished cells by (category, cell name), what is wrong with the others, and the titles of cells that
+    were kept from parts that have changed since.
+    """
 
     done: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    outdated: list[str] = field(default_factory=list)
 
 
-def tables_for(categories: Iterable[str], asked: Sequence[int] | None = None) -> tuple[PaperTable, ...]:
-    """The tables asked for; by default all that the paper made on this data set, and all on any other."""
+def tables_for(
+    categories: Iterable[str], preset: Preset, asked: Sequence[int] | None = None
+) -> tuple[PaperTable, ...]:
+    """The tables asked for; by default all that the paper made on this data set, and all on any other.
+
+    `classic` has no 2D extractor to be compared: not by default, and InputError where it is asked for.
+    """
     if asked is not None:
+        if preset == "classic" and OF_IMAGE_EXTRACTORS in asked:
+            raise InputError(
+                f"--tables: table {OF_IMAGE_EXTRACTORS} compares 2D extractors, `classic` has none; leave it out, or "
+                "take --extractors paper"
+            )
         return tuple(TABLES[number] for number in sorted(set(asked)))
     names = set(categories)
     other = {"mvtec3d"} if names <= set(EYECANDIES) else {"eyecandies"} if names <= set(MVTEC_3D) else set()
-    return tuple(table for table in TABLES.values() if table.dataset not in other)
+    left_out = {OF_IMAGE_EXTRACTORS} if preset == "classic" else set[int]()
+    return tuple(t for t in TABLES.values() if t.dataset not in other and t.number not in left_out)
 
 
 def make_plan(options: SuiteOptions, tables: tuple[PaperTable, ...], skip: Iterable[str] = ()) -> Plan:
@@ -62,15 +82,36 @@ def make_plan(options: SuiteOptions, tables: tuple[PaperTable, ...], skip: Itera
 
 
 def take_kept(plan: Plan, store: Store, state: RunState) -> list[Cell]:
-    """Take over what an earlier run has finished; the cells that are left."""
+    """Take over what an earlier run has finished; the cells that are left.
+
+    Raises InputError where the folder holds cells taught otherwise: they may have taken days, and are not written over.
+    """
+    _refuse_other_run(plan, store)
     left = []
     for cell in plan.cells:
-        kept = store.load(cell, plan.data[cell.category])
+        kept = store.load(cell, plan.inputs.of(cell))
         if kept is None:
             left.append(cell)
+            if store.outdated(cell, plan.inputs.of(cell)):
+                state.outdated.append(cell.title)
         else:
             state.done[cell.category, cell.name] = kept
     return left
+
+
+def _refuse_other_run(plan: Plan, store: Store) -> None:
+    others = [
+        (cell, differences)
+        for cell in plan.cells
+        if (differences := store.differences(cell, plan.inputs.of(cell)))
+    ]
+    if others:
+        cell, differences = others[0]
+        more = f" (and {len(others) - 1} more cells)" if len(others) > 1 else ""
+        raise InputError(
+            f"--out {store.folder} holds another run: of {cell.title}, {'; '.join(differences)}{more}. Take another "
+            f"--out, or delete {store.folder / CELLS} to measure anew"
+        )
 
 
 def measure(
@@ -86,7 +127,7 @@ def measure(
         if end.result is None:
             state.problems[end.cell.title] = end.problem
         else:
-            kept = store.save(end.cell, plan.data[end.cell.category], end.result)
+            kept = store.save(end.cell, plan.inputs.of(end.cell), end.result)
             state.done[end.cell.category, end.cell.name] = kept
         ended(end.cell)
 
@@ -113,8 +154,10 @@ def run_notes(plan: Plan, state: RunState) -> list[str]:
     epochs = {cell.name: cell.settings.epochs for cell in plan.cells}
     notes = [
         f"{options.root.resolve().name}: {len(options.categories)} categories ({', '.join(options.categories)})",
-        f"extractors: {options.preset}; scores and maps normalised as: {options.scores_by}; seed {options.seed}",
+        f"extractors: {_extractors(options)}; scores and maps normalised as: {options.scores_by}; seed {options.seed}",
         "epochs: " + ", ".join(f"{name} {count}" for name, count in sorted(epochs.items())),
+        *_taught_otherwise(options),
+        *_unknown_weights(plan.inputs),
         *_served_by_another(plan),
         *_machines(state),
     ]
@@ -129,6 +172,26 @@ def run_notes(plan: Plan, state: RunState) -> list[str]:
         for part, why in {**cell["not_inspected"], **cell["torn"]}.items()
     ]
     return notes
+
+
+def _extractors(options: SuiteOptions) -> str:
+    if options.preset == "classic":
+        return "classic"
+    return f"{options.preset}, {options.group_size} points a group, {options.precision}"
+
+
+def _taught_otherwise(options: SuiteOptions) -> Iterator[str]:
+    if options.pixels_per_image is not None:
+        yield f"fitted on {options.pixels_per_image} pixels of a part in an epoch, drawn anew each time"
+    if options.background.method == "none":
+        yield "the background is not removed"
+
+
+def _unknown_weights(inputs: Inputs) -> Iterator[str]:
+    """Numbers from weights that are not the published ones do not compare with the paper's."""
+    for image, hashes in inputs.weights.items():
+        for unknown in sorted(set(hashes) - KNOWN_HASHES.keys()):
+            yield f"weights for {image}: unknown sha256 {unknown}; not one of the published files on record"
 
 
 def _served_by_another(plan: Plan) -> list[str]:
