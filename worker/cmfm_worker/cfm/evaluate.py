@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,13 +75,16 @@ def ground_truth_at_map_size(mask: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _normalised(frame: FrameOutcome, normalisation: Normalisation) -> FrameOutcome:
-    if normalisation == "absolute":
-        return frame
-    nonzero = frame.psi[frame.psi != 0]
-    m = nonzero.mean(dtype=np.float64) if nonzero.size else 1.0
-    return FrameOutcome(
-        (frame.psi / m).astype(np.float32), frame.score, frame.gt, frame.defect, frame.foreground
-    )
+    return replace(frame, psi=psi_for_aupro(frame.psi, normalisation))
+
+
+def psi_for_aupro(psi: NDArray[np.float32], normalisation: Normalisation) -> NDArray[np.float32]:
+    """What AUPRO and its curve are taken on, (224, 224) float32: Ψ, or Ψ/m as `published`."""
+    nonzero = psi[psi != 0]
+    if normalisation == "absolute" or not nonzero.size:
+        return psi
+    scaled: NDArray[np.float32] = (psi / nonzero.mean(dtype=np.float64)).astype(np.float32)
+    return scaled
 
 
 def _i_auroc(frames: Sequence[FrameOutcome]) -> float | None:

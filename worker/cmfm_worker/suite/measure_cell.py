@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cmfm_protocol.dataset import list_parts
 from cmfm_worker.bench.provenance import provenance
 from cmfm_worker.cfm.anomaly import Normalisation, aggregate, score
-from cmfm_worker.cfm.evaluate import GOOD, FrameOutcome, evaluate
+from cmfm_worker.cfm.evaluate import GOOD, FrameOutcome, evaluate, psi_for_aupro
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.variants import Aggregation
 from cmfm_worker.decide import decide
@@ -127,7 +127,7 @@ def _metrics(
     ]
     figures = evaluate(outcomes, normalisation, seconds=0.0)
     del figures["fps"]
-    scaled = maps if normalisation == "absolute" else [_over_mean(psi) for psi in maps]
+    scaled = [psi_for_aupro(psi, normalisation) for psi in maps]
     return figures | {
         "scores": [round(value, 6) for value in scores],
         "pro_curve": pro_curve(scaled, [part.gt for part in parts]),
@@ -139,11 +139,6 @@ def _psi(part: MeasuredPart, aggregation: Aggregation) -> NDArray[np.float32]:
     psi_2d, psi_3d = (torch.from_numpy(psi)[None] for psi in (part.found.psi_2d, part.found.psi_3d))
     psi: NDArray[np.float32] = aggregate(psi_2d, psi_3d, aggregation)[0].numpy()
     return psi
-
-
-def _over_mean(psi: NDArray[np.float32]) -> NDArray[np.float32]:
-    nonzero = psi[psi != 0]
-    return psi / nonzero.mean() if nonzero.size else psi
 
 
 def _fit_figures(taught: Taught) -> dict[str, Any]:
