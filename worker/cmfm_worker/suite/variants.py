@@ -40,7 +40,7 @@ class Variant:
         return preset == "paper" or (self.blocks == 12 and self.image == "dino")
 
     def epochs(self, preset: Preset, full: int) -> int:
-        """Epochs of its fit where a full one has `full`. `classic` is fitted for a sixth of the paper's as it is."""
+        """Epochs of its fit where a full one has `full`. `classic` is fitted for few as it is."""
         return full if preset == "classic" else max(1, round(self.epochs_share * full))
 
 
