@@ -15,12 +15,19 @@ from typing import Any, Final, Self
 
 import torch
 
-from cmfm_protocol import depth_picture, picture_files
+from cmfm_protocol import depth_picture, picture_files, yaml_files
 from cmfm_worker.cfm import background as background_module
 from cmfm_worker.cfm import clusters, prepare
 from cmfm_worker.cfm.prepare import BackgroundOptions
 
-_MODULES: Final[tuple[ModuleType, ...]] = (picture_files, depth_picture, prepare, background_module, clusters)
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    picture_files,
+    yaml_files,
+    depth_picture,
+    prepare,
+    background_module,
+    clusters,
+)
 """A change of any of them makes another preparation: nobody has to remember to raise a number."""
 
 
