@@ -156,10 +156,13 @@ def _fit_figures(taught: Taught) -> dict[str, Any]:
 
 
 def _part_figures(part: MeasuredPart, model: LoadedModel) -> dict[str, Any]:
-    verdict = None
-    if model.recipe.threshold is not None:
-        verdict = str(decide(part.found.score, part.found.coverage, model.recipe)[0])
-    return {"id": part.files.id, "defect": part.files.defect, "score": part.found.score, "verdict": verdict}
+    verdict, _ = decide(part.found.score, part.found.coverage, model.recipe)
+    return {
+        "id": part.files.id,
+        "defect": part.files.defect,
+        "score": part.found.score,
+        "verdict": str(verdict),
+    }
 
 
 def _recipe_files(loaded: LoadedRecipe) -> dict[str, bytes]:

@@ -63,9 +63,7 @@ def telling_pictures(
 
 
 def _judge(part: MeasuredPart, model: LoadedModel) -> _Judged:
-    verdict, reason = "UNDECIDED", "no_threshold"
-    if model.recipe.threshold is not None:
-        verdict, reason = map(str, decide(part.found.score, part.found.coverage, model.recipe))
+    verdict, reason = map(str, decide(part.found.score, part.found.coverage, model.recipe))
     try:
         overlap = PixelPools([part.found.psi], [part.gt]).aupro_exact([_OVERLAP_LIMIT])[0]
     except UndefinedMetricError:
