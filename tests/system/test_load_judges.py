@@ -10,7 +10,7 @@ from cmfm_sim.record import Received
 
 from .load.changes import Load, Witness
 from .load.tally import Tally
-from .load.trend import Slope
+from .load.trend import Slope, change
 from .long_overload import figures, problems_of
 from .made_results import PASS as GOOD_PART
 
@@ -92,6 +92,20 @@ def test_slope_of_a_leak_is_found_in_noise() -> None:
     independent = Slope.of(hours, 400 + rng.normal(0, float(noise.std()), 1440))
     assert independent is not None
     assert independent.error < slope.error
+
+
+def test_drift_is_what_most_windows_show() -> None:
+    """Two windows of eleven in which the machine was busy do not make a drift, nor hide one."""
+    rng = np.random.default_rng(4)
+    steady = 120 * (1 + rng.normal(0, 0.01, 11))
+    steady[[0, 7]] = 700, 180
+    found = change(steady)
+    assert found is not None
+    assert abs(found) < 0.05
+    drifting = change(steady * np.linspace(1, 1.3, 11))
+    assert drifting is not None
+    assert 0.2 < drifting < 0.4
+    assert change(np.array([120.0])) is None
 
 
 def test_mixed_and_unknown_models_are_seen() -> None:

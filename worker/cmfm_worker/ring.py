@@ -46,13 +46,18 @@ def as_shed(slot: FilledSlot) -> Closed:
 
 
 class Ring:
-    """`slots` buffers of `max_pixels` each. Intake claims and fills, the loop takes and releases."""
+    """`slots` buffers of `max_pixels` each. Intake claims and fills, the loop takes and releases.
 
-    def __init__(self, *, slots: int, max_pixels: int, pinned: bool) -> None:
+    Of each slot, what a frame of `expected_pixels` needs is taken from the system at once, so that a backlog never
+    makes the process grow; what larger frames need stays unclaimed until one comes. Pinned memory is claimed whole.
+    """
+
+    def __init__(self, *, slots: int, max_pixels: int, pinned: bool, expected_pixels: int = 0) -> None:
         self.max_pixels = max_pixels
         size = max_pixels * BYTES_PER_PIXEL + ALIGNMENT
-        # Not touched until used: memory of slots that are never needed stays unclaimed (pinned memory is claimed).
         self._buffers = [torch.empty(size, dtype=torch.uint8, pin_memory=pinned) for _ in range(slots)]
+        for buffer in self._buffers:
+            buffer[: expected_pixels * BYTES_PER_PIXEL + ALIGNMENT].zero_()
         self._free = deque(range(slots))
         self._ready: deque[FilledSlot] = deque()
         self._condition = threading.Condition()

@@ -164,7 +164,10 @@ class Service:
             boot_id=boot_id, device=str(device), endpoints=settings.sockets.frames, clock=self._clock
         )
         self._ring = Ring(
-            slots=settings.ring.slots, max_pixels=settings.ring.max_pixels, pinned=device.type == "cuda"
+            slots=settings.ring.slots,
+            max_pixels=settings.ring.max_pixels,
+            pinned=device.type == "cuda",
+            expected_pixels=max((h * w for h, w in settings.device.warmup_shapes), default=0),
         )
         self._warm_up = WarmUp(settings.device.warmup_shapes, settings.batch.max_batch, device)
         self._shelf = Shelf(

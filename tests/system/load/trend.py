@@ -31,3 +31,18 @@ class Slope:
         alike = float(residuals[:-1] @ residuals[1:]) / float(residuals @ residuals)
         alike = min(max(alike, 0.0), 0.99)
         return cls(slope, float(np.sqrt(variance / (t @ t) * (1 + alike) / (1 - alike))))
+
+
+def change(values: NDArray[np.float64]) -> float | None:
+    """By what share a robust straight line through values at equal distances changes from the first to the last.
+
+    Theil-Sen: the median of the slopes between all pairs, so that one value in four may be anything at all. None for
+    fewer than two values.
+    """
+    if len(values) < 2:
+        return None
+    first, second = np.triu_indices(len(values), 1)
+    slope = float(np.median((values[second] - values[first]) / (second - first)))
+    middle = (len(values) - 1) / 2
+    begin = float(np.median(values - slope * (np.arange(len(values)) - middle))) - slope * middle
+    return slope * (len(values) - 1) / begin

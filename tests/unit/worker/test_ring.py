@@ -1,13 +1,15 @@
 """The ring: nothing is lost in it, nothing is kept longer than needed."""
 
+import resource
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 
 from cmfm_protocol.frame import Frame, FrameHeader
-from cmfm_worker.ring import Ring
+from cmfm_worker.ring import BYTES_PER_PIXEL, Ring
 from cmfm_worker.shelf import ShelfModel
 from cmfm_worker.trigger import Trigger, TriggerKey
 
@@ -96,3 +98,22 @@ def test_frame_size_is_checked_against_the_slot() -> None:
     ring = Ring(slots=1, max_pixels=20, pinned=False)
     assert ring.fits(4, 5)
     assert not ring.fits(4, 6)
+
+
+def test_the_memory_of_expected_frames_is_taken_at_the_start() -> None:
+    """A first backlog must not make the process grow: its slots were touched before; the rest of a slot was not."""
+    pixels, slots = 1 << 19, 8
+    rings = []
+
+    def growth(expected_pixels: int) -> float:
+        before = resident_bytes()
+        rings.append(Ring(slots=slots, max_pixels=2 * pixels, pinned=False, expected_pixels=expected_pixels))
+        return (resident_bytes() - before) / (slots * pixels * BYTES_PER_PIXEL)
+
+    assert growth(0) < 0.1
+    assert 0.9 < growth(pixels) < 1.1
+
+
+def resident_bytes() -> int:
+    """What this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
