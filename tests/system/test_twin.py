@@ -12,7 +12,7 @@ from cmfm_protocol.dataset import list_parts, read_part
 from cmfm_protocol.frame import Frame, FrameHeader
 from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.clock import SystemClock
-from cmfm_worker.device import CpuSeam
+from cmfm_worker.device import CpuSeam, DeviceSeam
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.ring import Ring
@@ -33,13 +33,21 @@ def shelf(recipes: Path) -> Shelf:
     return shelf
 
 
-def run(turn: Turn, shelf: Shelf, root: Path, *, max_batch: int) -> dict[int, Decision]:
+class ComputesOn(CpuSeam):
+    """As a device that goes on computing after a batch was issued: a third thread decides."""
+
+    overlaps = True
+
+
+def run(
+    turn: Turn, shelf: Shelf, root: Path, *, max_batch: int, seam: DeviceSeam | None = None
+) -> dict[int, Decision]:
     """The test split through one loop; decisions by seq."""
     closed: list[Closed] = []
     parts = list_parts(root, "praline", "test")
     clock, ring = SystemClock(), Ring(slots=4, max_pixels=1 << 16, pinned=False)
     batcher = Batcher(ring, BatchLimits(max_batch, 0), clock)
-    loop = LoopParts(ring, batcher, Lane(CpuSeam(), LineBench()), closed.append, clock)
+    loop = LoopParts(ring, batcher, Lane(seam or CpuSeam(), LineBench()), closed.append, clock)
     model = shelf.find("praline")
     assert model is not None
     flight: Flight | None = None
@@ -57,10 +65,12 @@ def run(turn: Turn, shelf: Shelf, root: Path, *, max_batch: int) -> dict[int, De
     return {item.key.seq: item.decision for item in closed}
 
 
-@pytest.mark.parametrize("max_batch", [1, 3])
-def test_overlapped_loop_and_serial_twin_agree(shelf: Shelf, synthetic_root: Path, max_batch: int) -> None:
-    """Verdicts, scores, peaks and every pixel of every map are identical."""
-    overlapped = run(overlapped_turn, shelf, synthetic_root, max_batch=max_batch)
+@pytest.mark.parametrize(("max_batch", "seam"), [(1, CpuSeam()), (3, CpuSeam()), (3, ComputesOn())])
+def test_overlapped_loop_and_serial_twin_agree(
+    shelf: Shelf, synthetic_root: Path, max_batch: int, seam: DeviceSeam
+) -> None:
+    """Verdicts, scores, peaks and every pixel of every map are identical, in whichever thread they are decided."""
+    overlapped = run(overlapped_turn, shelf, synthetic_root, max_batch=max_batch, seam=seam)
     serial = run(serial_turn, shelf, synthetic_root, max_batch=max_batch)
     assert overlapped.keys() == serial.keys()
     assert len(serial) == len(list_parts(synthetic_root, "praline", "test"))

@@ -32,12 +32,17 @@ class DeviceSeam(Protocol):
         """Where the tensors live."""
         ...
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether the device computes on after a computation has been issued."""
+        ...
+
     def upload(self, rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]) -> Uploaded:
         """Begin copying frames from the ring; returns before they have arrived."""
         ...
 
     def computing(self, uploaded: Uploaded) -> AbstractContextManager[None]:
-        """Context in which the computation on `uploaded` is issued; on leaving it, results are on the host."""
+        """Context in which the computation on `uploaded` is issued; who reads its results waits for them."""
         ...
 
 
@@ -45,6 +50,7 @@ class CpuSeam:
     """Frames are used where they lie in the ring."""
 
     device = torch.device("cpu")
+    overlaps = False
 
     def upload(self, rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]) -> Uploaded:
         """Hand the views through."""
@@ -58,6 +64,8 @@ class CpuSeam:
 
 class CudaSeam:
     """A copy stream and a compute stream on one CUDA device."""
+
+    overlaps = True
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -75,14 +83,11 @@ class CudaSeam:
 
     @contextmanager
     def computing(self, uploaded: Uploaded) -> Iterator[None]:
-        """Issue on the compute stream, after the copies; wait for the compute stream on leaving."""
+        """Issue on the compute stream, after the copies."""
         with torch.cuda.stream(self._compute):
             if uploaded.ready is not None:
                 self._compute.wait_event(uploaded.ready)
             yield
-            done = torch.cuda.Event()
-            done.record(self._compute)
-        done.synchronize()
 
     def _copied(self, tensor: torch.Tensor) -> torch.Tensor:
         copied = tensor.to(self.device, non_blocking=True)

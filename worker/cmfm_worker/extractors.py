@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from cmfm_worker.cfm.extractor import Extractor, ExtractorIdentity, Preset
+from cmfm_worker.cfm.graphs import GraphRecorder
 from cmfm_worker.cfm.image_models import DINO
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.weights import KNOWN_HASHES, WeightsError
@@ -22,10 +23,12 @@ def build_extractor(
     device: torch.device,
     precision: Precision = "fp32",
     image: str = DINO,
+    graphs: GraphRecorder | None = None,
 ) -> Extractor:
     """An extractor on `device`; `weights` is the folder of the published files, not needed by `classic`.
     `precision` is that of the products of `paper`; the filters of `classic` are always float32. `image` names the 2D
-    extractor of `paper`: dino, dinov2, sam, clip or timm's name of a vision transformer.
+    extractor of `paper`: dino, dinov2, sam, clip or timm's name of a vision transformer. With `graphs` its networks
+    run as CUDA graphs.
 
     Raises InputError naming the folder, file and key.
     """
@@ -42,13 +45,17 @@ def build_extractor(
 
     require_weights(weights, image)
     try:
-        return PaperExtractor(weights, blocks, group_size, device, precision, image)
+        return PaperExtractor(weights, blocks, group_size, device, precision, image, graphs)
     except (WeightsError, ValueError) as error:
         raise InputError(str(error)) from error
 
 
 def extractor_of(
-    recipe: Recipe, weights: Path | None, device: torch.device, precision: Precision = "fp32"
+    recipe: Recipe,
+    weights: Path | None,
+    device: torch.device,
+    precision: Precision = "fp32",
+    graphs: GraphRecorder | None = None,
 ) -> Extractor:
     """The extractor a recipe needs. Raises InputError where the weights are not those it was taught with."""
     section = recipe.extractor
@@ -60,6 +67,7 @@ def extractor_of(
         device=device,
         precision=precision,
         image=section.image or DINO,
+        graphs=graphs,
     )
     require_match(recipe, extractor.identity)
     return extractor

@@ -1,13 +1,14 @@
 """From the slots of a batch to one decision a part: the line's side of `inspection`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
 
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.decide import decide
-from cmfm_worker.inspection import InspectedPart
+from cmfm_worker.findings import InspectedPart, ReturningBatch
+from cmfm_worker.loop import Decide
 from cmfm_worker.regions import regions_of
 from cmfm_worker.ring import FilledSlot
 from cmfm_worker.shelf import ShelfModel
@@ -21,17 +22,41 @@ class LineBench:
         self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
     ) -> list[Decision]:
         """One decision a slot, in order; `rgb` (H, W, 3) uint8 and `xyz` (H, W, 3) float32 lie on the device."""
-        decisions: dict[int, Decision] = {}
-        for places in groups_of(slots, rgb[0].device):
-            inspected = slots[places[0]].model.inspector.inspect(
-                torch.stack([rgb[i] for i in places]),
-                torch.stack([xyz[i] for i in places]),
-                [slots[i].model.model for i in places],
-            )
-            for i, part in zip(places, inspected.parts(), strict=True):
-                decision = decision_of(part, slots[i].model)
-                decisions[i] = replace(decision, recipe_sha=slots[i].model.recipe_sha, batch=len(places))
-        return [decisions[i] for i in range(len(slots))]
+        return self.begin(slots, rgb, xyz)()
+
+    def begin(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> Decide:
+        """The same in two: everything is issued, and what is returned waits for it and decides."""
+        groups = groups_of(slots, rgb[0].device)
+        returning = [_issued(slots, rgb, xyz, places) for places in groups]
+        return lambda: _decisions(slots, zip(groups, returning, strict=True))
+
+
+def _issued(
+    slots: Sequence[FilledSlot],
+    rgb: Sequence[torch.Tensor],
+    xyz: Sequence[torch.Tensor],
+    places: Sequence[int],
+) -> ReturningBatch:
+    """The slots at some places through the method, and their findings on the way to the host."""
+    inspected = slots[places[0]].model.inspector.inspect(
+        torch.stack([rgb[i] for i in places]),
+        torch.stack([xyz[i] for i in places]),
+        [slots[i].model.model for i in places],
+    )
+    return inspected.on_its_way()
+
+
+def _decisions(
+    slots: Sequence[FilledSlot], groups: Iterable[tuple[Sequence[int], ReturningBatch]]
+) -> list[Decision]:
+    decisions: dict[int, Decision] = {}
+    for places, batch in groups:
+        for i, part in zip(places, batch.parts(), strict=True):
+            decision = decision_of(part, slots[i].model)
+            decisions[i] = replace(decision, recipe_sha=slots[i].model.recipe_sha, batch=len(places))
+    return [decisions[i] for i in range(len(slots))]
 
 
 def groups_of(slots: Sequence[FilledSlot], device: torch.device) -> list[list[int]]:

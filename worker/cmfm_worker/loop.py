@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import structlog
 import torch
@@ -43,6 +43,20 @@ class Bench(Protocol):
         ...
 
 
+@runtime_checkable
+class StagedBench(Bench, Protocol):
+    """A bench that can issue a batch before the one before it has come back."""
+
+    def begin(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> "Decide":
+        """Issue everything; what is returned waits for it and decides, in any thread."""
+        ...
+
+
+Decide = Callable[[], list[Decision]]
+
+
 class AbandonedError(Exception):
     """A computation was not waited for any longer; its parts are still without a verdict."""
 
@@ -69,17 +83,23 @@ class LoopParts:
 
 
 class Lane:
-    """One device and the threads that copy to it and compute on it: daemons, so that the process can end under them."""
+    """One device and the threads that copy to it and compute on it: daemons, so that the process can end under them.
+
+    Where the device computes on by itself, a third thread waits for results and decides, while the next batch is
+    issued; where it does not, that would only be a change of threads.
+    """
 
     def __init__(self, seam: DeviceSeam, bench: Bench) -> None:
         self._seam = seam
         self._bench = bench
+        self._staged = bench if seam.overlaps and isinstance(bench, StagedBench) else None
         self._launched: queue.SimpleQueue[Flight | None] = queue.SimpleQueue()
         self._uploaded: queue.SimpleQueue[tuple[Flight, Uploaded] | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=run, name=name, daemon=True)
-            for run, name in ((self._copy, "copy"), (self._run, "compute"))
-        ]
+        self._issued: queue.SimpleQueue[tuple[Flight, Decide] | None] = queue.SimpleQueue()
+        work = [(self._copy, "copy"), (self._run, "compute")]
+        if self._staged is not None:
+            work.append((self._decide, "decide"))
+        self._threads = [threading.Thread(target=run, name=name, daemon=True) for run, name in work]
         for thread in self._threads:
             thread.start()
 
@@ -116,14 +136,27 @@ class Lane:
     def _run(self) -> None:
         for flight, uploaded in iter(self._uploaded.get, None):
             try:
-                flight.decisions.set_result(self._compute(flight.slots, uploaded))
+                self._compute(flight, uploaded)
             except BaseException as error:  # noqa: BLE001 (`conclude` raises or answers it)
                 flight.decisions.set_exception(error)
             del flight, uploaded  # or the last batch would be held until the next
+        self._issued.put(None)
 
-    def _compute(self, slots: tuple[FilledSlot, ...], uploaded: Uploaded) -> list[Decision]:
+    def _compute(self, flight: Flight, uploaded: Uploaded) -> None:
         with torch.inference_mode(), self._seam.computing(uploaded):
-            return self._bench.inspect(slots, uploaded.rgb, uploaded.xyz)
+            if self._staged is None:
+                decisions = self._bench.inspect(flight.slots, uploaded.rgb, uploaded.xyz)
+                flight.decisions.set_result(decisions)
+            else:
+                self._issued.put((flight, self._staged.begin(flight.slots, uploaded.rgb, uploaded.xyz)))
+
+    def _decide(self) -> None:
+        for flight, decide in iter(self._issued.get, None):
+            try:
+                flight.decisions.set_result(decide())
+            except BaseException as error:  # noqa: BLE001 (as above)
+                flight.decisions.set_exception(error)
+            del flight, decide
 
 
 def overlapped_turn(parts: LoopParts, flight: Flight | None) -> Flight | None:

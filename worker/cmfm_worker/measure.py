@@ -12,7 +12,8 @@ from cmfm_protocol.dataset import DatasetError, PartFiles, read_part_ground_trut
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.cfm.evaluate import FrameOutcome, ground_truth_at_map_size
 from cmfm_worker.decide import decide
-from cmfm_worker.inspection import InspectedPart, Inspector, LoadedModel
+from cmfm_worker.findings import InspectedPart
+from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.part_source import FROM_FILES, PartSource
 
 Progress = Callable[[str, int, int], None]

@@ -14,7 +14,7 @@ from cmfm_protocol.extent import extent_floor
 from cmfm_protocol.limits import MAX_REGIONS
 from cmfm_protocol.result import Region
 from cmfm_protocol.verdict import Verdict
-from cmfm_worker.inspection import InspectedPart
+from cmfm_worker.findings import InspectedPart
 from cmfm_worker.recipe import Recipe
 from cmfm_worker.surface import surface_mm2
 

@@ -8,7 +8,8 @@ from cmfm_protocol.dataset import GOOD, PartFiles
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.decide import decide
 from cmfm_worker.errors import InputError
-from cmfm_worker.inspection import Inspector, LoadedModel, Problem
+from cmfm_worker.findings import Problem
+from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.part_source import FROM_FILES, PartSource
 from cmfm_worker.recipe import Recipe
 

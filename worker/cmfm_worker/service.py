@@ -26,6 +26,7 @@ from cmfm_protocol.trigger import TriggerMessage
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.account import Account
 from cmfm_worker.batcher import Batcher, BatchLimits
+from cmfm_worker.cfm.graphs import graph_recorder_for
 from cmfm_worker.clock import NS_PER_MS, SystemClock
 from cmfm_worker.curve import read_keys
 from cmfm_worker.desk import STOPPED, Desk, DeskOptions, ResultSink
@@ -170,11 +171,13 @@ class Service:
             expected_pixels=max((h * w for h, w in settings.device.warmup_shapes), default=0),
         )
         self._warm_up = WarmUp(settings.device.warmup_shapes, settings.batch.max_batch, device)
+        graphs = graph_recorder_for(device) if settings.device.cuda_graphs else None
         self._shelf = Shelf(
             settings.recipes,
             weights=settings.weights.folder,
             device=device,
             precision=precision,
+            graphs=graphs,
             warm_up=self._warm_up.beside,
         )
         self._context = zmq.Context()
@@ -200,6 +203,8 @@ class Service:
         self._serve_http()
         self._shelf.load_all()
         self._warm_up.through(self._loop, self._shelf.models, lambda: self._flags.drain)
+        if graphs is not None:
+            graphs.close()  # recording would hold up parts that are due
         self._garbage.settle()
         if self._flags.drain:  # told to stop before it was ready: no frame is accepted
             return

@@ -152,6 +152,9 @@ class Device(Section):
         "auto",
         description="of the paper preset's products; auto: fp32 on a CPU, the tensor cores' format on CUDA",
     )
+    cuda_graphs: bool = Field(
+        True, description="record fixed-shape parts as CUDA graphs; false: plain launches, the same results"
+    )
     threads: int = Field(0, ge=0, description="CPU threads of one computation; 0: as many as there are cores")
     warmup_px: SidePx | tuple[tuple[SidePx, SidePx], ...] = Field(
         400,

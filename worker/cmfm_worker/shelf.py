@@ -15,6 +15,7 @@ import structlog
 import torch
 
 from cmfm_protocol.limits import NAME_PATTERN
+from cmfm_worker.cfm.graphs import GraphRecorder
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.extractors import extractor_of
@@ -50,6 +51,7 @@ class Shelf:
         weights: Path,
         device: torch.device,
         precision: Precision = "fp32",
+        graphs: GraphRecorder | None = None,
         warm_up: Callable[[ShelfModel], None] = lambda _: None,
     ) -> None:
         self._settings = settings
@@ -57,6 +59,7 @@ class Shelf:
         self._weights = weights
         self._device = device
         self._precision = precision
+        self._graphs = graphs  # one for all extractors: their graphs share memory
         self._models: dict[str, ShelfModel] = {}  # replaced as a whole, never changed
         self._inspectors: dict[str, Inspector] = {}
         self._loading = threading.Lock()
@@ -166,7 +169,10 @@ class Shelf:
         key = extractor_key(loaded.recipe.extractor)
         inspector = self._inspectors.get(key)
         if inspector is None:
-            inspector = Inspector(extractor_of(loaded.recipe, self._weights, self._device, self._precision))
+            inspector = Inspector(
+                extractor_of(loaded.recipe, self._weights, self._device, self._precision, self._graphs),
+                self._graphs,
+            )
             self._inspectors[key] = inspector
         inspector.require_match(loaded.recipe)
         return inspector

@@ -22,8 +22,8 @@ from cmfm_worker.cfm import frozen_linear, token_mapping
 from cmfm_worker.cfm.anomaly import distances
 from cmfm_worker.cfm.classic import ClassicExtractor
 from cmfm_worker.cfm.grouping import CENTRES
-from cmfm_worker.cfm.interpolation import TokenSampling
 from cmfm_worker.cfm.prepare import BackgroundOptions
+from cmfm_worker.cfm.token_sampling import TokenSampling
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.variants import Architecture, Modality
 

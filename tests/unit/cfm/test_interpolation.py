@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cmfm_worker.cfm.interpolation import (
-    TokenSampling,
     bilinear_sampling,
     inverse_distance_weights,
     point_mask,
     point_sampling,
 )
+from cmfm_worker.cfm.token_sampling import TokenSampling
 
 TOKENS, CHANNELS = 50, 4
 

@@ -1,5 +1,6 @@
 """The loop: overlapped and serial turns decide alike, a failure costs its parts and no others."""
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,17 @@ from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.clock import SystemClock
 from cmfm_worker.device import CpuSeam, Uploaded
 from cmfm_worker.errors import HungDeviceError, LostDeviceError
-from cmfm_worker.loop import AbandonedError, Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
+from cmfm_worker.loop import (
+    AbandonedError,
+    Decide,
+    Flight,
+    Lane,
+    LoopParts,
+    conclude,
+    launch,
+    overlapped_turn,
+    serial_turn,
+)
 from cmfm_worker.ring import FilledSlot, Ring
 from cmfm_worker.shelf import ShelfModel
 from cmfm_worker.trigger import Closed, Decision, Trigger, TriggerKey
@@ -245,5 +256,82 @@ def test_process_that_was_stopped_is_no_hung_device() -> None:
     parts.clock, parts.hang_limit_s = StoppedClock(), 60.0
     put(parts, 0)
     serial_turn(parts, None)
+    assert [c.decision.verdict for c in closed] == [Verdict.PASS]
+    parts.lane.close()
+
+
+class ComputesOn(CpuSeam):
+    """A device that goes on computing after a batch has been issued."""
+
+    overlaps = True
+
+
+class StagedMeanBench(MeanBench):
+    """Issues at once; results are there when the gate opens."""
+
+    def __init__(self, fail_on: int = -1) -> None:
+        super().__init__(fail_on)
+        self.gate = threading.Event()
+        self.issued: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+
+    def begin(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> Decide:
+        self.issued.put([slot.trigger.key.seq for slot in slots])
+
+        def decide() -> list[Decision]:
+            assert self.gate.wait(10)
+            return self.inspect(slots, rgb, xyz)
+
+        return decide
+
+
+def make_staged(bench: StagedMeanBench) -> tuple[LoopParts, list[Closed]]:
+    parts, closed = make_parts(bench, max_batch=1)
+    parts.lane.close()
+    parts.lane = Lane(ComputesOn(), bench)
+    return parts, closed
+
+
+def test_next_batch_is_issued_before_the_last_has_come_back() -> None:
+    """A device that computes on by itself has work in hand while results are waited for and decided."""
+    bench = StagedMeanBench()
+    parts, closed = make_staged(bench)
+    put(parts, 0)
+    put(parts, 1)
+    flights = [launch(parts, parts.batcher.next(timeout_s=1)) for _ in range(2)]
+    assert [bench.issued.get(timeout=10) for _ in flights] == [[0], [1]]
+    assert bench.batches == []
+    bench.gate.set()
+    for flight in flights:
+        assert flight is not None
+        conclude(parts, flight)
+    assert [(c.key.seq, c.decision.score) for c in closed] == [(0, 0.0), (1, 1.0)]
+    parts.lane.close()
+    assert not parts.lane.running
+
+
+def test_results_that_fail_to_come_back_cost_their_batch_alone() -> None:
+    """A batch that fails after it was issued is a FAULT for its parts; the next one has its verdict."""
+    bench = StagedMeanBench(fail_on=0)
+    bench.gate.set()
+    parts, closed = make_staged(bench)
+    flight: Flight | None = None
+    for seq in range(2):
+        put(parts, seq)
+        flight = overlapped_turn(parts, flight)
+    assert overlapped_turn(parts, flight) is None
+    assert [c.decision.reason for c in closed] == [Reason.WORKER_ERROR, Reason.BELOW_THRESHOLD]
+    assert parts.ring.free == len(parts.ring)
+    parts.lane.close()
+
+
+def test_device_that_computes_nothing_by_itself_needs_no_third_thread() -> None:
+    """On a CPU a batch is decided where it was computed."""
+    bench = StagedMeanBench()
+    parts, closed = make_parts(bench)
+    put(parts, 0)
+    serial_turn(parts, None)
+    assert bench.issued.empty()
     assert [c.decision.verdict for c in closed] == [Verdict.PASS]
     parts.lane.close()

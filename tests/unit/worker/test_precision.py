@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.unit.cfm.made_graphs import ReplayedCalls
 
+from cmfm_worker.cfm.graphs import GraphRecorder
 from cmfm_worker.device import choose_precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import LoadedModel
@@ -34,21 +36,28 @@ def test_precision_that_does_not_pay_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_line_gives_its_precision_to_extractor_and_mapping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shelf builds both for what the settings say, whatever the recipe was taught at."""
+    """The shelf builds both for what the settings say, whatever the recipe was taught at; graphs are shared."""
     asked: list[str] = []
+    recorders: list[GraphRecorder | None] = []
 
     class Stub:
-        def __init__(self, extractor: object) -> None: ...
+        def __init__(self, extractor: object, graphs: GraphRecorder | None) -> None:
+            recorders.append(graphs)
 
         def require_match(self, recipe: Recipe) -> None: ...
 
-    def extractor_of(recipe: Recipe, weights: Path, device: torch.device, precision: str) -> None:
+    def extractor_of(
+        recipe: Recipe, weights: Path, device: torch.device, precision: str, graphs: GraphRecorder | None
+    ) -> None:
         asked.append(precision)
+        recorders.append(graphs)
 
     monkeypatch.setattr("cmfm_worker.shelf.extractor_of", extractor_of)
     monkeypatch.setattr("cmfm_worker.shelf.Inspector", Stub)
     saved(tmp_path / "part")
-    shelf = Shelf(Recipes(folder=tmp_path), weights=tmp_path, device=CPU, precision="bf16")
+    graphs = ReplayedCalls()
+    shelf = Shelf(Recipes(folder=tmp_path), weights=tmp_path, device=CPU, precision="bf16", graphs=graphs)
     model = shelf.load("part").model
     assert isinstance(model, LoadedModel)
     assert (asked, model.mapping.precision) == (["bf16"], "bf16")
+    assert recorders == [graphs, graphs]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from cmfm_protocol.limits import MAX_REGIONS
 from cmfm_protocol.verdict import Verdict
 from cmfm_worker.cfm.anomaly import score
+from cmfm_worker.findings import InspectedPart
 from cmfm_worker.inspecting import decision_of
-from cmfm_worker.inspection import InspectedPart, Inspector
+from cmfm_worker.inspection import Inspector
 from cmfm_worker.recipe_sections import ScoreSection, ThresholdSection
 from cmfm_worker.regions import find_regions, regions_of
 from cmfm_worker.shelf import ShelfModel

@@ -15,11 +15,14 @@ from cmfm_worker.bench.sizes import Sizes
 from cmfm_worker.cfm.anomaly import AnomalyMaps, Distance, aggregate, crossmodal_maps, distances, score
 from cmfm_worker.cfm.conv_encoder_decoder import cut_out
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
+from cmfm_worker.cfm.frame_sizes import FrameSizes
+from cmfm_worker.cfm.graphed_prepare import GraphedPrepare
 from cmfm_worker.cfm.grouping import choose_centres, gather_groups
-from cmfm_worker.cfm.interpolation import point_mask
 from cmfm_worker.cfm.mapping import MappingPair
-from cmfm_worker.cfm.paper_extractor import PaperExtractor, sampling_from_centres
-from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, part_alone, prepare, resize
+from cmfm_worker.cfm.paper_extractor import PaperExtractor, begin_sampling_from_centres
+from cmfm_worker.cfm.places import places_of_true
+from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, part_alone, resize
+from cmfm_worker.cfm.read_back import ReadBack
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures, extract
 
 Watch = Callable[[str], AbstractContextManager[None]]
@@ -51,6 +54,7 @@ class Setup:
     extractor: Extractor
     mapping: MappingPair
     background: BackgroundOptions
+    prepare: GraphedPrepare = field(default_factory=lambda: GraphedPrepare(None))
 
     @property
     def distance(self) -> Distance:
@@ -62,10 +66,16 @@ class Setup:
 def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
     """Frames on the host to Ψ and scores on the host, as the line does it."""
     device = setup.extractor.device
-    frames = prepare(rgb.to(device, non_blocking=True), xyz.to(device, non_blocking=True), setup.background)
+    on_device = rgb.to(device, non_blocking=True), xyz.to(device, non_blocking=True)
+    psi, scores = begin(setup, *on_device).wait()
+    return psi, scores
+
+
+def begin(setup: Setup, rgb: Tensor, xyz: Tensor) -> ReadBack:
+    """Frames on the device to Ψ and scores on their way to the host. Call it in inference mode."""
+    frames = setup.prepare(rgb, xyz, setup.background)
     maps = crossmodal_maps(extract(setup.extractor, frames), setup.mapping, setup.distance)
-    scores = score(maps.psi, "published")
-    return maps.psi.cpu(), scores.cpu()
+    return ReadBack(maps.psi, score(maps.psi, "published"))
 
 
 @torch.inference_mode()
@@ -83,7 +93,8 @@ def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[A
         psi_of_pixels = distances(features, setup.mapping, setup.distance)
     with watch("aggregate"):
         psi_2d, psi_3d = torch.zeros((2, *features.mask.shape), device=device)
-        psi_2d[features.mask], psi_3d[features.mask] = psi_of_pixels
+        at = places_of_true(features.mask, len(psi_of_pixels[0]))
+        psi_2d.view(-1)[at], psi_3d.view(-1)[at] = psi_of_pixels
         maps = AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
     return maps, _sizes(rgb, xyz, frames, features)
 
@@ -98,10 +109,10 @@ def _extract(extractor: Extractor, frames: PreparedFrames, watch: Watch) -> Pixe
 def _extract_tokens(extractor: PaperExtractor, frames: PreparedFrames, watch: Watch) -> TokenFeatures:
     """`PaperExtractor.tokens`, step by step; a test holds both to the same maps."""
     with watch("image"):
-        mask = point_mask(frames.foreground)
-        image = extractor.image_tokens(frames, mask)
+        sizes = FrameSizes.of(frames)
+        image = extractor.image_tokens(frames, sizes)
     with watch("fps"):
-        clouds = extractor.clouds(frames)
+        clouds = extractor.clouds(frames, sizes)
         centres = choose_centres(clouds)
     with watch("knn"):
         groups = gather_groups(clouds, centres, extractor.identity.group_size)
@@ -110,8 +121,8 @@ def _extract_tokens(extractor: PaperExtractor, frames: PreparedFrames, watch: Wa
     with watch("transformer"):
         tokens = extractor.point_encoder.transform(group_tokens, centres).flatten(0, 1)
     with watch("sampling"):
-        sampling = sampling_from_centres(mask, frames.foreground, clouds, centres)
-    return TokenFeatures(image, SampledTokens(tokens, sampling), mask)
+        sampling = begin_sampling_from_centres(frames.foreground, sizes, clouds, centres).finish()
+    return TokenFeatures(image, SampledTokens(tokens, sampling), sizes.mask)
 
 
 def _sizes(

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.places import places_of_true
 from cmfm_worker.cfm.tokens import TokenFeatures
 from cmfm_worker.cfm.variants import Aggregation
 
@@ -63,7 +64,9 @@ def crossmodal_maps(
         )
     psi_2d = torch.zeros(features.mask.shape, device=features.mask.device)
     psi_3d = torch.zeros_like(psi_2d)
-    psi_2d[features.mask], psi_3d[features.mask] = distances(features, mapping, distance)
+    of_pixels = distances(features, mapping, distance)
+    at = places_of_true(features.mask, len(of_pixels[0]))
+    psi_2d.view(-1)[at], psi_3d.view(-1)[at] = of_pixels
     return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, aggregation))
 
 

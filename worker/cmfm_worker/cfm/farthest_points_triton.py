@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from cmfm_worker.cfm.read_back import on_device
+
 _TILE = 4096
 _WARPS = 16
 
@@ -56,7 +58,7 @@ def _farthest_kernel(xyz, starts, nearest_m2, chosen, count, total, TILE: tl.con
 def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
     """`grouping.farthest_points` of clouds (N, 3) on one CUDA device: indices (count,) int64 of each."""
     bounds = list(accumulate((len(cloud) for cloud in clouds), initial=0))
-    starts = torch.tensor(bounds, dtype=torch.int32).to(clouds[0].device, non_blocking=True)
+    starts = on_device(bounds, clouds[0].device).int()
     xyz = torch.cat(clouds).T.contiguous()  # ΣN 3 -> 3 ΣN
     total = xyz.shape[1]
     nearest_m2 = torch.full((total,), torch.inf, device=xyz.device)

@@ -18,8 +18,8 @@ from cmfm_worker.cfm import farthest_points_cuda
 CENTRES = 1024
 """Groups a cloud, as in the paper: a cloud must hold at least as many points."""
 
-_DISTANCES_AT_ONCE = 1 << 24
-"""Point pairs whose distance is held together off the CPU: 64 MB of float32."""
+_DISTANCES_AT_ONCE = 1 << 22
+"""Point pairs whose distance is held together off the CPU: 16 MB of float32."""
 
 
 @dataclass(frozen=True)

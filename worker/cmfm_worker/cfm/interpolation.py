@@ -8,77 +8,29 @@ made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cmfm_worker.cfm.image_features import GRID
+from cmfm_worker.cfm.merged_rows import MergedRows
+from cmfm_worker.cfm.places import places_of_true
 from cmfm_worker.cfm.prepare import SIZE_PX
+from cmfm_worker.cfm.token_sampling import ComposedSampling, PendingSampling, TokenSampling, known_rows
 
 _MEAN_PX = 3
 _AVERAGED_PX = SIZE_PX - _MEAN_PX + 1
 _WEIGHT_EPS_M2 = 1e-8
 
 
-@dataclass(frozen=True)
-class TokenSampling:
-    """A sparse matrix (P pixels × tokens of the whole batch) in compressed rows.
+def bilinear_sampling(mask: Tensor, grid: int = GRID, pixels: int | None = None) -> TokenSampling:
+    """Bilinear upsampling (align_corners=False) of each frame's grid×grid tokens at `mask` (B, 224, 224) only.
 
-    Row p holds the entries `starts[p]` up to the next row's start of `token` (int64) and `weight` (float32).
+    `pixels` is how many the mask has, where the host knows; else the device is waited for.
     """
-
-    token: Tensor
-    weight: Tensor
-    starts: Tensor
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Sample (T, C) tokens at the pixels: (P, C)."""
-        if len(self) == 0:
-            return tokens.new_empty((0, tokens.shape[1]))
-        sampled: Tensor = F.embedding_bag(
-            self.token, tokens, self.starts, mode="sum", per_sample_weights=self.weight.to(tokens.dtype)
-        )
-        return sampled
-
-    def split(self, counts: Sequence[int]) -> Iterator[TokenSampling]:
-        """Rows in pieces of so many, which add up to P. Waits for the device."""
-        rows = [0, *accumulate(counts)]
-        entries = F.pad(self.starts, (0, 1), value=len(self.token))[rows].tolist()
-        for (row, next_row), (first, end) in zip(pairwise(rows), pairwise(entries), strict=True):
-            starts = self.starts[row:next_row] - first
-            yield TokenSampling(self.token[first:end], self.weight[first:end], starts)
-
-    def used(self, tokens: int) -> Tensor:
-        """Which of all `tokens` tokens any pixel takes from: (tokens,) bool."""
-        used = torch.zeros(tokens, dtype=torch.bool, device=self.token.device)
-        used[self.token] = True
-        return used
-
-    def of_used(self, used: Tensor) -> TokenSampling:
-        """The same pixels from the `used` tokens alone, which are numbered anew in their order."""
-        return TokenSampling((used.cumsum(0) - 1)[self.token], self.weight, self.starts)
-
-    @staticmethod
-    def join(pieces: Sequence[TokenSampling]) -> TokenSampling:
-        """Rows one after another; tokens keep their numbers."""
-        firsts = accumulate((len(piece.token) for piece in pieces), initial=0)
-        starts = [piece.starts + first for piece, first in zip(pieces, firsts, strict=False)]
-        return TokenSampling(
-            torch.cat([p.token for p in pieces]), torch.cat([p.weight for p in pieces]), torch.cat(starts)
-        )
-
-
-def bilinear_sampling(mask: Tensor, grid: int = GRID) -> TokenSampling:
-    """Bilinear upsampling (align_corners=False) of each frame's grid×grid tokens at `mask` (B, 224, 224) only."""
-    frame, row, column = mask.nonzero(as_tuple=True)
+    frame, row, column = _pixels_of(mask, pixels)
     low, high, fraction = _bilinear_axis(grid, mask.device)
     above, below, v = low[row], high[row], fraction[row]
     left, right, u = low[column], high[column], fraction[column]
@@ -88,7 +40,18 @@ def bilinear_sampling(mask: Tensor, grid: int = GRID) -> TokenSampling:
     weight = torch.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u], dim=1)
     token = frame[:, None] * grid**2 + corner
     starts = torch.arange(0, 4 * len(frame), 4, device=mask.device)
-    return TokenSampling(token.flatten(), weight.flatten(), starts)
+    known = {row: 4 * row for row in known_rows(len(frame))}
+    return TokenSampling(token.flatten(), weight.flatten(), starts, known)
+
+
+def _pixels_of(mask: Tensor, pixels: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Frame, row and column of each pixel of a mask, as `nonzero` has them."""
+    if pixels is None:
+        frame, row, column = mask.nonzero(as_tuple=True)
+        return frame, row, column
+    place = places_of_true(mask, pixels)
+    height, width = mask.shape[1:]
+    return place // (height * width), place // width % height, place % width
 
 
 def _bilinear_axis(grid: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -101,7 +64,7 @@ def _bilinear_axis(grid: int, device: torch.device) -> tuple[Tensor, Tensor, Ten
 
 def point_mask(foreground: Tensor) -> Tensor:
     """The pixels whose 3D feature is not all zero, (B, 224, 224) bool: a little wider than the foreground."""
-    reach = (_mean_and_resize().to(foreground.device) > 0).float()
+    reach = _reach(foreground.device)
     return (reach @ foreground.float() @ reach.T) > 0
 
 
@@ -114,47 +77,52 @@ def inverse_distance_weights(d2: Tensor) -> Tensor:
 def point_sampling(
     mask: Tensor, foreground: Tensor, token: Tensor, weight: Tensor, tokens: int
 ) -> TokenSampling:
+    """`begin_point_sampling` for who needs the matrix at once. Waits for the device."""
+    return begin_point_sampling(mask, foreground, token, weight, tokens).finish()
+
+
+def begin_point_sampling(
+    mask: Tensor,
+    foreground: Tensor,
+    token: Tensor,
+    weight: Tensor,
+    tokens: int,
+    pixels: int | None = None,
+) -> PendingSampling:
     """Compose the interpolation at the points with scatter, 3×3 mean and resize, at `mask` only.
 
     `token` (N, 3) int64 and `weight` (N, 3) float32 belong to the N foreground points, in the order of
-    `foreground.nonzero()`; tokens are numbered through the whole batch and there are `tokens` of them.
+    `foreground.nonzero()`; tokens are numbered through the whole batch and there are `tokens` of them. `pixels` is
+    how many the mask has, where the host knows; else the device is waited for.
     """
-    pixel, point, share = _points_at_pixels(mask, foreground)
-    pixels = int(mask.sum())
+    at = _pixels_of(mask, pixels)
     # Neighbouring points share their centres: of 48 entries a pixel about 7 are left.
     if mask.device.type == "cpu":
         try:
-            return _product_on_cpu(pixel, point, share, token, weight, (pixels, tokens))
+            return ComposedSampling(_product_on_cpu(at, foreground, token, weight, tokens))
         except ImportError:  # the method also runs with torch alone
             pass
-    return _product(pixel, point, share, token, weight, (pixels, tokens))
-
-
-def _product(
-    pixel: Tensor, point: Tensor, share: Tensor, token: Tensor, weight: Tensor, size: tuple[int, int]
-) -> TokenSampling:
-    """(pixels × points) times (points × tokens): all products, those of equal place summed."""
-    rows = pixel[:, None].expand(-1, token.shape[1])
-    index = torch.stack([rows.flatten(), token[point].flatten()])
-    values = (share[:, None] * weight[point]).flatten()
-    merged = torch.sparse_coo_tensor(index, values, size, check_invariants=False).coalesce()
-    rows, columns = merged.indices()
-    starts = torch.searchsorted(rows.contiguous(), torch.arange(size[0], device=rows.device))
-    return TokenSampling(columns.contiguous(), merged.values(), starts)
+    return MergedRows(*_entries_of_rows(at, foreground, token, weight, tokens), tokens)
 
 
 def _product_on_cpu(
-    pixel: Tensor, point: Tensor, share: Tensor, token: Tensor, weight: Tensor, size: tuple[int, int]
+    at: tuple[Tensor, Tensor, Tensor], foreground: Tensor, token: Tensor, weight: Tensor, tokens: int
 ) -> TokenSampling:
-    """The same without sorting, a tenth of the time."""
+    """(pixels × points) times (points × tokens), without sorting: a tenth of the time."""
     from scipy.sparse import csr_array
 
-    ends = torch.bincount(pixel, minlength=size[0]).cumsum(0)
-    rows = F.pad(ends, (1, 0)).numpy()
-    smoothing = csr_array((share.numpy(), point.numpy(), rows), shape=(size[0], len(token)))
+    pixels = len(at[0])
+    source, shares = _sources_of_pixels(at, foreground.device)
+    inside = foreground.flatten()
+    pixel, i, j = (inside[source] & (shares > 0)).nonzero(as_tuple=True)
+    point = _number_of_point(inside)[source[pixel, i, j]]
+    rows = F.pad(torch.bincount(pixel, minlength=pixels).cumsum(0), (1, 0))
+    smoothing = csr_array(
+        (shares[pixel, i, j].numpy(), point.numpy(), rows.numpy()), shape=(pixels, len(token))
+    )
     columns = torch.arange(0, token.numel() + 1, token.shape[1]).numpy()
     interpolation = csr_array(
-        (weight.flatten().numpy(), token.flatten().numpy(), columns), shape=(len(token), size[1])
+        (weight.flatten().numpy(), token.flatten().numpy(), columns), shape=(len(token), tokens)
     )
     product = smoothing @ interpolation
     return TokenSampling(
@@ -164,29 +132,51 @@ def _product_on_cpu(
     )
 
 
-def _points_at_pixels(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What scatter, mean and resize take from which point: (pixel of the mask, point, share), each (E,)."""
-    first, share = _smoothing_taps(mask.device)
-    frame, row, column = mask.nonzero(as_tuple=True)
-    taps = torch.arange(share.shape[1], device=mask.device)
+def _entries_of_rows(
+    at: tuple[Tensor, Tensor, Tensor], foreground: Tensor, token: Tensor, weight: Tensor, tokens: int
+) -> tuple[Tensor, Tensor]:
+    """All 48 entries of each pixel's row, tokens and weights (P, 48); token number `tokens` where there is no point."""
+    source, shares = _sources_of_pixels(at, foreground.device)
+    inside = foreground.flatten()
+    point = _number_of_point(inside)[source]  # P 4 4
+    share = torch.where(inside[source], shares, 0.0)[..., None]  # P 4 4 1
+    entry = torch.where(share > 0, token[point], tokens)  # P 4 4 3
+    return entry.flatten(1), (share * weight[point]).flatten(1)
+
+
+def _sources_of_pixels(at: tuple[Tensor, Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The pixels that mean and resize may take from, flat, for each pixel, and their shares: each (P, 4, 4)."""
+    frame, row, column = at
+    first, share = _smoothing_taps(device)
+    taps = torch.arange(share.shape[1], device=device)
     source_row = (first[row, None] + taps).clamp(max=SIZE_PX - 1)[:, :, None]  # P 4 1
     source_column = (first[column, None] + taps).clamp(max=SIZE_PX - 1)[:, None]  # P 1 4
     shares = share[row][:, :, None] * share[column][:, None]  # P 4 4
-    source = (frame[:, None, None] * SIZE_PX + source_row) * SIZE_PX + source_column
-    inside = foreground.flatten()
-    pixel, i, j = (inside[source] & (shares > 0)).nonzero(as_tuple=True)
-    number = inside.cumsum(0) - 1  # of the point at each foreground pixel
-    return pixel, number[source[pixel, i, j]], shares[pixel, i, j]
+    return (frame[:, None, None] * SIZE_PX + source_row) * SIZE_PX + source_column, shares
 
 
+def _number_of_point(inside: Tensor) -> Tensor:
+    """The number of the point at each pixel of the flat foreground; any number where there is none."""
+    return (inside.cumsum(0) - 1).clamp_(min=0)
+
+
+@cache
 def _smoothing_taps(device: torch.device) -> tuple[Tensor, Tensor]:
     """One axis of mean and resize: first source pixel (224,), shares of it and those after it (224, 4)."""
-    matrix = _mean_and_resize()
-    first = (matrix > 0).int().argmax(1)
-    width = int((matrix > 0).sum(1).max())
-    index = first[:, None] + torch.arange(width)
-    share = matrix.gather(1, index.clamp(max=SIZE_PX - 1)) * (index < SIZE_PX)
-    return first.to(device), share.to(device)
+    with torch.inference_mode(mode=False):  # the line asks first, but others use it too
+        matrix = _mean_and_resize()
+        first = (matrix > 0).int().argmax(1)
+        width = int((matrix > 0).sum(1).max())
+        index = first[:, None] + torch.arange(width)
+        share = matrix.gather(1, index.clamp(max=SIZE_PX - 1)) * (index < SIZE_PX)
+        return first.to(device), share.to(device)
+
+
+@cache
+def _reach(device: torch.device) -> Tensor:
+    """Which pixel of one axis takes from which, after mean and resize: (224, 224) float32 of zeros and ones."""
+    with torch.inference_mode(mode=False):
+        return (_mean_and_resize() > 0).float().to(device)
 
 
 @cache

@@ -12,7 +12,8 @@ TOKEN_WIDTH = 384
 _LIFTED_WIDTH = 256
 _BATCH_NORM_EPS = 1e-5
 _POINTS_AT_ONCE = {"cpu": 1 << 12}
-_POINTS_AT_ONCE_ELSEWHERE = 1 << 18
+_MOST_POINTS_ELSEWHERE, _PIECES_ELSEWHERE = 1 << 18, 8
+"""Off the CPU in pieces as well: hidden layers of a single frame at once would take more memory than the weights."""
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -36,7 +37,8 @@ class MiniPointNet(nn.Module):
 
     def forward(self, offsets: Tensor) -> Tensor:
         """Tokens of all groups, in chunks that stay in the cache on a CPU."""
-        points = _POINTS_AT_ONCE.get(offsets.device.type, _POINTS_AT_ONCE_ELSEWHERE)
+        elsewhere = min(offsets[..., 0].numel() // _PIECES_ELSEWHERE, _MOST_POINTS_ELSEWHERE)
+        points = _POINTS_AT_ONCE.get(offsets.device.type, elsewhere)
         chunks = torch.split(offsets, max(1, points // offsets.shape[1]))
         return torch.cat([self._tokens(chunk) for chunk in chunks])
 

@@ -8,20 +8,22 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPointsError
-from cmfm_worker.cfm.grouping import CENTRES, group_points, nearest
+from cmfm_worker.cfm.frame_sizes import FrameSizes
+from cmfm_worker.cfm.graphs import Graphed, GraphRecorder
+from cmfm_worker.cfm.grouping import CENTRES, Groups, group_points, nearest
 from cmfm_worker.cfm.image_architecture import paired_blocks
 from cmfm_worker.cfm.image_features import load_image_encoder
 from cmfm_worker.cfm.image_models import DINO, timm_name
 from cmfm_worker.cfm.interpolation import (
-    TokenSampling,
+    begin_point_sampling,
     bilinear_sampling,
     inverse_distance_weights,
-    point_mask,
-    point_sampling,
 )
+from cmfm_worker.cfm.places import places_of_true
 from cmfm_worker.cfm.point_features import TAPS, load_point_encoder
 from cmfm_worker.cfm.precision import Precision, products, why_not_for
 from cmfm_worker.cfm.prepare import PreparedFrames
+from cmfm_worker.cfm.token_sampling import PendingSampling
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.weights import find_weights, weights_identity
 
@@ -41,6 +43,8 @@ class PaperExtractor:
 
     `image` names the 2D extractor (`image_models`), by default DINO. One with another depth than Point-MAE's 12 blocks
     is taken whole, with 12 `blocks`, or refused with ValueError; int8 is refused for all but DINO.
+
+    With `graphs` the networks, whose shapes are fixed, run as CUDA graphs.
     """
 
     min_points = CENTRES
@@ -53,6 +57,7 @@ class PaperExtractor:
         device: torch.device | str = "cpu",
         precision: Precision = "fp32",
         image: str = DINO,
+        graphs: GraphRecorder | None = None,
     ) -> None:
         if blocks not in TAPS:
             raise ValueError(f"blocks must be one of {', '.join(map(str, TAPS))}, not {blocks}")
@@ -76,6 +81,12 @@ class PaperExtractor:
         )
         self.image_encoder = load_image_encoder(files[0], image_blocks, self.device, formats.image, model)
         self.d2, self.d3 = self.image_encoder.width, self.point_encoder.width
+        self._of_pictures = Graphed(
+            lambda rgb: (self.image_encoder(rgb),), graphs if self.image_encoder.recordable else None
+        )
+        self._of_groups = Graphed(
+            lambda centres, offsets: (self.point_encoder(Groups(centres, offsets)).flatten(0, 1),), graphs
+        )
 
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
@@ -83,42 +94,48 @@ class PaperExtractor:
         return self.tokens(frames).at_pixels()
 
     @torch.no_grad()
-    def tokens(self, frames: PreparedFrames) -> TokenFeatures:
-        """The same before tokens are spread over the pixels. Raises `TooFewPointsError` before any work."""
-        clouds = self.clouds(frames)
-        mask = point_mask(frames.foreground)
-        image = self.image_tokens(frames, mask)
-        groups = group_points(clouds, self.identity.group_size)
-        tokens = self.point_encoder(groups).flatten(0, 1)
-        sampling = sampling_from_centres(mask, frames.foreground, clouds, groups.centres)
-        return TokenFeatures(image, SampledTokens(tokens, sampling), mask)
+    def tokens(self, frames: PreparedFrames, sizes: FrameSizes | None = None) -> TokenFeatures:
+        """The same before tokens are spread over the pixels. Raises `TooFewPointsError` before any work.
 
-    def image_tokens(self, frames: PreparedFrames, mask: Tensor) -> SampledTokens:
+        Waits for the device twice at most: for `sizes`, where they are not given, and at the end for the number of
+        entries of a sparse matrix, which is known before the networks have run.
+        """
+        sizes = FrameSizes.of(frames) if sizes is None else sizes
+        clouds = self.clouds(frames, sizes)
+        groups = group_points(clouds, self.identity.group_size)
+        sampling = begin_sampling_from_centres(frames.foreground, sizes, clouds, groups.centres)
+        image = self.image_tokens(frames, sizes)
+        (tokens,) = self._of_groups(groups.centres, groups.offsets)
+        return TokenFeatures(image, SampledTokens(tokens, sampling.finish()), sizes.mask)
+
+    def image_tokens(self, frames: PreparedFrames, sizes: FrameSizes) -> SampledTokens:
         """F_2D. On the CPU only the tokens that the mask needs; elsewhere tensors of one size are worth more."""
-        grid = self.image_encoder.grid
-        sampling = bilinear_sampling(mask, grid)
+        grid, mask = self.image_encoder.grid, sizes.mask
+        sampling = bilinear_sampling(mask, grid, sum(sizes.pixels))
         if self.device.type != "cpu":
-            return SampledTokens(self.image_encoder(frames.rgb), sampling)
+            (tokens,) = self._of_pictures(frames.rgb)
+            return SampledTokens(tokens, sampling)
         needed = sampling.used(len(mask) * grid**2)
         tokens = self.image_encoder(frames.rgb, needed.view(len(mask), -1))
         return SampledTokens(tokens, sampling.of_used(needed))
 
-    def clouds(self, frames: PreparedFrames) -> list[Tensor]:
+    def clouds(self, frames: PreparedFrames, sizes: FrameSizes) -> list[Tensor]:
         """Each frame's foreground points (N, 3), row after row of the image."""
-        counts = frames.foreground.flatten(1).sum(1).tolist()
-        short = [i for i, count in enumerate(counts) if count < self.min_points]
+        short = [i for i, count in enumerate(sizes.points) if count < self.min_points]
         if short:
-            raise TooFewPointsError(short, [counts[i] for i in short], self.min_points)
-        points = frames.xyz.permute(0, 2, 3, 1)[frames.foreground]  # B 3 H W -> B H W 3 -> ΣN 3
-        return list(torch.split(points, counts))
+            raise TooFewPointsError(short, [sizes.points[i] for i in short], self.min_points)
+        points = frames.xyz.permute(0, 2, 3, 1).flatten(0, 2)  # B 3 H W -> B·H·W 3
+        of_part = places_of_true(frames.foreground, sum(sizes.points))
+        return list(torch.split(points[of_part], list(sizes.points)))
 
 
-def sampling_from_centres(
-    mask: Tensor, foreground: Tensor, clouds: list[Tensor], centres: Tensor
-) -> TokenSampling:
+def begin_sampling_from_centres(
+    foreground: Tensor, sizes: FrameSizes, clouds: list[Tensor], centres: Tensor
+) -> PendingSampling:
     """Three nearest centres (B, 1024, 3) of every point, composed with everything behind them."""
     pairs = zip(clouds, centres, strict=True)
     found = [nearest(of_cloud, cloud, _NEIGHBOURS) for cloud, of_cloud in pairs]
     token = torch.cat([index + i * CENTRES for i, (index, _) in enumerate(found)])
     weight = inverse_distance_weights(torch.cat([d2 for _, d2 in found]))
-    return point_sampling(mask, foreground, token, weight, tokens=len(clouds) * CENTRES)
+    tokens = len(clouds) * CENTRES
+    return begin_point_sampling(sizes.mask, foreground, token, weight, tokens, sum(sizes.pixels))

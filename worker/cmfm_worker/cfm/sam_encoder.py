@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +20,8 @@ class SamEncoder(ImageEncoder):
     256 wide, timm's `forward_features`. The position embedding is resampled once by timm's function, the relative
     positions in each pass by timm's own attention.
     """
+
+    recordable: ClassVar[bool] = False  # relative positions are looked up by indices from the host
 
     def __init__(self, vit: Any) -> None:
         from timm.layers import resample_abs_pos_embed_nhwc

@@ -34,13 +34,12 @@ from torch.nn import functional as F
 
 from cmfm_worker.cfm.frozen_linear import FrozenLinear
 from cmfm_worker.cfm.mapping_networks import PixelwiseNetwork
+from cmfm_worker.cfm.token_sampling import rows_at_once
 from cmfm_worker.cfm.tokens import TokenFeatures
 from cmfm_worker.cfm.variants import Modality
 
 _PIXELS_AT_ONCE = {"cpu": 1 << 10}
 """Rows that pass the networks together: on a CPU as many as stay in its cache."""
-
-_PIXELS_AT_ONCE_ELSEWHERE = 1 << 16
 
 _BLOCK_ROWS = 192
 """Rows of R multiplied together: narrow enough to skip most zeros, wide enough for a fast product."""
@@ -127,5 +126,5 @@ class _TriangularLinear:
 
 
 def _chunk_sizes(pixels: int, device: torch.device) -> list[int]:
-    size = _PIXELS_AT_ONCE.get(device.type, _PIXELS_AT_ONCE_ELSEWHERE)
+    size = _PIXELS_AT_ONCE.get(device.type, rows_at_once(pixels))
     return [min(size, pixels - first) for first in range(0, pixels, size)]

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
-from cmfm_worker.cfm.interpolation import TokenSampling
+from cmfm_worker.cfm.frame_sizes import FrameSizes
 from cmfm_worker.cfm.prepare import PreparedFrames
+from cmfm_worker.cfm.token_sampling import TokenSampling
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,15 @@ class TokenFeatures:
 class TokenExtractor(Extractor, Protocol):
     """An extractor that can hand out its tokens."""
 
-    def tokens(self, frames: PreparedFrames) -> TokenFeatures:
-        """The features of a prepared batch before they are spread over the pixels."""
+    def tokens(self, frames: PreparedFrames, sizes: FrameSizes | None = None) -> TokenFeatures:
+        """The features of a prepared batch before they are spread over the pixels; `sizes` where they are known."""
         ...
 
 
-def extract(extractor: Extractor, frames: PreparedFrames) -> PixelFeatures | TokenFeatures:
+def extract(
+    extractor: Extractor, frames: PreparedFrames, sizes: FrameSizes | None = None
+) -> PixelFeatures | TokenFeatures:
     """The features of a prepared batch in the form that is cheapest to map."""
-    return extractor.tokens(frames) if isinstance(extractor, TokenExtractor) else extractor(frames)
+    if isinstance(extractor, TokenExtractor):
+        return extractor.tokens(frames, sizes)
+    return extractor(frames)

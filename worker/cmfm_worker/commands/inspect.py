@@ -13,7 +13,8 @@ from cmfm_worker.commands import options
 from cmfm_worker.errors import InputError
 
 if TYPE_CHECKING:
-    from cmfm_worker.inspection import InspectedPart, LoadedModel
+    from cmfm_worker.findings import InspectedPart
+    from cmfm_worker.inspection import LoadedModel
 
 NO_THRESHOLD = "no_threshold"
 
