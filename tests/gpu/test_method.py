@@ -1,4 +1,4 @@
-"""The whole method on CUDA: the maps of the CPU, batches that mix frames, and a steady state without allocations.
+"""The whole method on CUDA: the maps of the CPU, and batches that mix frames.
 
 Needs torch, timm, numpy and pytest alone.
 """
@@ -20,7 +20,6 @@ from cmfm_worker.cfm.image_models import timm_name
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.precision import Precision, why_not
 from cmfm_worker.cfm.prepare import BackgroundOptions
-from cmfm_worker.device import seam_for
 
 BLOCKS, GROUP_SIZE = 4, 32
 RANSAC = BackgroundOptions()
@@ -96,22 +95,3 @@ def test_frames_of_a_batch_get_the_maps_they_get_alone(weights: Path) -> None:
     for i in range(4):
         alone, _ = run(setup, rgb[i : i + 1], xyz[i : i + 1])
         assert relative_l2(together[i], alone[0]) < 1e-4
-
-
-def test_steady_state_asks_the_driver_for_no_memory(weights: Path) -> None:
-    """After every batch has been seen, the device allocates nothing any more: the caching allocator has it all."""
-    setup, seam = setup_on("cuda", weights, "fp32"), seam_for(torch.device("cuda"))
-    batches = [tuple(t[:size].pin_memory() for t in frames(4)) for size in (4, 3, 4, 1)]
-
-    def all_once() -> None:
-        for rgb, xyz in batches:
-            uploaded = seam.upload(list(rgb), list(xyz))
-            with torch.inference_mode(), seam.computing(uploaded):
-                run(setup, torch.stack(uploaded.rgb), torch.stack(uploaded.xyz))
-
-    for _ in range(3):
-        all_once()
-    before = torch.cuda.memory_stats()["num_device_alloc"]
-    for _ in range(5):
-        all_once()
-    assert torch.cuda.memory_stats()["num_device_alloc"] == before

@@ -23,6 +23,7 @@ from cmfm_worker.bench.made_up_frames import load_frames, made_up_frame
 from cmfm_worker.bench.measure import measure
 from cmfm_worker.bench.memory import host_peak_bytes, reset_peaks
 from cmfm_worker.bench.options import BenchOptions, Variant, parse_arguments
+from cmfm_worker.bench.passes import Passes
 from cmfm_worker.bench.picture_work import Picture
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.bench.sizes import Work
@@ -33,6 +34,7 @@ from cmfm_worker.cfm import frozen_linear
 from cmfm_worker.cfm.anomaly import crossmodal_maps
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
+from cmfm_worker.device import CpuSeam
 
 PAPER_STAGES = [
     "resize",
@@ -98,6 +100,19 @@ def test_watched_stages_are_the_method(seeded: Path) -> None:
     assert list(watch.wall_s) == list(watch.cpu_s) == PAPER_STAGES
     assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in watch.wall_s.values())
     assert (sizes.frames, sizes.pixels) == (2, int(features.mask.sum()))
+
+
+def test_batches_in_flight_come_back_in_order(seeded: Path) -> None:
+    """The first comes back when the second has been sent, and each with its own maps and scores."""
+    setup, frames = paper_setup(seeded), load_frames(QUICK)
+    batches = [(frames.rgb[i : i + 1], frames.xyz[i : i + 1]) for i in range(2)]
+    passes = Passes(setup, CpuSeam(), in_flight=2)
+    assert passes.send(*batches[0]) is None
+    found = [passes.send(*batches[1]), passes.receive()]
+    for results, batch in zip(found, batches, strict=True):
+        assert results is not None
+        for value, expected in zip(results, run(setup, *batch), strict=True):
+            assert torch.equal(value, expected)
 
 
 def test_counted_operations_are_those_that_are_done(seeded: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,5 +25,6 @@ HELP: dict[str, str] = {
     "end_to_end": "Also run a worker behind a camera, as processes: latency from scheduled trigger to verdict.",
     "rate_hz": "Frames a second of that camera, for --seconds.",
     "wire": "Also measure TCP loopback into the worker's ring, frames of 800 x 800 pixels.",
+    "plain_launches": "On CUDA without graphs, to compare; the same results.",
     "json": "Write everything that was measured to this file.",
 }

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from math import isnan
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cmfm_worker.bench import line
 from cmfm_worker.bench.made_up_frames import Frames, load_frames
-from cmfm_worker.bench.memory import device_peak_bytes, host_peak_bytes, reset_peaks
+from cmfm_worker.bench.memory import host_peak_bytes, reset_peaks
 from cmfm_worker.bench.options import BenchError, BenchOptions, Variant
+from cmfm_worker.bench.passes import latency, repeat, throughput
 from cmfm_worker.bench.picture_work import Picture
 from cmfm_worker.bench.provenance import provenance
-from cmfm_worker.bench.rates import Rates, measure_rates, synchronise
+from cmfm_worker.bench.rates import Rates, measure_rates
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.bench.sizes import Sizes, Work
-from cmfm_worker.bench.stages import Setup, Stopwatch, run, run_watched
+from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
 from cmfm_worker.bench.twin import compare
 from cmfm_worker.bench.work import classic_work, paper_work
 from cmfm_worker.cfm.extractor import Extractor, TooFewPointsError
 from cmfm_worker.cfm.fit import FitOptions
+from cmfm_worker.cfm.graphed_prepare import GraphedPrepare
+from cmfm_worker.cfm.graphs import GraphRecorder, graph_recorder_for
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.precision import DTYPES, why_not, why_not_for
@@ -38,10 +40,7 @@ from cmfm_worker.cfm.weights import WeightsError
 
 SCHEMA = 1
 
-T = TypeVar("T")
 Say = Callable[[str], None]
-
-_LEAST_RUNS, _MOST_RUNS = 3, 1000
 
 
 def measure(options: BenchOptions, say: Say) -> dict[str, Any]:
@@ -124,17 +123,20 @@ def _measured(
     say(f"{variant}: rates of the machine")
     rates = measure_rates(device, variant.precision)
     reset_peaks(device)
-    setup = _set_up(variant, background, weights)
+    graphs = None if options.plain_launches else graph_recorder_for(device)
+    setup = _set_up(variant, background, weights, graphs)
     memory: dict[str, Any] = {"host_loading_bytes": host_peak_bytes()}
     # Where peaks cannot be forgotten, what ran before counts as well.
     memory["host_peaks_are_of_each"] = reset_peaks(device)
+    result["cuda_graphs"] = graphs is not None
     try:
         result |= _run_all(setup, variant, options, frames, rates, say)
     except TooFewPointsError as error:
         raise BenchError(f"{frames.source}: {error}") from error
+    on_device = [part["device_bytes"] for part in (result["latency"], *result["batches"])]
     result["memory"] = memory | {
         "host_running_bytes": host_peak_bytes(),
-        "device_bytes": device_peak_bytes(device),
+        "device_bytes": None if None in on_device else max(on_device),
     }
     if options.twin and variant.extractor == "paper":
         say(f"{variant}: the literal program")
@@ -146,7 +148,9 @@ def _measured(
     return result
 
 
-def _set_up(variant: Variant, background: BackgroundOptions, weights: Path) -> Setup:
+def _set_up(
+    variant: Variant, background: BackgroundOptions, weights: Path, graphs: GraphRecorder | None
+) -> Setup:
     """Extractor and an untrained mapping. Raises BenchError naming what is wrong with the weights."""
     device = torch.device(variant.device)
     networks = variant.mapping, variant.modality
@@ -158,12 +162,12 @@ def _set_up(variant: Variant, background: BackgroundOptions, weights: Path) -> S
         precision = variant.precision
         try:
             extractor = PaperExtractor(
-                weights, variant.blocks, variant.group_size, device, precision, variant.image
+                weights, variant.blocks, variant.group_size, device, precision, variant.image, graphs
             )
         except (WeightsError, ValueError) as error:
             raise BenchError(str(error)) from error
         mapping = replace(seeded_mapping(extractor.d2, extractor.d3, *networks), precision=precision)
-    return Setup(extractor, mapping.to(device), background)
+    return Setup(extractor, mapping.to(device), background, GraphedPrepare(graphs))
 
 
 def _classic(device: torch.device) -> Extractor:
@@ -197,21 +201,21 @@ def _run_all(
     say(f"{variant}: stages")
     found: dict[str, Any] = {"stages": _stages(setup, variant, options, frames.batch(1), rates)}
     say(f"{variant}: latency")
-    found["latency"] = _latency(setup, options, frames.batch(1))
+    found["latency"] = latency(setup, options.seconds, frames.batch(1))
     found["batches"] = []
     for size in options.batches:
         say(f"{variant}: batches of {size}")
-        found["batches"].append(_throughput(setup, options, frames.batch(size)))
+        found["batches"].append(throughput(setup, options.seconds, frames.batch(size)))
     return found | {"rates": asdict(rates)}
 
 
 def _stages(
     setup: Setup, variant: Variant, options: BenchOptions, batch: tuple[Tensor, Tensor], rates: Rates
 ) -> list[dict[str, Any]]:
-    """Medians of every stage of a batch of one, beside its floor."""
+    """Medians of every stage of a batch of one, beside its floor; on CUDA by plain launches, waited for at each end."""
     run_watched(setup, *batch, Stopwatch(setup.extractor.device))  # first-time costs stay out
     watch = Stopwatch(setup.extractor.device)
-    sizes = _repeat(lambda: run_watched(setup, *batch, watch)[1], options.seconds)
+    sizes = repeat(lambda: run_watched(setup, *batch, watch)[1], options.seconds)
     return [
         {
             "stage": stage,
@@ -231,56 +235,3 @@ def _work(setup: Setup, variant: Variant, sizes: Sizes) -> Mapping[str, Work]:
     dtype_bytes = DTYPES[variant.precision].itemsize
     picture = Picture.of(setup.extractor.image_encoder)
     return paper_work(sizes, variant.blocks, variant.group_size, setup.mapping, dtype_bytes, picture)
-
-
-def _latency(setup: Setup, options: BenchOptions, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
-    """Host frame to map and score on the host, one at a time."""
-    wall_s, cpu_s = _timed(setup, options.seconds, batch)
-    at = torch.tensor(wall_s)
-    return {
-        "samples": len(wall_s),
-        "p50_s": float(at.quantile(0.5)),
-        "p99_s": float(at.quantile(0.99)),
-        "max_s": max(wall_s),
-        "cpu_s": median(cpu_s),
-    }
-
-
-def _throughput(setup: Setup, options: BenchOptions, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
-    wall_s, cpu_s = _timed(setup, options.seconds, batch)
-    size = len(batch[0])
-    return {
-        "batch": size,
-        "frames_per_s": size / median(wall_s),
-        "cpu_s_per_frame": median(cpu_s) / size,
-        "samples": len(wall_s),
-    }
-
-
-def _timed(setup: Setup, seconds: float, batch: tuple[Tensor, Tensor]) -> tuple[list[float], list[float]]:
-    """Wall and CPU seconds of passes over one batch, in pinned memory where there is CUDA."""
-    device = setup.extractor.device
-    rgb, xyz = (t.pin_memory() if device.type == "cuda" else t for t in batch)
-    wall_s: list[float] = []
-    cpu_s: list[float] = []
-
-    def once() -> None:
-        wall, cpu = time.perf_counter(), time.process_time()
-        run(setup, rgb, xyz)
-        wall_s.append(time.perf_counter() - wall)
-        cpu_s.append(time.process_time() - cpu)
-
-    run(setup, rgb, xyz)
-    synchronise(device)
-    _repeat(once, seconds)
-    return wall_s, cpu_s
-
-
-def _repeat(once: Callable[[], T], seconds: float) -> T:
-    """Call until the seconds are over, at least three times; the last result."""
-    end = time.perf_counter() + seconds
-    for number in range(1, _MOST_RUNS + 1):
-        result = once()
-        if number >= _LEAST_RUNS and time.perf_counter() >= end:
-            break
-    return result

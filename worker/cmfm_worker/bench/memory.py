@@ -34,6 +34,23 @@ def host_peak_bytes() -> int:
     return int(kilobytes) * 1024
 
 
+def reset_device_peaks(device: torch.device) -> None:
+    """Forget the device's peaks alone, and give back what no tensor holds."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def device_peaks(device: torch.device) -> dict[str, int | None]:
+    """Since the last reset: `device_bytes` of tensors, `device_reserved_bytes` taken above the device's context."""
+    if device.type != "cuda":
+        return {"device_bytes": None, "device_reserved_bytes": None}
+    return {
+        "device_bytes": torch.cuda.max_memory_allocated(device),
+        "device_reserved_bytes": torch.cuda.max_memory_reserved(device),
+    }
+
+
 def device_peak_bytes(device: torch.device) -> int | None:
     """The most memory that tensors have held on the device since the last reset, None on the CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

@@ -80,6 +80,7 @@ class BenchOptions:
     end_to_end: bool = False
     rate_hz: float = 2.0
     wire: bool = False
+    plain_launches: bool = False
     image_extractor: tuple[str, ...] = ("dino",)
 
     def variants(self) -> list[Variant]:

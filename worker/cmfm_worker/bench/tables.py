@@ -82,7 +82,7 @@ def _throughput_rows(variant: Mapping[str, Any]) -> Iterator[list[str]]:
 
 def _latency(variant: Mapping[str, Any]) -> list[str]:
     latency, memory = variant["latency"], variant["memory"]
-    device_bytes = memory["device_bytes"]
+    device_bytes = latency["device_bytes"]
     return [
         variant["name"],
         f"{latency['p50_s'] * _MS:.1f}",

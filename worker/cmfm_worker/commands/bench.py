@@ -32,6 +32,7 @@ def bench(
     end_to_end: Annotated[bool, typer.Option("--end-to-end", help=HELP["end_to_end"])] = False,
     rate_hz: Annotated[float, typer.Option(help=HELP["rate_hz"])] = 2.0,
     wire: Annotated[bool, typer.Option("--wire", help=HELP["wire"])] = False,
+    plain_launches: Annotated[bool, typer.Option("--plain-launches", help=HELP["plain_launches"])] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help=HELP["json"], show_default=False)] = None,
 ) -> None:
     """Measure frames/s, latency, stages beside their floors, memory.
@@ -74,6 +75,7 @@ def bench(
             end_to_end=end_to_end,
             rate_hz=rate_hz,
             wire=wire,
+            plain_launches=plain_launches,
         )
         report = measure(options, remark)
         if json_file is not None:
