@@ -175,7 +175,7 @@ def _arguments() -> argparse.Namespace:
     every = [name for family in FAMILIES.values() for name in family.categories]
     parser.add_argument("--categories", type=lambda text: text.split(","), default=every)
     for option, default in (
-        ("train", 40),
+        ("train", 50),
         ("validation", 10),
         ("good", 20),
         ("per-defect", 6),
@@ -183,7 +183,7 @@ def _arguments() -> argparse.Namespace:
     ):
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--shots", type=int, default=None, help="teach on so many parts only")
-    parser.add_argument("--distance", choices=("angular", "standardised"), default=None)
+    parser.add_argument("--distance", choices=("angular", "standardised", "metric"), default=None)
     parser.add_argument("--name", default="default", help="figures and recipes are kept under it")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()

@@ -126,10 +126,15 @@ def load_recipe(folder: Path) -> LoadedRecipe:
             raise InputError(
                 f"{folder / RECIPE_FILE}: mapping.{key} is {recorded}, {path.name} has {in_file}"
             )
-    if recipe.score.distance == "standardised" and not mapping.has_spreads:
+    if recipe.score.distance != "angular" and not mapping.has_spreads:
         raise InputError(
-            f"{folder / RECIPE_FILE}: score.distance is 'standardised', but the networks in {path.name} "
+            f"{folder / RECIPE_FILE}: score.distance is {recipe.score.distance!r}, but the networks in {path.name} "
             "have learned no spreads; teach the recipe again, or say 'angular'"
+        )
+    if recipe.score.distance == "metric" and mapping.metric is None:
+        raise InputError(
+            f"{folder / RECIPE_FILE}: score.distance is 'metric', but {path.name} holds none; teach the recipe "
+            "again, or say 'standardised'"
         )
     return LoadedRecipe(recipe, mapping, recipe.model_sha, folder, recipe_sha)
 

@@ -105,12 +105,13 @@ class ScoreSection(Section):
     """How Ψ is measured and becomes one number.
 
     `distance`: `angular` is the paper's Eq. 3, `standardised` takes residuals in units of their nominal spread, which
-    the networks must have learned. `normalisation`: `absolute` is max Ψ, `published` is max(Ψ / √(mean of the non-zero
-    Ψ)). `aggregation`: what Ψ is made of; the paper multiplies Ψ_2D and Ψ_3D.
+    the networks must have learned, `metric` such residuals in a metric learned for them. `normalisation`: `absolute` is
+    max Ψ, `published` is max(Ψ / √(mean of the non-zero Ψ)). `aggregation`: what Ψ is made of; the paper multiplies
+    Ψ_2D and Ψ_3D.
     """
 
     normalisation: Literal["absolute", "published"] = "absolute"
-    distance: Literal["angular", "standardised"] = "angular"
+    distance: Literal["angular", "standardised", "metric"] = "angular"
     aggregation: Aggregation = "product"
 
 

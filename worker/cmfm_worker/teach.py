@@ -18,6 +18,7 @@ from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.metric_fit import defective_pixels, rounds_for, with_metric
 from cmfm_worker.cfm.precision import Precision
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
@@ -36,13 +37,15 @@ from cmfm_worker.scored_parts import Progress, refuse_uninspectable, require_ins
 from cmfm_worker.teach_parts import TeachParts
 from cmfm_worker.teach_tray import fixed_background
 
+_SEEDS_APART = 1_000_000  # so that the parts of two seeds have no simulated defect in common
+
 _UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written yet; nothing reads it
 
 
 @dataclass(frozen=True, slots=True)
 class TeachOptions:
     """What to teach from and how; `epochs` None takes the preset's number, `distance` None the preset's
-    measure: `angular` (Eq. 3) for `paper`, `standardised` for `classic`.
+    measure: `angular` (Eq. 3) for `paper`, `metric` for `classic` (`standardised` with convolutions).
 
     `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
     `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`). `precision` is that of
@@ -102,21 +105,25 @@ def teach(
     if options.fixed_tray:
         background = fixed_background(parts.train, options.background, options.batch, extractor.device)
         options = replace(options, background=background)
-    with FeatureStore(precision=_precision(extractor)) as store:
-        pixels = _extract(extractor, parts.train, options, store, progress, source)
+    kept = _precision(extractor)
+    with FeatureStore(precision=kept) as store, FeatureStore(precision=kept) as simulated:
+        stores = store, simulated if options_of_fit.metric else None
+        pixels = _extract(extractor, parts.train, options, stores, progress, source)
         try:
             mapping, report = fit_mapping(
                 store, options_of_fit, lambda done, total, *_: progress("fit", done, total), extractor.device
             )
         except FitError as error:
             raise InputError(f"{options.category}: {error}") from error
+        if options_of_fit.metric:
+            mapping = with_metric(mapping, store, simulated, options.seed)
     draft = RecipeDraft(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
         score=ScoreSection(
             normalisation=options.normalisation,
-            distance="standardised" if options_of_fit.spread else "angular",
+            distance=_distance(options_of_fit),
             aggregation=options.aggregation,
         ),
         provenance=_provenance(extractor, options, options_of_fit, report),
@@ -139,11 +146,19 @@ def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
     given = {key: getattr(options, key) for key in ("epochs", "batch_images", "pixels_per_image")}
     given = {key: value for key, value in given.items() if value is not None}
     usual = FitOptions.for_preset(preset, options.architecture)
-    spread = usual.spread if options.distance is None else options.distance == "standardised"
+    measured = _distance(usual) if options.distance is None else options.distance
+    given |= {"spread": measured != "angular", "metric": measured == "metric"}
     try:
-        return replace(usual, seed=options.seed, modality=options.modality, spread=spread, **given)
+        return replace(usual, seed=options.seed, modality=options.modality, **given)
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def _distance(options: FitOptions) -> Distance:
+    """What a mapping that is fitted like that is measured by."""
+    if options.metric:
+        return "metric"
+    return "standardised" if options.spread else "angular"
 
 
 @torch.no_grad()
@@ -151,11 +166,12 @@ def _extract(
     extractor: Extractor,
     parts: Sequence[PartFiles],
     options: TeachOptions,
-    store: FeatureStore,
+    stores: tuple[FeatureStore, FeatureStore | None],
     progress: Progress,
     source: PartSource,
 ) -> list[int]:
-    """Fill the store; foreground pixels of every part."""
+    """Fill the stores, of good pixels and of simulated defects where asked for; foreground pixels of every part."""
+    store, simulated = stores
     background, pixels, bad = options.background.options(), list[int](), list[str]()
     for batch in source.batches(parts, options.batch, background, extractor.device):
         frames = batch.frames
@@ -163,6 +179,11 @@ def _extract(
         problems = find_problems(frames, extractor.min_points)
         bad += [f"{name}: {p.detail}" for name, p in zip(names, problems, strict=True) if p is not None]
         if not bad:
+            if simulated is not None:
+                first = _SEEDS_APART * options.seed + len(store)
+                for round_ in range(rounds_for(len(parts))):
+                    seeds = [first + round_ * len(parts) + i for i in range(len(names))]
+                    simulated.add(defective_pixels(extractor, frames, seeds), names)
             store.add(extractor(frames), names)
         pixels += _foreground_px(frames.foreground)
         progress("extract", len(pixels), len(parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from cmfm_worker.cfm.image_features import published_shapes as image_shapes
 from cmfm_worker.cfm.image_models import DINO
 from cmfm_worker.cfm.mapping import MappingPair, new_pair
 from cmfm_worker.cfm.point_features import published_shapes as point_mae_shapes
+from cmfm_worker.cfm.residual_metric import ResidualMetric
 from cmfm_worker.cfm.variants import Architecture, Modality
 
 _SEED = 20
@@ -48,12 +50,14 @@ def seeded_mapping(
     spread: bool = False,
     context: tuple[int, int] = (0, 0),
 ) -> MappingPair:
-    """Two untrained networks, always the same; with `spread` and `context` as `classic` has them."""
+    """Two untrained networks, always the same; with `spread` (and a metric) and `context` as `classic` has them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         pair = new_pair(d2, d3, architecture, modality, hidden, spread=spread, context=context)
     for network in (pair.to_3d, pair.to_2d):
         network.eval().requires_grad_(False)
+    if spread and not pair.whole_maps:
+        pair = replace(pair, metric=ResidualMetric.unlearned(pair.to_2d.d_out, pair.to_3d.d_out))
     return pair
 
 

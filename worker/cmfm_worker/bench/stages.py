@@ -59,6 +59,8 @@ class Setup:
     @property
     def distance(self) -> Distance:
         """How a recipe with such networks measures."""
+        if self.mapping.metric is not None:
+            return "metric"
         return "standardised" if self.mapping.has_spreads else "angular"
 
 

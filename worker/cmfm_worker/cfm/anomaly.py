@@ -15,20 +15,15 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.places import places_of_true
+from cmfm_worker.cfm.residual_metric import ResidualMetric, root_mean_square
 from cmfm_worker.cfm.tokens import TokenFeatures
 from cmfm_worker.cfm.variants import Aggregation
 
 Normalisation = Literal["absolute", "published"]
-Distance = Literal["angular", "standardised"]
-"""How Ψ_2D and Ψ_3D are measured: the paper's Eq. 3, or residuals in units of their nominal spread."""
-
-SMALLEST_SPREAD = 0.15
-"""Of a channel's standard deviation over all; added to σ in squares. From few parts a network can be surer than it
-should be, and then the next good part's small novelty tops a defect.
+Distance = Literal["angular", "standardised", "metric"]
+"""How Ψ_2D and Ψ_3D are measured: the paper's Eq. 3, residuals in units of their nominal spread, or such residuals in
+the metric that was learned for them (`residual_metric`).
 """
-
-HIGHEST_RESIDUAL = 30.0
-"""Standard deviations at which a residual is cut off: nothing is more of an anomaly than that."""
 
 PIXELS_AT_ONCE = 4096
 """Rows that pass the mapping networks together: keeps the hidden layers to about 16 MB on any frame."""
@@ -89,8 +84,11 @@ def pixel_distances(
     `mask` (B, 224, 224) bool is the pixels that they belong to; a mapping of whole maps raises ValueError without.
     """
     pieces = _pieces(e2d, e3d, mapping, mask)
-    if distance == "standardised":
-        return _standardised_distances(pieces, mapping, e2d.device)
+    if distance != "angular":
+        metric = mapping.metric if distance == "metric" else None
+        if distance == "metric" and metric is None:
+            raise ValueError("the mapping has learned no metric")
+        return _standardised_distances(pieces, mapping, metric, e2d.device)
     chunks = (_predicted(piece, mapping) for piece in pieces)
     return _distances(chunks, e2d.device)
 
@@ -131,22 +129,18 @@ def _predicted(piece: _Piece, mapping: MappingPair) -> tuple[Tensor, Tensor, Ten
 
 
 def _standardised_distances(
-    pieces: Iterable[_Piece], mapping: MappingPair, device: torch.device
+    pieces: Iterable[_Piece], mapping: MappingPair, metric: ResidualMetric | None, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Residuals over their nominal spread: at most about 1 at a nominal pixel, be it easy to predict or hard."""
     psi_2d, psi_3d = [torch.empty(0, device=device)], [torch.empty(0, device=device)]
     for piece in pieces:
-        on_2d, on_3d = mapping.predict_with_log_spreads(*piece)
-        E_2D, E_3D = mapping.predicted(piece.E_2D, piece.E_3D)
-        psi_2d.append(_residual(E_2D, *on_2d))
-        psi_3d.append(_residual(E_3D, *on_3d))
+        z_2d, z_3d = mapping.residuals(*piece)
+        on_2d, on_3d = (
+            (root_mean_square(z_2d), root_mean_square(z_3d)) if metric is None else metric(z_2d, z_3d)
+        )
+        psi_2d.append(on_2d)
+        psi_3d.append(on_3d)
     return torch.cat(psi_2d), torch.cat(psi_3d)
-
-
-def _residual(E: Tensor, E_hat: Tensor, log_spread: Tensor) -> Tensor:
-    """The root mean square of (E − Ê) / √(σ² + floor²) over the channels, (P, C) → (P,)."""
-    z2 = (E - E_hat).square() / (torch.exp(2 * log_spread) + SMALLEST_SPREAD**2)
-    return z2.clamp(max=HIGHEST_RESIDUAL**2).mean(-1).sqrt()
 
 
 def _distances(

@@ -24,6 +24,8 @@ class FitOptions:
 
     `wide_noise`: deviation of the noise that is added to the channels of wide context while fitting, in those of
     standardised features. Without it a network learns a few dozen parts by heart, each known by its wide context.
+
+    `metric`: then learn from simulated defects how residuals are to be weighed (`residual_metric`); needs `spread`.
     """
 
     epochs: int
@@ -38,6 +40,7 @@ class FitOptions:
     architecture: Architecture = "mlp"
     modality: Modality = "cross"
     wide_noise: float = 0.0
+    metric: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError where an option is out of its range."""
@@ -49,6 +52,12 @@ class FitOptions:
             raise ValueError(f"lr must be a positive number, not {self.lr}")
         if not 0.0 <= self.wide_noise < math.inf:
             raise ValueError(f"wide_noise must not be negative, not {self.wide_noise}")
+        if self.metric and not self.spread:
+            raise ValueError("metric: a metric on residuals needs learned spreads")
+        if self.metric and NETWORKS[self.architecture].whole_maps:
+            raise ValueError(
+                f"metric: {self.architecture} predicts whole maps, a metric is learned from some pixels"
+            )
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule must be 'cosine' or 'constant', not {self.schedule!r}")
         if self.pixels_per_image is not None and NETWORKS[self.architecture].whole_maps:
@@ -85,4 +94,5 @@ class FitOptions:
             spread=True,
             architecture=architecture,
             wide_noise=0.5,
+            metric=not network.whole_maps,
         )

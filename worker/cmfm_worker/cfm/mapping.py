@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cmfm_worker.cfm.conv_encoder_decoder import ConvEncoderDecoder
 from cmfm_worker.cfm.mapping_networks import Mapping, MappingNetwork, MlpEncoderDecoder, PixelwiseNetwork
 from cmfm_worker.cfm.precision import Precision, products
+from cmfm_worker.cfm.residual_metric import ResidualMetric, Residuals, residuals
 from cmfm_worker.cfm.token_mapping import TokenMapping
 from cmfm_worker.cfm.variants import Architecture, Modality
 
@@ -51,7 +52,8 @@ class MappingPair:
     A network may predict fewer channels than features have: the first ones. What follows is context (`classic`).
 
     Where there is a standardiser, features pass it first and the distance (Eq. 3) is taken between
-    standardised features. `precision` is that of products at the pixels where features come as tokens.
+    standardised features. `precision` is that of products at the pixels where features come as tokens. `metric` is
+    what the distance "metric" weighs residuals with, where one was learned.
     """
 
     to_3d: MappingNetwork
@@ -59,6 +61,7 @@ class MappingPair:
     standardise: Standardiser | None = None
     precision: Precision = "fp32"
     modality: Modality = "cross"
+    metric: ResidualMetric | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -110,6 +113,15 @@ class MappingPair:
         to_2d_from, to_3d_from = self._sources(E_2D, E_3D)
         return self.to_2d.with_log_spread(to_2d_from, mask), self.to_3d.with_log_spread(to_3d_from, mask)
 
+    def residuals(self, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None) -> Residuals:
+        """What was predicted wrongly, in units of its nominal spread: (P, C_2D) and (P, C_3D).
+
+        Of standardised features where there is a standardiser. Raises ValueError where no spreads were learned.
+        """
+        on_2d, on_3d = self.predict_with_log_spreads(E_2D, E_3D, mask)
+        E_2D, E_3D = self.predicted(E_2D, E_3D)
+        return residuals(E_2D, *on_2d), residuals(E_3D, *on_3d)
+
     def _sources(self, E_2D: Tensor, E_3D: Tensor) -> tuple[Tensor, Tensor]:
         return (E_3D, E_2D) if self.modality == "cross" else (E_2D, E_3D)
 
@@ -129,9 +141,9 @@ class MappingPair:
     def to(self, device: torch.device | str) -> MappingPair:
         """The same pair on another device (modules move in place, as torch modules do)."""
         standardise = None if self.standardise is None else self.standardise.to(device)
-        return replace(
-            self, to_3d=self.to_3d.to(device), to_2d=self.to_2d.to(device), standardise=standardise
-        )
+        metric = None if self.metric is None else self.metric.to(device)
+        to_3d, to_2d = self.to_3d.to(device), self.to_2d.to(device)
+        return replace(self, to_3d=to_3d, to_2d=to_2d, standardise=standardise, metric=metric)
 
 
 def new_pair(

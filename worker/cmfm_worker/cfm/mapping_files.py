@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cmfm_worker.cfm.mapping import NETWORKS, MappingPair, Standardiser
 from cmfm_worker.cfm.mapping_networks import MappingNetwork
+from cmfm_worker.cfm.residual_metric import ResidualMetric
 from cmfm_worker.cfm.variants import Architecture, Modality
 from cmfm_worker.cfm.weights import WeightsError, read_metadata, read_state_dict, require_shapes
 
@@ -33,7 +34,7 @@ def load_published(
 
 
 def load_safetensors(path: Path) -> MappingPair:
-    """A recipe's `mapping.safetensors`: keys `to_3d.*`, `to_2d.*` and, with a standardiser, `standardise.*`.
+    """A recipe's `mapping.safetensors`: keys `to_3d.*`, `to_2d.*` and, where learned, `standardise.*` and `metric.*`.
 
     What the networks are stands in the file's metadata; without any they are the paper's. Raises `WeightsError`
     naming file, key and shapes.
@@ -51,6 +52,8 @@ def load_safetensors(path: Path) -> MappingPair:
             )
     if any(key.startswith("standardise.") for key in state):
         pair = replace(pair, standardise=_standardiser_from(path, state, pair.d2, pair.d3))
+    if any(key.startswith("metric.") for key in state):
+        pair = replace(pair, metric=_metric_from(path, state, to_2d.d_out, to_3d.d_out))
     return pair
 
 
@@ -62,6 +65,8 @@ def save_safetensors(pair: MappingPair, path: Path) -> None:
     state |= {f"to_2d.{k}": v for k, v in pair.to_2d.state_dict().items()}
     if pair.standardise is not None:
         state |= {f"standardise.{k}": v for k, v in pair.standardise.state_dict().items()}
+    if pair.metric is not None:
+        state |= {f"metric.{k}": v for k, v in pair.metric.state_dict().items()}
     partial = path.with_name(path.name + ".part")
     numbers = {k: v.detach().cpu().float().contiguous() for k, v in state.items()}
     save_file(numbers, partial, metadata=_metadata_of(pair))
@@ -117,3 +122,9 @@ def _standardiser_from(path: Path, state: dict[str, Tensor], d2: int, d3: int) -
     shapes = {"mean_2d": (d2,), "std_2d": (d2,), "mean_3d": (d3,), "std_3d": (d3,)}
     require_shapes(path, state, {f"standardise.{k}": shape for k, shape in shapes.items()})
     return Standardiser(**{k: state[f"standardise.{k}"].float().clone() for k in shapes})
+
+
+def _metric_from(path: Path, state: dict[str, Tensor], c2: int, c3: int) -> ResidualMetric:
+    shapes = {"on_2d": (c2 + c3, c2), "on_3d": (c2 + c3, c3)}
+    require_shapes(path, state, {f"metric.{k}": shape for k, shape in shapes.items()})
+    return ResidualMetric(**{k: state[f"metric.{k}"].float().clone() for k in shapes})

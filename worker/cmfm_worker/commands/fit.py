@@ -38,10 +38,11 @@ def fit(
         typer.Option(min=1, metavar="N", help="Default: the preset's (paper: 250).", show_default=False),
     ] = None,
     distance: Annotated[
-        Literal["angular", "standardised"] | None,
+        Literal["angular", "standardised", "metric"] | None,
         typer.Option(
-            help="How far features are from their predictions: the paper's angular distance, or residuals over their "
-            "learned spread. Default: the preset's (paper: angular, classic: standardised).",
+            help="How far features are from their predictions: the paper's angular distance, residuals over their "
+            "learned spread, or those in a metric learned from simulated defects. Default: the preset's (paper: "
+            "angular, classic: metric, with convolutions standardised).",
             show_default=False,
         ),
     ] = None,
