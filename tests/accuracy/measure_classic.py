@@ -29,8 +29,10 @@ from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.measure import Tally, inspect_parts
 from cmfm_worker.recipe import LoadedRecipe
 from cmfm_worker.recipe_folder import save_recipe
+from cmfm_worker.recipe_sections import BackgroundSection
 from cmfm_worker.teach import TeachOptions, teach
 from cmfm_worker.teach_parts import choose_parts
+from cmfm_worker.teach_pieces import pieces_on
 
 Figures = dict[str, Any]
 
@@ -83,10 +85,15 @@ def _measured(root: Path, category: str, seed: int, asked: argparse.Namespace) -
         known: Figures = json.loads(kept.read_text())
         return known
     parts = choose_parts(root, category, shots=asked.shots, seed=seed)
-    options = TeachOptions(
-        dataset=root.name, category=category, seed=seed, shots=asked.shots, distance=asked.distance
-    )
     extractor = ClassicExtractor()
+    options = TeachOptions(
+        dataset=root.name,
+        category=category,
+        seed=seed,
+        shots=asked.shots,
+        distance=asked.distance,
+        background=pieces_on(parts.train, BackgroundSection(), 4, extractor.device),
+    )
     start = time.perf_counter()
     taught = teach(extractor, parts, options, category, lambda *_: None)
     taught_s = time.perf_counter() - start

@@ -80,7 +80,7 @@ def fit(
     precision: options.Precision = "fp32",
     background: options.TaughtBackground = "ransac",
     plane_distance_m: options.PlaneDistance = 0.005,
-    clusters: options.ClustersOption = "largest",
+    clusters: options.ClustersTaught = None,
     target_false_reject_rate: Annotated[
         float | None,
         typer.Option(
@@ -117,6 +117,7 @@ def fit(
     from cmfm_worker.recipe_sections import background_section
     from cmfm_worker.teach import TeachOptions, teach
     from cmfm_worker.teach_parts import choose_parts
+    from cmfm_worker.teach_pieces import pieces_on
 
     check_target(out, replace=force)
     name = recipe_name(out)
@@ -135,8 +136,12 @@ def fit(
     section = background_section(
         method="ransac" if background == "fixed" else background,
         plane_distance_m=plane_distance_m,
-        clusters=clusters,
+        clusters=clusters or "largest",
     )
+    if clusters is None and prepared is None:
+        section = pieces_on(parts.train, section, batch, on)
+        if section.clusters == "all":
+            remark(f"{category}: parts come in several pieces, all are kept (--clusters all)")
     source = source_of(prepared, [*parts.train, *parts.validation], section.options(), on)
     products = choose_precision(precision, on)
     taught_by = build_extractor(

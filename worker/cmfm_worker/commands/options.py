@@ -97,6 +97,14 @@ TaughtBackground = Annotated[
 PlaneDistance = Annotated[
     float, typer.Option("--plane-distance-m", min=0.0, max=1.0, metavar="M", help=_PLANE_HELP)
 ]
+ClustersTaught = Annotated[
+    Clusters | None,
+    typer.Option(
+        "--clusters",
+        help=f"{_CLUSTERS_HELP} Default: what suits most training parts (with --prepared: largest).",
+        show_default=False,
+    ),
+]
 ClustersOption = Annotated[Clusters, typer.Option("--clusters", help=_CLUSTERS_HELP)]
 BackgroundOverride = Annotated[
     Method | None,
