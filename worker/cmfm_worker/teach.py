@@ -45,7 +45,8 @@ _UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written
 @dataclass(frozen=True, slots=True)
 class TeachOptions:
     """What to teach from and how; `epochs` None takes the preset's number, `distance` None the preset's
-    measure: `angular` (Eq. 3) for `paper`, `metric` for `classic` (`standardised` with convolutions).
+    measure: `angular` (Eq. 3) for `paper`, `metric` for `classic` (`standardised` with convolutions, and
+    within a modality).
 
     `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
     `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`). `precision` is that of
@@ -116,7 +117,7 @@ def teach(
         except FitError as error:
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
-            mapping = with_metric(mapping, store, simulated, options.seed)
+            mapping = with_metric(mapping, store, simulated, options_of_fit)
     draft = RecipeDraft(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
@@ -146,12 +147,18 @@ def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
     given = {key: getattr(options, key) for key in ("epochs", "batch_images", "pixels_per_image")}
     given = {key: value for key, value in given.items() if value is not None}
     usual = FitOptions.for_preset(preset, options.architecture)
-    measured = _distance(usual) if options.distance is None else options.distance
+    measured = _usual_distance(usual, options.modality) if options.distance is None else options.distance
     given |= {"spread": measured != "angular", "metric": measured == "metric"}
     try:
         return replace(usual, seed=options.seed, modality=options.modality, **given)
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def _usual_distance(usual: FitOptions, modality: Modality) -> Distance:
+    """A metric sees both modalities' residuals; reconstructions of each by itself are measured by themselves."""
+    distance = _distance(usual)
+    return "standardised" if distance == "metric" and modality == "intra" else distance
 
 
 def _distance(options: FitOptions) -> Distance:

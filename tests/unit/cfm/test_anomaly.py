@@ -22,6 +22,7 @@ from cmfm_worker.cfm.anomaly import (
 )
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
+from cmfm_worker.cfm.residual_metric import ResidualMetric
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 
 D2, D3 = 6, 10
@@ -124,6 +125,17 @@ def test_a_network_that_is_too_sure_does_not_make_an_anomaly() -> None:
     psi_2d, psi_3d = pixel_distances(e2d, e3d, MappingPair(*networks), "standardised")
     assert psi_2d.tolist() == pytest.approx([1.0] * 3, rel=0.02)
     assert psi_3d.tolist() == pytest.approx([10.0] * 3, rel=0.02)
+
+
+def test_a_metric_that_changes_nothing_is_the_standardised_distance_and_none_is_refused() -> None:
+    """Where a recipe says "metric" there has to be one; the unit matrices measure as without."""
+    torch.manual_seed(6)
+    pair = MappingPair(Mapping(D2, D3, spread=True), Mapping(D3, D2, spread=True))
+    e2d, e3d = torch.rand(50, D2), torch.rand(50, D3)
+    with pytest.raises(ValueError, match="no metric"):
+        pixel_distances(e2d, e3d, pair, "metric")
+    same = pixel_distances(e2d, e3d, replace(pair, metric=ResidualMetric.unlearned(D2, D3)), "metric")
+    torch.testing.assert_close(same, pixel_distances(e2d, e3d, pair, "standardised"))
 
 
 def test_mapping_of_other_widths_is_refused() -> None:

@@ -13,7 +13,9 @@ from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.fit import FitError, FitOptions, cosine_distance, fit_mapping
 from cmfm_worker.cfm.nominal import standardiser_of
 
-QUICK = replace(FitOptions.for_preset("classic"), epochs=12, pixels_per_image=150, hidden=24, spread=False)
+QUICK = replace(
+    FitOptions.for_preset("classic"), epochs=12, pixels_per_image=150, hidden=24, spread=False, metric=False
+)
 
 
 def part_features(seed: int, pixels: int) -> PixelFeatures:

@@ -4,16 +4,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.residual_metric import ResidualMetric, fit_metric, residuals
+from cmfm_worker.cfm import residual_metric
+from cmfm_worker.cfm.residual_metric import ResidualMetric, residuals
 
 C_2D, C_3D = 12, 8
+Pair = tuple[Tensor, Tensor]
 
 
 def drawn(seed: int, count: int = 20_000) -> Tensor:
     return torch.randn(count, C_2D + C_3D, generator=torch.Generator().manual_seed(seed))
 
 
-def both(z: Tensor) -> tuple[Tensor, Tensor]:
+def fit_metric(good: Pair, defective: Pair, seed: int = 0) -> ResidualMetric:
+    return residual_metric.fit_metric(good, defective, steps=1000, seed=seed)
+
+
+def both(z: Tensor) -> Pair:
     return z[:, :C_2D], z[:, C_2D:]
 
 

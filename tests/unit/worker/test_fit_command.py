@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from numpy.typing import NDArray
 
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import load_recipe
@@ -101,6 +102,33 @@ def test_without_validation_some_training_parts_are_held_out(
     assert recipe.threshold.validation_parts == 1
 
 
+def test_all_pieces_of_a_product_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A product of two pieces keeps both, and `fit` says so; one option keeps the largest alone."""
+    for split, count in (("train", 3), ("validation", 2)):
+        for i in range(count):
+            write_part(tmp_path / "dome" / split / "good", f"{i:03d}", *pair_of_domes(i))
+    assert fit(tmp_path, tmp_path / "both") == 0
+    assert "several pieces, all are kept" in capsys.readouterr().err
+    assert fit(tmp_path, tmp_path / "one", "--clusters", "largest") == 0
+    assert "pieces" not in capsys.readouterr().err
+    both, one = (load_recipe(tmp_path / name).recipe for name in ("both", "one"))
+    assert (both.background.clusters, one.background.clusters) == ("all", "largest")
+    assert both.coverage.nominal_median_px is not None
+    assert one.coverage.nominal_median_px is not None
+    assert both.coverage.nominal_median_px > 1.3 * one.coverage.nominal_median_px
+
+
+def pair_of_domes(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The left half of one frame's dome beside the left half of another's, two strips of tray between them."""
+    (rgb, xyz), (other_rgb, other_xyz) = frame(2 * seed), frame(2 * seed + 1)
+    half = rgb.shape[1] // 2
+    other_xyz = other_xyz + np.array([0.1, 0.0, 0.0], np.float32)
+    return (
+        np.concatenate([rgb[:, : half - 8], other_rgb[:, : half + 8]], axis=1),
+        np.concatenate([xyz[:, : half - 8], other_xyz[:, : half + 8]], axis=1),
+    )
+
+
 @pytest.mark.parametrize("mapping", ["mlp_encoder_decoder", "conv_encoder_decoder"])
 def test_what_the_paper_compares_is_taught_evaluated_and_inspected(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mapping: str
@@ -138,6 +166,25 @@ def test_numbers_of_the_fit_can_be_replaced() -> None:
         fit_options("classic", convolutions)
     with pytest.raises(InputError, match=r"batch_images must be at least 1"):
         fit_options("classic", replace(options, batch_images=0))
+
+
+def test_preset_chooses_how_it_is_measured() -> None:
+    """`classic` by a metric, which convolutions and reconstruction within a modality cannot have; `paper` by Eq. 3."""
+    asked = TeachOptions(dataset="d", category="c")
+    chosen = {
+        "classic": fit_options("classic", asked),
+        "convolutions": fit_options("classic", replace(asked, architecture="conv_encoder_decoder")),
+        "intra": fit_options("classic", replace(asked, modality="intra")),
+        "standardised": fit_options("classic", replace(asked, distance="standardised")),
+        "angular": fit_options("classic", replace(asked, distance="angular")),
+        "paper": fit_options("paper", asked),
+    }
+    assert {name for name, options in chosen.items() if options.metric} == {"classic"}
+    assert {name for name, options in chosen.items() if not options.spread} == {"angular", "paper"}
+    with pytest.raises(InputError, match="whole maps"):
+        fit_options("classic", replace(asked, distance="metric", architecture="conv_encoder_decoder"))
+    with pytest.raises(InputError, match="both modalities"):
+        fit_options("classic", replace(asked, distance="metric", modality="intra"))
 
 
 def test_rate_that_the_parts_cannot_support_is_refused_at_once(

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from cmfm_worker.cfm.mapping import Mapping, MappingPair, new_pair
+from cmfm_worker.cfm.residual_metric import ResidualMetric
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import load_recipe
@@ -80,6 +81,21 @@ def test_spreads_are_kept_and_missed(tmp_path: Path) -> None:
         torch.testing.assert_close(network.with_log_spread(features), same.with_log_spread(features))
     saved(tmp_path / "plain", score=ScoreSection(distance="standardised"))
     with pytest.raises(InputError, match=r"score\.distance is 'standardised'.*no spreads"):
+        load_recipe(tmp_path / "plain")
+
+
+def test_metric_is_kept_and_missed(tmp_path: Path) -> None:
+    """A mapping comes back with its metric; a recipe that is measured by a metric and has none is refused."""
+    networks = Mapping(3, 3, hidden=4, spread=True), Mapping(3, 3, hidden=4, spread=True)
+    metric = ResidualMetric(torch.rand(6, 3), torch.rand(6, 3))
+    by_metric = draft(score=ScoreSection(distance="metric"))
+    with_metric = save_recipe(tmp_path / "part", by_metric, MappingPair(*networks, metric=metric))
+    read = load_recipe(tmp_path / "part")
+    assert read.model_sha == with_metric.model_sha
+    assert read.mapping.metric is not None
+    torch.testing.assert_close(read.mapping.metric.state_dict(), metric.state_dict(), rtol=0, atol=0)
+    save_recipe(tmp_path / "plain", by_metric, MappingPair(*networks))
+    with pytest.raises(InputError, match=r"score\.distance is 'metric'.*holds none"):
         load_recipe(tmp_path / "plain")
 
 

@@ -54,6 +54,10 @@ class FitOptions:
             raise ValueError(f"wide_noise must not be negative, not {self.wide_noise}")
         if self.metric and not self.spread:
             raise ValueError("metric: a metric on residuals needs learned spreads")
+        if self.metric and self.modality != "cross":
+            raise ValueError(
+                "metric: it weighs the residuals of both modalities together, take modality 'cross'"
+            )
         if self.metric and NETWORKS[self.architecture].whole_maps:
             raise ValueError(
                 f"metric: {self.architecture} predicts whole maps, a metric is learned from some pixels"

@@ -11,6 +11,7 @@ from torch import Tensor
 from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.feature_store import FeatureStore
+from cmfm_worker.cfm.fit_options import FitOptions
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.residual_metric import Residuals, fit_metric
@@ -21,12 +22,16 @@ NOMINAL_PIXELS: Final = 200_000
 
 
 SIMULATED_FRAMES: Final = 100
-"""Frames with simulated defects in all, or one of each part where there are more parts."""
+MOST_ROUNDS: Final = 8
+"""Frames with simulated defects in all: at most so many of each part, and at least one."""
+
+STEPS_AN_EPOCH: Final = 20
+"""Steps of the metric's fit for each epoch of the mapping's: `classic` takes 1200."""
 
 
 def rounds_for(parts: int) -> int:
     """How often each of so many good parts gets simulated defects."""
-    return -(-SIMULATED_FRAMES // parts)
+    return min(-(-SIMULATED_FRAMES // parts), MOST_ROUNDS)
 
 
 @torch.no_grad()
@@ -40,16 +45,19 @@ def defective_pixels(extractor: Extractor, frames: PreparedFrames, seeds: list[i
     )
 
 
-def with_metric(pair: MappingPair, nominal: FeatureStore, simulated: FeatureStore, seed: int) -> MappingPair:
+def with_metric(
+    pair: MappingPair, nominal: FeatureStore, simulated: FeatureStore, options: FitOptions
+) -> MappingPair:
     """The pair with the metric that best tells both stores apart. Raises ValueError where it has learned no spreads."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(options.seed)
     each = max(NOMINAL_PIXELS // len(nominal), 1)
     good, defective = (
         _residuals(pair, store, pixels, generator) for store, pixels in ((nominal, each), (simulated, None))
     )
     if not len(defective[0]):
         return pair
-    return replace(pair, metric=fit_metric(good, defective, seed))
+    steps = STEPS_AN_EPOCH * options.epochs
+    return replace(pair, metric=fit_metric(good, defective, steps=steps, seed=options.seed))
 
 
 @torch.no_grad()

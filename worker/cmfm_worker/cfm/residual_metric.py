@@ -30,9 +30,8 @@ should be, and then the next good part's small novelty tops a defect.
 HIGHEST_RESIDUAL: Final = 30.0
 """Standard deviations at which a residual is cut off: nothing is more of an anomaly than that."""
 
-STEPS: Final = 1200
 PIXELS: Final = 512
-"""Steps of the fit, and pixels of either sort a step."""
+"""Pixels of either sort that a step of the fit sees."""
 
 HARD_OF: Final = 4
 """Half of a step's nominal pixels are the highest of this many times as many: defects compete with a part's highest."""
@@ -80,7 +79,7 @@ def root_mean_square(z: Tensor) -> Tensor:
     return z.square().mean(-1).sqrt()
 
 
-def fit_metric(nominal: Residuals, simulated: Residuals, seed: int = 0) -> ResidualMetric:
+def fit_metric(nominal: Residuals, simulated: Residuals, *, steps: int, seed: int) -> ResidualMetric:
     """Learn both matrices from residuals at nominal pixels and at those of simulated defects, on their device.
 
     The same residuals and seed give the same metric on one CPU with one number of threads.
@@ -91,10 +90,10 @@ def fit_metric(nominal: Residuals, simulated: Residuals, seed: int = 0) -> Resid
     slope, offset = (nn.Parameter(torch.tensor(value, device=good.device)) for value in (1.0, -1.0))
     optimiser = torch.optim.Adam([*matrices, slope, offset], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: 0.5 * (1.0 + math.cos(math.pi * step / STEPS))
+        optimiser, lambda step: 0.5 * (1.0 + math.cos(math.pi * step / steps))
     )
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(STEPS):
+    for _ in range(steps):
         of_defects = _log_evidence(_drawn(defective, PIXELS, generator), matrices)
         of_good = _log_evidence(_hard(_drawn(good, HARD_OF * PIXELS, generator), matrices), matrices)
         loss = F.softplus(-(slope * of_defects + offset)).mean() + F.softplus(slope * of_good + offset).mean()

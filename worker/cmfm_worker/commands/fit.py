@@ -42,7 +42,7 @@ def fit(
         typer.Option(
             help="How far features are from their predictions: the paper's angular distance, residuals over their "
             "learned spread, or those in a metric learned from simulated defects. Default: the preset's (paper: "
-            "angular, classic: metric, with convolutions standardised).",
+            "angular, classic: metric, with convolutions or intra standardised).",
             show_default=False,
         ),
     ] = None,
