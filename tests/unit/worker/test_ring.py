@@ -115,7 +115,7 @@ GROWTH = """
 import resource
 from pathlib import Path
 
-from cmfm_worker.ring import Ring
+from cmfm_worker.ring import BYTES_PER_PIXEL, Ring
 
 PIXELS, SLOTS = 1 << 19, 8
 
