@@ -22,6 +22,7 @@ import torch
 from cmfm_protocol.dataset import PartFiles, list_parts
 from cmfm_sim.datasets.synthetic import CATEGORIES
 from cmfm_sim.datasets.write import write_dataset
+from cmfm_worker.cfm.anomaly import distance_of
 from cmfm_worker.cfm.classic import ClassicExtractor
 from cmfm_worker.cfm.evaluate import evaluate
 from cmfm_worker.cfm.extractor import Extractor
@@ -96,7 +97,7 @@ def quality(extractor: Extractor, mapping: MappingPair, parts: list[PartFiles]) 
     recipe = Recipe(
         name="compared",
         extractor=ExtractorSection.of(extractor.identity),
-        score=ScoreSection(distance="standardised" if mapping.has_spreads else "angular"),
+        score=ScoreSection(distance=distance_of(mapping)),
         provenance=ProvenanceSection(made_by="fit", fitted_at=""),
         mapping=section,
     )

@@ -151,13 +151,16 @@ def find_problems(frames: PreparedFrames, min_points: int) -> tuple[Problem | No
     counts = torch.stack([frames.valid.flatten(1).sum(1), frames.foreground.flatten(1).sum(1)])
     (on_host,) = ReadBack(counts).wait()
     valid, points = on_host.tolist()
-    return tuple(_problem(*numbers, min_points) for numbers in zip(valid, points, strict=True))
+    return _problems(valid, points, min_points)
 
 
 def problems_of(sizes: FrameSizes, min_points: int) -> tuple[Problem | None, ...]:
     """The same of frames whose sizes are known."""
-    counts = zip(sizes.valid, sizes.points, strict=True)
-    return tuple(_problem(valid, points, min_points) for valid, points in counts)
+    return _problems(sizes.valid, sizes.points, min_points)
+
+
+def _problems(valid: Sequence[int], points: Sequence[int], min_points: int) -> tuple[Problem | None, ...]:
+    return tuple(_problem(*counts, min_points) for counts in zip(valid, points, strict=True))
 
 
 def _problem(valid: int, points: int, min_points: int) -> Problem | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cmfm_protocol.dataset import PartFiles
-from cmfm_worker.cfm.anomaly import Distance, Normalisation
+from cmfm_worker.cfm.anomaly import Distance, Normalisation, distance_of
 from cmfm_worker.cfm.extractor import Extractor, Preset
 from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
@@ -124,7 +124,7 @@ def teach(
         background=options.background,
         score=ScoreSection(
             normalisation=options.normalisation,
-            distance=_distance(options_of_fit),
+            distance=distance_of(mapping),
             aggregation=options.aggregation,
         ),
         provenance=_provenance(extractor, options, options_of_fit, report),

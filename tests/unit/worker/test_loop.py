@@ -186,11 +186,8 @@ class FullDevice(CpuSeam):
         return super().upload(rgb, xyz)
 
 
-def test_batch_that_cannot_be_copied_is_fault_and_the_loop_goes_on() -> None:
-    """A device without room for a batch costs its parts a FAULT, and neither those before nor after it."""
-    parts, closed = make_parts(MeanBench(), max_batch=1)
-    parts.lane.close()
-    parts.lane = Lane(FullDevice(), MeanBench())
+def assert_first_is_lost_and_second_is_not(parts: LoopParts, closed: list[Closed]) -> None:
+    """Two batches of one part: the first ends in a FAULT, the second has its verdict, no slot is kept."""
     flight: Flight | None = None
     for seq in range(2):
         put(parts, seq)
@@ -199,6 +196,14 @@ def test_batch_that_cannot_be_copied_is_fault_and_the_loop_goes_on() -> None:
     assert [c.decision.reason for c in closed] == [Reason.WORKER_ERROR, Reason.BELOW_THRESHOLD]
     assert parts.ring.free == len(parts.ring)
     parts.lane.close()
+
+
+def test_batch_that_cannot_be_copied_is_fault_and_the_loop_goes_on() -> None:
+    """A device without room for a batch costs its parts a FAULT, and neither those before nor after it."""
+    parts, closed = make_parts(MeanBench(), max_batch=1)
+    parts.lane.close()
+    parts.lane = Lane(FullDevice(), MeanBench())
+    assert_first_is_lost_and_second_is_not(parts, closed)
 
 
 def test_hanging_computation_can_be_abandoned() -> None:
@@ -316,14 +321,7 @@ def test_results_that_fail_to_come_back_cost_their_batch_alone() -> None:
     bench = StagedMeanBench(fail_on=0)
     bench.gate.set()
     parts, closed = make_staged(bench)
-    flight: Flight | None = None
-    for seq in range(2):
-        put(parts, seq)
-        flight = overlapped_turn(parts, flight)
-    assert overlapped_turn(parts, flight) is None
-    assert [c.decision.reason for c in closed] == [Reason.WORKER_ERROR, Reason.BELOW_THRESHOLD]
-    assert parts.ring.free == len(parts.ring)
-    parts.lane.close()
+    assert_first_is_lost_and_second_is_not(parts, closed)
 
 
 def test_device_that_computes_nothing_by_itself_needs_no_third_thread() -> None:

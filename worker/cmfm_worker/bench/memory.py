@@ -43,12 +43,8 @@ def reset_device_peaks(device: torch.device) -> None:
 
 def device_peaks(device: torch.device) -> dict[str, int | None]:
     """Since the last reset: `device_bytes` of tensors, `device_reserved_bytes` taken above the device's context."""
-    if device.type != "cuda":
-        return {"device_bytes": None, "device_reserved_bytes": None}
-    return {
-        "device_bytes": torch.cuda.max_memory_allocated(device),
-        "device_reserved_bytes": torch.cuda.max_memory_reserved(device),
-    }
+    reserved = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+    return {"device_bytes": device_peak_bytes(device), "device_reserved_bytes": reserved}
 
 
 def device_peak_bytes(device: torch.device) -> int | None:

@@ -12,7 +12,15 @@ from torch import Tensor
 
 from cmfm_worker.bench.rates import synchronise
 from cmfm_worker.bench.sizes import Sizes
-from cmfm_worker.cfm.anomaly import AnomalyMaps, Distance, aggregate, crossmodal_maps, distances, score
+from cmfm_worker.cfm.anomaly import (
+    AnomalyMaps,
+    Distance,
+    aggregate,
+    crossmodal_maps,
+    distance_of,
+    distances,
+    score,
+)
 from cmfm_worker.cfm.conv_encoder_decoder import cut_out
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.frame_sizes import FrameSizes
@@ -59,9 +67,7 @@ class Setup:
     @property
     def distance(self) -> Distance:
         """How a recipe with such networks measures."""
-        if self.mapping.metric is not None:
-            return "metric"
-        return "standardised" if self.mapping.has_spreads else "angular"
+        return distance_of(self.mapping)
 
 
 @torch.inference_mode()

@@ -65,6 +65,13 @@ def crossmodal_maps(
     return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, aggregation))
 
 
+def distance_of(mapping: MappingPair) -> Distance:
+    """What a mapping was fitted to be measured by, told by what it has learned."""
+    if mapping.metric is not None:
+        return "metric"
+    return "standardised" if mapping.has_spreads else "angular"
+
+
 def distances(
     features: PixelFeatures | TokenFeatures, mapping: MappingPair, distance: Distance = "angular"
 ) -> tuple[Tensor, Tensor]:
