@@ -62,6 +62,17 @@ def heat_over_rgb(
     return np.asarray(np.clip(picture + opacity * (heat - picture), 0, 255), dtype=np.uint8)
 
 
+def as_scored(psi: NDArray[Any], score: float | None) -> NDArray[Any]:
+    """Ψ (H, W) in the unit of its part's score, so that its maximum is the score; as it is where there is none.
+
+    A recipe may scale Ψ for its score, or make it of several pixels; so this, not Ψ, is held against a threshold.
+    """
+    highest = float(psi.max())
+    if score is None or not np.isfinite(score) or not 0 < highest < np.inf:
+        return psi
+    return psi * np.float32(score / highest)
+
+
 def anomaly_level(psi: NDArray[Any], threshold: float | None) -> float:
     """The Ψ at which a pixel is anomalous: the threshold, or Ψ's maximum where there is no usable threshold."""
     if threshold is not None and np.isfinite(threshold) and threshold > 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from cmfm_protocol.anomaly_map import AnomalyMaps
+from cmfm_protocol.overlay import as_scored
 from cmfm_protocol.picture import part_panel
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Verdict
@@ -45,7 +46,7 @@ class RejectPictures:
             maps.depth,
             maps.psi_2d,
             maps.psi_3d,
-            maps.psi,
+            as_scored(maps.psi, maps.score),
             threshold=maps.threshold,
             title=f"{maps.part_id}   recipe {maps.recipe}",
             verdict=str(maps.verdict),

@@ -21,7 +21,7 @@ import torch
 from cmfm_protocol.dataset import list_parts
 from cmfm_sim.datasets.families import FAMILIES, family_of
 from cmfm_sim.datasets.write import write_dataset
-from cmfm_worker.cfm.anomaly import smooth
+from cmfm_worker.cfm.anomaly import score, smooth
 from cmfm_worker.cfm.classic import ClassicExtractor
 from cmfm_worker.cfm.evaluate import FrameOutcome, evaluate
 from cmfm_worker.cfm.prepare import PreparedFrames
@@ -129,13 +129,14 @@ def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: s
 
 
 def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
-    """The same inspector, which writes down what each smoothed modality reaches at its highest."""
+    """The same inspector, which writes down how each modality's map would score by itself."""
 
     class Noting(Inspector):
         def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> Any:
-            found = super().inspect_prepared(frames, models)
+            found, how = super().inspect_prepared(frames, models), models[0].recipe.score
             for key, psi in (("i_auroc_2d", found.psi_2d), ("i_auroc_3d", found.psi_3d)):
-                alone[key] += smooth(psi).flatten(1).amax(1).tolist()
+                smoothed = smooth(psi, how.smoothing_px)
+                alone[key] += score(smoothed, how.normalisation, how.highest_px).tolist()
             return found
 
     return Noting(inspector.extractor)

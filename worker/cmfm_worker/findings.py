@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cmfm_protocol.overlay import as_scored
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.cfm.read_back import ReadBack
 
@@ -49,9 +50,8 @@ class InspectedPart:
 
     @property
     def psi_as_scored(self) -> NDArray[np.float32]:
-        """Ψ in the unit of the score, so that its maximum is the score: Ψ itself, or Ψ/√m as published."""
-        highest = float(self.psi.max())
-        return self.psi * np.float32(self.score / highest) if highest > 0 else self.psi
+        """Ψ in the unit of the score, so that its maximum is the score."""
+        return as_scored(self.psi, self.score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ always says which numbers decided.
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
 from cmfm_worker.cfm.image_models import DINO
+from cmfm_worker.cfm.scoring import PAPER_SCORING
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe_sections import (
     NETWORK_KEYS,
@@ -72,6 +73,9 @@ class Recipe(RecipeDraft):
         deciding = {part: getattr(self, part).model_dump(mode="json", exclude_none=True) for part in parts}
         if self.score.distance == "angular":  # the only one there was before there were two
             del deciding["score"]["distance"]
+        for key, value in asdict(PAPER_SCORING).items():  # the same
+            if deciding["score"][key] == value:
+                del deciding["score"][key]
         if self.extractor.image == DINO:  # the same
             del deciding["extractor"]["image"]
         deciding["mapping"] = self.mapping.sha256

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from cmfm_worker.cfm.image_models import DINO, timm_name
+from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.unknown_keys import describe_validation_error
@@ -105,14 +106,17 @@ class ScoreSection(Section):
     """How Ψ is measured and becomes one number.
 
     `distance`: `angular` is the paper's Eq. 3, `standardised` takes residuals in units of their nominal spread, which
-    the networks must have learned, `metric` such residuals in a metric learned for them. `normalisation`: `absolute` is
-    max Ψ, `published` is max(Ψ / √(mean of the non-zero Ψ)). `aggregation`: what Ψ is made of; the paper multiplies
-    Ψ_2D and Ψ_3D.
+    the networks must have learned, `metric` such residuals in a metric learned for them. `aggregation`: what Ψ is made
+    of; the paper multiplies Ψ_2D and Ψ_3D. `smoothing_px`: σ of the Gaussian over Ψ. `highest_px`: the score is the
+    mean of so many of the highest pixels of Ψ, its maximum with 1. `normalisation`: `absolute` takes Ψ as it is,
+    `published` Ψ / √(mean of the non-zero Ψ).
     """
 
     normalisation: Literal["absolute", "published"] = "absolute"
     distance: Literal["angular", "standardised", "metric"] = "angular"
     aggregation: Aggregation = "product"
+    smoothing_px: float = Field(default=PAPER_SCORING.smoothing_px, ge=0.5, le=32.0)
+    highest_px: int = Field(default=PAPER_SCORING.highest_px, ge=1, le=MAP_PX)
 
 
 class ThresholdOrigin(Section):

@@ -96,13 +96,14 @@ def find_regions(part: InspectedPart, threshold: float) -> tuple[Region, ...]:
 def psi_level(part: InspectedPart, threshold: float) -> float:
     """The Ψ that stands for `threshold`, which is in the unit of the score.
 
-    The score is the highest Ψ in its unit (for `published`, Ψ over √m), so their ratio converts. Rounding
-    does not take the peak's own pixel from a part that fails.
+    The score stands for the highest Ψ, whether it is that, Ψ over √m or the mean of several pixels, so their ratio
+    converts: a part that passes reaches it nowhere, one that fails at least at its peak. Rounding does not take that
+    pixel from it.
     """
     highest = float(part.psi.max())
     if highest <= 0 or part.score <= 0:
         return threshold
-    level = threshold * (highest / part.score)  # the ratio is exactly 1 for `absolute`
+    level = threshold * (highest / part.score)
     return min(level, highest) if part.score >= threshold else level
 
 

@@ -20,6 +20,7 @@ from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.metric_fit import defective_pixels, rounds_for, with_metric
 from cmfm_worker.cfm.precision import Precision
+from cmfm_worker.cfm.scoring import Scoring
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
@@ -53,8 +54,9 @@ class TeachOptions:
     the extractor's products, and of the mapping's where the threshold is set; it is fitted in float32.
 
     `architecture`, `modality` and `aggregation` are what the paper compares (`cfm.variants`); its own are the
-    defaults. `normalisation` says how Ψ becomes a score (`ScoreSection`). `batch_images` and `pixels_per_image`
-    replace the preset's numbers (`cfm.fit.FitOptions`).
+    defaults. `normalisation`, `smoothing_px` and `highest_px` say how Ψ becomes a score (`ScoreSection`; None: as the
+    preset has it, `cfm.scoring`). `batch_images` and `pixels_per_image` replace the preset's numbers
+    (`cfm.fit.FitOptions`).
     """
 
     dataset: str
@@ -68,6 +70,8 @@ class TeachOptions:
     modality: Modality = "cross"
     aggregation: Aggregation = "product"
     normalisation: Normalisation = "absolute"
+    smoothing_px: float | None = None
+    highest_px: int | None = None
     batch_images: int | None = None
     pixels_per_image: int | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
@@ -122,11 +126,7 @@ def teach(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
-        score=ScoreSection(
-            normalisation=options.normalisation,
-            distance=distance_of(mapping),
-            aggregation=options.aggregation,
-        ),
+        score=_score_section(extractor.identity.preset, options, distance_of(mapping)),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
     as_on_the_line = replace(mapping, precision=options.precision)
@@ -153,6 +153,17 @@ def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
         return replace(usual, seed=options.seed, modality=options.modality, **given)
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def _score_section(preset: Preset, options: TeachOptions, distance: Distance) -> ScoreSection:
+    usual = Scoring.for_preset(preset)
+    return ScoreSection(
+        normalisation=options.normalisation,
+        distance=distance,
+        aggregation=options.aggregation,
+        smoothing_px=usual.smoothing_px if options.smoothing_px is None else options.smoothing_px,
+        highest_px=usual.highest_px if options.highest_px is None else options.highest_px,
+    )
 
 
 def _usual_distance(usual: FitOptions, modality: Modality) -> Distance:

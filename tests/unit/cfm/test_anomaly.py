@@ -165,6 +165,20 @@ def test_smoothing_keeps_mass_and_is_a_gaussian_of_about_four_pixels() -> None:
     assert divmod(int(spread.argmax()), 224) == (100, 120)
 
 
+@pytest.mark.parametrize("sigma_px", [0.7, 2.0, 3.5])
+def test_other_smoothing_is_a_gaussian_of_that_width(sigma_px: float) -> None:
+    """A point inside the image keeps its sum and spreads by σ an axis; at the edge what falls outside is lost."""
+    psi = torch.zeros(2, 224, 224)
+    psi[0, 100, 120], psi[1, 0, 120] = 1, 1
+    spread, at_edge = smooth(psi, sigma_px).double()
+    rows = torch.arange(224).double()
+    assert spread.sum().item() == pytest.approx(1, rel=1e-5)
+    assert (spread.sum(1) * (rows - 100) ** 2).sum().sqrt().item() == pytest.approx(sigma_px, rel=5e-3)
+    assert divmod(int(spread.argmax()), 224) == (100, 120)
+    peak = torch.exp(-0.5 * (torch.arange(-20, 21).double() / sigma_px) ** 2).sum().item() ** -1
+    assert at_edge.sum().item() == pytest.approx(0.5 + peak / 2, rel=1e-3)
+
+
 def test_one_modality_alone_is_no_anomaly() -> None:
     """The product needs both modalities to disagree."""
     high, none = torch.ones(1, 224, 224), torch.zeros(1, 224, 224)
@@ -181,13 +195,24 @@ def test_scores_follow_their_definitions() -> None:
     torch.testing.assert_close(score(psi, "published"), torch.tensor([3 / 2**0.5, 0.5]))
 
 
+def test_a_score_of_several_pixels_is_their_mean() -> None:
+    """The highest count, wherever they lie; one that is higher than all moves the score by its share alone."""
+    psi = torch.zeros(1, 224, 224)
+    psi[0, 10, 10], psi[0, 200, 20], psi[0, 30, 30], psi[0, 31, 30] = 8.0, 3.0, 1.0, 0.5
+    assert score(psi, "absolute", 3).tolist() == [4]
+    assert score(psi, "absolute", 224 * 224).item() == pytest.approx(psi.mean().item(), rel=1e-5)
+    assert score(psi, "published", 3).item() == pytest.approx(4 / (12.5 / 4) ** 0.5, rel=1e-6)
+    assert score(torch.zeros(1, 224, 224), "published", 3).tolist() == [0]
+
+
 def test_not_a_number_reaches_the_score() -> None:
     """Broken features may not end in a score that looks good."""
     features, mapping = make_features(0.01), make_mapping()
     features.e2d[7, 0] = torch.nan
     psi = crossmodal_maps(features, mapping).psi
-    assert score(psi, "absolute").isnan().all()
-    assert score(psi, "published").isnan().all()
+    for highest_px in (1, 200):
+        assert score(psi, "absolute", highest_px).isnan().all()
+        assert score(psi, "published", highest_px).isnan().all()
 
 
 def test_select_takes_frames_in_the_order_asked() -> None:

@@ -150,6 +150,20 @@ def test_rejected_parts_get_a_picture(tmp_path: Path) -> None:
         assert picture.width > 5 * 224
 
 
+def test_a_picture_holds_the_map_against_the_threshold_in_the_scores_unit(tmp_path: Path) -> None:
+    """A recipe whose score is on another scale than its map gives the picture of one whose score is the maximum."""
+    plain, scaled = maps(), maps()
+    plain = replace(plain, psi=plain.psi * np.float32(0.75))
+    shown = []
+    for name, one in (("plain", plain), ("scaled", replace(scaled, psi=scaled.psi * np.float32(64.0)))):
+        path = RejectPictures(tmp_path / name).maps(one)
+        assert path is not None
+        with Image.open(path) as picture:
+            shown.append(np.asarray(picture.convert("RGB")))
+    assert plain.score == pytest.approx(plain.psi.max())
+    np.testing.assert_array_equal(*shown)
+
+
 @pytest.mark.parametrize("part_id", ["../../etc/passwd", "/abs/olute", "a\\b:c", "", "...", "x" * 250])
 def test_no_name_on_the_wire_becomes_a_path(part_id: str) -> None:
     """A picture lands in its folder whatever a camera calls its parts."""

@@ -76,6 +76,7 @@ def test_json_summary_is_for_programs(data: Path, tmp_path: Path, capsys: pytest
     assert summary["epochs"] == 3
     assert summary["threshold"]["validation_parts"] == 5
     assert summary["model_sha"] == load_recipe(tmp_path / "dome").model_sha
+    assert (summary["smoothing_px"], summary["highest_px"]) == (2.0, 200)
 
 
 def test_same_seed_same_recipe(data: Path, tmp_path: Path) -> None:
@@ -154,6 +155,22 @@ def test_what_the_paper_compares_is_taught_evaluated_and_inspected(
     assert found["score"] == pytest.approx(taught.recipe.threshold.validation_scores[0], rel=1e-4)
 
 
+def test_scoring_is_the_presets_unless_asked_otherwise(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe says by how much Ψ is smoothed and of how many pixels its score is made, and so does the table."""
+    assert fit(data, tmp_path / "usual") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "σ = 2 pixels" in shown
+    assert "mean of the 200 highest pixels of Ψ" in shown
+    assert fit(data, tmp_path / "papers", "--smoothing-px", 4, "--highest-px", 1) == 0
+    usual, papers = (load_recipe(tmp_path / name).recipe for name in ("usual", "papers"))
+    assert (usual.score.smoothing_px, usual.score.highest_px) == (2.0, 200)
+    assert (papers.score.smoothing_px, papers.score.highest_px) == (4.0, 1)
+    assert usual.mapping.sha256 == papers.mapping.sha256
+    assert usual.threshold != papers.threshold
+
+
 def test_numbers_of_the_fit_can_be_replaced() -> None:
     """Images a step and pixels an image are the preset's unless given; what has no effect is refused by name."""
     options = TeachOptions(dataset="data", category="dome", architecture="mlp_encoder_decoder")
@@ -225,6 +242,8 @@ def test_recipe_is_not_overwritten_unasked(
         (["--mapping", "transformer"], ["--mapping", "conv_encoder_decoder"]),
         (["--modality", "both"], ["--modality", "intra"]),
         (["--aggregation", "mean"], ["--aggregation", "product"]),
+        (["--smoothing-px", 0.1], ["--smoothing-px", "0.5"]),
+        (["--highest-px", 0], ["--highest-px"]),
     ],
 )
 def test_wrong_option_is_named(

@@ -331,3 +331,32 @@ def test_aggregation_is_kept_and_decides(tmp_path: Path) -> None:
     replaced('aggregation = "sum"', 'aggregation = "mean"')(tmp_path / "sum")
     with pytest.raises(InputError, match=r"score\.aggregation.*'product'.*'3d'"):
         load_recipe(tmp_path / "sum")
+
+
+def test_recipe_from_before_there_was_a_choice_of_scoring(tmp_path: Path) -> None:
+    """It is read as ever: the paper's smoothing and maximum, under the model id that stands in its verdicts."""
+    written = saved(tmp_path / "part")
+    path = tmp_path / "part" / "recipe.toml"
+    for line in ("smoothing_px = 4.0\n", "highest_px = 1\n"):
+        replaced(line, "")(tmp_path / "part")
+    assert "_px" not in path.read_text().split("[score]")[1].split("[")[0]
+    read = load_recipe(tmp_path / "part")
+    assert (read.recipe.score.smoothing_px, read.recipe.score.highest_px) == (4.0, 1)
+    assert read.model_sha == written.model_sha
+    deciding = ("extractor", "background", "score")
+    of_then = {part: getattr(read.recipe, part).model_dump(mode="json", exclude_none=True) for part in deciding}
+    of_then["score"] = {"normalisation": "absolute", "aggregation": "product"}
+    of_then["mapping"] = read.recipe.mapping.sha256
+    assert read.model_sha == hashlib.sha256(json.dumps(of_then, sort_keys=True).encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("key", "value", "wrong"), [("smoothing_px", 2.0, "0.1"), ("highest_px", 200, "0")])
+def test_scoring_is_kept_and_decides(tmp_path: Path, key: str, value: float, wrong: str) -> None:
+    """Another smoothing or number of pixels is another model and comes back from the file; what is none is named."""
+    base = saved(tmp_path / "base")
+    other = saved(tmp_path / "other", score=ScoreSection.model_validate({key: value}))
+    assert other.model_sha != base.model_sha
+    assert getattr(load_recipe(tmp_path / "other").recipe.score, key) == value
+    replaced(f"{key} = {value}", f"{key} = {wrong}")(tmp_path / "other")
+    with pytest.raises(InputError, match=rf"score\.{key}"):
+        load_recipe(tmp_path / "other")

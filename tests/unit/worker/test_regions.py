@@ -175,6 +175,16 @@ def test_part_that_fails_by_nothing_has_a_region() -> None:
         assert [region.area_px for region in find_regions(found, found.score)] == [1]
 
 
+def test_a_score_of_several_pixels_meets_the_threshold_at_the_peak() -> None:
+    """Ψ is held against the threshold as much as the peak stands above the score, so that only a FAIL has regions."""
+    found = part((10, 10, 20, 20, 4.0), (100, 100, 110, 110, 1.5), background=0.5)
+    found = replace(found, score=float(score(torch.from_numpy(found.psi)[None], "absolute", 400)))
+    assert found.score == pytest.approx((100 * 4.0 + 100 * 1.5 + 200 * 0.5) / 400)
+    assert [region.peak for region in find_regions(found, 0.5)] == [4.0, 1.5]
+    assert [region.peak for region in find_regions(found, found.score)] == [4.0]
+    assert find_regions(found, 1.01 * found.score) == ()
+
+
 @pytest.mark.parametrize(
     ("level_2d", "level_3d", "modality"), [(3.0, 1.5, "2d"), (1.5, 3.0, "3d"), (2.0, 2.1, ""), (0.0, 0.0, "")]
 )

@@ -44,7 +44,7 @@ def write_recipe(recipes: Path, setup: Setup) -> None:
             clusters=background.clusters,
             plane=background.plane,
         ),
-        score=ScoreSection(distance=setup.distance),
+        score=ScoreSection(distance=setup.distance, **asdict(setup.scoring)),
         threshold=ThresholdSection(fail_at=_UNREACHED_SCORE),
         provenance=ProvenanceSection(
             made_by="import", fitted_at="", dataset="bench", precision=setup.mapping.precision

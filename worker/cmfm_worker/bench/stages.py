@@ -31,6 +31,7 @@ from cmfm_worker.cfm.paper_extractor import PaperExtractor, begin_sampling_from_
 from cmfm_worker.cfm.places import places_of_true
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, part_alone, resize
 from cmfm_worker.cfm.read_back import ReadBack
+from cmfm_worker.cfm.scoring import Scoring
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures, extract
 
 Watch = Callable[[str], AbstractContextManager[None]]
@@ -69,6 +70,11 @@ class Setup:
         """How a recipe with such networks measures."""
         return distance_of(self.mapping)
 
+    @property
+    def scoring(self) -> Scoring:
+        """How such a recipe scores."""
+        return Scoring.for_preset(self.extractor.identity.preset)
+
 
 @torch.inference_mode()
 def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,8 +88,9 @@ def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
 def begin(setup: Setup, rgb: Tensor, xyz: Tensor) -> ReadBack:
     """Frames on the device to Ψ and scores on their way to the host. Call it in inference mode."""
     frames = setup.prepare(rgb, xyz, setup.background)
-    maps = crossmodal_maps(extract(setup.extractor, frames), setup.mapping, setup.distance)
-    return ReadBack(maps.psi, score(maps.psi, "published"))
+    features, scoring = extract(setup.extractor, frames), setup.scoring
+    maps = crossmodal_maps(features, setup.mapping, setup.distance, smoothing_px=scoring.smoothing_px)
+    return ReadBack(maps.psi, score(maps.psi, "published", scoring.highest_px))
 
 
 @torch.inference_mode()
@@ -103,7 +110,7 @@ def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[A
         psi_2d, psi_3d = torch.zeros((2, *features.mask.shape), device=device)
         at = places_of_true(features.mask, len(psi_of_pixels[0]))
         psi_2d.view(-1)[at], psi_3d.view(-1)[at] = psi_of_pixels
-        maps = AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d))
+        maps = AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, smoothing_px=setup.scoring.smoothing_px))
     return maps, _sizes(rgb, xyz, frames, features)
 
 

@@ -16,6 +16,7 @@ from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.places import places_of_true
 from cmfm_worker.cfm.residual_metric import ResidualMetric, root_mean_square
+from cmfm_worker.cfm.scoring import PAPER_SCORING
 from cmfm_worker.cfm.tokens import TokenFeatures
 from cmfm_worker.cfm.variants import Aggregation
 
@@ -29,7 +30,10 @@ PIXELS_AT_ONCE = 4096
 """Rows that pass the mapping networks together: keeps the hidden layers to about 16 MB on any frame."""
 
 _BOX_SIDES_PX = (5,) * 5 + (7,) * 3
-"""The Gaussian of σ = 4 as box means, DESIGN § 5."""
+"""The paper's Gaussian of σ = 4 as box means, DESIGN § 5."""
+
+_REACH = 4.0
+"""Of other Gaussians, in σ: less than 1e-4 of their weight lies beyond."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def crossmodal_maps(
     mapping: MappingPair,
     distance: Distance = "angular",
     aggregation: Aggregation = "product",
+    smoothing_px: float = PAPER_SCORING.smoothing_px,
 ) -> AnomalyMaps:
     """The three maps of every frame. Ψ_2D and Ψ_3D are 0 outside the mask; a frame without pixels is all 0.
 
@@ -62,7 +67,7 @@ def crossmodal_maps(
     of_pixels = distances(features, mapping, distance)
     at = places_of_true(features.mask, len(of_pixels[0]))
     psi_2d.view(-1)[at], psi_3d.view(-1)[at] = of_pixels
-    return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, aggregation))
+    return AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, aggregation, smoothing_px))
 
 
 def distance_of(mapping: MappingPair) -> Distance:
@@ -167,55 +172,77 @@ def _discrepancy(E: Tensor, E_hat: Tensor) -> Tensor:
     return distance
 
 
-def aggregate(psi_2d: Tensor, psi_3d: Tensor, aggregation: Aggregation = "product") -> Tensor:
+def aggregate(
+    psi_2d: Tensor,
+    psi_3d: Tensor,
+    aggregation: Aggregation = "product",
+    smoothing_px: float = PAPER_SCORING.smoothing_px,
+) -> Tensor:
     """Ψ (B, H, W), smoothed. The paper's product is an anomaly only where both modalities disagree (§ 3.3); the
     others are those of Tables 6 and 9.
     """
     match aggregation:
         case "product":
-            return smooth(psi_2d * psi_3d)
+            return smooth(psi_2d * psi_3d, smoothing_px)
         case "sum":
-            return smooth(psi_2d + psi_3d)
+            return smooth(psi_2d + psi_3d, smoothing_px)
         case "max":
-            return smooth(torch.maximum(psi_2d, psi_3d))
+            return smooth(torch.maximum(psi_2d, psi_3d), smoothing_px)
         case "2d":
-            return smooth(psi_2d)
+            return smooth(psi_2d, smoothing_px)
         case "3d":
-            return smooth(psi_3d)
+            return smooth(psi_3d, smoothing_px)
         case _:
             assert_never(aggregation)
 
 
-def smooth(psi: Tensor) -> Tensor:
-    """Five 5×5 box means, then three 7×7, zero outside the image: (B, H, W) → (B, H, W).
+def smooth(psi: Tensor, sigma_px: float = PAPER_SCORING.smoothing_px) -> Tensor:
+    """A Gaussian, zero outside the image: (B, H, W) → (B, H, W). σ = 4 is the paper's: five 5×5 box means, then three
+    7×7.
 
-    A box mean is a mean along the columns and one along the rows, and all of them are linear: M_H Ψ M_Wᵀ, with
-    each axis' eight means in one matrix.
+    A mean over a window is one along the columns and one along the rows, and all of them are linear: M_H Ψ M_Wᵀ, with
+    all that is done along an axis in one matrix.
     """
     height, width = psi.shape[1:]
-    return _box_means(height, psi.device) @ psi @ _box_means(width, psi.device).T
+    return _means(height, sigma_px, psi.device) @ psi @ _means(width, sigma_px, psi.device).T
 
 
 @cache
-def _box_means(length: int, device: torch.device) -> Tensor:
-    """All box means along one axis of so many pixels: (length, length) float32, composed in float64."""
+def _means(length: int, sigma_px: float, device: torch.device) -> Tensor:
+    """The means along one axis of so many pixels: (length, length) float32, made in float64."""
     at = torch.arange(length)
     apart = (at[:, None] - at).abs()
-    composed = torch.eye(length, dtype=torch.float64)
+    means = _box_means(apart) if sigma_px == PAPER_SCORING.smoothing_px else _gaussian(apart, sigma_px)
+    with torch.inference_mode(mode=False):  # the line asks first, but others use it too
+        return means.to(device, torch.float32)
+
+
+def _box_means(apart: Tensor) -> Tensor:
+    """The paper's Gaussian for pixels so far apart: all box means, one after the other."""
+    composed = torch.eye(len(apart), dtype=torch.float64)
     for side in _BOX_SIDES_PX:
         composed = (apart <= side // 2).double() / side @ composed
-    with torch.inference_mode(mode=False):  # the line asks first, but others use it too
-        return composed.to(device, torch.float32)
+    return composed
 
 
-def score(psi: Tensor, normalisation: Normalisation) -> Tensor:
+def _gaussian(apart: Tensor, sigma_px: float) -> Tensor:
+    """A Gaussian for pixels so far apart, whose weights are 1 together where it ends inside the image."""
+    reach = int(_REACH * sigma_px) + 1
+    whole = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).double() / sigma_px).square()).sum()
+    return torch.exp(-0.5 * (apart.double() / sigma_px).square()) * (apart <= reach) / whole
+
+
+def score(
+    psi: Tensor, normalisation: Normalisation, highest_px: int = PAPER_SCORING.highest_px
+) -> Tensor:
     """One score a frame from Ψ (B, H, W): (B,).
 
-    `absolute` is max Ψ (§ 3.3); `published` is max(Ψ / √m) with m the mean of that frame's non-zero Ψ, as in
-    the published numbers (DESIGN § 5). A frame whose Ψ is 0 everywhere scores 0.
+    `absolute` is max Ψ (§ 3.3), or the mean of its `highest_px` highest pixels; `published` is the same of Ψ / √m with
+    m the mean of that frame's non-zero Ψ, as in the published numbers (DESIGN § 5). A frame whose Ψ is 0 everywhere
+    scores 0.
     """
     flat = psi.flatten(1)
-    highest = flat.amax(1)
+    highest = flat.amax(1) if highest_px == 1 else flat.topk(highest_px, dim=1, sorted=False).values.mean(1)
     if normalisation == "absolute":
         return highest
     m = flat.sum(1) / (flat != 0).sum(1).clamp(min=1)

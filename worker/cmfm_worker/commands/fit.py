@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from cmfm_worker.cfm.scoring import MAP_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.commands import options
 
 if TYPE_CHECKING:
     from cmfm_worker.recipe import LoadedRecipe
-    from cmfm_worker.recipe_sections import ExtractorSection
+    from cmfm_worker.recipe_sections import ExtractorSection, ScoreSection
     from cmfm_worker.teach import Taught
 
 STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
@@ -62,8 +63,28 @@ def fit(
     ] = "product",
     normalisation: Annotated[
         Literal["absolute", "published"],
-        typer.Option(help="The score of a part: max Ψ, or max(Ψ/√mean Ψ) as in the published numbers."),
+        typer.Option(help="What a part's score is taken of: Ψ, or Ψ/√mean Ψ as in the published numbers."),
     ] = "absolute",
+    smoothing_px: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=32.0,
+            metavar="PX",
+            help="σ of the Gaussian over Ψ. Default: the preset's (paper: 4, classic: 2).",
+            show_default=False,
+        ),
+    ] = None,
+    highest_px: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAP_PX,
+            metavar="N",
+            help="The score is the mean of the N highest pixels. Default: the preset's (paper: 1, classic: 200).",
+            show_default=False,
+        ),
+    ] = None,
     shots: Annotated[
         int | None,
         typer.Option(
@@ -167,6 +188,8 @@ def fit(
         modality=modality,
         aggregation=aggregation,
         normalisation=normalisation,
+        smoothing_px=smoothing_px,
+        highest_px=highest_px,
         background=section,
         precision=products,
         fixed_tray=background == "fixed",
@@ -192,6 +215,8 @@ def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
         "architecture": recipe.mapping.architecture,
         "modality": recipe.mapping.modality,
         "aggregation": recipe.score.aggregation,
+        "smoothing_px": recipe.score.smoothing_px,
+        "highest_px": recipe.score.highest_px,
         "train_parts": report.parts,
         "train_pixels": report.pixels,
         "epochs": len(report.loss_2d),
@@ -225,6 +250,8 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
         ("mapping", f"{recipe.mapping.architecture}, {recipe.mapping.modality}"),
         ("distance", recipe.score.distance),
         ("aggregation", recipe.score.aggregation),
+        ("smoothing", f"σ = {recipe.score.smoothing_px:g} pixels"),
+        ("score", _scoring(recipe.score)),
         (f"loss {to_2d}", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
         (f"loss {to_3d}", f"{report.loss_3d[0]:.4f} → {report.loss_3d[-1]:.4f}"),
         ("validated on", f"{len(scores)} good parts{held_out}"),
@@ -243,6 +270,11 @@ def _extractors(section: "ExtractorSection") -> str:
     if section.preset == "classic":
         return name
     return f"{name}, {section.image}, {section.blocks} blocks, {section.group_size} points a group"
+
+
+def _scoring(section: "ScoreSection") -> str:
+    of = "Ψ" if section.normalisation == "absolute" else "Ψ/√mean Ψ"
+    return f"maximum of {of}" if section.highest_px == 1 else f"mean of the {section.highest_px} highest pixels of {of}"
 
 
 def _rates(taught: "Taught") -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cmfm_protocol.dataset import list_parts
 from cmfm_worker.bench.provenance import provenance
-from cmfm_worker.cfm.anomaly import Normalisation, aggregate, score
+from cmfm_worker.cfm.anomaly import aggregate, score
 from cmfm_worker.cfm.evaluate import GOOD, FrameOutcome, evaluate, psi_for_aupro
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.variants import Aggregation
@@ -24,6 +24,7 @@ from cmfm_worker.measure import MeasuredPart, Tally, measure_parts
 from cmfm_worker.prepared_cache import source_of
 from cmfm_worker.recipe import LoadedRecipe
 from cmfm_worker.recipe_folder import save_recipe
+from cmfm_worker.recipe_sections import ScoreSection
 from cmfm_worker.suite.cells import MAIN, Cell, CellSettings, SuiteOptions
 from cmfm_worker.suite.curves import pro_curve, roc_curve
 from cmfm_worker.suite.pictures import telling_pictures
@@ -64,7 +65,7 @@ def measure_cell(cell: Cell, options: SuiteOptions, extractor: Extractor, progre
     source = source_of(options.prepared, test, options.background.options(), extractor.device)
     parts = list(measure_parts(inspector, model, test, options.batch, tally, progress, source))
     figures = {
-        "metrics": {a: _metrics(parts, a, options.scores_by) for a in cell.aggregations},
+        "metrics": {a: _metrics(parts, a, loaded.recipe.score) for a in cell.aggregations},
         "fps": speed.fps if speed else None,
         "memory_mb": speed.memory_mb if speed else None,
         "fit": _fit_figures(taught),
@@ -95,6 +96,8 @@ def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: P
         architecture=settings.architecture,
         modality=settings.modality,
         normalisation=settings.normalisation,
+        smoothing_px=settings.smoothing_px,
+        highest_px=settings.highest_px,
         background=options.background,
         precision=options.precision,
         batch=options.batch,
@@ -116,11 +119,12 @@ def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
 
 
 def _metrics(
-    parts: Sequence[MeasuredPart], aggregation: Aggregation, normalisation: Normalisation
+    parts: Sequence[MeasuredPart], aggregation: Aggregation, how: ScoreSection
 ) -> dict[str, Any]:
     """What `evaluate` measures and both curves, on one map of every part."""
-    maps = [_psi(part, aggregation) for part in parts]
-    scores = [float(score(torch.from_numpy(psi)[None], normalisation)) for psi in maps]
+    normalisation = how.normalisation
+    maps = [_psi(part, aggregation, how.smoothing_px) for part in parts]
+    scores = [float(score(torch.from_numpy(psi)[None], normalisation, how.highest_px)) for psi in maps]
     outcomes = [
         FrameOutcome(psi, value, part.gt, part.files.defect, part.found.foreground)
         for psi, value, part in zip(maps, scores, parts, strict=True)
@@ -135,9 +139,9 @@ def _metrics(
     }
 
 
-def _psi(part: MeasuredPart, aggregation: Aggregation) -> NDArray[np.float32]:
+def _psi(part: MeasuredPart, aggregation: Aggregation, smoothing_px: float) -> NDArray[np.float32]:
     psi_2d, psi_3d = (torch.from_numpy(psi)[None] for psi in (part.found.psi_2d, part.found.psi_3d))
-    psi: NDArray[np.float32] = aggregate(psi_2d, psi_3d, aggregation)[0].numpy()
+    psi: NDArray[np.float32] = aggregate(psi_2d, psi_3d, aggregation, smoothing_px)[0].numpy()
     return psi
 
 
