@@ -16,7 +16,7 @@ from cmfm_worker.device import CpuSeam, DeviceSeam
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.ring import Ring
-from cmfm_worker.settings import Recipes
+from cmfm_worker.settings_sections import Recipes
 from cmfm_worker.shelf import Shelf
 from cmfm_worker.trigger import Closed, Decision, Trigger, TriggerKey
 

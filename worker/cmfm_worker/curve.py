@@ -10,7 +10,7 @@ import zmq
 from cmfm_protocol.key_files import KeyFileError, KeyPair, read_pair, read_public
 from cmfm_worker.allow_list import AllowList
 from cmfm_worker.errors import InputError
-from cmfm_worker.settings import Curve
+from cmfm_worker.settings_sections import Curve
 
 Door = Literal["results", "maps", "recovery", "control"]
 """A bound socket by its key under [sockets]; also its ZAP domain."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
-from cmfm_worker.settings import Intake as IntakeSettings
+from cmfm_worker.settings_sections import Intake as IntakeSettings
 from cmfm_worker.trigger import Noticed
 
 

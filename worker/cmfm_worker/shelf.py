@@ -22,7 +22,7 @@ from cmfm_worker.extractors import extractor_of
 from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.recipe import RECIPE_FILE, LoadedRecipe, load_recipe
 from cmfm_worker.recipe_sections import MAPPING_FILE, ExtractorSection
-from cmfm_worker.settings import Recipes
+from cmfm_worker.settings_sections import Recipes
 
 _RECIPE_NAME: Final = re.compile(NAME_PATTERN)
 

@@ -14,7 +14,7 @@ from zmq.utils.monitor import recv_monitor_message
 from cmfm_protocol.limits import MAX_MESSAGE_BYTES
 from cmfm_worker.curve import Keys
 from cmfm_worker.errors import StartupError
-from cmfm_worker.settings import Intake
+from cmfm_worker.settings_sections import Intake
 from cmfm_worker.sockets import Context, pulse, subscriber
 
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED

@@ -16,7 +16,8 @@ from cmfm_protocol.frame import FrameHeader, encode_frame
 from cmfm_protocol.result import Result, decode_result
 from cmfm_protocol.topics import topic
 from cmfm_worker import shelf
-from cmfm_worker.settings import Ledger, Settings
+from cmfm_worker.settings import Settings
+from cmfm_worker.settings_sections import Ledger
 
 from .made_recipes import ColourAndPlace, frames, saved
 

@@ -16,7 +16,7 @@ from cmfm_protocol.picture import VERDICT_COLOURS
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import Recipe, load_recipe, read_recipe_file
 from cmfm_worker.recipe_folder import copy_recipe, replace_recipe_file
-from cmfm_worker.settings import Recipes
+from cmfm_worker.settings_sections import Recipes
 from cmfm_worker.shelf import Shelf
 
 from .made_dataset import fit, frame, read_json, run, write_part

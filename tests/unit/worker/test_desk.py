@@ -32,7 +32,8 @@ from cmfm_worker.desk import MAX_POLL_MS, Desk, DeskOptions
 from cmfm_worker.publish import Publisher
 from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
-from cmfm_worker.settings import Settings, Sockets
+from cmfm_worker.settings import Settings
+from cmfm_worker.settings_sections import Sockets
 from cmfm_worker.state import LineState
 from cmfm_worker.trigger import (
     Arrived,

@@ -11,7 +11,7 @@ from cmfm_protocol.key_files import KeyPair, write_pair
 from cmfm_worker.curve import Keys, read_keys
 from cmfm_worker.errors import InputError
 from cmfm_worker.gate import Gate
-from cmfm_worker.settings import Curve
+from cmfm_worker.settings_sections import Curve
 from cmfm_worker.sockets import Socket, bind
 
 REFUSED_S = 0.6

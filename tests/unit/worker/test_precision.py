@@ -13,7 +13,7 @@ from cmfm_worker.device import choose_precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import LoadedModel
 from cmfm_worker.recipe import Recipe
-from cmfm_worker.settings import Recipes
+from cmfm_worker.settings_sections import Recipes
 from cmfm_worker.shelf import Shelf
 
 from .made_recipes import saved

@@ -18,7 +18,7 @@ from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.reception import Reception
 from cmfm_worker.ring import Ring
 from cmfm_worker.sequence import SequenceTracker
-from cmfm_worker.settings import Intake
+from cmfm_worker.settings_sections import Intake
 from cmfm_worker.shelf import ShelfModel
 from cmfm_worker.trigger import Arrived, Closed, DeskEvent, Noticed, Opened, SourceSeen, TriggerKey
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from cmfm_worker import shelf
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe_sections import ExtractorSection
-from cmfm_worker.settings import Recipes
+from cmfm_worker.settings_sections import Recipes
 from cmfm_worker.shelf import Shelf, recipe_path
 
 from .made_recipes import ColourAndPlace, saved

@@ -20,7 +20,8 @@ from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, StartupErr
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.ring import FilledSlot
 from cmfm_worker.service import Flags, Service
-from cmfm_worker.settings import Metrics, Settings
+from cmfm_worker.settings import Settings
+from cmfm_worker.settings_sections import Metrics
 from cmfm_worker.trigger import Decision
 from cmfm_worker.warmup import WarmUp
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cmfm_worker.endpoints import is_local
 from cmfm_worker.errors import InputError
-from cmfm_worker.settings import is_local, load_settings
+from cmfm_worker.settings import load_settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 

@@ -12,7 +12,7 @@ import zmq
 
 from cmfm_protocol.topics import topic
 from cmfm_worker.curve import Keys
-from cmfm_worker.settings import Intake
+from cmfm_worker.settings_sections import Intake
 from cmfm_worker.sources import Source
 
 TOPIC = topic("line1", "station1", "frame")
@@ -35,7 +35,7 @@ while True:
 READER = """
 import random, sys, time, zmq
 from cmfm_worker.curve import Keys
-from cmfm_worker.settings import Intake
+from cmfm_worker.settings_sections import Intake
 from cmfm_worker.sources import Source
 source = Source(
     zmq.Context(), sys.argv[1], Intake(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()], Keys()

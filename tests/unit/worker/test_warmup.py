@@ -15,7 +15,7 @@ from cmfm_worker.inspecting import LineBench
 from cmfm_worker.inspection import Inspector
 from cmfm_worker.loop import Lane, LoopParts
 from cmfm_worker.ring import Ring
-from cmfm_worker.settings import Recipes
+from cmfm_worker.settings_sections import Recipes
 from cmfm_worker.shelf import Shelf, ShelfModel
 from cmfm_worker.warmup import WarmUp, batch_sizes, made_up_frame
 

@@ -23,7 +23,8 @@ from cmfm_worker.intake import Intake
 from cmfm_worker.reception import Reception
 from cmfm_worker.ring import Ring
 from cmfm_worker.sequence import SequenceTracker
-from cmfm_worker.settings import Line, Recipes, Settings, Sockets
+from cmfm_worker.settings import Settings
+from cmfm_worker.settings_sections import Line, Recipes, Sockets
 from cmfm_worker.shelf import Shelf
 from cmfm_worker.trigger import Arrived, Closed, DeskEvent, Opened
 
