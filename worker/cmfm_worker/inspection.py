@@ -97,9 +97,7 @@ class Inspector:
             for model, places in _by_model([models[i] for i in sound]).items():
                 mine = features if len(places) == len(sound) else features.select(places)
                 how = model.recipe.score
-                maps = crossmodal_maps(
-                    mine, model.mapping, how.distance, how.aggregation, how.smoothing_px
-                )
+                maps = crossmodal_maps(mine, model.mapping, how.distance, how.aggregation, how.smoothing_px)
                 at = on_device([sound[place] for place in places], psi.device)
                 psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, maps.psi
                 scores[at] = score(maps.psi, how.normalisation, how.highest_px)

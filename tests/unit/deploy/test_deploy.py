@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cmfm_worker.service import DRAIN_LIMIT_S, STOP_LIMIT_S
+from cmfm_worker.assembly import STOP_LIMIT_S
+from cmfm_worker.service import DRAIN_LIMIT_S
 from cmfm_worker.settings import Settings
 
 REPOSITORY = Path(__file__).parents[3]

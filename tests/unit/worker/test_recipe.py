@@ -344,7 +344,9 @@ def test_recipe_from_before_there_was_a_choice_of_scoring(tmp_path: Path) -> Non
     assert (read.recipe.score.smoothing_px, read.recipe.score.highest_px) == (4.0, 1)
     assert read.model_sha == written.model_sha
     deciding = ("extractor", "background", "score")
-    of_then = {part: getattr(read.recipe, part).model_dump(mode="json", exclude_none=True) for part in deciding}
+    of_then = {
+        part: getattr(read.recipe, part).model_dump(mode="json", exclude_none=True) for part in deciding
+    }
     of_then["score"] = {"normalisation": "absolute", "aggregation": "product"}
     of_then["mapping"] = read.recipe.mapping.sha256
     assert read.model_sha == hashlib.sha256(json.dumps(of_then, sort_keys=True).encode()).hexdigest()

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cmfm_protocol.verdict import Reason, Verdict
-from cmfm_worker import service
+from cmfm_worker import assembly
 from cmfm_worker.desk import Desk
 from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, StartupError
 from cmfm_worker.inspecting import LineBench
@@ -77,7 +77,7 @@ def test_second_worker_does_not_take_the_sockets_of_the_first(settings: Settings
     def act(outside: Outside) -> None:
         outside.send(1)
         second = Service(settings)
-        with pytest.raises(StartupError, match="in use"), second._closing:
+        with pytest.raises(StartupError, match="in use"), second._parts.closing:
             second._startup()  # not `serve`: signals are the main thread's
         outside.listen(1)
         outside.signal()
@@ -128,7 +128,7 @@ def test_second_signal_ends_a_hanging_computation(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What hangs is given up: its parts get their FAULT, and the process ends, with 1."""
-    monkeypatch.setattr(service, "LineBench", HangingBench)
+    monkeypatch.setattr(assembly, "LineBench", HangingBench)
 
     def act(outside: Outside) -> None:
         outside.send(2)
@@ -152,7 +152,7 @@ def test_hung_device_ends_the_line_after_its_faults(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A computation that never returns is found out: everything open is a FAULT that says so, and the line ends."""
-    monkeypatch.setattr(service, "LineBench", HangingBench)
+    monkeypatch.setattr(assembly, "LineBench", HangingBench)
     device = settings.device.model_copy(update={"hang_limit_s": 4.0})
 
     def act(outside: Outside) -> None:
@@ -204,7 +204,7 @@ def test_steady_state_has_a_frozen_heap(settings: Settings) -> None:
         outside.send(2)
         outside.listen(2)
         seen.append(gc.get_freeze_count())
-        seen.append(line._garbage.collections[2])
+        seen.append(line._parts.garbage.collections[2])
         outside.signal()
 
     line = Service(settings)
@@ -230,7 +230,7 @@ def test_hang_up_loads_the_recipes_again(settings: Settings) -> None:
         saved(folder / "another", seed=2, name="another")
         outside.signal(signal.SIGHUP)
         until_s = time.monotonic() + 20
-        while "another" not in line._shelf.names or line._shelf.models[0].sha != shas[0]:
+        while "another" not in line._parts.shelf.names or line._parts.shelf.models[0].sha != shas[0]:
             assert time.monotonic() < until_s
             time.sleep(0.05)
         outside.send(1, first=1)

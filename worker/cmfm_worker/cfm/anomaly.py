@@ -232,9 +232,7 @@ def _gaussian(apart: Tensor, sigma_px: float) -> Tensor:
     return torch.exp(-0.5 * (apart.double() / sigma_px).square()) * (apart <= reach) / whole
 
 
-def score(
-    psi: Tensor, normalisation: Normalisation, highest_px: int = PAPER_SCORING.highest_px
-) -> Tensor:
+def score(psi: Tensor, normalisation: Normalisation, highest_px: int = PAPER_SCORING.highest_px) -> Tensor:
     """One score a frame from Ψ (B, H, W): (B,).
 
     `absolute` is max Ψ (§ 3.3), or the mean of its `highest_px` highest pixels; `published` is the same of Ψ / √m with

@@ -274,7 +274,11 @@ def _extractors(section: "ExtractorSection") -> str:
 
 def _scoring(section: "ScoreSection") -> str:
     of = "Ψ" if section.normalisation == "absolute" else "Ψ/√mean Ψ"
-    return f"maximum of {of}" if section.highest_px == 1 else f"mean of the {section.highest_px} highest pixels of {of}"
+    return (
+        f"maximum of {of}"
+        if section.highest_px == 1
+        else f"mean of the {section.highest_px} highest pixels of {of}"
+    )
 
 
 def _rates(taught: "Taught") -> str:

@@ -118,9 +118,7 @@ def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
     )
 
 
-def _metrics(
-    parts: Sequence[MeasuredPart], aggregation: Aggregation, how: ScoreSection
-) -> dict[str, Any]:
+def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: ScoreSection) -> dict[str, Any]:
     """What `evaluate` measures and both curves, on one map of every part."""
     normalisation = how.normalisation
     maps = [_psi(part, aggregation, how.smoothing_px) for part in parts]

@@ -1,0 +1,301 @@
+"""The parts of a line: what is opened at the start, in which order, and how it hangs together.
+
+Whatever was opened is closed again in reverse order, however far the start came.
+"""
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import torch
+import zmq
+
+from cmfm_protocol.state import WorkerState
+from cmfm_protocol.trigger import TriggerMessage
+from cmfm_worker.account import Account
+from cmfm_worker.batcher import Batcher, BatchLimits
+from cmfm_worker.cfm.graphs import graph_recorder_for
+from cmfm_worker.clock import NS_PER_MS, SystemClock
+from cmfm_worker.curve import read_keys
+from cmfm_worker.desk import STOPPED, Desk, DeskOptions
+from cmfm_worker.device import choose_device, choose_precision, seam_for
+from cmfm_worker.garbage import Garbage
+from cmfm_worker.gate import Gate
+from cmfm_worker.inspecting import LineBench
+from cmfm_worker.intake import Intake
+from cmfm_worker.kept_parts import KeptParts, made_on
+from cmfm_worker.ledger import Ledger
+from cmfm_worker.ledger_retention import Retention
+from cmfm_worker.loop import Lane, LoopParts
+from cmfm_worker.metrics import LineCollector, Metrics
+from cmfm_worker.probes import application, serve_http
+from cmfm_worker.progress import Progress
+from cmfm_worker.publish import Publisher
+from cmfm_worker.reception import Reception
+from cmfm_worker.recorder import Recorder
+from cmfm_worker.requests import ControlServer, RecoveryServer
+from cmfm_worker.ring import Ring
+from cmfm_worker.sequence import SequenceTracker
+from cmfm_worker.settings import Settings
+from cmfm_worker.shelf import Shelf
+from cmfm_worker.state import LineState
+from cmfm_worker.supervisor import Supervisor
+from cmfm_worker.trigger import Decision
+from cmfm_worker.vitals import Vitals
+from cmfm_worker.warmup import WarmUp
+
+STOP_LIMIT_S: Final = 10.0
+"""How long a thread may take to end."""
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a line ends: whether a computation is left behind, and what becomes of parts that are still open."""
+
+    cut_short: bool = False
+    open_parts: Decision = STOPPED
+
+
+class Assembly:
+    """All parts of a line. Enter `closing`, then `open`; what was opened is closed on leaving it, as `ending` says.
+
+    `drain` is what the control socket calls; `gives_up` says whether the loop is to wait no longer for a computation.
+    """
+
+    def __init__(self, settings: Settings, drain: Callable[[], None], gives_up: Callable[[], bool]) -> None:
+        self._settings = settings
+        self._request_drain = drain
+        self._gives_up = gives_up
+        self._threads: list[Desk | Intake | Recorder | Ledger | Gate] = []
+        self.closing = ExitStack()
+        self.ending = Ending()
+        self.clock = SystemClock()
+        self.account = Account()
+        self.supervisor = Supervisor.from_environment(os.environ, os.getpid())
+        self.garbage = Garbage()
+        self.boot_id = uuid.uuid4().hex
+
+    @property
+    def left_computing(self) -> bool:
+        """Whether a computation that was given up is still running; the end of the interpreter would wait for it."""
+        return hasattr(self, "loop") and self.loop.lane.running
+
+    def open(self) -> None:
+        """Open and connect everything, start what says that the line is starting. No frame is accepted yet.
+
+        Raises StartupError, InputError, LostDeviceError.
+        """
+        settings = self._settings
+        device = choose_device(settings.device.name)
+        if settings.device.threads:
+            torch.set_num_threads(settings.device.threads)
+        self.device = device
+        self.state = LineState(
+            boot_id=self.boot_id, device=str(device), endpoints=settings.sockets.frames, clock=self.clock
+        )
+        self.ring = Ring(
+            slots=settings.ring.slots,
+            max_pixels=settings.ring.max_pixels,
+            pinned=device.type == "cuda",
+            expected_pixels=max((h * w for h, w in settings.device.warmup_shapes), default=0),
+        )
+        self._open_shelf(device)
+        self._context = zmq.Context()
+        self.closing.callback(self._end_context)
+        self._keys = read_keys(settings.curve)
+        self._gate = self._open_gate()
+        # Its sockets come first: a second worker fails here, before it touches the ledger of the first.
+        self._publisher = Publisher(self._context, settings, self._keys)
+        self._kept = self._open_kept(device)
+        self.ledger = self._open_ledger()
+        self._recorder = self._open_recorder()
+        self._desk = self._make_desk()
+        self.closing.callback(self._stop_desk)
+        self.loop = self._make_loop(device)
+        self.closing.callback(self._stop_loop)
+        self.intake = self._make_intake()
+        self.closing.callback(self._stop_intake)
+        self._threads += [self._desk, self.intake]
+        self.vitals = self._make_vitals()
+        self.vitals.begin(settings.device.hang_limit_s)
+        self.closing.callback(self.vitals.end)
+        self._desk.start()  # heartbeats say "starting" while recipes load
+        self._serve_http()
+
+    def check_threads(self) -> None:
+        """Raises RuntimeError where a thread of ours has failed."""
+        for part in self._threads:
+            if part.failure is not None:
+                raise RuntimeError(f"the {type(part).__name__.lower()} thread failed") from part.failure
+
+    def _open_shelf(self, device: torch.device) -> None:
+        settings = self._settings
+        self.precision = choose_precision(settings.device.precision, device)
+        self.warm_up = WarmUp(settings.device.warmup_shapes, settings.batch.max_batch, device)
+        self.graphs = graph_recorder_for(device) if settings.device.cuda_graphs else None
+        self.shelf = Shelf(
+            settings.recipes,
+            weights=settings.weights.folder,
+            device=device,
+            precision=self.precision,
+            graphs=self.graphs,
+            warm_up=self.warm_up.beside,
+        )
+
+    def _open_gate(self) -> Gate | None:
+        """Before any socket that it guards."""
+        if self._keys.own is None:
+            return None
+        gate = Gate(self._context, self._keys)
+        self.closing.callback(gate.close)
+        self._threads.append(gate)
+        gate.start()
+        allowed = {str(door): len(keys) for door, keys in self._keys.allowed.items()}
+        structlog.get_logger("service").info(
+            "curve", public_key=self._keys.own.public.decode(), keys_allowed=allowed
+        )
+        return gate
+
+    def _open_ledger(self) -> Ledger | None:
+        kept = self._settings.ledger
+        if kept.path is None:
+            return None
+        retention = Retention(kept.keep_days, kept.max_mb)
+        ledger = Ledger(kept.path, flush_ms=kept.flush_ms, retention=retention)
+        self.closing.callback(ledger.close)
+        self._threads.append(ledger)
+        return ledger
+
+    def _open_kept(self, device: torch.device) -> KeptParts | None:
+        kept = self._settings.kept
+        if kept.which == "none":
+            return None
+        parts = KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=made_on(device))
+        self.closing.callback(parts.close)
+        return parts
+
+    def _open_recorder(self) -> Recorder:
+        recorder = Recorder(ledger=self.ledger, keep=self._kept.keep if self._kept else None)
+        self.closing.callback(recorder.close)  # before those that it hands over to
+        self._threads.append(recorder)
+        return recorder
+
+    def _make_loop(self, device: torch.device) -> LoopParts:
+        batch = self._settings.batch
+        limits = BatchLimits(batch.max_batch, int(batch.max_wait_ms * NS_PER_MS))
+        return LoopParts(
+            ring=self.ring,
+            batcher=Batcher(self.ring, limits, self.clock),
+            lane=Lane(seam_for(device), LineBench()),
+            close=self._desk.post,
+            clock=self.clock,
+            abandon=self._gives_up,
+            hang_limit_s=self._settings.device.hang_limit_s,
+        )
+
+    def _make_desk(self) -> Desk:
+        settings, context = self._settings, self._context
+        # Kept here, so that it is closed with the context where the control socket cannot be bound.
+        keys = self._keys
+        self._recovery = RecoveryServer(
+            context, settings.sockets.recovery, self._publisher.history, self.boot_id, keys.lock("recovery")
+        )
+        account = self.account
+        self._metrics = Metrics(LineCollector(account, self._gauges, self.state.sources_alive), self.garbage)
+
+        def state() -> WorkerState:
+            return self.state.message(account, queue_free=self.ring.free, recipes=self.shelf.names)
+
+        return Desk(
+            account=account,
+            options=DeskOptions(self.boot_id, settings.results.state_ms, settings.maps.publish),
+            publisher=self._publisher,
+            recovery=self._recovery,
+            control=ControlServer(
+                context,
+                settings.sockets.control,
+                state=state,
+                announce=self._announce,
+                load_recipe=self.shelf.load_in_background,
+                drain=self._request_drain,
+                lock=keys.lock("control"),
+            ),
+            sinks=[self._metrics.observe],
+            queue_free=lambda: self.ring.free,
+            state=state,
+            on_source=self.state.source_changed,
+            clock=self.clock,
+            record=self._recorder.record,
+            note=self.ledger.note if self.ledger else None,
+            lateness=self._metrics.observe_lateness,
+        )
+
+    def _announce(self, message: TriggerMessage, done: Callable[[str | None], None]) -> None:
+        self.intake.announce(message, done)  # made after the desk, which asks for it
+
+    def _make_intake(self) -> Intake:
+        settings, intake = self._settings, self._settings.intake
+        tracker = SequenceTracker(
+            max_gap=intake.max_gap,
+            window_ns=int(intake.reorder_window_ms * NS_PER_MS),
+            resume=self.ledger.answered(self.clock.realtime_ns(), intake.max_gap) if self.ledger else {},
+        )
+        reception = Reception(
+            settings=intake,
+            ring=self.ring,
+            shelf=self.shelf,
+            tracker=tracker,
+            post=self._desk.post,
+            done_ns=lambda now_ns: self.loop.batcher.pace.done_ns(1, now_ns),
+            clock=self.clock,
+        )
+        return Intake(settings, self._context, reception, self._desk.post, self._keys)
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "ring_free": self.ring.free,
+            "ring_waiting": self.ring.waiting,
+            "ledger_rows_lost": self.ledger.rows_lost if self.ledger else 0,
+            "ledger_rows_waiting": self.ledger.waiting if self.ledger else 0,
+            "frames_unhashed": self._recorder.frames_unhashed,
+            "kept_parts_dropped": self._kept.dropped if self._kept else 0,
+            "clients_refused": self._gate.refused.total() if self._gate else 0,
+        }
+
+    def _make_vitals(self) -> Vitals:
+        threads = {"loop": self.loop.turns, "desk": self._desk.rounds, "intake": self.intake.rounds}
+        limit_s = self._settings.metrics.stalled_after_s
+        return Vitals(
+            account=self.account,
+            state=self.state,
+            progress=Progress(threads, limit_s=limit_s, clock=self.clock),
+            supervisor=self.supervisor,
+            garbage=self.garbage,
+        )
+
+    def _serve_http(self) -> None:
+        http = self._settings.metrics
+        if http.port:
+            answers = application(self._metrics.page(), self.vitals.probes())
+            self.closing.callback(serve_http(http.host, http.port, answers)[1])
+
+    def _stop_intake(self) -> None:
+        self.intake.stop()
+        self.intake.join(STOP_LIMIT_S)
+
+    def _stop_loop(self) -> None:
+        self.ring.wake()
+        self.loop.lane.close(timeout_s=0 if self.ending.cut_short else STOP_LIMIT_S)
+
+    def _stop_desk(self) -> None:
+        self.state.phase = "stopped"
+        self._desk.stop(timeout_s=STOP_LIMIT_S, open_parts=self.ending.open_parts)
+
+    def _end_context(self) -> None:
+        """Sockets that a failed start or thread left open would hold this up for ever, so they are closed."""
+        if not any(thread.running for thread in self._threads if isinstance(thread, Desk | Intake)):
+            self._context.destroy()
