@@ -10,7 +10,8 @@ from dataclasses import replace
 from cmfm_protocol.trigger import TriggerMessage
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.deadlines import Deadlines
-from cmfm_worker.sequence import SequenceTracker, Sighting
+from cmfm_worker.sequence import SequenceTracker
+from cmfm_worker.stream_sequence import Sighting
 from cmfm_worker.trigger import Decision, DeskEvent, Noticed, Opened, Trigger, TriggerKey, fault
 
 LINE_COUNT = "control"

@@ -18,9 +18,10 @@ from cmfm_worker.announcing import Announcements, arrived, contradiction
 from cmfm_worker.clock import NS_PER_MS, Clock
 from cmfm_worker.deadlines import Deadlines
 from cmfm_worker.ring import Ring, as_shed
-from cmfm_worker.sequence import Fingerprint, Missing, Orphan, SequenceTracker, Sighting
+from cmfm_worker.sequence import Missing, Orphan, SequenceTracker
 from cmfm_worker.settings_sections import Intake as IntakeSettings
 from cmfm_worker.shelf import ShelfModel
+from cmfm_worker.stream_sequence import Fingerprint, Sighting
 from cmfm_worker.trigger import (
     Arrived,
     Closed,

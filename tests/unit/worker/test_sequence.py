@@ -3,16 +3,8 @@
 from cmfm_protocol.frame import UNATTRIBUTED_STREAM as UNATTRIBUTED
 from cmfm_protocol.limits import MAX_COUNT
 from cmfm_protocol.verdict import Reason
-from cmfm_worker.sequence import (
-    DAMAGED_EARLY_NS,
-    LOST_AT_ONCE,
-    MAX_JUMP,
-    MAX_STREAMS,
-    Fingerprint,
-    Orphan,
-    SequenceTracker,
-    Sighting,
-)
+from cmfm_worker.sequence import DAMAGED_EARLY_NS, LOST_AT_ONCE, MAX_STREAMS, Orphan, SequenceTracker
+from cmfm_worker.stream_sequence import MAX_JUMP, Fingerprint, Sighting
 from cmfm_worker.trigger import TriggerKey
 
 WINDOW_NS = 100
