@@ -30,7 +30,8 @@ from cmfm_worker.measure import Tally, inspect_parts
 from cmfm_worker.recipe import LoadedRecipe
 from cmfm_worker.recipe_folder import save_recipe
 from cmfm_worker.recipe_sections import BackgroundSection
-from cmfm_worker.teach import TeachOptions, teach
+from cmfm_worker.teach import teach
+from cmfm_worker.teach_options import TeachOptions
 from cmfm_worker.teach_parts import choose_parts
 from cmfm_worker.teach_pieces import pieces_on
 

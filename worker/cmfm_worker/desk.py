@@ -7,7 +7,6 @@ request. Whatever else waits, however much of it, holds no verdict up for longer
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -19,8 +18,10 @@ from cmfm_protocol.errors import LocalProtocolError
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.account import Account
+from cmfm_worker.answer import PublishedMaps, log_verdict, result_of
 from cmfm_worker.clock import NS_PER_MS, Clock
 from cmfm_worker.mailbox import Mailbox
+from cmfm_worker.map_queue import MapQueue
 from cmfm_worker.progress import Rounds
 from cmfm_worker.publish import Publisher
 from cmfm_worker.recorder import Evidence
@@ -33,7 +34,6 @@ from cmfm_worker.trigger import (
     DeskEvent,
     Noticed,
     Opened,
-    PartMaps,
     SourceChanged,
     SourceSeen,
     Trigger,
@@ -46,12 +46,6 @@ MAX_POLL_MS: Final = 50
 
 STOPPED: Final = fault(Reason.DRAINING, "the worker stopped before this part was decided")
 """What becomes of a part that is open when the desk stops, unless there is more to say."""
-
-MAPS_WAITING: Final = 32
-"""Maps, a megabyte each, that wait until there is time to send them; beyond it the oldest are dropped."""
-
-MAP_NS: Final = 2 * NS_PER_MS
-"""What a map takes to be sent at most: none is begun when a deadline is that near."""
 
 
 class ResultSink(Protocol):
@@ -76,7 +70,7 @@ class DeskOptions:
 
     boot_id: str
     state_ms: float
-    maps: str  # "all", "rejected", "none"
+    maps: PublishedMaps
 
 
 class Desk:
@@ -113,7 +107,7 @@ class Desk:
         self._on_source = on_source
         self._clock = clock
         self._mailbox: Mailbox[DeskEvent] = Mailbox()
-        self._maps: deque[tuple[Result, PartMaps]] = deque()
+        self._maps = MapQueue(publisher, lambda what: self._notice(Noticed(what)))
         self._result_id = 0
         self._stop = threading.Event()
         self._open_parts = STOPPED
@@ -186,7 +180,7 @@ class Desk:
         for key in self._account.open_keys():
             self._close(key, self._open_parts)
         while self._maps:  # no deadline is left
-            self._send_one_map()
+            self._maps.send_one()
         self._publisher.state(self._state())
 
     def _release(self) -> None:
@@ -254,8 +248,8 @@ class Desk:
         if self._record is not None:
             self._record(Evidence(result, trigger.frame, decision.maps, recipe_sha, decision.batch))
         if result.map_ref and decision.maps is not None:
-            self._keep_map(result, decision.maps)
-        self._log_result(result)
+            self._maps.keep(result, decision.maps)
+        log_verdict(self._log, result)
         return True
 
     def _send(self, trigger: Trigger, decision: Decision, recipe_sha: str, *, deadline_met: bool) -> Result:
@@ -278,71 +272,25 @@ class Desk:
             self._note(result, recipe_sha=recipe_sha)
         self._publisher.result(result)
 
-    def _keep_map(self, result: Result, maps: PartMaps) -> None:
-        """Send a map later, after every verdict that is waiting."""
-        if len(self._maps) == MAPS_WAITING:
-            self._maps.popleft()
-            self._notice(Noticed("map_dropped"))
-        self._maps.append((result, maps))
-
     def _send_one_map(self) -> None:
-        if not self._has_time_for_a_map():
-            return
-        result, maps = self._maps.popleft()
-        try:
-            self._publisher.maps(result, maps)
-        except LocalProtocolError as error:
-            self._notice(Noticed("map_not_sendable"))
-            self._log.error("map_not_sendable", map_ref=result.map_ref, detail=str(error))
+        if self._has_time_for_a_map():
+            self._maps.send_one()
 
     def _has_time_for_a_map(self) -> bool:
-        due_ns = self._account.next_deadline_ns()
-        return bool(self._maps) and (due_ns is None or due_ns - self._clock.monotonic_ns() >= MAP_NS)
+        return self._maps.has_time(self._clock.monotonic_ns(), self._account.next_deadline_ns())
 
     def _result(self, trigger: Trigger, decision: Decision, *, deadline_met: bool) -> Result:
-        boot_id = self._options.boot_id
-        done_ns = self._clock.realtime_ns()
-        wanted = self._options.maps
-        rejected = decision.verdict is not Verdict.PASS
-        has_map = decision.maps is not None and (wanted == "all" or (wanted == "rejected" and rejected))
-        return Result(
+        return result_of(
+            trigger,
+            decision,
             result_id=self._result_id,
-            boot_id=boot_id,
-            stream_uuid=trigger.key.stream_uuid,
-            seq=trigger.key.seq,
-            part_id=trigger.part_id,
-            verdict=decision.verdict,
-            reason=decision.reason,
-            detail=decision.detail,
-            score=decision.score,
-            threshold=decision.threshold,
-            recipe=trigger.recipe,
-            model_sha=decision.model_sha,
-            calib_id=trigger.calib_id,
-            trigger_ns=trigger.trigger_ns,
-            received_ns=trigger.received_ns,
-            done_ns=done_ns,
-            latency_us=max(done_ns - trigger.trigger_ns, 0) // 1000,
+            boot_id=self._options.boot_id,
+            done_ns=self._clock.realtime_ns(),
             deadline_met=deadline_met,
-            simulated=trigger.simulated,
             queue_free=self._queue_free(),
             drops_total=self._account.counts.faults + (decision.verdict is Verdict.FAULT),
-            coverage=decision.coverage,
-            peak_px=decision.peak_px,
-            peak_xyz_m=decision.peak_xyz_m,
-            regions=decision.regions,
-            map_ref=f"{boot_id}/{self._result_id}" if has_map else "",
+            maps=self._options.maps,
         )
-
-    def _log_result(self, result: Result) -> None:
-        facts: dict[str, object] = {"seq": result.seq, "part_id": result.part_id, "recipe": result.recipe}
-        if result.score is not None:
-            facts["score"] = round(result.score, 4)
-        if result.detail:
-            facts["detail"] = result.detail
-        log = self._log.warning if result.verdict is Verdict.FAULT else self._log.info
-        latency_ms = round(result.latency_us / 1000, 1)
-        log("verdict", verdict=str(result.verdict), reason=str(result.reason), latency_ms=latency_ms, **facts)
 
     def _wait_ms(self, next_state_ns: int) -> int:
         if self._has_time_for_a_map():

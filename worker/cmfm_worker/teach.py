@@ -4,7 +4,7 @@ Frames pass the code path of the running line, so that a threshold means the sam
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -12,73 +12,31 @@ import torch
 from torch import Tensor
 
 from cmfm_protocol.dataset import PartFiles
-from cmfm_worker.cfm.anomaly import Distance, Normalisation, distance_of
-from cmfm_worker.cfm.extractor import Extractor, Preset
+from cmfm_worker.cfm.anomaly import distance_of
+from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.metric_fit import defective_pixels, rounds_for, with_metric
-from cmfm_worker.cfm.precision import Precision
-from cmfm_worker.cfm.scoring import Scoring
-from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
 from cmfm_worker.nominal_limits import Wanted, coverage_from, nominal_px_from, threshold_from
 from cmfm_worker.part_source import FROM_FILES, PartSource
 from cmfm_worker.recipe import Recipe, RecipeDraft
 from cmfm_worker.recipe_sections import (
-    BackgroundSection,
     ExtractorSection,
     MappingSection,
     ProvenanceSection,
-    ScoreSection,
 )
 from cmfm_worker.scored_parts import Progress, refuse_uninspectable, require_inspectable, score_parts
+from cmfm_worker.teach_options import TeachOptions, fit_options, score_section
 from cmfm_worker.teach_parts import TeachParts
 from cmfm_worker.teach_tray import fixed_background
 
 _SEEDS_APART = 1_000_000  # so that the parts of two seeds have no simulated defect in common
 
 _UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written yet; nothing reads it
-
-
-@dataclass(frozen=True, slots=True)
-class TeachOptions:
-    """What to teach from and how; `epochs` None takes the preset's number, `distance` None the preset's
-    measure: `angular` (Eq. 3) for `paper`, `metric` for `classic` (`standardised` with convolutions, and
-    within a modality).
-
-    `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
-    `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`). `precision` is that of
-    the extractor's products, and of the mapping's where the threshold is set; it is fitted in float32.
-
-    `architecture`, `modality` and `aggregation` are what the paper compares (`cfm.variants`); its own are the
-    defaults. `normalisation`, `smoothing_px` and `highest_px` say how Ψ becomes a score (`ScoreSection`; None: as the
-    preset has it, `cfm.scoring`). `batch_images` and `pixels_per_image` replace the preset's numbers
-    (`cfm.fit.FitOptions`).
-    """
-
-    dataset: str
-    category: str
-    light: int | None = None
-    shots: int | None = None
-    seed: int = 0
-    epochs: int | None = None
-    distance: Distance | None = None
-    architecture: Architecture = "mlp"
-    modality: Modality = "cross"
-    aggregation: Aggregation = "product"
-    normalisation: Normalisation = "absolute"
-    smoothing_px: float | None = None
-    highest_px: int | None = None
-    batch_images: int | None = None
-    pixels_per_image: int | None = None
-    background: BackgroundSection = field(default_factory=BackgroundSection)
-    fixed_tray: bool = False
-    precision: Precision = "fp32"
-    target_false_reject_rate: float | None = None
-    batch: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +84,7 @@ def teach(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
-        score=_score_section(extractor.identity.preset, options, distance_of(mapping)),
+        score=score_section(extractor.identity.preset, options, distance_of(mapping)),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
     as_on_the_line = replace(mapping, precision=options.precision)
@@ -140,43 +98,6 @@ def teach(
         }
     )
     return Taught(draft, mapping, report, parts, tuple(scores))
-
-
-def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
-    """The preset's options with those replaced that were given. Raises InputError naming one that cannot be."""
-    given = {key: getattr(options, key) for key in ("epochs", "batch_images", "pixels_per_image")}
-    given = {key: value for key, value in given.items() if value is not None}
-    usual = FitOptions.for_preset(preset, options.architecture)
-    measured = _usual_distance(usual, options.modality) if options.distance is None else options.distance
-    given |= {"spread": measured != "angular", "metric": measured == "metric"}
-    try:
-        return replace(usual, seed=options.seed, modality=options.modality, **given)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-
-
-def _score_section(preset: Preset, options: TeachOptions, distance: Distance) -> ScoreSection:
-    usual = Scoring.for_preset(preset)
-    return ScoreSection(
-        normalisation=options.normalisation,
-        distance=distance,
-        aggregation=options.aggregation,
-        smoothing_px=usual.smoothing_px if options.smoothing_px is None else options.smoothing_px,
-        highest_px=usual.highest_px if options.highest_px is None else options.highest_px,
-    )
-
-
-def _usual_distance(usual: FitOptions, modality: Modality) -> Distance:
-    """A metric sees both modalities' residuals; reconstructions of each by itself are measured by themselves."""
-    distance = _distance(usual)
-    return "standardised" if distance == "metric" and modality == "intra" else distance
-
-
-def _distance(options: FitOptions) -> Distance:
-    """What a mapping that is fitted like that is measured by."""
-    if options.metric:
-        return "metric"
-    return "standardised" if options.spread else "angular"
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipe import load_recipe
-from cmfm_worker.teach import TeachOptions, fit_options
+from cmfm_worker.teach_options import TeachOptions, fit_options
 
 from .made_dataset import fit, frame, read_json, run, write_dataset, write_part
 

@@ -30,7 +30,8 @@ from cmfm_worker.suite.curves import pro_curve, roc_curve
 from cmfm_worker.suite.pictures import telling_pictures
 from cmfm_worker.suite.speed import measure_speed
 from cmfm_worker.suite.store import RECIPES, CellResult
-from cmfm_worker.teach import Taught, TeachOptions, teach
+from cmfm_worker.teach import Taught, teach
+from cmfm_worker.teach_options import TeachOptions
 from cmfm_worker.teach_parts import TeachParts, choose_parts
 
 Progress = Callable[[str, int, int], None]
