@@ -45,5 +45,6 @@ def test_no_thread_keeps_the_interpreter_for_the_grace_of_a_verdict(
 ) -> None:
     """A thread that computes lets the one that owes a verdict in within a fifth of the 5 ms."""
     monkeypatch.setattr(run, "Service", NotedService)
+    monkeypatch.setattr(run, "keep_memory", lambda: None)  # a matter of the whole process, here of the tests'
     assert run.run_line(EXAMPLE) == ExitCode.OK
     assert 0 < NotedService.noted_s <= GRACE_S / 5

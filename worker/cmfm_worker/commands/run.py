@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from cmfm_worker.errors import ExitCode, HungDeviceError
+from cmfm_worker.heap import keep_memory
 from cmfm_worker.logs import logging_to_stderr
 from cmfm_worker.service import Service
 from cmfm_worker.settings import load_settings
@@ -23,6 +24,7 @@ def run_line(config: Path) -> int:
     """
     settings = load_settings(config)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    keep_memory()
     service = Service(settings)
     try:
         with logging_to_stderr(settings.log.format, settings.log.level):
