@@ -161,7 +161,7 @@ def test_a_picture_holds_the_map_against_the_threshold_in_the_scores_unit(tmp_pa
         with Image.open(path) as picture:
             shown.append(np.asarray(picture.convert("RGB")))
     assert plain.score == pytest.approx(plain.psi.max())
-    np.testing.assert_array_equal(*shown)
+    np.testing.assert_array_equal(shown[0], shown[1])
 
 
 @pytest.mark.parametrize("part_id", ["../../etc/passwd", "/abs/olute", "a\\b:c", "", "...", "x" * 250])
