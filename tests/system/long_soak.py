@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = options(__doc__)
     parser.add_argument("--minutes", type=float, default=120.0, help="length of the feed")
     parser.add_argument("--settle-min", type=float, default=10.0, help="left out of the figures")
-    parser.add_argument("--window-min", type=float, default=10.0, help="length of a latency window")
+    parser.add_argument("--window-min", type=float, default=1.0, help="length of a latency window")
     parser.add_argument("--sample-s", type=float, default=5.0, help="period of the memory samples")
     parser.add_argument("--load", type=float, default=0.8, help="share of the measured capacity")
     parser.add_argument("--rate-hz", type=float, default=0.0, help="feed so many parts a second instead")
