@@ -9,18 +9,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import torch
-from torch import Tensor
 
 from cmfm_protocol.dataset import PartFiles
 from cmfm_worker.cfm.anomaly import distance_of
 from cmfm_worker.cfm.extractor import Extractor
-from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.mapping import MappingPair
-from cmfm_worker.cfm.metric_fit import defective_pixels, rounds_for, with_metric
+from cmfm_worker.cfm.metric_fit import with_metric
 from cmfm_worker.errors import InputError
-from cmfm_worker.inspection import Inspector, LoadedModel, find_problems
+from cmfm_worker.inspection import Inspector, LoadedModel
 from cmfm_worker.nominal_limits import Wanted, coverage_from, nominal_px_from, threshold_from
 from cmfm_worker.part_source import FROM_FILES, PartSource
 from cmfm_worker.recipe import Recipe, RecipeDraft
@@ -29,12 +27,11 @@ from cmfm_worker.recipe_sections import (
     MappingSection,
     ProvenanceSection,
 )
-from cmfm_worker.scored_parts import Progress, refuse_uninspectable, require_inspectable, score_parts
+from cmfm_worker.scored_parts import Progress, require_inspectable, score_parts
+from cmfm_worker.teach_features import TeachFeatures
 from cmfm_worker.teach_options import TeachOptions, fit_options, score_section
 from cmfm_worker.teach_parts import TeachParts
 from cmfm_worker.teach_tray import fixed_background
-
-_SEEDS_APART = 1_000_000  # so that the parts of two seeds have no simulated defect in common
 
 _UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written yet; nothing reads it
 
@@ -68,23 +65,25 @@ def teach(
     if options.fixed_tray:
         background = fixed_background(parts.train, options.background, options.batch, extractor.device)
         options = replace(options, background=background)
-    kept = _precision(extractor)
-    with FeatureStore(precision=kept) as store, FeatureStore(precision=kept) as simulated:
-        stores = store, simulated if options_of_fit.metric else None
-        pixels = _extract(extractor, parts.train, options, stores, progress, source)
+    with TeachFeatures(_precision(extractor)) as features:
+        pixels = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
         try:
             mapping, report = fit_mapping(
-                store, options_of_fit, lambda done, total, *_: progress("fit", done, total), extractor.device
+                features.nominal,
+                options_of_fit,
+                lambda done, total, *_: progress("fit", done, total),
+                extractor.device,
             )
         except FitError as error:
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
-            mapping = with_metric(mapping, store, simulated, options_of_fit)
+            mapping = with_metric(mapping, *features.stores, options_of_fit)
+    nominal_px = nominal_px_from(pixels)
     draft = RecipeDraft(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
-        score=score_section(extractor.identity.preset, options, distance_of(mapping)),
+        score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
     as_on_the_line = replace(mapping, precision=options.precision)
@@ -94,40 +93,10 @@ def teach(
     draft = draft.model_copy(
         update={
             "threshold": threshold_from(scores, Wanted(options.target_false_reject_rate)),
-            "coverage": coverage_from(nominal_px_from(pixels), [*pixels, *seen]),
+            "coverage": coverage_from(nominal_px, [*pixels, *seen]),
         }
     )
     return Taught(draft, mapping, report, parts, tuple(scores))
-
-
-@torch.no_grad()
-def _extract(
-    extractor: Extractor,
-    parts: Sequence[PartFiles],
-    options: TeachOptions,
-    stores: tuple[FeatureStore, FeatureStore | None],
-    progress: Progress,
-    source: PartSource,
-) -> list[int]:
-    """Fill the stores, of good pixels and of simulated defects where asked for; foreground pixels of every part."""
-    store, simulated = stores
-    background, pixels, bad = options.background.options(), list[int](), list[str]()
-    for batch in source.batches(parts, options.batch, background, extractor.device):
-        frames = batch.frames
-        names = [part.id for part in batch.files]
-        problems = find_problems(frames, extractor.min_points)
-        bad += [f"{name}: {p.detail}" for name, p in zip(names, problems, strict=True) if p is not None]
-        if not bad:
-            if simulated is not None:
-                first = _SEEDS_APART * options.seed + len(store)
-                for round_ in range(rounds_for(len(parts))):
-                    seeds = [first + round_ * len(parts) + i for i in range(len(names))]
-                    simulated.add(defective_pixels(extractor, frames, seeds), names)
-            store.add(extractor(frames), names)
-        pixels += _foreground_px(frames.foreground)
-        progress("extract", len(pixels), len(parts))
-    refuse_uninspectable(bad)
-    return pixels
 
 
 def _validate(
@@ -154,10 +123,6 @@ def _validate(
     )
     require_inspectable(scored)
     return [part.score for part in scored], [part.foreground_px for part in scored]
-
-
-def _foreground_px(foreground: Tensor) -> list[int]:
-    return [int(count) for count in foreground.flatten(1).sum(1).tolist()]
 
 
 def _precision(extractor: Extractor) -> KeptPrecision:

@@ -63,9 +63,9 @@ def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
         raise InputError(str(error)) from error
 
 
-def score_section(preset: Preset, options: TeachOptions, distance: Distance) -> ScoreSection:
-    """How a recipe that is taught like that scores; `distance` is what its mapping was fitted for."""
-    usual = Scoring.for_preset(preset)
+def score_section(preset: Preset, options: TeachOptions, distance: Distance, nominal_px: int) -> ScoreSection:
+    """How a recipe taught like that scores parts of `nominal_px`; `distance` is what its mapping is fitted for."""
+    usual = Scoring.for_preset(preset, nominal_px)
     return ScoreSection(
         normalisation=options.normalisation,
         distance=distance,

@@ -226,6 +226,19 @@ def test_select_takes_frames_in_the_order_asked() -> None:
     assert features.select([]).counts == []
 
 
+def test_pixels_of_a_batch_can_be_taken_alone() -> None:
+    """Each with its own features, of every frame."""
+    features = make_features(0.01, 0.02)
+    chosen = torch.zeros(2, 224, 224, dtype=torch.bool)
+    chosen[:, ::2] = True
+    some = features.at(chosen)
+    assert torch.equal(some.mask, features.mask & chosen)
+    for rows, all_rows in ((some.e2d, features.e2d), (some.e3d, features.e3d)):
+        plane = torch.zeros(2, 224, 224, all_rows.shape[1])
+        plane[features.mask] = all_rows
+        assert torch.equal(rows, plane[some.mask])
+
+
 @pytest.mark.parametrize(
     ("aggregation", "literal"),
     [

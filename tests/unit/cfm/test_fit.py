@@ -14,7 +14,13 @@ from cmfm_worker.cfm.fit import FitError, FitOptions, cosine_distance, fit_mappi
 from cmfm_worker.cfm.nominal import standardiser_of
 
 QUICK = replace(
-    FitOptions.for_preset("classic"), epochs=12, pixels_per_image=150, hidden=24, spread=False, metric=False
+    FitOptions.for_preset("classic"),
+    epochs=12,
+    batch_images=2,
+    pixels_per_image=150,
+    hidden=24,
+    spread=False,
+    metric=False,
 )
 
 
@@ -48,6 +54,19 @@ def test_a_relation_that_is_there_is_learned_and_its_breach_is_seen() -> None:
     swapped = pixel_distances(fresh.e2d, fresh.e3d.flip(0), pair)
     for psi, psi_swapped in zip(nominal, swapped, strict=True):
         assert psi_swapped.mean() > 3 * psi.mean()
+
+
+def test_variations_are_taught_from_and_are_no_parts() -> None:
+    """A part as it could also be changes what is learned; the report counts parts and their pixels as they are."""
+    plain, varied = store_of([300] * 3), store_of([300] * 3)
+    varied.add(part_features(50, 100), ["part-0"], varied=True)
+    assert (varied.own_counts, varied.counts) == ([300] * 3, [300, 300, 300, 100])
+    (one, report), (other, with_variation) = (fit_mapping(store, QUICK) for store in (plain, varied))
+    assert (with_variation.parts, with_variation.pixels) == (report.parts, report.pixels) == (3, 900)
+    assert with_variation.pixels_per_epoch > report.pixels_per_epoch
+    assert not torch.equal(
+        one.to_3d.get_parameter("output.weight"), other.to_3d.get_parameter("output.weight")
+    )
 
 
 def test_what_is_hard_to_predict_is_no_anomaly() -> None:
@@ -204,7 +223,7 @@ def test_the_classic_preset_standardises_and_decays() -> None:
     """At least 20 epochs of some hundred pixels an image."""
     options = FitOptions.for_preset("classic")
     assert options.epochs >= 20
-    assert 500 <= (options.pixels_per_image or 0) <= 2000
+    assert 300 <= (options.pixels_per_image or 0) <= 2000
     assert options.schedule == "cosine"
     assert options.standardise
 

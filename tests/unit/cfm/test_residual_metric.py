@@ -15,8 +15,9 @@ def drawn(seed: int, count: int = 20_000) -> Tensor:
     return torch.randn(count, C_2D + C_3D, generator=torch.Generator().manual_seed(seed))
 
 
-def fit_metric(good: Pair, defective: Pair, seed: int = 0) -> ResidualMetric:
-    return residual_metric.fit_metric(good, defective, steps=1000, seed=seed)
+def fit_metric(good: Pair, defective: Pair, seed: int = 0, beside: Pair | None = None) -> ResidualMetric:
+    none = good[0][:0], good[1][:0]
+    return residual_metric.fit_metric(good, defective, beside or none, steps=1000, seed=seed)
 
 
 def both(z: Tensor) -> Pair:
@@ -79,6 +80,21 @@ def test_what_one_modality_explains_of_the_other_is_taken_off() -> None:
     unlearned = ResidualMetric.unlearned(C_2D, C_3D)
     assert told_apart(metric, common(3), fresh) > 0.85
     assert told_apart(unlearned, common(3), fresh) < 0.65
+
+
+def test_what_lies_beside_a_defect_is_no_defect() -> None:
+    """A channel that a defect lifts far around itself tells less than one that it lifts in its place alone."""
+
+    def lifted(seed: int, *channels: int) -> Tensor:
+        z = drawn(seed)
+        z[:, list(channels)] += 2.0
+        return z
+
+    good, defective, halo = drawn(1), lifted(2, 0, 1, C_2D, C_2D + 1), lifted(3, 1, C_2D + 1)
+    metric = fit_metric(both(good), both(defective), beside=both(halo))
+    without = fit_metric(both(good), both(defective))
+    assert told_apart(metric, halo, defective) > told_apart(without, halo, defective) + 0.03
+    assert told_apart(metric, good, defective) > 0.95
 
 
 def test_nominal_pixels_are_about_1() -> None:

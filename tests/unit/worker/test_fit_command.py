@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_json_summary_is_for_programs(data: Path, tmp_path: Path, capsys: pytest
     assert summary["epochs"] == 3
     assert summary["threshold"]["validation_parts"] == 5
     assert summary["model_sha"] == load_recipe(tmp_path / "dome").model_sha
-    assert (summary["smoothing_px"], summary["highest_px"]) == (2.0, 200)
+    assert (summary["smoothing_px"], summary["highest_px"]) == (2.5, share_of(summary["coverage"]))
 
 
 def test_same_seed_same_recipe(data: Path, tmp_path: Path) -> None:
@@ -155,17 +156,23 @@ def test_what_the_paper_compares_is_taught_evaluated_and_inspected(
     assert found["score"] == pytest.approx(taught.recipe.threshold.validation_scores[0], rel=1e-4)
 
 
+def share_of(coverage: dict[str, Any]) -> int:
+    """2 % of the nominal part."""
+    return round(0.02 * coverage["nominal_median_px"])
+
+
 def test_scoring_is_the_presets_unless_asked_otherwise(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The recipe says by how much Ψ is smoothed and of how many pixels its score is made, and so does the table."""
     assert fit(data, tmp_path / "usual") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "σ = 2 pixels" in shown
-    assert "mean of the 200 highest pixels of Ψ" in shown
     assert fit(data, tmp_path / "papers", "--smoothing-px", 4, "--highest-px", 1) == 0
     usual, papers = (load_recipe(tmp_path / name).recipe for name in ("usual", "papers"))
-    assert (usual.score.smoothing_px, usual.score.highest_px) == (2.0, 200)
+    highest_px = share_of(usual.coverage.model_dump())
+    assert (usual.score.smoothing_px, usual.score.highest_px) == (2.5, highest_px)
+    assert "σ = 2.5 pixels" in shown
+    assert f"mean of the {highest_px} highest pixels of Ψ" in shown
     assert (papers.score.smoothing_px, papers.score.highest_px) == (4.0, 1)
     assert usual.mapping.sha256 == papers.mapping.sha256
     assert usual.threshold != papers.threshold

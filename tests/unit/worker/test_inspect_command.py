@@ -11,6 +11,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from cmfm_worker.recipe import load_recipe
+
 from .made_dataset import read_json, run, stain, write_part
 
 
@@ -38,7 +40,10 @@ def test_stained_part(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert 0.1 < foreground.mean() < 0.5
     result = read_json(tmp_path / "out" / "result.json")
     assert (result["verdict"], result["reason"]) == ("FAIL", "above_threshold")
-    assert result["score"] == pytest.approx(float(maps["psi"].max())) == result["max_psi"]
+    assert result["max_psi"] == pytest.approx(float(maps["psi"].max()))
+    highest = np.sort(maps["psi"], axis=None)[-result["score_highest_px"] :]
+    assert result["score"] == pytest.approx(float(highest.mean()), rel=1e-5)
+    assert len(highest) == load_recipe(recipe).recipe.score.highest_px > 1
     assert result["score"] >= result["threshold"]
     row, column = (round(index * 96 / 224) for index in result["peak_px"])
     assert stain()[row - 3 : row + 4, column - 3 : column + 4].any()

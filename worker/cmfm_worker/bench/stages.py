@@ -34,6 +34,9 @@ from cmfm_worker.cfm.read_back import ReadBack
 from cmfm_worker.cfm.scoring import Scoring
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures, extract
 
+TYPICAL_PART_PX = 14_000
+"""Foreground pixels of a part, of the 50 176 of a map."""
+
 Watch = Callable[[str], AbstractContextManager[None]]
 
 
@@ -73,7 +76,7 @@ class Setup:
     @property
     def scoring(self) -> Scoring:
         """How such a recipe scores."""
-        return Scoring.for_preset(self.extractor.identity.preset)
+        return Scoring.for_preset(self.extractor.identity.preset, TYPICAL_PART_PX)
 
 
 @torch.inference_mode()

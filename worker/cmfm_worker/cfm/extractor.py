@@ -8,7 +8,7 @@ follow one another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import torch
@@ -93,6 +93,11 @@ class PixelFeatures:
             context=self.context,
             wide=self.wide,
         )
+
+    def at(self, pixels: Tensor) -> PixelFeatures:
+        """The features of some of the pixels alone, those of `pixels` (B, 224, 224) bool."""
+        inside = pixels[self.mask]
+        return replace(self, e2d=self.e2d[inside], e3d=self.e3d[inside], mask=self.mask & pixels)
 
 
 class Extractor(Protocol):

@@ -41,6 +41,7 @@ class FeatureStore:
     ) -> None:
         self.names: list[str] = []
         self.counts: list[int] = []
+        self._varied: list[bool] = []
         self.context: tuple[int, int] = (0, 0)
         self.wide: tuple[int, int] = (0, 0)
         self._dtype = np.dtype(precision)
@@ -68,6 +69,7 @@ class FeatureStore:
         self._masks.clear()
         self.names.clear()
         self.counts.clear()
+        self._varied.clear()
         if self._spilled is not None:
             self._spilled.cleanup()
             self._spilled = None
@@ -80,9 +82,14 @@ class FeatureStore:
         e2d, e3d = self._parts[0]
         return int(e2d.shape[1]), int(e3d.shape[1])
 
-    def add(self, features: PixelFeatures, names: Sequence[str]) -> None:
-        """Keep the features and masks of a batch, one name a part. Raises ValueError where widths or numbers do
-        not fit.
+    @property
+    def own_counts(self) -> list[int]:
+        """Pixels of each part as it is; `counts` has those of its variations, too."""
+        return [count for count, varied in zip(self.counts, self._varied, strict=True) if not varied]
+
+    def add(self, features: PixelFeatures, names: Sequence[str], *, varied: bool = False) -> None:
+        """Keep the features and masks of a batch, one name a part. `varied`: not parts as they are but as they could
+        also be, which are taught from like others. Raises ValueError where widths or numbers do not fit.
         """
         counts = features.counts
         if len(names) != len(counts):
@@ -99,6 +106,7 @@ class FeatureStore:
             self._parts.append((self._keep(e2d), self._keep(e3d)))
             self.names.append(name)
             self.counts.append(len(e2d))
+            self._varied.append(varied)
 
     def part(self, index: int) -> tuple[Tensor, Tensor]:
         """All features of a part: (P, D_2D) and (P, D_3D) float32 on the CPU."""

@@ -40,8 +40,8 @@ class FitReport:
     A loss is the cosine distance (Eq. 2), or with spreads the negative log likelihood of a channel, in nats without
     its constant.
 
-    `pixels` is how many the parts have, `pixels_per_epoch` how many of them an epoch saw. A low loss is no
-    proof of a good mapping: both modalities may merely encode the position.
+    `pixels` is how many the parts have, `pixels_per_epoch` how many of them, and of their variations, an epoch saw.
+    A low loss is no proof of a good mapping: both modalities may merely encode the position.
     """
 
     loss_2d: tuple[float, ...]
@@ -86,8 +86,8 @@ def fit_mapping(
     return pair, FitReport(
         loss_2d=tuple(loss for loss, _ in losses),
         loss_3d=tuple(loss for _, loss in losses),
-        parts=len(features),
-        pixels=sum(features.counts),
+        parts=len(features.own_counts),
+        pixels=sum(features.own_counts),
         pixels_per_epoch=sum(min(count, limit or count) for count in features.counts),
         seconds=time.perf_counter() - start,
     )

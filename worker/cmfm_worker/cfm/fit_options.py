@@ -25,6 +25,8 @@ class FitOptions:
     `wide_noise`: deviation of the noise that is added to the channels of wide context while fitting, in those of
     standardised features. Without it a network learns a few dozen parts by heart, each known by its wide context.
 
+    `variations`: how often each part is taught again as it could also be (`nominal_variation`), where parts are few.
+
     `metric`: then learn from simulated defects how residuals are to be weighed (`residual_metric`); needs `spread`.
     """
 
@@ -40,6 +42,7 @@ class FitOptions:
     architecture: Architecture = "mlp"
     modality: Modality = "cross"
     wide_noise: float = 0.0
+    variations: int = 0
     metric: bool = False
 
     def __post_init__(self) -> None:
@@ -89,8 +92,8 @@ class FitOptions:
             )
         return cls(
             epochs=60,
-            batch_images=2,
-            pixels_per_image=None if network.whole_maps else 1000,
+            batch_images=2 if network.whole_maps else 6,
+            pixels_per_image=None if network.whole_maps else 333,
             lr=4e-3,
             hidden=128 if architecture == "mlp" else None,
             schedule="cosine",
@@ -98,5 +101,6 @@ class FitOptions:
             spread=True,
             architecture=architecture,
             wide_noise=0.5,
+            variations=0 if network.whole_maps else 2,
             metric=not network.whole_maps,
         )

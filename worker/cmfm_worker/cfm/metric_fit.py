@@ -1,4 +1,4 @@
-"""Learning a metric on residuals from kept features: those of good parts, and those under simulated defects."""
+"""Learning a metric on residuals from kept features: of good parts, in simulated defects, and beside these."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
@@ -34,30 +35,48 @@ def rounds_for(parts: int) -> int:
     return min(-(-SIMULATED_FRAMES // parts), MOST_ROUNDS)
 
 
+APART_PX: Final = 3
+"""Good pixels beside a simulated defect are farther from it than that: between, it is a matter of taste."""
+
+EVERY_PX: Final = 3
+"""Of those, every so many-th along either axis is kept: some thousand a frame."""
+
+
 @torch.no_grad()
-def defective_pixels(extractor: Extractor, frames: PreparedFrames, seeds: list[int]) -> PixelFeatures:
-    """Features of good frames where defects are simulated on them, one seed a frame."""
+def simulated_pixels(
+    extractor: Extractor, frames: PreparedFrames, seeds: list[int]
+) -> tuple[PixelFeatures, PixelFeatures]:
+    """Features of good frames with simulated defects on them, one seed a frame: in the defects, and beside them.
+
+    Filters look beyond their pixel, so a defect lifts residuals around itself. A metric that has seen it as good
+    surface weighs least what reaches farthest, and a defect's halo is not found in its place.
+    """
     simulated = simulate_defects(frames, seeds)
     features = extractor(simulated.frames)
-    inside = simulated.mask[features.mask]
-    return replace(
-        features, e2d=features.e2d[inside], e3d=features.e3d[inside], mask=features.mask & simulated.mask
-    )
+    near = F.max_pool2d(simulated.mask[:, None].float(), 2 * APART_PX + 1, stride=1, padding=APART_PX)
+    sparse = torch.zeros_like(simulated.mask)
+    sparse[:, ::EVERY_PX, ::EVERY_PX] = True
+    return features.at(simulated.mask), features.at((near[:, 0] == 0) & sparse)
 
 
 def with_metric(
-    pair: MappingPair, nominal: FeatureStore, simulated: FeatureStore, options: FitOptions
+    pair: MappingPair,
+    nominal: FeatureStore,
+    defective: FeatureStore,
+    beside: FeatureStore,
+    options: FitOptions,
 ) -> MappingPair:
-    """The pair with the metric that best tells both stores apart. Raises ValueError where it has learned no spreads."""
+    """The pair with the metric that best tells pixels in simulated defects from those of good parts and beside such
+    defects. Raises ValueError where it has learned no spreads.
+    """
     generator = torch.Generator().manual_seed(options.seed)
     each = max(NOMINAL_PIXELS // len(nominal), 1)
-    good, defective = (
-        _residuals(pair, store, pixels, generator) for store, pixels in ((nominal, each), (simulated, None))
-    )
-    if not len(defective[0]):
+    stores = (nominal, each), (defective, None), (beside, None)
+    z = [_residuals(pair, store, pixels, generator) for store, pixels in stores]
+    if not len(z[1][0]):
         return pair
     steps = STEPS_AN_EPOCH * options.epochs
-    return replace(pair, metric=fit_metric(good, defective, steps=steps, seed=options.seed))
+    return replace(pair, metric=fit_metric(*z, steps=steps, seed=options.seed))
 
 
 @torch.no_grad()

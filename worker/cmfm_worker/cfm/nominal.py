@@ -21,7 +21,7 @@ def check_parts(features: FeatureStore) -> None:
         raise FitError("no nominal part to fit on")
     empty = [name for name, count in zip(features.names, features.counts, strict=True) if not count]
     if empty:
-        raise FitError(f"no foreground pixel in these parts: {', '.join(empty)}")
+        raise FitError(f"no foreground pixel in these parts: {', '.join(dict.fromkeys(empty))}")
 
 
 def standardiser_of(features: FeatureStore) -> Standardiser:
@@ -37,7 +37,7 @@ def standardiser_of(features: FeatureStore) -> Standardiser:
         features.names[i] for i, both in enumerate(moments) if not all(m.isfinite().all() for m in both)
     ]
     if broken:
-        raise FitError(f"features of these parts are not finite numbers: {', '.join(broken)}")
+        raise FitError(f"features of these parts are not finite numbers: {', '.join(dict.fromkeys(broken))}")
     scales = [_mean_and_std([both[k] for both in moments], sum(features.counts)) for k in (0, 1)]
     (mean_2d, std_2d), (mean_3d, std_3d) = scales
     return Standardiser(mean_2d, std_2d, mean_3d, std_3d)

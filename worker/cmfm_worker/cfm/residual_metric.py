@@ -7,7 +7,7 @@ the root mean square is taken, a Mahalanobis distance for each modality,
 
     Ψ_2D = ‖z A_2D‖ / √C_2D,   Ψ_3D = ‖z A_3D‖ / √C_3D,
 
-and the matrices are learned from good parts alone: they are what best tells their residuals from those under simulated
+and the matrices are learned from good parts alone: they are what best tells their residuals from those in simulated
 defects (`simulated_defects`), by logistic regression on log Ψ_2D² + log Ψ_3D². They begin as unit matrices on their own
 modality, which is the distance without a metric, and end so scaled that Ψ² of a nominal pixel is 1 in the mean.
 """
@@ -79,30 +79,34 @@ def root_mean_square(z: Tensor) -> Tensor:
     return z.square().mean(-1).sqrt()
 
 
-def fit_metric(nominal: Residuals, simulated: Residuals, *, steps: int, seed: int) -> ResidualMetric:
-    """Learn both matrices from residuals at nominal pixels and at those of simulated defects, on their device.
+def fit_metric(
+    nominal: Residuals, defective: Residuals, beside: Residuals, *, steps: int, seed: int
+) -> ResidualMetric:
+    """Learn both matrices from residuals at nominal pixels, in simulated defects, and at good pixels beside these, on
+    their device.
 
     The same residuals and seed give the same metric on one CPU with one number of threads.
     """
-    good, defective = torch.cat(nominal, dim=1), torch.cat(simulated, dim=1)
-    begin = ResidualMetric.unlearned(nominal[0].shape[1], nominal[1].shape[1]).to(good.device)
+    z_nominal, z_defective = torch.cat(nominal, dim=1), torch.cat(defective, dim=1)
+    z_good = torch.cat([z_nominal, torch.cat(beside, dim=1)])
+    begin = ResidualMetric.unlearned(nominal[0].shape[1], nominal[1].shape[1]).to(z_good.device)
     matrices = [nn.Parameter(begin.on_2d), nn.Parameter(begin.on_3d)]
-    slope, offset = (nn.Parameter(torch.tensor(value, device=good.device)) for value in (1.0, -1.0))
+    slope, offset = (nn.Parameter(torch.tensor(value, device=z_good.device)) for value in (1.0, -1.0))
     optimiser = torch.optim.Adam([*matrices, slope, offset], lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: 0.5 * (1.0 + math.cos(math.pi * step / steps))
     )
     generator = torch.Generator().manual_seed(seed)
     for _ in range(steps):
-        of_defects = _log_evidence(_drawn(defective, PIXELS, generator), matrices)
-        of_good = _log_evidence(_hard(_drawn(good, HARD_OF * PIXELS, generator), matrices), matrices)
+        of_defects = _log_evidence(_drawn(z_defective, PIXELS, generator), matrices)
+        of_good = _log_evidence(_hard(_drawn(z_good, HARD_OF * PIXELS, generator), matrices), matrices)
         loss = F.softplus(-(slope * of_defects + offset)).mean() + F.softplus(slope * of_good + offset).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        return ResidualMetric(*(A / (good @ A).square().mean().sqrt() for A in matrices))
+        return ResidualMetric(*(A / (z_nominal @ A).square().mean().sqrt() for A in matrices))
 
 
 def _log_evidence(z: Tensor, matrices: Sequence[Tensor]) -> Tensor:

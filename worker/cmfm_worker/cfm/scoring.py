@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 MAP_PX: Final = 224 * 224
 """Pixels of a map."""
 
+CLASSIC_SMOOTHING_PX: Final = 2.5
+CLASSIC_SHARE: Final = 0.02
+"""Ψ of `classic` is as fine as its filters: less is smoothed, so that small regions stay apart; and a single grain is
+no defect: so many of a part's pixels have to agree before it is rejected.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -24,11 +30,18 @@ class Scoring:
     highest_px: int = 1
 
     @classmethod
-    def for_preset(cls, preset: Preset) -> Scoring:
-        """`paper` has the paper's. Ψ of `classic` is as fine as its filters, and a single grain is no defect: less is
-        smoothed, so that small regions stay apart, and more pixels have to agree before a part is rejected.
-        """
-        return cls(smoothing_px=2.0, highest_px=200) if preset == "classic" else cls()
+    def for_preset(cls, preset: Preset, nominal_px: int) -> Scoring:
+        """What a preset takes on parts of so many foreground pixels; `paper` has the paper's."""
+        if preset == "paper":
+            return cls()
+        return cls(CLASSIC_SMOOTHING_PX, max(round(CLASSIC_SHARE * nominal_px), 1))
 
 
 PAPER_SCORING: Final = Scoring()
+
+
+def scoring_rule(preset: Preset) -> str:
+    """The same in words, whatever the part."""
+    if preset == "paper":
+        return f"σ = {PAPER_SCORING.smoothing_px:g} pixels, maximum"
+    return f"σ = {CLASSIC_SMOOTHING_PX:g} pixels, highest {CLASSIC_SHARE:.0%} of the part"

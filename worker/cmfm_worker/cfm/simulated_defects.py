@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from cmfm_worker.cfm.draws import Draw, part_side_m, smooth_noise, upwards
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
 MARKS: Final = (5, 9)
@@ -35,8 +35,6 @@ LINES: Final = 0.25
 
 DEFECT_FROM: Final = 0.3
 """Pixels where a mark has this much of its strength are called defective."""
-
-Choice = TypeVar("Choice")
 
 _LINE_PIECES: Final = 8
 _BEND_RAD: Final = 0.15
@@ -67,10 +65,9 @@ def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, 
     mask = torch.zeros_like(part)
     if not part.any():
         return rgb, xyz, mask
-    draw = _Draw(seed)
-    side_px, side_m = float(part.sum()) ** 0.5, _side_m(xyz, part)
-    up = frames.plane[i, :3].cpu()
-    up = up if up.isfinite().all() else torch.tensor([0.0, 0.0, -1.0])
+    draw = Draw(seed)
+    side_px, side_m = float(part.sum()) ** 0.5, part_side_m(xyz, part)
+    up = upwards(frames, i)
     for _ in range(draw.whole(*MARKS)):
         strength = _mark(part, side_px, draw)
         of_height, of_colour = draw.of(((True, False), (False, True), (True, True)))
@@ -83,7 +80,7 @@ def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, 
     return rgb.clamp(0.0, 1.0), xyz, mask
 
 
-def _coloured(rgb: Tensor, strength: Tensor, draw: _Draw) -> Tensor:
+def _coloured(rgb: Tensor, strength: Tensor, draw: Draw) -> Tensor:
     """The picture (3, H, W) lighter or darker there, or covered by another colour."""
     if draw.uniform(0.0, 1.0) < 0.5:
         return rgb * (1.0 + strength * (math.exp(draw.uniform(-LIGHTER, LIGHTER)) - 1.0))
@@ -91,11 +88,11 @@ def _coloured(rgb: Tensor, strength: Tensor, draw: _Draw) -> Tensor:
     return rgb + strength * draw.uniform(*OPACITY) * (paint - rgb)
 
 
-def _mark(part: Tensor, side_px: float, draw: _Draw) -> Tensor:
+def _mark(part: Tensor, side_px: float, draw: Draw) -> Tensor:
     """How strong a mark is at every pixel, (224, 224) in [0, 1], 0 outside the part."""
     places = part.nonzero()
     y, x = places[draw.whole(0, len(places) - 1)].tolist()
-    ragged = _smooth_noise(draw)
+    ragged = _raggedness(draw)
     if draw.uniform(0.0, 1.0) < LINES:
         strength = _line(y, x, draw.uniform(*LINE_LENGTH) * side_px, ragged, draw)
     else:
@@ -103,7 +100,7 @@ def _mark(part: Tensor, side_px: float, draw: _Draw) -> Tensor:
     return strength * part
 
 
-def _blob(y: float, x: float, radius_px: float, ragged: Tensor, draw: _Draw) -> Tensor:
+def _blob(y: float, x: float, radius_px: float, ragged: Tensor, draw: Draw) -> Tensor:
     """An ellipse with a ragged outline: domed, or flat with an edge of some pixels."""
     turn, stretch = draw.uniform(0.0, math.pi), draw.uniform(0.75, 1.33)
     dy, dx = _offsets(y, x)
@@ -114,7 +111,7 @@ def _blob(y: float, x: float, radius_px: float, ragged: Tensor, draw: _Draw) -> 
     return ((1.0 - reach) * radius_px / 1.5 + 0.5).clamp(0.0, 1.0)
 
 
-def _line(y: float, x: float, length_px: float, ragged: Tensor, draw: _Draw) -> Tensor:
+def _line(y: float, x: float, length_px: float, ragged: Tensor, draw: Draw) -> Tensor:
     """A line that wanders from there, one to three pixels wide."""
     heading, piece_px = draw.uniform(0.0, 2.0 * math.pi), length_px / _LINE_PIECES
     nearest = torch.full((SIZE_PX, SIZE_PX), torch.inf)
@@ -128,55 +125,11 @@ def _line(y: float, x: float, length_px: float, ragged: Tensor, draw: _Draw) -> 
     return edge.clamp(0.0, 1.0) * (1.0 + 0.2 * ragged).clamp(0.0, 1.0)
 
 
-def _smooth_noise(draw: _Draw) -> Tensor:
+def _raggedness(draw: Draw) -> Tensor:
     """Noise (224, 224) of about unit deviation that varies over 5 to 15 pixels."""
-    knots = draw.whole(15, 45)
-    coarse = draw.normal(knots, knots)[None, None]
-    return F.interpolate(coarse, (SIZE_PX, SIZE_PX), mode="bicubic", align_corners=True)[0, 0]
+    return smooth_noise(draw, draw.whole(15, 45))
 
 
 def _offsets(y: float, x: float) -> tuple[Tensor, Tensor]:
     axis = torch.arange(SIZE_PX, dtype=torch.float32)
     return (axis - y)[:, None], (axis - x)[None, :]
-
-
-def _side_m(xyz: Tensor, part: Tensor) -> float:
-    """The part's side in metres, of the box around its points: comparable to the root of its area in pixels."""
-    points = xyz[:, part]
-    extent = (points.amax(1) - points.amin(1)).sort().values
-    return float((extent[1] * extent[2]).sqrt())
-
-
-class _Draw:
-    """Random numbers from one seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
-
-    def tensor(self, *shape: int) -> Tensor:
-        """Uniform in [0, 1)."""
-        return torch.rand(shape, generator=self._generator)
-
-    def normal(self, *shape: int) -> Tensor:
-        """Of zero mean and unit deviation."""
-        return torch.randn(shape, generator=self._generator)
-
-    def uniform(self, low: float, high: float) -> float:
-        """Between both."""
-        return low + (high - low) * float(self.tensor(1))
-
-    def log_uniform(self, low: float, high: float) -> float:
-        """Between both, every octave alike."""
-        return math.exp(self.uniform(math.log(low), math.log(high)))
-
-    def whole(self, low: int, high: int) -> int:
-        """A whole number, both ends included."""
-        return int(torch.randint(low, high + 1, (1,), generator=self._generator))
-
-    def sign(self) -> float:
-        """1 or −1."""
-        return 1.0 if self.whole(0, 1) else -1.0
-
-    def of(self, choices: Sequence[Choice]) -> Choice:
-        """One of them."""
-        return choices[self.whole(0, len(choices) - 1)]

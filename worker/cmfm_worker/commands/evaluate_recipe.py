@@ -66,6 +66,7 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
         "category": trial.category,
         "light": trial.light if trial.dataset == "eyecandies" else None,
         "score_normalisation": loaded.recipe.score.normalisation,
+        "score_highest_px": loaded.recipe.score.highest_px,
         "device": str(on),
         "prepared": trial.prepared is not None,
     }

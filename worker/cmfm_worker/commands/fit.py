@@ -66,7 +66,7 @@ def fit(
             min=0.5,
             max=32.0,
             metavar="PX",
-            help="σ of the Gaussian over Ψ. Default: the preset's (paper: 4, classic: 2).",
+            help="σ of the Gaussian over Ψ. Default: the preset's (paper: 4, classic: 2.5).",
             show_default=False,
         ),
     ] = None,
@@ -76,7 +76,8 @@ def fit(
             min=1,
             max=MAP_PX,
             metavar="N",
-            help="The score is the mean of the N highest pixels. Default: the preset's (paper: 1, classic: 200).",
+            help="The score is the mean of the N highest pixels. Default: the preset's (paper: 1, classic: 2 % of "
+            "a part).",
             show_default=False,
         ),
     ] = None,

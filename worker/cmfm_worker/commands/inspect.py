@@ -90,6 +90,7 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
         "detail": part.problem.detail if part.problem else "",
         "score": part.score if math.isfinite(part.score) else None,
         "score_normalisation": recipe.score.normalisation,
+        "score_highest_px": recipe.score.highest_px,
         "max_psi": None if part.problem else float(part.psi.max()),
         "threshold": recipe.threshold.fail_at if recipe.threshold else None,
         "coverage": part.coverage,

@@ -12,7 +12,7 @@ from cmfm_worker.cfm.anomaly import Normalisation
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.fit import FitOptions
 from cmfm_worker.cfm.precision import Precision
-from cmfm_worker.cfm.scoring import Scoring
+from cmfm_worker.cfm.scoring import scoring_rule
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.recipe_sections import BackgroundSection
 from cmfm_worker.suite.variants import Variant
@@ -66,8 +66,7 @@ class CellSettings:
     shots: int | None
     seed: int
     normalisation: Normalisation
-    smoothing_px: float
-    highest_px: int
+    scoring: str
     background: str
     precision: Precision
     batch: int
@@ -95,7 +94,6 @@ class Cell:
 
 def settings_of(variant: Variant, options: SuiteOptions) -> CellSettings:
     """A variant under a run's options. Two variants that come out alike are one cell."""
-    scoring = Scoring.for_preset(options.preset)
     full = options.epochs or FitOptions.for_preset(options.preset).epochs
     return CellSettings(
         preset=options.preset,
@@ -109,8 +107,7 @@ def settings_of(variant: Variant, options: SuiteOptions) -> CellSettings:
         shots=variant.shots,
         seed=options.seed,
         normalisation=options.scores_by,
-        smoothing_px=scoring.smoothing_px,
-        highest_px=scoring.highest_px,
+        scoring=scoring_rule(options.preset),
         background=options.background.model_dump_json(exclude_none=True),
         precision=options.precision,
         batch=options.batch,

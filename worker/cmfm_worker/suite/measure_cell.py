@@ -97,8 +97,6 @@ def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: P
         architecture=settings.architecture,
         modality=settings.modality,
         normalisation=settings.normalisation,
-        smoothing_px=settings.smoothing_px,
-        highest_px=settings.highest_px,
         background=options.background,
         precision=options.precision,
         batch=options.batch,
