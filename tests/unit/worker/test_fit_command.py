@@ -158,7 +158,7 @@ def test_what_the_paper_compares_is_taught_evaluated_and_inspected(
 
 def share_of(coverage: dict[str, Any]) -> int:
     """2 % of the nominal part."""
-    return round(0.02 * coverage["nominal_median_px"])
+    return round(0.02 * int(coverage["nominal_median_px"]))
 
 
 def test_scoring_is_the_presets_unless_asked_otherwise(
