@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from cmfm_worker import app, service
+from cmfm_worker import app, assembly
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.ring import FilledSlot
 from cmfm_worker.trigger import Decision
@@ -23,5 +23,5 @@ class HangingBench(LineBench):
 
 
 if __name__ == "__main__":
-    setattr(service, "LineBench", HangingBench)  # noqa: B010 (the type checker would have it constant)
+    setattr(assembly, "LineBench", HangingBench)  # noqa: B010 (the type checker would have it constant)
     app.main()

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from cmfm_protocol.verdict import Reason, Verdict
-from cmfm_worker import app, service
+from cmfm_worker import app, assembly
 from cmfm_worker.ring import FilledSlot
 from cmfm_worker.trigger import Decision, fault
 
@@ -61,5 +61,5 @@ class StubBench:
 
 
 if __name__ == "__main__":
-    vars(service)["LineBench"] = StubBench
+    vars(assembly)["LineBench"] = StubBench
     app.main(sys.argv[1:])
