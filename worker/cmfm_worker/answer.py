@@ -1,13 +1,11 @@
 """What the desk says of a part: the result on the wire and the line in the log."""
 
-from typing import Any, Literal
+from typing import Any
 
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Verdict
+from cmfm_worker.settings_sections import PublishedMaps
 from cmfm_worker.trigger import Decision, Trigger
-
-PublishedMaps = Literal["all", "rejected", "none"]
-"""Which parts' anomaly maps are published."""
 
 
 def result_of(

@@ -90,32 +90,31 @@ class Assembly:
         Raises StartupError, InputError, LostDeviceError.
         """
         settings = self._settings
-        device = choose_device(settings.device.name)
+        self.device = choose_device(settings.device.name)
         if settings.device.threads:
             torch.set_num_threads(settings.device.threads)
-        self.device = device
         self.state = LineState(
-            boot_id=self.boot_id, device=str(device), endpoints=settings.sockets.frames, clock=self.clock
+            boot_id=self.boot_id, device=str(self.device), endpoints=settings.sockets.frames, clock=self.clock
         )
         self.ring = Ring(
             slots=settings.ring.slots,
             max_pixels=settings.ring.max_pixels,
-            pinned=device.type == "cuda",
+            pinned=self.device.type == "cuda",
             expected_pixels=max((h * w for h, w in settings.device.warmup_shapes), default=0),
         )
-        self._open_shelf(device)
+        self._open_shelf()
         self._context = zmq.Context()
         self.closing.callback(self._end_context)
         self._keys = read_keys(settings.curve)
         self._gate = self._open_gate()
         # Its sockets come first: a second worker fails here, before it touches the ledger of the first.
         self._publisher = Publisher(self._context, settings, self._keys)
-        self._kept = self._open_kept(device)
+        self._kept = self._open_kept()
         self.ledger = self._open_ledger()
         self._recorder = self._open_recorder()
         self._desk = self._make_desk()
         self.closing.callback(self._stop_desk)
-        self.loop = self._make_loop(device)
+        self.loop = self._make_loop()
         self.closing.callback(self._stop_loop)
         self.intake = self._make_intake()
         self.closing.callback(self._stop_intake)
@@ -132,15 +131,15 @@ class Assembly:
             if part.failure is not None:
                 raise RuntimeError(f"the {type(part).__name__.lower()} thread failed") from part.failure
 
-    def _open_shelf(self, device: torch.device) -> None:
+    def _open_shelf(self) -> None:
         settings = self._settings
-        self.precision = choose_precision(settings.device.precision, device)
-        self.warm_up = WarmUp(settings.device.warmup_shapes, settings.batch.max_batch, device)
-        self.graphs = graph_recorder_for(device) if settings.device.cuda_graphs else None
+        self.precision = choose_precision(settings.device.precision, self.device)
+        self.warm_up = WarmUp(settings.device.warmup_shapes, settings.batch.max_batch, self.device)
+        self.graphs = graph_recorder_for(self.device) if settings.device.cuda_graphs else None
         self.shelf = Shelf(
             settings.recipes,
             weights=settings.weights.folder,
-            device=device,
+            device=self.device,
             precision=self.precision,
             graphs=self.graphs,
             warm_up=self.warm_up.beside,
@@ -170,11 +169,11 @@ class Assembly:
         self._threads.append(ledger)
         return ledger
 
-    def _open_kept(self, device: torch.device) -> KeptParts | None:
+    def _open_kept(self) -> KeptParts | None:
         kept = self._settings.kept
         if kept.which == "none":
             return None
-        parts = KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=made_on(device))
+        parts = KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=made_on(self.device))
         self.closing.callback(parts.close)
         return parts
 
@@ -184,13 +183,13 @@ class Assembly:
         self._threads.append(recorder)
         return recorder
 
-    def _make_loop(self, device: torch.device) -> LoopParts:
+    def _make_loop(self) -> LoopParts:
         batch = self._settings.batch
         limits = BatchLimits(batch.max_batch, int(batch.max_wait_ms * NS_PER_MS))
         return LoopParts(
             ring=self.ring,
             batcher=Batcher(self.ring, limits, self.clock),
-            lane=Lane(seam_for(device), LineBench()),
+            lane=Lane(seam_for(self.device), LineBench()),
             close=self._desk.post,
             clock=self.clock,
             abandon=self._gives_up,

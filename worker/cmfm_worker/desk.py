@@ -18,7 +18,7 @@ from cmfm_protocol.errors import LocalProtocolError
 from cmfm_protocol.result import Result
 from cmfm_protocol.verdict import Reason, Verdict
 from cmfm_worker.account import Account
-from cmfm_worker.answer import PublishedMaps, log_verdict, result_of
+from cmfm_worker.answer import log_verdict, result_of
 from cmfm_worker.clock import NS_PER_MS, Clock
 from cmfm_worker.mailbox import Mailbox
 from cmfm_worker.map_queue import MapQueue
@@ -26,6 +26,7 @@ from cmfm_worker.progress import Rounds
 from cmfm_worker.publish import Publisher
 from cmfm_worker.recorder import Evidence
 from cmfm_worker.requests import ControlServer, RecoveryServer
+from cmfm_worker.settings_sections import PublishedMaps
 from cmfm_worker.state import StateMessage
 from cmfm_worker.trigger import (
     Arrived,

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from cmfm_worker.cfm.image_models import DINO, timm_name
-from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING
+from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.unknown_keys import describe_validation_error
@@ -115,7 +115,7 @@ class ScoreSection(Section):
     normalisation: Literal["absolute", "published"] = "absolute"
     distance: Literal["angular", "standardised", "metric"] = "angular"
     aggregation: Aggregation = "product"
-    smoothing_px: float = Field(default=PAPER_SCORING.smoothing_px, ge=0.5, le=32.0)
+    smoothing_px: float = Field(default=PAPER_SCORING.smoothing_px, ge=SMOOTHING_PX[0], le=SMOOTHING_PX[1])
     highest_px: int = Field(default=PAPER_SCORING.highest_px, ge=1, le=MAP_PX)
 
 

@@ -10,6 +10,9 @@ from cmfm_worker.endpoints import Endpoint, is_local_host
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 SidePx = Annotated[int, Field(ge=32, le=4096)]
+PublishedMaps = Literal["all", "rejected", "none"]
+"""Which parts' anomaly maps are published."""
+
 PositiveMs = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -179,7 +182,7 @@ class Results(Section):
 class Maps(Section):
     """Which parts' anomaly maps are published."""
 
-    publish: Literal["all", "rejected", "none"] = "all"
+    publish: PublishedMaps = "all"
     hwm: int = Field(8, ge=1)
 
 

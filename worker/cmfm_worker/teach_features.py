@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Final
 
@@ -15,6 +14,7 @@ from cmfm_worker.cfm.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit import FitOptions
 from cmfm_worker.cfm.metric_fit import rounds_for, simulated_pixels
 from cmfm_worker.cfm.nominal_variation import vary_nominal
+from cmfm_worker.cfm.places import thinned
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.inspection import find_problems
 from cmfm_worker.part_source import PartSource
@@ -43,17 +43,15 @@ class TeachFeatures:
 
     def __init__(self, precision: Precision) -> None:
         self.nominal, self.defective, self.beside = (FeatureStore(precision=precision) for _ in range(3))
-        self._closing = ExitStack()
 
     def __enter__(self) -> TeachFeatures:
-        for store in self.stores:
-            self._closing.enter_context(store)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.close()
+        for store in self.stores:
+            store.close()
 
     @property
     def stores(self) -> tuple[FeatureStore, FeatureStore, FeatureStore]:
@@ -99,11 +97,9 @@ class TeachFeatures:
     ) -> None:
         """A batch of some of so many parts; the seeds of a part's rounds lie that far apart."""
         self.nominal.add(extractor(frames), names)
-        sparse = torch.zeros_like(frames.foreground)
-        sparse[:, ::EVERY_PX, ::EVERY_PX] = True
         for round_ in range(variations_for(parts, fit.variations)):
             varied = extractor(vary_nominal(frames, [seed + round_ * parts for seed in seeds]))
-            self.nominal.add(varied.at(sparse), names, varied=True)
+            self.nominal.add(varied.at(thinned(frames.foreground, EVERY_PX)), names, varied=True)
         for round_ in range(rounds_for(parts) if fit.metric else 0):
             found = simulated_pixels(extractor, frames, [seed + round_ * parts for seed in seeds])
             for store, features in zip((self.defective, self.beside), found, strict=True):

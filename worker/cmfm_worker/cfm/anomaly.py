@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.filters import gaussian_matrix
 from cmfm_worker.cfm.mapping import MappingPair
 from cmfm_worker.cfm.places import places_of_true
 from cmfm_worker.cfm.residual_metric import ResidualMetric, root_mean_square
@@ -31,9 +32,6 @@ PIXELS_AT_ONCE = 4096
 
 _BOX_SIDES_PX = (5,) * 5 + (7,) * 3
 """The paper's Gaussian of σ = 4 as box means, DESIGN § 5."""
-
-_REACH = 4.0
-"""Of other Gaussians, in σ: less than 1e-4 of their weight lies beyond."""
 
 
 @dataclass(frozen=True)
@@ -181,17 +179,21 @@ def aggregate(
     """Ψ (B, H, W), smoothed. The paper's product is an anomaly only where both modalities disagree (§ 3.3); the
     others are those of Tables 6 and 9.
     """
+    return smooth(_combined(psi_2d, psi_3d, aggregation), smoothing_px)
+
+
+def _combined(psi_2d: Tensor, psi_3d: Tensor, aggregation: Aggregation) -> Tensor:
     match aggregation:
         case "product":
-            return smooth(psi_2d * psi_3d, smoothing_px)
+            return psi_2d * psi_3d
         case "sum":
-            return smooth(psi_2d + psi_3d, smoothing_px)
+            return psi_2d + psi_3d
         case "max":
-            return smooth(torch.maximum(psi_2d, psi_3d), smoothing_px)
+            return torch.maximum(psi_2d, psi_3d)
         case "2d":
-            return smooth(psi_2d, smoothing_px)
+            return psi_2d
         case "3d":
-            return smooth(psi_3d, smoothing_px)
+            return psi_3d
         case _:
             assert_never(aggregation)
 
@@ -210,26 +212,20 @@ def smooth(psi: Tensor, sigma_px: float = PAPER_SCORING.smoothing_px) -> Tensor:
 @cache
 def _means(length: int, sigma_px: float, device: torch.device) -> Tensor:
     """The means along one axis of so many pixels: (length, length) float32, made in float64."""
-    at = torch.arange(length)
-    apart = (at[:, None] - at).abs()
-    means = _box_means(apart) if sigma_px == PAPER_SCORING.smoothing_px else _gaussian(apart, sigma_px)
     with torch.inference_mode(mode=False):  # the line asks first, but others use it too
+        paper = sigma_px == PAPER_SCORING.smoothing_px
+        means = _box_means(length) if paper else gaussian_matrix(length, sigma_px, beyond="nothing")
         return means.to(device, torch.float32)
 
 
-def _box_means(apart: Tensor) -> Tensor:
-    """The paper's Gaussian for pixels so far apart: all box means, one after the other."""
-    composed = torch.eye(len(apart), dtype=torch.float64)
+def _box_means(length: int) -> Tensor:
+    """The paper's Gaussian along so many pixels: all box means, one after the other."""
+    at = torch.arange(length)
+    apart = (at[:, None] - at).abs()
+    composed = torch.eye(length, dtype=torch.float64)
     for side in _BOX_SIDES_PX:
         composed = (apart <= side // 2).double() / side @ composed
     return composed
-
-
-def _gaussian(apart: Tensor, sigma_px: float) -> Tensor:
-    """A Gaussian for pixels so far apart, whose weights are 1 together where it ends inside the image."""
-    reach = int(_REACH * sigma_px) + 1
-    whole = torch.exp(-0.5 * (torch.arange(-reach, reach + 1).double() / sigma_px).square()).sum()
-    return torch.exp(-0.5 * (apart.double() / sigma_px).square()) * (apart <= reach) / whole
 
 
 def score(psi: Tensor, normalisation: Normalisation, highest_px: int = PAPER_SCORING.highest_px) -> Tensor:

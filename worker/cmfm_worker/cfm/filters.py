@@ -7,6 +7,7 @@ any device it is deterministic, and one plane's result does not depend on the ot
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,11 +17,14 @@ _REACH = 4.0
 """Standard deviations after which a Gaussian is cut off: less than 1e-4 of its weight lies beyond."""
 
 
-def gaussian_matrix(size_px: int, sigma_px: float, stride: int = 1) -> Tensor:
+def gaussian_matrix(
+    size_px: int, sigma_px: float, stride: int = 1, *, beyond: Literal["edge", "nothing"] = "edge"
+) -> Tensor:
     """The (size / stride, size) float32 matrix that smooths a line of pixels and keeps every `stride`-th place.
 
-    Row i is a Gaussian centred on the middle of the i-th run of `stride` pixels, cut at 4 σ; beyond the ends the line
-    goes on as its end pixel. Every row sums to 1. Raises ValueError where `stride` does not divide `size_px`.
+    Row i is a Gaussian centred on the middle of the i-th run of `stride` pixels, cut at 4 σ. `beyond` its ends the line
+    goes on as the pixel at its "edge", and every row sums to 1, or there is "nothing", and rows near the ends sum to
+    less. Raises ValueError where `stride` does not divide `size_px`.
     """
     if size_px % stride:
         raise ValueError(f"a stride of {stride} does not divide {size_px} pixels")
@@ -30,6 +34,8 @@ def gaussian_matrix(size_px: int, sigma_px: float, stride: int = 1) -> Tensor:
     distance = (place - centre[:, None]) / sigma_px
     weight = torch.exp(-0.5 * distance.square()) * (distance.abs() <= _REACH)
     weight = weight / weight.sum(1, keepdim=True)
+    if beyond == "nothing":
+        return weight[:, reach : reach + size_px].float()
     matrix = torch.zeros(len(centre), size_px, dtype=torch.float64)
     matrix.index_add_(1, place.long().clamp(0, size_px - 1), weight)
     return matrix.float()

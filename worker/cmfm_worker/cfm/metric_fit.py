@@ -14,6 +14,7 @@ from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.feature_store import FeatureStore
 from cmfm_worker.cfm.fit_options import FitOptions
 from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.places import thinned
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.residual_metric import Residuals, fit_metric
 from cmfm_worker.cfm.simulated_defects import simulate_defects
@@ -54,9 +55,7 @@ def simulated_pixels(
     simulated = simulate_defects(frames, seeds)
     features = extractor(simulated.frames)
     near = F.max_pool2d(simulated.mask[:, None].float(), 2 * APART_PX + 1, stride=1, padding=APART_PX)
-    sparse = torch.zeros_like(simulated.mask)
-    sparse[:, ::EVERY_PX, ::EVERY_PX] = True
-    return features.at(simulated.mask), features.at((near[:, 0] == 0) & sparse)
+    return features.at(simulated.mask), features.at(thinned(near[:, 0] == 0, EVERY_PX))
 
 
 def with_metric(

@@ -1,4 +1,4 @@
-"""Where a mask is set, for a host that knows how often: `nonzero` without waiting for the device to count."""
+"""Where a mask is set: `nonzero` for a host that knows how often, without waiting for the device to count; thinning."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ def places_of_true(mask: Tensor, count: int) -> Tensor:
     if flat.device.type == "cpu":
         return flat.nonzero()[:, 0]
     return counted_places(flat, count)
+
+
+def thinned(mask: Tensor, every: int) -> Tensor:
+    """Of a mask (B, H, W) every so many-th row and column."""
+    some = torch.zeros_like(mask)
+    some[:, ::every, ::every] = mask[:, ::every, ::every]
+    return some
 
 
 def counted_places(flat: Tensor, count: int) -> Tensor:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 MAP_PX: Final = 224 * 224
 """Pixels of a map."""
 
+SMOOTHING_PX: Final = (0.5, 32.0)
+"""The least and the most that a recipe may smooth by: below, a Gaussian is a pixel."""
+
 CLASSIC_SMOOTHING_PX: Final = 2.5
 CLASSIC_SHARE: Final = 0.02
 """Ψ of `classic` is as fine as its filters: less is smoothed, so that small regions stay apart; and a single grain is

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cmfm_worker.cfm.scoring import MAP_PX
+from cmfm_worker.cfm.scoring import MAP_PX, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.commands import options
 
@@ -63,8 +63,8 @@ def fit(
     smoothing_px: Annotated[
         float | None,
         typer.Option(
-            min=0.5,
-            max=32.0,
+            min=SMOOTHING_PX[0],
+            max=SMOOTHING_PX[1],
             metavar="PX",
             help="σ of the Gaussian over Ψ. Default: the preset's (paper: 4, classic: 2.5).",
             show_default=False,
