@@ -1,10 +1,15 @@
 """A soak: the real worker with `classic` at 80 % of what it can do, for two hours.
 
 Measures what the line can do (closed loop), then feeds open loop at 80 % of it. Met, when the worker's memory grows
-by less than 1 MB/h after the first ten minutes, p99 latency of the windows drifts by less than 5 % (a robust straight
-line through them, from the first to the last), and every trigger has exactly one verdict, counted from outside. Beside
-each window stands what a fixed piece of work cost just then (`machine_ms`): where that drifts as well, it is the
-machine that has changed.
+by less than 1 MB/h after the first ten minutes, p99 latency drifts by less than 5 % from the first window to the last,
+and every trigger has exactly one verdict, counted from outside.
+
+So close to its limit a line shows whatever the machine does: a hypervisor that takes a tenth of a second away makes a
+backlog, and a processor that runs slower for a while makes every part late. So the drift that is judged is that of
+quiet windows, in which all other programs and the hypervisor together took less than `--quiet-cores`, with p99 in
+units of a fixed piece of work that is done beside it (`machine_ms`). Beside it stand the plain p99 of all windows, its
+drift (`p99_drift_all`), and that of what a part costs the worker in those units (`cost_drift`), which no waiting
+touches.
 
     python -m tests.system.long_soak --json soak.json
     python -m tests.system.long_soak --minutes 15 --settle-min 5 --window-min 2 --json soak.json
@@ -15,6 +20,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +37,7 @@ from .load.process import CpuShares, Footprint
 from .load.reference import Reference
 from .load.report import Report, options, quantiles, say, work_folder
 from .load.tally import Triggers
-from .load.trend import Slope, change
+from .load.trend import Drift, Slope
 
 
 class Soak:
@@ -81,33 +87,37 @@ class Soak:
             for name in ("rss_mib", "anonymous_mib", "threads", "files")
         }
         steady = [w for w in self._windows if w["from_min"] >= self._settings.settle_min and w["latency_ms"]]
-        p99 = [window["latency_ms"]["p99"] for window in steady]
-        machine = [window["machine_ms"] for window in steady if window["machine_ms"] is not None]
+        quiet = [window for window in steady if window["quiet"]]
+        drifts = {
+            "p99_drift": drift(quiet, lambda window: window["latency_ms"]["p99"] / window["machine_ms"]),
+            "p99_drift_all": drift(steady, lambda window: window["latency_ms"]["p99"]),
+            "machine_drift": drift(steady, lambda window: window["machine_ms"]),
+            "cost_drift": drift(steady, lambda window: window["cpu_ms_a_part"] / window["machine_ms"]),
+        }
         return {
             "slope_per_h": {name: asdict(slope) if slope else None for name, slope in slopes.items()},
-            "p99_drift": change(np.array(p99)),
-            "p99_last_over_first": p99[-1] / p99[0] - 1 if len(p99) > 1 else None,
-            "p99_windows_ms": p99,
-            "machine_drift": change(np.array(machine)),
-            "machine_windows_ms": machine,
+            **{name: asdict(found) if found else None for name, found in drifts.items()},
+            "windows_quiet": [len(quiet), len(steady)],
+            "p99_quiet_ms": [window["latency_ms"]["p99"] for window in quiet],
+            "p99_windows_ms": [window["latency_ms"]["p99"] for window in steady],
+            "machine_windows_ms": [window["machine_ms"] for window in steady],
         }
 
     def problems(self) -> list[str]:
         """Which figure is not met."""
         settings, figures = self._settings, self.figures()
-        rss, drift, machine = (
-            figures["slope_per_h"]["rss_mib"],
-            figures["p99_drift"],
-            figures["machine_drift"],
-        )
-        if rss is None or drift is None:
+        rss, p99 = figures["slope_per_h"]["rss_mib"], figures["p99_drift"]
+        if rss is None or figures["p99_drift_all"] is None:
             return ["too short: no two windows after settling"]
         found = []
         if rss["value"] >= settings.rss_mib_h:
             found.append(f"memory grows by {rss['value']:.2f} ± {2 * rss['error']:.2f} MiB/h")
-        if abs(drift) >= settings.p99_drift:
-            beside = "" if machine is None else f", a fixed piece of work by {machine:+.1%}"
-            found.append(f"p99 drifted by {drift:+.1%}{beside}")
+        quiet, windows = figures["windows_quiet"]
+        if p99 is None or quiet < settings.quiet_share * windows:
+            found.append(f"p99 cannot be judged: the machine was quiet in {quiet} windows of {windows}")
+        elif abs(p99["value"]) >= settings.p99_drift:
+            cost = Drift(**figures["cost_drift"])
+            found.append(f"p99 drifted by {Drift(**p99)}, what a part costs by {cost}")
         return found
 
     def write(self) -> None:
@@ -126,11 +136,14 @@ class Soak:
         tally, settings = self._line.tally, self._settings
         end = len(tally) - tally.open
         triggers = tally.triggers().between(self._window_first, end)
-        self._window_first = end
+        fired, self._window_first = end - self._window_first, end
         window = window_figures(triggers)
         window["from_min"] = end_s / 60 - settings.window_min
-        window["cores"] = {name: round(cores, 3) for name, cores in self._cpu.shares().items()}
-        window["machine_ms"] = round(float(np.median(self._machine_ms)), 3) if self._machine_ms else None
+        cores = self._cpu.shares()
+        window["cores"] = {name: round(share, 3) for name, share in cores.items()}
+        window["quiet"] = cores["others"] + cores["stolen"] < settings.quiet_cores
+        window["cpu_ms_a_part"] = cores["worker"] * settings.window_min * 60_000 / max(fired, 1)
+        window["machine_ms"] = round(float(np.median(self._machine_ms or [self._reference.cpu_ms()])), 3)
         self._machine_ms = []
         window["footprint"] = asdict(self._samples[-1][1]) if self._samples else None
         self._windows.append(window)
@@ -150,6 +163,12 @@ def window_figures(triggers: Triggers) -> dict[str, Any]:
         "faults": int((triggers.answered & ~inspected).sum()),
         "latency_ms": quantiles(triggers.latency_ms[inspected]),
     }
+
+
+def drift(windows: Sequence[Mapping[str, Any]], figure: Callable[[Mapping[str, Any]], float]) -> Drift | None:
+    """Of a figure of windows."""
+    times = [window["from_min"] for window in windows]
+    return Drift.of(np.array(times), np.array([figure(window) for window in windows]))
 
 
 def soak(folder: Path, settings: argparse.Namespace, report: Report, stopped: threading.Event) -> int:
@@ -200,6 +219,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--deadline-ms", type=float, default=1000.0, help="deadline of each part")
     parser.add_argument("--rss-mib-h", type=float, default=1.0, help="memory may grow by less than this")
     parser.add_argument("--p99-drift", type=float, default=0.05, help="p99 may drift by less than this share")
+    parser.add_argument(
+        "--quiet-cores", type=float, default=0.02, help="a window is quiet below so much of others"
+    )
+    parser.add_argument("--quiet-share", type=float, default=0.25, help="so many windows have to be quiet")
     parser.add_argument("--forked", action="store_true", help="start the worker without its start-up")
     settings = parser.parse_args(arguments)
     report = Report("soak", settings)

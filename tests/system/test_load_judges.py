@@ -10,7 +10,7 @@ from cmfm_sim.record import Received
 
 from .load.changes import Load, Witness
 from .load.tally import Tally
-from .load.trend import Slope, change
+from .load.trend import Drift, Slope
 from .long_overload import figures, problems_of
 from .made_results import PASS as GOOD_PART
 
@@ -99,13 +99,16 @@ def test_drift_is_what_most_windows_show() -> None:
     rng = np.random.default_rng(4)
     steady = 120 * (1 + rng.normal(0, 0.01, 11))
     steady[[0, 7]] = 700, 180
-    found = change(steady)
+    minutes = np.arange(11.0)
+    found = Drift.of(minutes, steady)
     assert found is not None
-    assert abs(found) < 0.05
-    drifting = change(steady * np.linspace(1, 1.3, 11))
+    assert found.low < 0 < found.high
+    assert abs(found.value) < 0.05
+    drifting = Drift.of(minutes, steady * np.linspace(1, 1.3, 11))
     assert drifting is not None
-    assert 0.2 < drifting < 0.4
-    assert change(np.array([120.0])) is None
+    assert 0.2 < drifting.value < 0.4
+    assert drifting.low > 0.1
+    assert Drift.of(minutes[:1], steady[:1]) is None
 
 
 def test_mixed_and_unknown_models_are_seen() -> None:

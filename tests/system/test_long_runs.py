@@ -44,6 +44,7 @@ def test_soak(work: Path, tmp_path: Path) -> None:
     """A line under load: memory and latency are followed, and every trigger has its verdict at the end."""
     length = ["--minutes", "0.06", "--settle-min", "0.01", "--window-min", "0.02", "--sample-s", "0.3"]
     limits = ["--rss-mib-h", "1e9", "--p99-drift", "1e9", "--deadline-ms", "20000"]
+    limits += ["--quiet-cores", "1e9"]
     report = run(long_soak.main, work, tmp_path, *LINE, *length, *limits)
     assert report["counts"]["triggers"] == 18 == sum(report["counts"]["verdicts"].values())
     assert len(report["samples"]["rows"]) >= 8
@@ -51,6 +52,7 @@ def test_soak(work: Path, tmp_path: Path) -> None:
     assert report["slope_per_h"]["rss_mib"]["error"] > 0
     assert len(report["p99_windows_ms"]) >= 2
     assert all(cost_ms > 0 for cost_ms in report["machine_windows_ms"])
+    assert report["cost_drift"]["low"] <= report["cost_drift"]["value"] <= report["cost_drift"]["high"]
 
 
 def test_overload(work: Path, tmp_path: Path) -> None:

@@ -27,10 +27,11 @@ from cmfm_worker.garbage import Garbage
 from cmfm_worker.gate import Gate
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.intake import Intake
-from cmfm_worker.kept_parts import KeptParts, made_on
+from cmfm_worker.kept_parts import MAPS_BYTES, KeptParts, made_on
 from cmfm_worker.ledger import Ledger
 from cmfm_worker.ledger_retention import Retention
 from cmfm_worker.loop import Lane, LoopParts
+from cmfm_worker.map_queue import MAPS_WAITING
 from cmfm_worker.metrics import LineCollector, Metrics
 from cmfm_worker.probes import application, serve_http
 from cmfm_worker.progress import Progress
@@ -38,7 +39,7 @@ from cmfm_worker.publish import Publisher
 from cmfm_worker.reception import Reception
 from cmfm_worker.recorder import Recorder
 from cmfm_worker.requests import ControlServer, RecoveryServer
-from cmfm_worker.ring import Ring
+from cmfm_worker.ring import Ring, heap_bytes
 from cmfm_worker.sequence import SequenceTracker
 from cmfm_worker.settings import Settings
 from cmfm_worker.shelf import Shelf
@@ -80,6 +81,13 @@ class Assembly:
         self.boot_id = uuid.uuid4().hex
 
     @property
+    def backlog_bytes(self) -> int:
+        """What a full backlog holds beside the ring: frames as received, until they are hashed, and maps."""
+        settings = self._settings
+        frames = settings.ring.slots + len(settings.sockets.frames) * settings.intake.receive_hwm
+        return frames * heap_bytes(settings.device.expected_pixels) + MAPS_WAITING * MAPS_BYTES
+
+    @property
     def left_computing(self) -> bool:
         """Whether a computation that was given up is still running; the end of the interpreter would wait for it."""
         return hasattr(self, "loop") and self.loop.lane.running
@@ -100,7 +108,7 @@ class Assembly:
             slots=settings.ring.slots,
             max_pixels=settings.ring.max_pixels,
             pinned=self.device.type == "cuda",
-            expected_pixels=max((h * w for h, w in settings.device.warmup_shapes), default=0),
+            expected_pixels=settings.device.expected_pixels,
         )
         self._open_shelf()
         self._context = zmq.Context()

@@ -15,6 +15,7 @@ import torch
 
 from cmfm_protocol.frame import Frame
 from cmfm_protocol.verdict import Reason
+from cmfm_worker.heap import LARGEST_KEPT
 from cmfm_worker.trigger import Closed, Trigger, fault
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ BYTES_PER_PIXEL: Final = 3 + 3 * 4
 
 ALIGNMENT: Final = 64
 """XYZ starts on a cache line."""
+
+
+def heap_bytes(pixels: int) -> int:
+    """What a frame as received takes of the C library's heap: nothing where XYZ is too large to be kept there."""
+    return pixels * BYTES_PER_PIXEL if pixels * 12 <= LARGEST_KEPT else 0
 
 
 @dataclass(frozen=True, slots=True)

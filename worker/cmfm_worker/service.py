@@ -18,6 +18,7 @@ import structlog
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.assembly import Assembly
 from cmfm_worker.errors import ExitCode, HungDeviceError, LostDeviceError
+from cmfm_worker.heap import reserved
 from cmfm_worker.loop import AbandonedError, Flight, LoopParts, conclude, overlapped_turn, serial_turn
 from cmfm_worker.settings import Settings
 from cmfm_worker.trigger import fault
@@ -113,8 +114,9 @@ class Service:
     def _startup(self) -> None:
         parts = self._parts
         parts.open()
-        parts.shelf.load_all()
-        parts.warm_up.through(parts.loop, parts.shelf.models, lambda: self._flags.drain)
+        with reserved(parts.backlog_bytes):
+            parts.shelf.load_all()
+            parts.warm_up.through(parts.loop, parts.shelf.models, lambda: self._flags.drain)
         if parts.graphs is not None:
             parts.graphs.close()  # recording would hold up parts that are due
         parts.garbage.settle()

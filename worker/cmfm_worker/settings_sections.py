@@ -124,6 +124,11 @@ class Device(Section):
         px = self.warmup_px
         return px if isinstance(px, tuple) else ((px, px),)
 
+    @property
+    def expected_pixels(self) -> int:
+        """Pixels of the largest of them: what memory is taken for at the start."""
+        return max((height * width for height, width in self.warmup_shapes), default=0)
+
 
 class RingSection(Section):
     """The frame buffers."""

@@ -38,7 +38,10 @@ class Footprint:
 
 
 class CpuShares:
-    """Cores in use since it was last asked: by the worker, by this program, and by all others on the machine."""
+    """Cores in use since it was last asked: by the worker, by this program, and by all others on the machine.
+
+    `stolen` are those that a hypervisor gave to other machines while something here was ready to run.
+    """
 
     def __init__(self, worker_pid: int) -> None:
         self._pids = (worker_pid, os.getpid())
@@ -48,12 +51,14 @@ class CpuShares:
         """Names and mean cores since the last call. Raises OSError where the worker is gone."""
         before, self._last = self._last, self._read()
         wall_s = max(self._last[0] - before[0], 1e-9)
-        worker, own, busy = ((b - a) / wall_s for a, b in zip(before[1:], self._last[1:], strict=True))
-        return {"worker": worker, "own": own, "others": max(busy - worker - own, 0.0)}
+        worker, own, busy, stolen = (
+            (b - a) / wall_s for a, b in zip(before[1:], self._last[1:], strict=True)
+        )
+        return {"worker": worker, "own": own, "others": max(busy - worker - own, 0.0), "stolen": stolen}
 
-    def _read(self) -> tuple[float, float, float, float]:
+    def _read(self) -> tuple[float, float, float, float, float]:
         worker, own = (_cpu_s(pid) for pid in self._pids)
-        return time.monotonic(), worker, own, _busy_s()
+        return time.monotonic(), worker, own, *_machine_s()
 
 
 def _cpu_s(pid: int) -> float:
@@ -61,9 +66,9 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * _TICK_S  # utime, stime
 
 
-def _busy_s() -> float:
-    """All processors: user, nice, system, irq, softirq and steal."""
+def _machine_s() -> tuple[float, float]:
+    """All processors: user, nice, system, irq and softirq together, and steal."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = (
         int(field) for field in (_PROC / "stat").read_text().splitlines()[0].split()[1:9]
     )
-    return (user + nice + system + irq + softirq + steal) * _TICK_S
+    return (user + nice + system + irq + softirq) * _TICK_S, steal * _TICK_S

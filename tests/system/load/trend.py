@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import theilslopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,26 @@ class Slope:
         return cls(slope, float(np.sqrt(variance / (t @ t) * (1 + alike) / (1 - alike))))
 
 
-def change(values: NDArray[np.float64]) -> float | None:
-    """By what share a robust straight line through values at equal distances changes from the first to the last.
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """By what share a robust straight line through values changes from the first to the last.
 
-    Theil-Sen: the median of the slopes between all pairs, so that one value in four may be anything at all. None for
-    fewer than two values.
+    Theil-Sen: the median of the slopes between all pairs, so that one value in four may be anything at all. `low` and
+    `high` hold it in 95 of 100 runs, where values do not depend on one another.
     """
-    if len(values) < 2:
-        return None
-    first, second = np.triu_indices(len(values), 1)
-    slope = float(np.median((values[second] - values[first]) / (second - first)))
-    middle = (len(values) - 1) / 2
-    begin = float(np.median(values - slope * (np.arange(len(values)) - middle))) - slope * middle
-    return slope * (len(values) - 1) / begin
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, times: NDArray[np.float64], values: NDArray[np.float64]) -> "Drift | None":
+        """Of values above 0 in the order of their times; None for fewer than two."""
+        if len(values) < 2:
+            return None
+        line = theilslopes(values, times - times[0])
+        per_slope = (times[-1] - times[0]) / line.intercept
+        return cls(*(float(slope * per_slope) for slope in (line.slope, line.low_slope, line.high_slope)))
+
+    def __str__(self) -> str:
+        return f"{self.value:+.1%} ({self.low:+.1%} to {self.high:+.1%})"

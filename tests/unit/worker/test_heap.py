@@ -6,8 +6,9 @@ import sys
 import pytest
 
 PROGRAM = """
+import sys
 import threading
-from cmfm_worker.heap import keep_memory
+from cmfm_worker.heap import keep_memory, reserved
 
 def resident_mib():
     with open("/proc/self/status") as status:
@@ -18,8 +19,10 @@ def backlog():
     small = [object() for _ in range(100_000)]
     del frames
 
-if {keeps}:
+if sys.argv[1] == "keeps":
     assert keep_memory()
+with reserved(int(sys.argv[2]) << 20):
+    pass
 before = resident_mib()
 for _ in range(3):
     thread = threading.Thread(target=backlog)
@@ -29,20 +32,21 @@ print(resident_mib() - before)
 """
 
 
+def grown_mib(memory: str, reserve_mib: int = 0) -> float:
+    """By how much a process of its own grows in three backlogs of 120 MiB, in three threads."""
+    command = [sys.executable, "-c", PROGRAM, memory, str(reserve_mib)]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_memory_of_a_backlog_is_kept_and_used_again() -> None:
-    """Three backlogs in three threads leave the memory of one; left to itself the C library gives some back."""
-    grown = {
-        keeps: float(
-            subprocess.run(
-                [sys.executable, "-c", PROGRAM.format(keeps=keeps)],
-                capture_output=True,
-                check=True,
-                text=True,
-                timeout=60,
-            ).stdout
-        )
-        for keeps in (True, False)
-    }
-    assert 110 < grown[True] < 160
-    assert grown[False] < 0.8 * grown[True]
+    """Three backlogs leave the memory of one; left to itself the C library gives some back."""
+    kept = grown_mib("keeps")
+    assert 110 < kept < 160
+    assert grown_mib("left alone") < 0.8 * kept
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_backlog_finds_its_memory_in_the_reserve() -> None:
+    """What was held before the line was ready is what a backlog takes: the process does not grow."""
+    assert grown_mib("keeps", reserve_mib=130) < 12

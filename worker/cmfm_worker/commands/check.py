@@ -11,6 +11,7 @@ from rich.table import Table
 from cmfm_worker.curve import read_keys
 from cmfm_worker.errors import ExitCode, InputError
 from cmfm_worker.recipe import Recipe, read_recipe_file
+from cmfm_worker.recipe_sections import ScoreSection
 from cmfm_worker.settings import Settings, load_settings
 from cmfm_worker.shelf import recipe_names, recipe_path
 
@@ -89,12 +90,22 @@ def summary(recipe: Recipe) -> dict[str, Any]:
     threshold = recipe.threshold
     return {
         "extractors": recipe.extractor.preset,
+        "image_extractor": recipe.extractor.image,
+        "mapping": {key: getattr(recipe.mapping, key) for key in ("architecture", "modality")},
+        "score": recipe.score.model_dump(mode="json"),
         "fail_at": threshold.fail_at if threshold else None,
         "supported_false_reject_rate": threshold.supported_false_reject_rate if threshold else None,
         "minimum_coverage": recipe.coverage.minimum,
         "fitted_at": str(recipe.provenance.fitted_at),
         "model_sha": recipe.model_sha,
     }
+
+
+def score_words(score: ScoreSection) -> str:
+    """How Ψ is measured and of what the score is made, in a table's cell."""
+    highest = "maximum" if score.highest_px == 1 else f"mean of highest {score.highest_px} px"
+    published = ", over √mean Ψ" if score.normalisation == "published" else ""
+    return f"{score.distance} {score.aggregation}, σ {score.smoothing_px:g} px, {highest}{published}"
 
 
 def settings_table(settings: Settings, config: Path) -> Table:
@@ -112,28 +123,28 @@ def settings_table(settings: Settings, config: Path) -> Table:
 
 
 def recipe_table(recipes: dict[str, Recipe]) -> Table:
-    """One row a recipe."""
+    """What each recipe decides by, a row a fact."""
     table = Table(title="recipes", title_justify="left")
-    for column in (
-        "name",
-        "extractors",
-        "FAIL at score",
-        "false rejects supported",
-        "minimum 3D coverage",
-        "taught",
-        "model",
-    ):
-        table.add_column(column)
+    for column in ("name", "fact", "value"):
+        table.add_column(column, overflow="fold")
     for name, recipe in recipes.items():
-        facts = summary(recipe)
-        rate = facts["supported_false_reject_rate"]
-        table.add_row(
-            name,
-            facts["extractors"],
-            "none" if facts["fail_at"] is None else f"{facts['fail_at']:.4f}",
-            "unknown" if rate is None else f"{rate:.1%}",
-            f"{facts['minimum_coverage']:.0%}",
-            facts["fitted_at"][:16],
-            facts["model_sha"][:12],
-        )
+        for index, (fact, value) in enumerate(facts_of(recipe).items()):
+            table.add_row("" if index else name, fact, value)
+        table.add_section()
     return table
+
+
+def facts_of(recipe: Recipe) -> dict[str, str]:
+    """`summary` in words."""
+    threshold, mapping = recipe.threshold, recipe.mapping
+    rate = threshold.supported_false_reject_rate if threshold else None
+    return {
+        "extractors": " ".join(filter(None, (recipe.extractor.preset, recipe.extractor.image))),
+        "mapping": f"{mapping.architecture}, {mapping.modality}",
+        "score": score_words(recipe.score),
+        "FAIL at score": f"{threshold.fail_at:.4f}" if threshold else "none",
+        "false rejects supported": "unknown" if rate is None else f"{rate:.1%}",
+        "minimum 3D coverage": f"{recipe.coverage.minimum:.0%}",
+        "taught": str(recipe.provenance.fitted_at)[:16],
+        "model": recipe.model_sha[:12],
+    }
