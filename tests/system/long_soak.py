@@ -86,17 +86,10 @@ class Soak:
             name: Slope.of(hours, np.array([getattr(footprint, name) for _, footprint in settled]))
             for name in ("rss_mib", "anonymous_mib", "threads", "files")
         }
-        steady = [w for w in self._windows if w["from_min"] >= self._settings.settle_min and w["latency_ms"]]
-        quiet = [window for window in steady if window["quiet"]]
-        drifts = {
-            "p99_drift": drift(quiet, lambda window: window["latency_ms"]["p99"] / window["machine_ms"]),
-            "p99_drift_all": drift(steady, lambda window: window["latency_ms"]["p99"]),
-            "machine_drift": drift(steady, lambda window: window["machine_ms"]),
-            "cost_drift": drift(steady, lambda window: window["cpu_ms_a_part"] / window["machine_ms"]),
-        }
+        steady, quiet = self._steady(), self._quiet()
         return {
             "slope_per_h": {name: asdict(slope) if slope else None for name, slope in slopes.items()},
-            **{name: asdict(found) if found else None for name, found in drifts.items()},
+            **{name: asdict(found) if found else None for name, found in self._drifts().items()},
             "windows_quiet": [len(quiet), len(steady)],
             "p99_quiet_ms": [window["latency_ms"]["p99"] for window in quiet],
             "p99_windows_ms": [window["latency_ms"]["p99"] for window in steady],
@@ -105,20 +98,36 @@ class Soak:
 
     def problems(self) -> list[str]:
         """Which figure is not met."""
-        settings, figures = self._settings, self.figures()
-        rss, p99 = figures["slope_per_h"]["rss_mib"], figures["p99_drift"]
-        if rss is None or figures["p99_drift_all"] is None:
+        settings, drifts = self._settings, self._drifts()
+        rss, p99 = self.figures()["slope_per_h"]["rss_mib"], drifts["p99_drift"]
+        if rss is None or drifts["p99_drift_all"] is None:
             return ["too short: no two windows after settling"]
         found = []
         if rss["value"] >= settings.rss_mib_h:
             found.append(f"memory grows by {rss['value']:.2f} ± {2 * rss['error']:.2f} MiB/h")
-        quiet, windows = figures["windows_quiet"]
+        quiet, windows = len(self._quiet()), len(self._steady())
         if p99 is None or quiet < settings.quiet_share * windows:
             found.append(f"p99 cannot be judged: the machine was quiet in {quiet} windows of {windows}")
-        elif abs(p99["value"]) >= settings.p99_drift:
-            cost = Drift(**figures["cost_drift"])
-            found.append(f"p99 drifted by {Drift(**p99)}, what a part costs by {cost}")
+        elif abs(p99.value) >= settings.p99_drift:
+            found.append(f"p99 drifted by {p99}, what a part costs by {drifts['cost_drift']}")
         return found
+
+    def _steady(self) -> list[dict[str, Any]]:
+        """The windows after settling."""
+        return [w for w in self._windows if w["from_min"] >= self._settings.settle_min and w["latency_ms"]]
+
+    def _quiet(self) -> list[dict[str, Any]]:
+        """Those of them in which nobody else took the machine."""
+        return [window for window in self._steady() if window["quiet"]]
+
+    def _drifts(self) -> dict[str, Drift | None]:
+        steady, quiet = self._steady(), self._quiet()
+        return {
+            "p99_drift": drift(quiet, lambda window: window["latency_ms"]["p99"] / window["machine_ms"]),
+            "p99_drift_all": drift(steady, lambda window: window["latency_ms"]["p99"]),
+            "machine_drift": drift(steady, lambda window: window["machine_ms"]),
+            "cost_drift": drift(steady, lambda window: window["cpu_ms_a_part"] / window["machine_ms"]),
+        }
 
     def write(self) -> None:
         """What is known so far, into the report."""

@@ -21,7 +21,8 @@ from cmfm_worker.trigger import Closed, Trigger, fault
 if TYPE_CHECKING:
     from cmfm_worker.shelf import ShelfModel
 
-BYTES_PER_PIXEL: Final = 3 + 3 * 4
+XYZ_BYTES_PER_PIXEL: Final = 3 * 4
+BYTES_PER_PIXEL: Final = 3 + XYZ_BYTES_PER_PIXEL
 """uint8 RGB and float32 XYZ."""
 
 ALIGNMENT: Final = 64
@@ -30,7 +31,7 @@ ALIGNMENT: Final = 64
 
 def heap_bytes(pixels: int) -> int:
     """What a frame as received takes of the C library's heap: nothing where XYZ is too large to be kept there."""
-    return pixels * BYTES_PER_PIXEL if pixels * 12 <= LARGEST_KEPT else 0
+    return pixels * BYTES_PER_PIXEL if pixels * XYZ_BYTES_PER_PIXEL <= LARGEST_KEPT else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +142,5 @@ class Ring:
         start = -(-pixels * 3 // ALIGNMENT) * ALIGNMENT
         buffer = self._buffers[index]
         rgb = buffer[: pixels * 3].view(height, width, 3)
-        xyz = buffer[start : start + pixels * 12].view(torch.float32).view(height, width, 3)
+        xyz = buffer[start : start + pixels * XYZ_BYTES_PER_PIXEL].view(torch.float32).view(height, width, 3)
         return rgb, xyz

@@ -136,15 +136,15 @@ def recipe_table(recipes: dict[str, Recipe]) -> Table:
 
 def facts_of(recipe: Recipe) -> dict[str, str]:
     """`summary` in words."""
-    threshold, mapping = recipe.threshold, recipe.mapping
-    rate = threshold.supported_false_reject_rate if threshold else None
+    facts = summary(recipe)
+    fail_at, rate = facts["fail_at"], facts["supported_false_reject_rate"]
     return {
-        "extractors": " ".join(filter(None, (recipe.extractor.preset, recipe.extractor.image))),
-        "mapping": f"{mapping.architecture}, {mapping.modality}",
+        "extractors": " ".join(filter(None, (facts["extractors"], facts["image_extractor"]))),
+        "mapping": ", ".join(facts["mapping"].values()),
         "score": score_words(recipe.score),
-        "FAIL at score": f"{threshold.fail_at:.4f}" if threshold else "none",
+        "FAIL at score": "none" if fail_at is None else f"{fail_at:.4f}",
         "false rejects supported": "unknown" if rate is None else f"{rate:.1%}",
-        "minimum 3D coverage": f"{recipe.coverage.minimum:.0%}",
-        "taught": str(recipe.provenance.fitted_at)[:16],
-        "model": recipe.model_sha[:12],
+        "minimum 3D coverage": f"{facts['minimum_coverage']:.0%}",
+        "taught": facts["fitted_at"][:16],
+        "model": facts["model_sha"][:12],
     }
