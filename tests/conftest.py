@@ -1,8 +1,13 @@
 """What every test may ask for: the folder of shared references, and a tiny synthetic data set made once."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests that run beside others have a thread each: more threads than processors wait for one another, spinning.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
