@@ -99,8 +99,10 @@ class Assembly:
         """
         settings = self._settings
         self.device = choose_device(settings.device.name)
-        if settings.device.threads:
-            torch.set_num_threads(settings.device.threads)
+        threads = torch.get_num_threads()
+        self._cpu_threads = settings.device.threads or threads
+        self.closing.callback(torch.set_num_threads, threads)
+        torch.set_num_threads(1)  # but for the lane's (see there)
         self.state = LineState(
             boot_id=self.boot_id, device=str(self.device), endpoints=settings.sockets.frames, clock=self.clock
         )
@@ -181,7 +183,8 @@ class Assembly:
         kept = self._settings.kept
         if kept.which == "none":
             return None
-        parts = KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=made_on(self.device))
+        origin = made_on(self.device, self._cpu_threads)
+        parts = KeptParts(kept.folder, max_mb=kept.max_mb, which=kept.which, made_on=origin)
         self.closing.callback(parts.close)
         return parts
 
@@ -197,7 +200,7 @@ class Assembly:
         return LoopParts(
             ring=self.ring,
             batcher=Batcher(self.ring, limits, self.clock),
-            lane=Lane(seam_for(self.device), LineBench()),
+            lane=Lane(seam_for(self.device), LineBench(), self._cpu_threads),
             close=self._desk.post,
             clock=self.clock,
             abandon=self._gives_up,

@@ -39,13 +39,13 @@ def is_wanted(which: Which, verdict: Verdict) -> bool:
     return which == "all" or (which == "rejected" and verdict is not Verdict.PASS)
 
 
-def made_on(device: torch.device) -> dict[str, object]:
-    """What a score's last bits depend on besides frame and recipe: device, threads, versions."""
+def made_on(device: torch.device, threads: int) -> dict[str, object]:
+    """What a score's last bits depend on besides frame and recipe: device, CPU threads of a computation, versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "device": str(device),
         "device_name": name,
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "torch": torch.__version__,
         "cmfm": version("cmfm"),
     }

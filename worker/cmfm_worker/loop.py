@@ -87,9 +87,14 @@ class Lane:
 
     Where the device computes on by itself, a third thread waits for results and decides, while the next batch is
     issued; where it does not, that would only be a change of threads.
+
+    A computation on a CPU is spread over `threads` OpenMP threads (None: as many as the lane's maker has) by the
+    computing thread alone. Other threads of the process should have one each, as the lane's maker in `assembly`:
+    each thread that computes with several has a pool of its own, and where all pools together have more threads
+    than there are processors, libgomp lets them sleep between any two operations, and a part takes twice as long.
     """
 
-    def __init__(self, seam: DeviceSeam, bench: Bench) -> None:
+    def __init__(self, seam: DeviceSeam, bench: Bench, threads: int | None = None) -> None:
         self._seam = seam
         self._bench = bench
         self._staged = bench if seam.overlaps and isinstance(bench, StagedBench) else None
@@ -100,8 +105,13 @@ class Lane:
         if self._staged is not None:
             work.append((self._decide, "decide"))
         self._threads = [threading.Thread(target=run, name=name, daemon=True) for run, name in work]
+        ours = torch.get_num_threads()
+        self._cpu_threads = threads or ours
+        self._spread = threading.Event()
         for thread in self._threads:
             thread.start()
+        self._spread.wait()
+        torch.set_num_threads(ours)  # also what threads that begin later have
 
     def launch(self, slots: tuple[FilledSlot, ...]) -> Flight:
         """Begin copying and computing; returns at once. A copy that fails is a computation that failed."""
@@ -134,6 +144,9 @@ class Lane:
         self._uploaded.put(None)
 
     def _run(self) -> None:
+        torch.get_num_threads()  # before its first use of it, torch gives a thread what was set last in any thread
+        torch.set_num_threads(self._cpu_threads)
+        self._spread.set()
         for flight, uploaded in iter(self._uploaded.get, None):
             try:
                 self._compute(flight, uploaded)

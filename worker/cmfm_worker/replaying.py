@@ -146,7 +146,7 @@ def _remarks(facts: Mapping[str, Any], device: torch.device) -> list[str]:
         lines.append(
             f"this FAULT ({facts['reason']}) was not decided from the frame; it cannot come out equal"
         )
-    for key, now in made_on(device).items():
+    for key, now in made_on(device, torch.get_num_threads()).items():
         if facts.get(key) != now:
             lines.append(f"{key} was {facts.get(key)}, here it is {now}")
     if facts.get("batch", 1) != 1:

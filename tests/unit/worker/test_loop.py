@@ -53,11 +53,13 @@ class MeanBench:
         return [Decision(Verdict.PASS, Reason.BELOW_THRESHOLD, score=float(points.mean())) for points in xyz]
 
 
-def make_parts(bench: MeanBench, *, max_batch: int = 3) -> tuple[LoopParts, list[Closed]]:
+def make_parts(
+    bench: MeanBench, *, max_batch: int = 3, lane: Lane | None = None
+) -> tuple[LoopParts, list[Closed]]:
     closed: list[Closed] = []
     ring, clock = Ring(slots=8, max_pixels=100, pinned=False), SystemClock()
     batcher = Batcher(ring, BatchLimits(max_batch, 1_000_000), clock)
-    return LoopParts(ring, batcher, Lane(CpuSeam(), bench), closed.append, clock), closed
+    return LoopParts(ring, batcher, lane or Lane(CpuSeam(), bench), closed.append, clock), closed
 
 
 def put(parts: LoopParts, seq: int, deadline_ns: int = FAR_NS) -> None:
@@ -322,6 +324,38 @@ def test_results_that_fail_to_come_back_cost_their_batch_alone() -> None:
     bench.gate.set()
     parts, closed = make_staged(bench)
     assert_first_is_lost_and_second_is_not(parts, closed)
+
+
+class ThreadCountingBench(MeanBench):
+    """Notes over how many threads a computation is spread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[int] = []
+
+    def inspect(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> list[Decision]:
+        self.threads.append(torch.get_num_threads())
+        return super().inspect(slots, rgb, xyz)
+
+
+def test_only_the_computing_thread_has_several_threads() -> None:
+    """Two threads with several each would take the processors from one another; what others had stays theirs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    bench, others = ThreadCountingBench(), []
+    lane = Lane(CpuSeam(), bench, threads=3)
+    later = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    parts, _ = make_parts(bench, lane=lane)
+    for seq in range(2):
+        put(parts, seq)
+        serial_turn(parts, None)
+    assert (torch.get_num_threads(), others, bench.threads) == (1, [1], [3, 3])
+    lane.close()
+    torch.set_num_threads(before)
 
 
 def test_device_that_computes_nothing_by_itself_needs_no_third_thread() -> None:

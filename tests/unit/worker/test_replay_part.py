@@ -85,7 +85,7 @@ class Line:
         table = {"recipes": {"folder": "recipes"}, "device": {"name": "cpu", "threads": 1}}
         self.config.write_text(tomli_w.dumps(table))
         ledger = Ledger(folder / "ledger.sqlite", flush_ms=10)
-        parts = KeptParts(self.kept, max_mb=100, which="rejected", made_on=made_on(CPU))
+        parts = KeptParts(self.kept, max_mb=100, which="rejected", made_on=made_on(CPU, threads=1))
         recorder = Recorder(ledger=ledger, keep=parts.keep)
         for number, (frame, decision) in enumerate(inspect_on_the_line(self.recipes), start=1):
             evidence = Evidence(

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -170,6 +171,38 @@ def test_hung_device_ends_the_line_after_its_faults(
     assert sorted(result.seq for result in outside.results) == list(range(6))
     assert {result.reason for result in outside.results} == {Reason.WORKER_ERROR}
     assert all("hangs" in result.detail for result in outside.results)
+
+
+class ThreadCountingBench(LineBench):
+    """Notes over how many threads a computation is spread."""
+
+    threads: ClassVar[set[int]] = set()
+
+    def inspect(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> list[Decision]:
+        self.threads.add(torch.get_num_threads())
+        return super().inspect(slots, rgb, xyz)
+
+
+def test_threads_of_a_computation_are_the_lanes_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`device.threads` is for inspecting; whatever else the process does has one, and afterwards what it had."""
+    monkeypatch.setattr(assembly, "LineBench", ThreadCountingBench)
+    before, others = torch.get_num_threads(), []
+
+    def act(outside: Outside) -> None:
+        outside.send(2)
+        outside.listen(2)
+        others.append(torch.get_num_threads())
+        outside.signal()
+
+    outside = Outside(settings, act)
+    spread = settings.device.model_copy(update={"threads": 3})
+    assert Service(settings.model_copy(update={"device": spread})).serve() is ExitCode.OK
+    outside.end()
+    assert (ThreadCountingBench.threads, others, torch.get_num_threads()) == ({3}, [1], before)
 
 
 def test_line_without_its_desk_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
