@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from cmfm_protocol import limits
-from cmfm_protocol.checks import flag, integer, items, name, number, one_of, table_of, text, time_ns
+from cmfm_protocol.checks import flag, integer, items, name, number, one_of, optional, table_of, text, time_ns
 from cmfm_protocol.record import Part, Table, decode, encode, nested
 from cmfm_protocol.verdict import FAULT_REASONS
 
@@ -48,7 +48,8 @@ class WorkerState:
 
     `counts` has the keys `COUNTS`; `faults_by_reason` those FAULT reasons that have occurred; both count
     since boot. `queue_free` free ring slots; `in_flight` triggers without a verdict; `device` what computes;
-    `sent_ns` CLOCK_REALTIME.
+    `sent_ns` CLOCK_REALTIME; `part_ms` what a part costs at present (1000 / `part_ms` parts a second are the most that
+    the line can inspect), None where that is not known yet.
     """
 
     boot_id: str
@@ -62,6 +63,7 @@ class WorkerState:
     recipes: tuple[str, ...]
     device: str
     sent_ns: int
+    part_ms: float | None = None
 
 
 CAMERA_TABLE: Final[Table] = {
@@ -89,6 +91,7 @@ WORKER_TABLE: Final[Table] = {
     "recipes": items(name(), most=limits.MAX_RECIPES),
     "device": text(),
     "sent_ns": time_ns(),
+    "part_ms": optional(number(0)),
 }
 
 

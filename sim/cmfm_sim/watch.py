@@ -105,7 +105,8 @@ class PeopleDisplay:
     def _state(self, state: WorkerState) -> None:
         if (state.boot_id, state.phase) != self._boot_and_phase:
             self._boot_and_phase = (state.boot_id, state.phase)
-            self._note(f"worker {state.boot_id[:8]} is {state.phase} on {state.device}", "cyan")
+            cost = f", {state.part_ms:.3g} ms a part" if state.part_ms is not None else ""
+            self._note(f"worker {state.boot_id[:8]} is {state.phase} on {state.device}{cost}", "cyan")
         for source in state.sources:
             if self._alive.get(source.endpoint, True) != source.alive:
                 what = "is back" if source.alive else "is lost"

@@ -156,6 +156,7 @@ WORKER_STATE = {
     "device": "cpu",
     "sent_ns": 1_760_000_001 * 10**9,
 }
+WORKER_STATE_PACED = {**WORKER_STATE, "part_ms": 104.5}
 TRIGGER = {
     "v": 1,
     "stream_uuid": STREAM,
@@ -215,11 +216,13 @@ def messages() -> dict[str, list[bytes]]:
         "result_v1_lost": RESULT_LOST,
         "camera_state_v1": CAMERA_STATE,
         "worker_state_v1": {"v": 1, **WORKER_STATE},
+        "worker_state_v1_paced": {"v": 1, **WORKER_STATE_PACED},
     }
     topics = {"result": b"cmfm/1/line1/station1/result/", "state": b"cmfm/1/line1/station1/state/"}
     bodies = {f"request_v1_{op}": request for op, request in REQUESTS.items()} | {
         "reply_v1_refused": refusal,
         "reply_v1_state": {**REPLY, "state": WORKER_STATE},
+        "reply_v1_state_paced": {**REPLY, "state": WORKER_STATE_PACED},
         "reply_v1_page": {**REPLY, "id": "4", "page": page},
     }
     return (

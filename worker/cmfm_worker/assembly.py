@@ -3,6 +3,7 @@
 Whatever was opened is closed again in reverse order, however far the start came.
 """
 
+import math
 import os
 import uuid
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from cmfm_protocol.trigger import TriggerMessage
 from cmfm_worker.account import Account
 from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.cfm.graphs import graph_recorder_for
-from cmfm_worker.clock import NS_PER_MS, SystemClock
+from cmfm_worker.clock import NS_PER_MS, NS_PER_S, SystemClock
 from cmfm_worker.curve import read_keys
 from cmfm_worker.desk import STOPPED, Desk, DeskOptions
 from cmfm_worker.device import choose_device, choose_precision, seam_for
@@ -33,6 +34,7 @@ from cmfm_worker.ledger_retention import Retention
 from cmfm_worker.loop import Lane, LoopParts
 from cmfm_worker.map_queue import MAPS_WAITING
 from cmfm_worker.metrics import LineCollector, Metrics
+from cmfm_worker.pace import Pace
 from cmfm_worker.probes import application, serve_http
 from cmfm_worker.progress import Progress
 from cmfm_worker.publish import Publisher
@@ -76,6 +78,7 @@ class Assembly:
         self.ending = Ending()
         self.clock = SystemClock()
         self.account = Account()
+        self.pace = Pace()
         self.supervisor = Supervisor.from_environment(os.environ, os.getpid())
         self.garbage = Garbage()
         self.boot_id = uuid.uuid4().hex
@@ -199,7 +202,7 @@ class Assembly:
         limits = BatchLimits(batch.max_batch, int(batch.max_wait_ms * NS_PER_MS))
         return LoopParts(
             ring=self.ring,
-            batcher=Batcher(self.ring, limits, self.clock),
+            batcher=Batcher(self.ring, limits, self.clock, self.pace),
             lane=Lane(seam_for(self.device), LineBench(), self._cpu_threads),
             close=self._desk.post,
             clock=self.clock,
@@ -218,7 +221,9 @@ class Assembly:
         self._metrics = Metrics(LineCollector(account, self._gauges, self.state.sources_alive), self.garbage)
 
         def state() -> WorkerState:
-            return self.state.message(account, queue_free=self.ring.free, recipes=self.shelf.names)
+            return self.state.message(
+                account, queue_free=self.ring.free, recipes=self.shelf.names, part_ns=self.pace.part_ns
+            )
 
         return Desk(
             account=account,
@@ -260,15 +265,17 @@ class Assembly:
             shelf=self.shelf,
             tracker=tracker,
             post=self._desk.post,
-            done_ns=lambda now_ns: self.loop.batcher.pace.done_ns(1, now_ns),
+            done_ns=lambda now_ns: self.pace.done_ns(1, now_ns),
             clock=self.clock,
         )
         return Intake(settings, self._context, reception, self._desk.post, self._keys)
 
     def _gauges(self) -> dict[str, float]:
+        part_ns = self.pace.part_ns
         return {
             "ring_free": self.ring.free,
             "ring_waiting": self.ring.waiting,
+            "part_seconds": math.nan if part_ns is None else part_ns / NS_PER_S,
             "ledger_rows_lost": self.ledger.rows_lost if self.ledger else 0,
             "ledger_rows_waiting": self.ledger.waiting if self.ledger else 0,
             "frames_unhashed": self._recorder.frames_unhashed,

@@ -2,7 +2,8 @@
 
 Measured, never configured. The median of the newest batches of a size stands for that size, so that one hiccup does
 not make every waiting frame look hopeless; a size that has not been seen lately is judged from the nearest one, in
-proportion. Before the first batch nothing is known and everything looks possible.
+proportion. Before the first batch nothing is known and everything looks possible: what the warm-up took is said to
+those who ask what a part costs, and nothing is given up for it.
 """
 
 from collections import deque
@@ -20,6 +21,7 @@ class Pace:
     def __init__(self) -> None:
         self._newest: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)  # parts, nanoseconds
         self._batch_ns: Mapping[int, int] = {}
+        self._warm_part_ns: int | None = None
         self._in_flight: tuple[tuple[int, int], ...] = ()  # parts, launched; oldest first
         self._concluded_ns = 0
 
@@ -41,6 +43,16 @@ class Pace:
             for size in {n for n, _ in self._newest}
         }
         self._in_flight, self._concluded_ns = tuple(rest), now_ns
+
+    def warmed(self, part_ns: int) -> None:
+        """What a made-up part cost, in the size of batch that is best at it."""
+        self._warm_part_ns = part_ns
+
+    @property
+    def part_ns(self) -> int | None:
+        """What a part costs in the size of batch that is best at it; None where nothing has been computed."""
+        known = self._batch_ns
+        return min((took_ns // size for size, took_ns in known.items()), default=self._warm_part_ns)
 
     def batch_ns(self, parts: int) -> int:
         """How long a batch of so many parts takes; 0 where nothing is known."""

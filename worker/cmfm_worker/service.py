@@ -17,6 +17,7 @@ import structlog
 
 from cmfm_protocol.verdict import Reason
 from cmfm_worker.assembly import Assembly
+from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.errors import ExitCode, HungDeviceError, LostDeviceError
 from cmfm_worker.heap import reserved
 from cmfm_worker.loop import AbandonedError, Flight, LoopParts, conclude, overlapped_turn, serial_turn
@@ -133,6 +134,7 @@ class Service:
             device=str(parts.device),
             precision=parts.precision,
             recipes=parts.shelf.names,
+            part_ms=None if parts.pace.part_ns is None else round(parts.pace.part_ns / NS_PER_MS, 1),
         )
 
     def _main_loop(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cmfm_protocol.state import SourceState, WorkerPhase, WorkerState
 from cmfm_protocol.verdict import FAULT_REASONS, Verdict
 from cmfm_worker.account import Account
-from cmfm_worker.clock import NS_PER_S, Clock
+from cmfm_worker.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_worker.trigger import SourceChanged, SourceSeen
 
 
@@ -41,7 +41,9 @@ class LineState:
         """Endpoint → whether it is connected."""
         return {endpoint: source.alive for endpoint, source in self._sources.items()}
 
-    def message(self, account: Account, *, queue_free: int, recipes: Sequence[str]) -> WorkerState:
+    def message(
+        self, account: Account, *, queue_free: int, recipes: Sequence[str], part_ns: int | None
+    ) -> WorkerState:
         """The heartbeat for this moment; called by the desk's thread, which owns the account."""
         counts = account.counts
         verdicts = {str(verdict).lower(): counts.verdicts[verdict] for verdict in Verdict}
@@ -60,6 +62,7 @@ class LineState:
             recipes=tuple(recipes),
             device=self._device,
             sent_ns=self._clock.realtime_ns(),
+            part_ms=None if part_ns is None else part_ns / NS_PER_MS,
         )
 
 

@@ -5,6 +5,7 @@ it; at the start all of them go once more through the line's own lane, since a t
 first-time costs of their own.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Final
 
 import torch
 
+from cmfm_worker.clock import NS_PER_S
 from cmfm_worker.errors import InputError, LostDeviceError
 from cmfm_worker.inspecting import LineBench
 from cmfm_worker.loop import LoopParts, is_device_loss, wait
@@ -46,9 +48,11 @@ class WarmUp:
     ) -> None:
         """Send every batch the way of real ones, until `stopped`. Nothing else may be in flight.
 
+        The loop's pace learns what a part of the slowest recipe and shape costs.
         Raises InputError where a batch takes longer than `parts.hang_limit_s`, HungDeviceError,
         LostDeviceError, AbandonedError, and whatever a computation fails with.
         """
+        part_s: dict[tuple[str, torch.Size], float] = {}
         for slots in (slots for model in models for slots in self.batches(model)):
             if stopped():
                 return
@@ -58,7 +62,12 @@ class WarmUp:
                 raise LostDeviceError(f"the device failed while it was warmed up: {failure}") from failure
             if failure is not None:
                 raise failure
-            self._require_room(time.monotonic() - began_s, len(slots), parts.hang_limit_s)
+            took_s = time.monotonic() - began_s
+            self._require_room(took_s, len(slots), parts.hang_limit_s)
+            kind = (slots[0].model.sha, slots[0].rgb.shape)
+            part_s[kind] = min(took_s / len(slots), part_s.get(kind, math.inf))
+        if part_s:
+            parts.batcher.pace.warmed(round(max(part_s.values()) * NS_PER_S))
 
     def batches(self, model: ShelfModel) -> Iterator[tuple[FilledSlot, ...]]:
         """Every shape in every size, largest first: it claims the memory that the smaller ones then find."""

@@ -143,7 +143,9 @@ WORKER = WorkerState(
     recipes=("bagel", "cookie"),
     device="cpu",
     sent_ns=1_760_000_001 * 10**9,
+    part_ms=104.5,
 )
+BEFORE_PART_MS = replace(WORKER, part_ms=None)
 TRIGGER = TriggerMessage(
     stream_uuid=STREAM,
     seq=41,
@@ -198,7 +200,7 @@ CASES = [
     of_map("result_v1_fail", FAIL, encode_result, decode_result, RESULT_TOPIC),
     of_map("result_v1_lost", LOST, encode_result, decode_result, RESULT_TOPIC),
     of_map("camera_state_v1", CAMERA, encode_camera_state, decode_camera_state, STATE_TOPIC),
-    of_map("worker_state_v1", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_map("worker_state_v1_paced", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
     of_map("trigger_v1", TRIGGER, encode_trigger, decode_trigger, topic("line1", "station1", "trigger")),
     of_body(
         "request_v1_announce",
@@ -215,7 +217,7 @@ CASES = [
     of_body(
         "reply_v1_refused", Reply("2", ok=False, error="no recipe 'bagle' here"), encode_reply, decode_reply
     ),
-    of_body("reply_v1_state", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
+    of_body("reply_v1_state_paced", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
     of_body(
         "reply_v1_page",
         Reply("4", ok=True, page=ResultsPage(BOOT, 1, 43, (FAIL, LOST), complete=True)),
@@ -224,6 +226,12 @@ CASES = [
     ),
 ]
 
+OLDER = [
+    of_map("worker_state_v1", BEFORE_PART_MS, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_body("reply_v1_state", Reply("1", ok=True, state=BEFORE_PART_MS), encode_reply, decode_reply),
+]
+"""Sent before a key was added; read for ever."""
+
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 def test_value_becomes_the_golden_bytes(case: Case, golden: Golden) -> None:
@@ -231,7 +239,7 @@ def test_value_becomes_the_golden_bytes(case: Case, golden: Golden) -> None:
     assert case.encode(case.value) == golden(case.file)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
+@pytest.mark.parametrize("case", [*CASES, *OLDER], ids=lambda case: case.file)
 def test_golden_bytes_become_the_value(case: Case, golden: Golden) -> None:
     """What was sent by any version 1 is still understood."""
     assert case.decode(golden(case.file)) == case.value
@@ -272,7 +280,11 @@ def test_golden_bare_trigger_becomes_the_value(golden: Golden) -> None:
 def test_every_vector_is_in_a_test(golden: Golden, pytestconfig: pytest.Config) -> None:
     """A golden file that nobody checks protects nobody."""
     files = {path.stem for path in (pytestconfig.rootpath / "tests" / "vectors").glob("*.hex")}
-    assert files == {case.file for case in CASES} | {"frame_v1", "frame_v1_bare", "trigger_v1_bare"}
+    assert files == {case.file for case in [*CASES, *OLDER]} | {
+        "frame_v1",
+        "frame_v1_bare",
+        "trigger_v1_bare",
+    }
 
 
 def test_version_is_the_first_key(golden: Golden) -> None:

@@ -80,6 +80,8 @@ def test_counters_may_be_counters() -> None:
         {"recipes": ("a/b",)},
         {"recipes": "bagel"},
         {"boot_id": ""},
+        {"part_ms": -1.0},
+        {"part_ms": float("inf")},
     ],
 )
 def test_wrong_worker_state_is_neither_sent_nor_believed(change: dict[str, Any]) -> None:

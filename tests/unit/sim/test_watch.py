@@ -106,11 +106,11 @@ def test_text_from_the_wire_is_not_markup() -> None:
 
 def test_changes_of_the_worker_are_told_once() -> None:
     """Not at every heartbeat."""
-    ready, draining = worker_state({}), worker_state({}, phase="draining")
+    ready, draining = replace(worker_state({}), part_ms=104.49), worker_state({}, phase="draining")
     gone = replace(ready, sources=(SourceState("tcp://camera", "stream", False, 0),))
     text = shown(ready, ready, gone, gone, ready, draining)
-    assert text.count("is ready") == 1
-    assert text.count("is draining") == 1
+    assert text.count("is ready on cpu, 104 ms a part") == 1
+    assert text.count("is draining on cpu\n") == 1
     assert text.count("camera tcp://camera is lost") == 1
 
 

@@ -18,6 +18,19 @@ def test_before_the_first_batch_everything_looks_possible() -> None:
     assert Pace().done_ns(4, 100) == 100
 
 
+def test_what_a_part_costs() -> None:
+    """In the size of batch that is best at it; before the first one as the warm-up found it, which gives up nothing."""
+    assert Pace().part_ns is None
+    pace = Pace()
+    pace.warmed(70)
+    assert pace.part_ns == 70
+    assert pace.done_ns(1, 100) == 100
+    assert measured((1, 10), (4, 20), (4, 22), (4, 24)).part_ns == 5
+    pace.launched(2, 0)
+    pace.concluded(100)
+    assert pace.batch_ns(1) == pace.part_ns == 50
+
+
 def test_one_hiccup_does_not_change_the_pace() -> None:
     """The median stands for a size; a single batch that took a thousand times as long does not."""
     assert measured((1, 10), (1, 10), (1, 10_000)).batch_ns(1) == 10

@@ -1,6 +1,7 @@
 """Warm-up: every size of batch that the line will compute, before a recipe's first part, at every frame size."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import cast
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from cmfm_worker.batcher import Batcher, BatchLimits
-from cmfm_worker.clock import SystemClock
+from cmfm_worker.clock import NS_PER_S, SystemClock
 from cmfm_worker.device import CpuSeam
 from cmfm_worker.errors import InputError, LostDeviceError
 from cmfm_worker.inspecting import LineBench
@@ -44,6 +45,17 @@ class NotingBench(LineBench):
         return super().inspect(slots, rgb, xyz)
 
 
+class SlowBench(LineBench):
+    """Takes so many seconds longer for frames of a shape."""
+
+    def __init__(self, seconds: dict[tuple[int, ...], float]) -> None:
+        self._seconds = seconds
+
+    def inspect(self, slots, rgb, xyz):  # type: ignore[no-untyped-def] # as the base
+        time.sleep(self._seconds[tuple(rgb[0].shape)])
+        return super().inspect(slots, rgb, xyz)
+
+
 @pytest.fixture
 def shelf_model(tmp_path: Path) -> ShelfModel:
     return ShelfModel(model(tmp_path / "part"), Inspector(ColourAndPlace()))
@@ -63,6 +75,16 @@ def test_every_shape_goes_the_way_of_real_frames(shelf_model: ShelfModel) -> Non
     parts = loop_parts(bench)
     WarmUp(((64, 64), (60, 80)), 4, CPU).through(parts, [shelf_model])
     assert bench.seen == [(1, (64, 64, 3)), (1, (60, 80, 3))]
+    parts.lane.close()
+
+
+def test_warm_up_says_what_a_part_costs(shelf_model: ShelfModel) -> None:
+    """That of the slowest frame size, before any part has come."""
+    parts = loop_parts(SlowBench({(64, 64, 3): 0.02, (60, 80, 3): 0.08}))
+    WarmUp(((64, 64), (60, 80), (64, 64)), 4, CPU).through(parts, [shelf_model])
+    part_ns = parts.batcher.pace.part_ns
+    assert part_ns is not None
+    assert part_ns >= 0.08 * NS_PER_S
     parts.lane.close()
 
 
