@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from cmfm_protocol.dataset import DatasetError, list_parts
+from cmfm_protocol.state import WorkerState
 from cmfm_sim.accounting import Account, account, compare_with_worker
 from cmfm_sim.datasets.write import MARKER as DATASET_MARKER
 from cmfm_sim.datasets.write import write_dataset
@@ -27,17 +28,26 @@ LAST_RESULT_S: Final = 3.0
 AFTERGLOW_S: Final = 0.3
 """After the worker has ended, what it sent may still be in our sockets."""
 
+USUAL_RATE_HZ: Final = 4.0
+"""Parts a second, slow enough to be watched."""
+
+LOAD: Final = 0.6
+"""How much of what the worker can do is asked of it at most: camera, pictures and terminal need the machine too."""
+
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What is shown. `counts` are the data set's: train, validation, good and defective test parts of a category."""
+    """What is shown: so many train, validation, good and defective (of each kind) test parts of each category.
+
+    `rate_hz` None is the usual rate, or what the worker can do with some room to spare.
+    """
 
     categories: tuple[str, ...]
     train: int
     validation: int
     good: int
     per_defect: int
-    rate_hz: float
+    rate_hz: float | None = None
     deadline_ms: float = 1000.0
     faults: str = ""
     seed: int = 0
@@ -161,8 +171,9 @@ class Demo:
     def _show_parts(
         self, children: Children, endpoints: Endpoints, listener: LineListener, worker: Child
     ) -> None:
+        rate_hz = self._rate_hz(listener.state)
         self._stage.begin("Replaying the test parts")
-        replay = children.start("replay", [*program("cmfm-sim"), *self._replay_arguments(endpoints)])
+        replay = children.start("replay", [*program("cmfm-sim"), *self._replay_arguments(endpoints, rate_hz)])
         while replay.returncode is None:
             self._require_going()
             if worker.returncode is not None:
@@ -175,13 +186,21 @@ class Demo:
             self._require_going()
             listener.listen()
 
-    def _replay_arguments(self, endpoints: Endpoints) -> list[str]:
+    def _rate_hz(self, state: WorkerState | None) -> float:
+        """What was asked for, or what suits a worker that says what a part costs it."""
+        part_ms = state.part_ms if state is not None else None
+        rate_hz = self._options.rate_hz or rate_for(part_ms)
+        cost = f"a part costs it {part_ms:.3g} ms; " if part_ms is not None else ""
+        self._stage.done(f"{cost}the conveyor brings {rate_hz:.3g} parts a second")
+        return rate_hz
+
+    def _replay_arguments(self, endpoints: Endpoints, rate_hz: float) -> list[str]:
         options, folder = self._options, self._folder
         categories = [item for category in options.categories for item in ("--category", category)]
         arguments = {
             "--dataset": "synthetic",
             "--root": folder.dataset,
-            "--rate": options.rate_hz,
+            "--rate": rate_hz,
             "--endpoint": endpoints.frames,
             "--deadline-ms": options.deadline_ms,
             "--shuffle": options.seed,
@@ -223,6 +242,11 @@ class Demo:
         if listener.lost:
             problems.append(f"{listener.lost} results were published but never received")
         return DemoReport(counted, tuple(problems), tuple(self._pictures.saved))
+
+
+def rate_for(part_ms: float | None) -> float:
+    """Parts a second to show to a worker whom a part costs so much: the usual ones, or fewer where it is too slow."""
+    return min(USUAL_RATE_HZ, LOAD * 1000 / part_ms) if part_ms else USUAL_RATE_HZ
 
 
 def _are_there(root: Path, categories: Sequence[str]) -> bool:

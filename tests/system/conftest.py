@@ -78,6 +78,12 @@ class Line:
         command += ["--record", str(self.folder / "triggers.jsonl"), *options]
         return self._children.start("camera", command)
 
+    def rate_hz(self, most_hz: float) -> float:
+        """`most_hz`, or half of what this machine can do: at that, a slow one inspects every part as well."""
+        part_ms = self.states[-1].part_ms
+        assert part_ms is not None  # a ready worker has been warmed up
+        return min(most_hz, 500 / part_ms)
+
     def start_child(self, name: str, command: list[str]) -> Child:
         """Start another process of the line; it ends with the test."""
         return self._children.start(name, command)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cmfm_sim.commands.make import Counts
 from cmfm_sim.datasets.synthetic import CATEGORIES
-from cmfm_sim.demo import Demo, DemoOptions, Stage
+from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo, DemoOptions, Stage
 from cmfm_sim.demo_line import DemoFolder
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import FaultPlan
@@ -86,8 +86,16 @@ def demo(
         typer.Option("--parts", min=4, help="Good parts to teach from, a product; the tests scale with it."),
     ] = 24,
     rate: Annotated[
-        float, typer.Option("--rate", min=0.1, max=1000, help="Parts a second on the conveyor.")
-    ] = 4.0,
+        float | None,
+        typer.Option(
+            "--rate",
+            min=0.1,
+            max=1000,
+            help=f"Parts a second on the conveyor. Default: {USUAL_RATE_HZ:g}, or {LOAD:.0%} of what the worker can do "
+            "on this machine where that is less.",
+            show_default=False,
+        ),
+    ] = None,
     deadline_ms: Annotated[
         float, typer.Option("--deadline-ms", min=1, help="Time from a trigger to its verdict.")
     ] = 1000.0,

@@ -13,6 +13,7 @@ from cmfm_protocol.dataset import list_parts, read_part
 from cmfm_protocol.frame import Frame, decode_frame
 from cmfm_protocol.topics import parse_topic
 from cmfm_sim import app
+from cmfm_sim.demo import rate_for
 from cmfm_sim.demo_line import MARKER, DemoFolder, Endpoints
 from cmfm_sim.errors import InputError
 from cmfm_sim.record import read_triggers
@@ -190,6 +191,12 @@ def test_the_demos_folder_is_emptied_but_for_what_is_kept(tmp_path: Path) -> Non
     assert sorted(p.name for p in folder.root.iterdir()) == [MARKER, "dataset", "notes.txt", "recipes"]
     folder.prepare(keep=False)
     assert sorted(p.name for p in folder.root.iterdir()) == [MARKER, "notes.txt"]
+
+
+def test_the_demo_asks_of_a_slow_machine_what_it_can_do() -> None:
+    """Four parts a second to look at, fewer where the worker could not inspect them in time."""
+    assert [rate_for(part_ms) for part_ms in (None, 0.0, 5.0, 120.0)] == [4.0] * 4
+    assert rate_for(300.0) == pytest.approx(2.0)
 
 
 def test_a_file_is_no_folder_for_a_demo(tmp_path: Path) -> None:
