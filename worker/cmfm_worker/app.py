@@ -25,6 +25,7 @@ from cmfm_worker.commands import (
     replay_part,
     weights,
 )
+from cmfm_worker.cpu_threads import wait_briefly
 from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
 
 EXIT_CODES = """Exit codes:
@@ -108,6 +109,7 @@ def check(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `cmfm-worker`: runs `app` (on the process's own arguments) and exits with an `ExitCode`."""
+    wait_briefly()
     try:
         app(None if arguments is None else list(arguments))
     except Exception as error:  # noqa: BLE001 (the last resort of the process: every error gets its exit code)

@@ -21,6 +21,7 @@ from cmfm_worker.account import Account
 from cmfm_worker.batcher import Batcher, BatchLimits
 from cmfm_worker.cfm.graphs import graph_recorder_for
 from cmfm_worker.clock import NS_PER_MS, NS_PER_S, SystemClock
+from cmfm_worker.cpu_threads import computing_threads
 from cmfm_worker.curve import read_keys
 from cmfm_worker.desk import STOPPED, Desk, DeskOptions
 from cmfm_worker.device import choose_device, choose_precision, seam_for
@@ -102,9 +103,8 @@ class Assembly:
         """
         settings = self._settings
         self.device = choose_device(settings.device.name)
-        threads = torch.get_num_threads()
-        self._cpu_threads = settings.device.threads or threads
-        self.closing.callback(torch.set_num_threads, threads)
+        self._cpu_threads = computing_threads(settings.device.threads)
+        self.closing.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # but for the lane's (see there)
         self.state = LineState(
             boot_id=self.boot_id, device=str(self.device), endpoints=settings.sockets.frames, clock=self.clock

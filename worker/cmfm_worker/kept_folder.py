@@ -38,6 +38,10 @@ PNG_LEVEL: Final = 1
 """A part is written five times as fast as with the default, a tenth larger."""
 
 
+MAX_THREADS: Final = 1024
+"""More were not at work: the file was changed."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptPart:
     """What was read back: rgb (H, W, 3) uint8, xyz (H, W, 3) float32, maps by name, result.json."""
@@ -47,6 +51,12 @@ class KeptPart:
     xyz: NDArray[np.float32]
     maps: dict[str, NDArray[np.generic]]
     facts: dict[str, Any]
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of the computation that it was inspected by; None where the file does not say so."""
+        threads = self.facts.get("threads")
+        return threads if type(threads) is int and 1 <= threads <= MAX_THREADS else None
 
 
 def part_name(evidence: Evidence) -> str:

@@ -106,7 +106,7 @@ class Device(Section):
     cuda_graphs: bool = Field(
         True, description="record fixed-shape parts as CUDA graphs; false: plain launches, the same results"
     )
-    threads: int = Field(0, ge=0, description="CPU threads of one computation; 0: as many as there are cores")
+    threads: int = Field(0, ge=0, description="CPU threads of one computation; 0: one a core, but one")
     warmup_px: SidePx | tuple[tuple[SidePx, SidePx], ...] = Field(
         400,
         description="frames inspected before the worker says ready: the side of a square, or [[height, width], …]",

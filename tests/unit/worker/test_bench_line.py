@@ -58,6 +58,7 @@ def test_line_is_measured_from_the_scheduled_trigger(tmp_path: Path) -> None:
     found = report["variants"][0]["end_to_end"]
     assert (found["frames"], sum(found["verdicts"].values())) == (4, 4)
     assert found["verdicts"] == {"PASS": 4}
+    assert found["threads"] == 1
     assert 0 < found["p50_s"] <= found["p99_s"] <= found["p999_s"] <= found["max_s"]
     assert found["camera"]["period_ns"] == 250_000_000
     shown = "\n".join(as_text(table) for table in tables(json.loads(json.dumps(report))))
@@ -69,7 +70,7 @@ def test_worker_that_cannot_start_is_an_error_with_its_words(setup: Setup, tmp_p
     frames = load_frames(SMALL)
     variant = Variant("classic", 0, 0, "fp32", "cuda:99")
     with pytest.raises(BenchError, match="cuda:99"):
-        line.end_to_end(setup, variant, frames, tmp_path, seconds=1.0, rate_hz=1.0)
+        line.end_to_end(setup, variant, frames, tmp_path, seconds=1.0, rate_hz=1.0, threads=None)
 
 
 def test_options_of_the_line_are_checked() -> None:

@@ -130,6 +130,19 @@ def test_rejected_parts_come_out_equal(line: Line, capsys: pytest.CaptureFixture
         assert said["remarks"] == []
 
 
+@pytest.mark.parametrize(("recorded", "used"), [(3, 3), ("many", 1), (0, 1), (10**9, 1)])
+def test_threads_are_those_of_the_recorded_computation(
+    line: Line, capsys: pytest.CaptureFixture[str], recorded: object, used: int
+) -> None:
+    """Last bits depend on them; where the file says nothing sensible they are the line's, and that is said."""
+    facts = read_json(line.folder(1) / "result.json") | {"threads": recorded}
+    (line.folder(1) / "result.json").write_text(json.dumps(facts))
+    assert line.replay("boot/1", "--json") == 0
+    assert torch.get_num_threads() == used
+    remarks = json.loads(capsys.readouterr().out)["remarks"]
+    assert remarks == ([] if used == recorded else [f"threads was {recorded}, here it is 1"])
+
+
 def test_fault_found_in_the_frame_comes_out_equal(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
     """A part without 3D is the same FAULT again."""
     assert line.replay("boot/4") == 0

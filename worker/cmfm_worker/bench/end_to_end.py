@@ -43,8 +43,11 @@ def measure_end_to_end(
     weights: Path,
     seconds: float,
     rate_hz: float,
+    threads: int,
 ) -> dict[str, Any]:
     """Latencies from the scheduled trigger to the verdict at a subscriber, at `rate_hz` frames a second.
+
+    The worker computes with so many `threads` (`[device] threads`).
 
     Raises BenchError where the worker or the camera fails, or a verdict is missing.
     """
@@ -53,16 +56,18 @@ def measure_end_to_end(
     write_recipe(folder / "recipes", setup)
     order = Order(str(folder / "frames.npz"), seconds, rate_hz, RECIPE, LINE, STATION)
     with CameraProcess(order) as camera:
-        config = _write_settings(folder, camera.endpoint, variant, weights, tuple(frames.rgb.shape[1:3]))
+        config = _write_settings(
+            folder, camera.endpoint, variant, weights, threads, tuple(frames.rgb.shape[1:3])
+        )
         with _worker(config, folder) as worker, _subscriber(folder) as results:
             _wait_until_ready(results, worker, folder)
             camera.go()
             heard = _listen(results, worker, folder, camera)
-    return _figures(*heard, rate_hz)
+    return {"threads": threads, **_figures(*heard, rate_hz)}
 
 
 def _write_settings(
-    folder: Path, endpoint: str, variant: Variant, weights: Path, size_px: tuple[int, ...]
+    folder: Path, endpoint: str, variant: Variant, weights: Path, threads: int, size_px: tuple[int, ...]
 ) -> Path:
     """A line as `deploy/line.toml` has it, with its files and sockets in `folder`."""
     ipc = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
@@ -74,7 +79,7 @@ def _write_settings(
         "device": {
             "name": variant.device,
             "precision": variant.precision,
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "warmup_px": [list(size_px)],
         },
         "results": {"state_ms": 200.0},

@@ -20,7 +20,7 @@ HELP: dict[str, str] = {
     "side_px": "Side of made-up frames, in pixels.",
     "background": "ransac, fixed (the first frame's tray) or none: how the tray is removed.",
     "seconds": "Time for each measurement; three runs at least.",
-    "threads": "CPU threads; what torch chooses by default.",
+    "threads": "CPU threads; what torch chooses by default, one less for a worker behind a camera.",
     "twin": "Also run the literal program of tests/parity, as a ratio (paper only; needs the source tree).",
     "end_to_end": "Also run a worker behind a camera, as processes: latency from scheduled trigger to verdict.",
     "rate_hz": "Frames a second of that camera, for --seconds.",

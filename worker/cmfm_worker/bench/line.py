@@ -35,14 +35,29 @@ def wire(setup: Setup, seconds: float) -> list[dict[str, Any]]:
 
 
 def end_to_end(
-    setup: Setup, variant: Variant, frames: Frames, weights: Path, *, seconds: float, rate_hz: float
+    setup: Setup,
+    variant: Variant,
+    frames: Frames,
+    weights: Path,
+    *,
+    seconds: float,
+    rate_hz: float,
+    threads: int | None,
 ) -> dict[str, Any]:
-    """Camera to verdict through a worker process. Raises BenchError."""
+    """Camera to verdict through a worker process; `threads` None: as a line takes them. Raises BenchError."""
     with _folder() as folder:
         from cmfm_worker.bench.end_to_end import measure_end_to_end
+        from cmfm_worker.cpu_threads import computing_threads
 
         return measure_end_to_end(
-            setup, variant, frames, folder / "line", weights=weights, seconds=seconds, rate_hz=rate_hz
+            setup,
+            variant,
+            frames,
+            folder / "line",
+            weights=weights,
+            seconds=seconds,
+            rate_hz=rate_hz,
+            threads=computing_threads(threads or 0),
         )
 
 

@@ -143,8 +143,15 @@ def _measured(
         result["twin"] = compare(setup, variant, weights, frames.rgb[0], frames.xyz[0])
     if options.end_to_end:
         say(f"{variant}: camera to verdict")
-        how = {"seconds": options.seconds, "rate_hz": options.rate_hz}
-        result["end_to_end"] = line.end_to_end(setup, variant, frames, weights.resolve(), **how)
+        result["end_to_end"] = line.end_to_end(
+            setup,
+            variant,
+            frames,
+            weights.resolve(),
+            seconds=options.seconds,
+            rate_hz=options.rate_hz,
+            threads=options.threads,
+        )
     return result
 
 

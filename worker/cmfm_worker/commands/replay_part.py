@@ -26,13 +26,14 @@ def replay_part(
 ) -> None:
     """Inspect a kept part again and compare verdict, score and maps with those recorded.
 
-    Uses the frame kept under [kept] folder, the recipe of that time (refused if it has changed), and the
-    line's device and threads. Exit code 0 only where all is equal bit for bit, 1 where something differs, 2
-    where the part or its recipe cannot be used.
+    Uses the frame kept under [kept] folder, the recipe and the number of CPU threads of that time (a recipe
+    that has changed is refused), and the line's device. Exit code 0 only where all is equal bit for bit, 1
+    where something differs, 2 where the part or its recipe cannot be used.
     """
     import torch
 
     from cmfm_worker.commands.console import print_json
+    from cmfm_worker.cpu_threads import computing_threads
     from cmfm_worker.device import choose_device
     from cmfm_worker.kept_folder import read_kept
     from cmfm_worker.replaying import check_against_ledger, find_part, recorded_model, replay
@@ -42,8 +43,7 @@ def replay_part(
     kept = read_kept(find_part(part, settings))
     in_ledger = check_against_ledger(kept.facts, settings)
     device = choose_device(settings.device.name)
-    if settings.device.threads:
-        torch.set_num_threads(settings.device.threads)
+    torch.set_num_threads(kept.threads or computing_threads(settings.device.threads))
     compared = replay(kept, recorded_model(kept.facts, settings, device), device)
     name = f"{kept.facts['boot_id']}/{kept.facts['result_id']}"
     if json:
