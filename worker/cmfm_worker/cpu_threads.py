@@ -1,7 +1,7 @@
 """How many threads a computation on a CPU has, and how they wait for one another.
 
 torch spreads every operation over OpenMP threads and waits for all of them; a part of `classic` has a thousand. By
-default a thread of libgomp that waits keeps its processor for a millisecond and more. Where another program wants one
+default a thread of libgomp that waits keeps its processor for milliseconds. Where another program wants one
 of the processors, each operation then waits for a thread that cannot run because another one, running, waits for it:
 a part takes ten times as long. So threads wait a little and then sleep, and a line leaves one processor to all else.
 """
@@ -11,8 +11,8 @@ import sys
 from collections.abc import MutableMapping
 from typing import Final
 
-SPINS: Final = 3000
-"""Rounds of waiting before a thread sleeps, some 10 µs. Most operations of a part follow one another sooner."""
+SPINS: Final = 10_000
+"""Rounds of waiting before a thread sleeps, some 100 µs: the next operation of a part comes sooner, most often."""
 
 
 def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
