@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,11 +56,12 @@ def test_every_trigger_has_one_verdict_under_every_fault(
     line.finish(worker)
     assert_accounted_for(line)
     results = {item.key: item.result for item in line.received}
-    untouched = [results[trigger.key] for trigger in line.triggers() if trigger.sent and not trigger.faults]
-    faults = Counter(result.reason for result in untouched if result.verdict is Verdict.FAULT)
-    # Faults cost their own parts, not the others; what a busy machine has no time for is another matter.
-    assert set(faults) <= {Reason.DEADLINE, Reason.RING_FULL}
-    assert faults.total() < len(untouched) / 2
+    untouched = [trigger for trigger in line.triggers() if not trigger.faults]
+    inspected = sum(results[trigger.key].verdict is not Verdict.FAULT for trigger in untouched)
+    assert inspected > 0.8 * len(untouched)  # faults cost their own parts, not the others
+    sent = [results[trigger.key] for trigger in untouched if trigger.sent]
+    why_not = {result.reason for result in sent if result.verdict is Verdict.FAULT}
+    assert why_not <= {Reason.DEADLINE, Reason.RING_FULL}  # what a busy machine has no time for
 
 
 def test_oversubscribed_line_answers_every_part(make_line: MakeLine, synthetic_root: Path) -> None:
