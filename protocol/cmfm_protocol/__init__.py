@@ -1,12 +1,12 @@
 """The contracts of an inspection line: wire messages, data set files, pictures. No sockets, no torch.
 
 Encoders raise LocalProtocolError, decoders RemoteProtocolError and nothing else. The wire is described in
-WIRE.md; files are in `cmfm_protocol.dataset`, pictures in `cmfm_protocol.picture`.
+WIRE.md; files are in `cmfm_protocol.files.dataset`, pictures in `cmfm_protocol.pictures.panels`.
 """
 
-from cmfm_protocol.anomaly_map import AnomalyMaps, decode_maps, encode_maps
-from cmfm_protocol.arrays import ArraySpec
-from cmfm_protocol.control import (
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps, decode_maps, encode_maps
+from cmfm_protocol.wire.arrays import ArraySpec
+from cmfm_protocol.wire.control import (
     AnnounceRequest,
     DrainRequest,
     LoadRecipeRequest,
@@ -21,10 +21,10 @@ from cmfm_protocol.control import (
     encode_request,
     encode_results_reply,
 )
-from cmfm_protocol.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from cmfm_protocol.frame import UNATTRIBUTED_STREAM, Frame, FrameHeader, decode_frame, encode_frame
-from cmfm_protocol.result import Region, Result, decode_result, encode_result, fit_text
-from cmfm_protocol.state import (
+from cmfm_protocol.wire.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM, Frame, FrameHeader, decode_frame, encode_frame
+from cmfm_protocol.wire.result import Region, Result, decode_result, encode_result, fit_text
+from cmfm_protocol.wire.state import (
     CameraState,
     SourceState,
     WorkerPhase,
@@ -34,9 +34,9 @@ from cmfm_protocol.state import (
     encode_camera_state,
     encode_worker_state,
 )
-from cmfm_protocol.topics import Topic, parse_topic, topic
-from cmfm_protocol.trigger import TriggerMessage, decode_trigger, encode_trigger
-from cmfm_protocol.verdict import FAULT_REASONS, OPC_40001_101, REASONS_OF, VERDICT_OF, Reason, Verdict
+from cmfm_protocol.wire.topics import Topic, parse_topic, topic
+from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger, encode_trigger
+from cmfm_protocol.wire.verdict import FAULT_REASONS, OPC_40001_101, REASONS_OF, VERDICT_OF, Reason, Verdict
 
 __all__ = [
     "FAULT_REASONS",

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cmfm_protocol.frame import UNATTRIBUTED_STREAM
-from cmfm_protocol.state import WorkerState
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.wire.state import WorkerState
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.punctuality import Punctuality, punctuality
 from cmfm_sim.record import Key, Received, TriggerRecord
 from cmfm_sim.spread import Spread

@@ -4,9 +4,9 @@ import sys
 
 import typer
 
-from cmfm_protocol.dataset import DatasetError
-from cmfm_protocol.errors import ProtocolError
-from cmfm_protocol.key_files import KeyFileError
+from cmfm_protocol.files.dataset import DatasetError
+from cmfm_protocol.files.key_files import KeyFileError
+from cmfm_protocol.wire.errors import ProtocolError
 from cmfm_sim.commands import chaos, demo, make, record, replay, watch
 from cmfm_sim.errors import FailedError, InputError
 

@@ -14,9 +14,9 @@ from typing import Final
 
 import zmq
 
-from cmfm_protocol.state import CameraState, encode_camera_state
-from cmfm_protocol.topics import topic
-from cmfm_protocol.trigger import TriggerMessage, encode_trigger
+from cmfm_protocol.wire.state import CameraState, encode_camera_state
+from cmfm_protocol.wire.topics import topic
+from cmfm_protocol.wire.trigger import TriggerMessage, encode_trigger
 from cmfm_sim.clock import NS_PER_S, Clock, SystemClock
 from cmfm_sim.curve import CameraKeys
 from cmfm_sim.damage import Parts

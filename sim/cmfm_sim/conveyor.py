@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from cmfm_protocol.dataset import PartFiles
+from cmfm_protocol.files.dataset import PartFiles
 from cmfm_sim.clock import NS_PER_S, Clock
 
 ENCODER_COUNTS_PER_PART: Final = 1000

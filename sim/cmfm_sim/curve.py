@@ -8,7 +8,7 @@ import typer
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from cmfm_protocol.key_files import KeyFileError, KeyPair, read_allowed, read_pair, read_public
+from cmfm_protocol.files.key_files import KeyFileError, KeyPair, read_allowed, read_pair, read_public
 from cmfm_sim.errors import InputError
 from cmfm_sim.sockets import ZmqContext, ZmqSocket
 

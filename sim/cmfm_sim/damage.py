@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgpack
 import numpy as np
 
-from cmfm_protocol.limits import MAX_HEADER_BYTES, PROTOCOL_MAJOR
+from cmfm_protocol.wire.limits import MAX_HEADER_BYTES, PROTOCOL_MAJOR
 from cmfm_sim.faults import FaultKind
 
 Parts = Sequence[bytes | memoryview]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cmfm_protocol.dataset import DatasetError, list_parts
-from cmfm_protocol.state import WorkerState
+from cmfm_protocol.files.dataset import DatasetError, list_parts
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.accounting import Account, account, compare_with_worker
 from cmfm_sim.datasets.write import MARKER as DATASET_MARKER
 from cmfm_sim.datasets.write import write_dataset

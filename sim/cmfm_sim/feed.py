@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cmfm_protocol.dataset import read_part
+from cmfm_protocol.files.dataset import read_part
 from cmfm_sim.conveyor import Trigger
 
 CACHE_BYTES: Final = 512 * 1024 * 1024

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
-from cmfm_protocol.anomaly_map import AnomalyMaps
-from cmfm_protocol.state import WorkerState
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.record import Key, Received, ResultLog
 from cmfm_sim.subscriber import Event, Lost, ResultSubscriber

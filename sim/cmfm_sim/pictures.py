@@ -5,11 +5,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from cmfm_protocol.anomaly_map import AnomalyMaps
-from cmfm_protocol.overlay import as_scored
-from cmfm_protocol.picture import part_panel
-from cmfm_protocol.result import Result
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.pictures.overlay import as_scored
+from cmfm_protocol.pictures.panels import part_panel
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.errors import InputError
 
 REMEMBERED: Final = 256

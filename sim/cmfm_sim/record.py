@@ -14,9 +14,9 @@ from typing import Any, Final, Literal
 
 import msgpack
 
-from cmfm_protocol.errors import RemoteProtocolError
-from cmfm_protocol.limits import PROTOCOL_MAJOR
-from cmfm_protocol.result import Result, decode_result
+from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.limits import PROTOCOL_MAJOR
+from cmfm_protocol.wire.result import Result, decode_result
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 from cmfm_sim.result_order import HadBefore

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from cmfm_protocol.state import WorkerState
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.record import Received, ResultLog, json_lines
 from cmfm_sim.result_order import Missing
 from cmfm_sim.subscriber import Damaged, Event, LinkChanged, Lost

@@ -6,7 +6,7 @@ from typing import Final
 
 import zmq
 
-from cmfm_protocol.control import (
+from cmfm_protocol.wire.control import (
     Reply,
     Request,
     ResultsPage,
@@ -14,9 +14,9 @@ from cmfm_protocol.control import (
     decode_reply,
     encode_request,
 )
-from cmfm_protocol.errors import RemoteProtocolError
-from cmfm_protocol.limits import MAX_REPLY_BYTES, MAX_RESULTS_PER_REPLY
-from cmfm_protocol.result import Result
+from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.limits import MAX_REPLY_BYTES, MAX_RESULTS_PER_REPLY
+from cmfm_protocol.wire.result import Result
 from cmfm_sim.curve import ClientKeys
 from cmfm_sim.result_order import Missing
 from cmfm_sim.sockets import ZmqContext, connect, keep_alive

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_protocol.trigger import TriggerMessage
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
+from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_sim.camera import Camera
 from cmfm_sim.clock import NS_PER_S, Clock
 from cmfm_sim.conveyor import Conveyor, Trigger

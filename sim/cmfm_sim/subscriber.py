@@ -13,12 +13,12 @@ from typing import Final
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from cmfm_protocol.anomaly_map import AnomalyMaps, decode_maps
-from cmfm_protocol.errors import RemoteProtocolError
-from cmfm_protocol.limits import MAX_MESSAGE_BYTES, MAX_STATE_BYTES
-from cmfm_protocol.result import Result, decode_result
-from cmfm_protocol.state import WorkerState, decode_worker_state
-from cmfm_protocol.topics import parse_topic
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps, decode_maps
+from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES, MAX_STATE_BYTES
+from cmfm_protocol.wire.result import Result, decode_result
+from cmfm_protocol.wire.state import WorkerState, decode_worker_state
+from cmfm_protocol.wire.topics import parse_topic
 from cmfm_sim.curve import ClientKeys
 from cmfm_sim.record import Received
 from cmfm_sim.recovery import RequestClient, newest_id, results_between

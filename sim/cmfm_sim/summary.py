@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cmfm_protocol.verdict import FAULT_REASONS, Verdict
+from cmfm_protocol.wire.verdict import FAULT_REASONS, Verdict
 from cmfm_sim.accounting import Account
 from cmfm_sim.punctuality import GRACE_MS, Punctuality
 from cmfm_sim.spread import Spread

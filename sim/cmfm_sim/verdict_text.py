@@ -4,8 +4,8 @@ from typing import Final
 
 from rich.text import Text
 
-from cmfm_protocol.result import Result
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
 
 STYLES: Final = {
     Verdict.PASS: "bold white on green4",
@@ -13,7 +13,7 @@ STYLES: Final = {
     Verdict.UNDECIDED: "bold black on orange1",
     Verdict.FAULT: "bold white on purple4",
 }
-"""As in the pictures of parts (cmfm_protocol.picture)."""
+"""As in the pictures of parts (cmfm_protocol.pictures.panels)."""
 
 TRUTH_CHARS: Final = 12
 PART_CHARS: Final = 34

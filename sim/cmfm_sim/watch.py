@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from cmfm_protocol.anomaly_map import AnomalyMaps
-from cmfm_protocol.state import WorkerState
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps
+from cmfm_protocol.wire.state import WorkerState
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.record import Received, ResultLog
 from cmfm_sim.subscriber import Damaged, Event, LinkChanged, Lost, ResultSubscriber

@@ -18,22 +18,23 @@ from typing import Any
 
 import torch
 
-from cmfm_protocol.dataset import list_parts
+from cmfm_protocol.files.dataset import list_parts
 from cmfm_sim.datasets.families import FAMILIES, family_of
 from cmfm_sim.datasets.write import write_dataset
 from cmfm_worker.cfm.anomaly import score, smooth
-from cmfm_worker.cfm.classic import ClassicExtractor
-from cmfm_worker.cfm.evaluate import FrameOutcome, evaluate
+from cmfm_worker.cfm.classic.extractor import ClassicExtractor
+from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, evaluate
 from cmfm_worker.cfm.prepare import PreparedFrames
-from cmfm_worker.inspection import Inspector, LoadedModel
-from cmfm_worker.measure import Tally, inspect_parts
-from cmfm_worker.recipe import LoadedRecipe
-from cmfm_worker.recipe_folder import save_recipe
-from cmfm_worker.recipe_sections import BackgroundSection
-from cmfm_worker.teach import teach
-from cmfm_worker.teach_options import TeachOptions
-from cmfm_worker.teach_parts import choose_parts
-from cmfm_worker.teach_pieces import pieces_on
+from cmfm_worker.datasets.test_split import Tally, inspect_parts
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.recipes.folder import save_recipe
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import LoadedRecipe
+from cmfm_worker.recipes.sections import BackgroundSection
+from cmfm_worker.teaching.options import TeachOptions
+from cmfm_worker.teaching.pieces import pieces_on
+from cmfm_worker.teaching.teach import teach
+from cmfm_worker.teaching.which_parts import choose_parts
 
 Figures = dict[str, Any]
 

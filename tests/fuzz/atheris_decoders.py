@@ -27,7 +27,7 @@ import atheris
 import msgpack
 
 with atheris.instrument_imports(include=["cmfm_protocol", "msgpack", "tifffile", "PIL"]):
-    import cmfm_protocol.picture_files  # noqa: F401 (modules are instrumented as they are loaded)
+    import cmfm_protocol.files.picture_files  # noqa: F401 (modules are instrumented as they are loaded)
 
 from .corpus_files import CORPUS, join, message_of, seed_of, split
 from .mutations import mutate

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.farthest_points_cuda import chooses_the_same, find_kernel
-from cmfm_worker.cfm.grouping import (
+from cmfm_worker.cfm.points.farthest_points_cuda import chooses_the_same, find_kernel
+from cmfm_worker.cfm.points.grouping import (
     CENTRES,
     choose_centres,
     farthest_points,

@@ -15,10 +15,10 @@ from torch import Tensor
 from cmfm_worker.bench.made_up_frames import made_up_frame
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.bench.stages import Setup, run
-from cmfm_worker.cfm.image_features import load_image_encoder
-from cmfm_worker.cfm.image_models import timm_name
+from cmfm_worker.cfm.fast.precision import Precision, why_not
+from cmfm_worker.cfm.image.features import load_image_encoder
+from cmfm_worker.cfm.image.models import timm_name
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
-from cmfm_worker.cfm.precision import Precision, why_not
 from cmfm_worker.cfm.prepare import BackgroundOptions
 
 BLOCKS, GROUP_SIZE = 4, 32

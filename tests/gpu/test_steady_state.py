@@ -21,12 +21,12 @@ from cmfm_worker.bench.made_up_frames import made_up_frame
 from cmfm_worker.bench.passes import Passes
 from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.bench.stages import Setup, run
-from cmfm_worker.cfm.graphed_prepare import GraphedPrepare
-from cmfm_worker.cfm.graphs import CudaGraphRecorder, Recording, Tensors
+from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
+from cmfm_worker.cfm.fast.graphs import CudaGraphRecorder, Recording, Tensors
+from cmfm_worker.cfm.fast.precision import Precision, why_not
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
-from cmfm_worker.cfm.precision import Precision, why_not
 from cmfm_worker.cfm.prepare import BackgroundOptions
-from cmfm_worker.device import seam_for
+from cmfm_worker.line.compute.device import seam_for
 
 BLOCKS, GROUP_SIZE = 4, 32
 CUDA = torch.device("cuda")

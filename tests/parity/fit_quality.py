@@ -19,22 +19,23 @@ from typing import Any
 
 import torch
 
-from cmfm_protocol.dataset import PartFiles, list_parts
+from cmfm_protocol.files.dataset import PartFiles, list_parts
 from cmfm_sim.datasets.synthetic import CATEGORIES
 from cmfm_sim.datasets.write import write_dataset
 from cmfm_worker.cfm.anomaly import distance_of
-from cmfm_worker.cfm.classic import ClassicExtractor
-from cmfm_worker.cfm.evaluate import evaluate
+from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.extractor import Extractor
-from cmfm_worker.cfm.feature_store import FeatureStore
-from cmfm_worker.cfm.fit import MAX_GRADIENT, FitOptions, _losses, _new_pair, fit_mapping
-from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.fit.feature_store import FeatureStore
+from cmfm_worker.cfm.fit.fit import MAX_GRADIENT, FitOptions, _losses, _new_pair, fit_mapping
+from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.metrics.evaluate import evaluate
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
-from cmfm_worker.inspection import Inspector, LoadedModel
-from cmfm_worker.measure import Tally, inspect_parts
-from cmfm_worker.part_batches import read_batches
-from cmfm_worker.recipe import Recipe
-from cmfm_worker.recipe_sections import ExtractorSection, MappingSection, ProvenanceSection, ScoreSection
+from cmfm_worker.datasets.batches import read_batches
+from cmfm_worker.datasets.test_split import Tally, inspect_parts
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.recipes.sections import ExtractorSection, MappingSection, ProvenanceSection, ScoreSection
 
 TOLERANCE = 0.005
 AUPRO = "0.3"

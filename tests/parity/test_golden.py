@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from cmfm_worker.cfm.anomaly import crossmodal_maps, score
-from cmfm_worker.cfm.interpolation import bilinear_sampling
-from cmfm_worker.cfm.mapping_files import load_published
+from cmfm_worker.cfm.fast.precision import Precision, why_not
+from cmfm_worker.cfm.mapping.files import load_published
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
-from cmfm_worker.cfm.precision import Precision, why_not
+from cmfm_worker.cfm.points.interpolation import bilinear_sampling
 from cmfm_worker.cfm.tokens import TokenFeatures
 
 from .golden import NAMES, GoldenFrame, relative_l2

@@ -10,9 +10,9 @@ import torch
 
 from cmfm_worker.cfm.anomaly import crossmodal_maps, score
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.grouping import farthest_points
-from cmfm_worker.cfm.mapping_files import load_published
+from cmfm_worker.cfm.mapping.files import load_published
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
+from cmfm_worker.cfm.points.grouping import farthest_points
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
 
 from . import literal

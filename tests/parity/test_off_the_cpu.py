@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.unit.cfm.made_graphs import ReplayedCalls
+from tests.unit.made.graphs import ReplayedCalls
 from torch import Tensor
 
-from cmfm_worker.cfm import anomaly, interpolation, paper_extractor
+from cmfm_worker.cfm import anomaly, paper_extractor
 from cmfm_worker.cfm.anomaly import AnomalyMaps, crossmodal_maps
-from cmfm_worker.cfm.mapping import MappingPair
-from cmfm_worker.cfm.mapping_files import load_published
+from cmfm_worker.cfm.fast.places import counted_places
+from cmfm_worker.cfm.mapping.files import load_published
+from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
-from cmfm_worker.cfm.places import counted_places
+from cmfm_worker.cfm.points import interpolation
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 
 from .golden import GoldenFrame, relative_l2

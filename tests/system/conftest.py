@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from cmfm_protocol.state import WorkerState
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.curve import ClientKeys
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.processes import Child, Children, program

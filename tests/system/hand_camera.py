@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from cmfm_protocol.dataset import list_parts, read_part
-from cmfm_protocol.frame import FrameHeader, encode_frame
+from cmfm_protocol.files.dataset import list_parts, read_part
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_sim.camera import Camera, CameraOptions
 
 

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import torch
 
-from cmfm_worker import app, assembly
-from cmfm_worker.inspecting import LineBench
-from cmfm_worker.ring import FilledSlot
-from cmfm_worker.trigger import Decision
+from cmfm_worker import app
+from cmfm_worker.line import wiring as assembly
+from cmfm_worker.line.compute.line_inspector import LineInspector
+from cmfm_worker.line.intake.ring import FilledSlot
+from cmfm_worker.line.messages import Decision
 
 
-class HangingBench(LineBench):
+class HangingBench(LineInspector):
     """Computes as always until it is given the part that hangs."""
 
     def inspect(
@@ -23,5 +24,5 @@ class HangingBench(LineBench):
 
 
 if __name__ == "__main__":
-    setattr(assembly, "LineBench", HangingBench)  # noqa: B010 (the type checker would have it constant)
+    setattr(assembly, "LineInspector", HangingBench)  # noqa: B010 (the type checker would have it constant)
     app.main()

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.errors import FailedError
-from cmfm_worker.recipe import load_recipe
+from cmfm_worker.recipes.recipe import load_recipe
 
 from .load.changes import Changer, Witness
 from .load.feed import Run

@@ -1,7 +1,7 @@
 """A verdict on a good part, for tests that judge or forward results."""
 
-from cmfm_protocol.result import Result
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Reason, Verdict
 
 PASS = Result(
     result_id=1,

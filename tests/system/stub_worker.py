@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmfm_protocol.verdict import Reason, Verdict
-from cmfm_worker import app, assembly
-from cmfm_worker.ring import FilledSlot
-from cmfm_worker.trigger import Decision, fault
+from cmfm_protocol.wire.verdict import Reason, Verdict
+from cmfm_worker import app
+from cmfm_worker.line import wiring as assembly
+from cmfm_worker.line.intake.ring import FilledSlot
+from cmfm_worker.line.messages import Decision, fault
 
 SIDE_PX = 16
 THRESHOLD = 0.5
@@ -61,5 +62,5 @@ class StubBench:
 
 
 if __name__ == "__main__":
-    vars(assembly)["LineBench"] = StubBench
+    vars(assembly)["LineInspector"] = StubBench
     app.main(sys.argv[1:])

@@ -12,11 +12,11 @@ import pytest
 import torch
 import zmq
 
-from cmfm_protocol.control import LoadRecipeRequest, decode_reply, encode_request
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.control import LoadRecipeRequest, decode_reply, encode_request
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.record import Received
-from cmfm_worker.recipe import RecipeDraft, load_recipe
-from cmfm_worker.recipe_folder import save_recipe
+from cmfm_worker.recipes.folder import save_recipe
+from cmfm_worker.recipes.recipe import RecipeDraft, load_recipe
 
 from .conftest import Line
 from .hand_camera import HandCamera

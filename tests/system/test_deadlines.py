@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.control import AnnounceRequest, Reply, decode_reply, encode_request
-from cmfm_protocol.trigger import TriggerMessage
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.control import AnnounceRequest, Reply, decode_reply, encode_request
+from cmfm_protocol.wire.trigger import TriggerMessage
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.accounting import account, compare_with_worker
 
 from .conftest import Line

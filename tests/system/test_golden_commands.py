@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image
 from tests.parity.checkpoints import seeded_weights_dir
 from tests.parity.golden import NAMES, GoldenFrame, load_golden, relative_l2
-from tests.unit.worker.made_dataset import read_json, run
+from tests.unit.made.dataset import read_json, run
 
 pytestmark = pytest.mark.system
 

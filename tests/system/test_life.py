@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.sockets import free_ports
 
 from .conftest import Line

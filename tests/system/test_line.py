@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cmfm_protocol.frame import UNATTRIBUTED_STREAM
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.accounting import account, compare_with_worker
 from cmfm_sim.processes import Child
 

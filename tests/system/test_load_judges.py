@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmfm_protocol.state import WorkerState
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.record import Received
 
 from .load.changes import Load, Witness

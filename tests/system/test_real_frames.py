@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cmfm_protocol.dataset import read_rgb, read_xyz
-from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.files.dataset import read_rgb, read_xyz
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.camera import Camera, CameraOptions
 
 from .conftest import Line

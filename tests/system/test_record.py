@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cmfm_protocol.dataset import read_rgb, read_xyz
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.files.dataset import read_rgb, read_xyz
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.processes import program
 
 from .conftest import Line

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.control import AnnounceRequest, decode_reply, encode_request
-from cmfm_protocol.trigger import TriggerMessage
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.control import AnnounceRequest, decode_reply, encode_request
+from cmfm_protocol.wire.trigger import TriggerMessage
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.processes import Child, program
 from cmfm_sim.record import read_results
 

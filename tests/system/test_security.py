@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import zmq
 
-from cmfm_protocol.control import (
+from cmfm_protocol.files.key_files import KeyPair, read_pair, read_public, write_pair
+from cmfm_protocol.wire.control import (
     DrainRequest,
     LoadRecipeRequest,
     Reply,
@@ -21,9 +22,8 @@ from cmfm_protocol.control import (
     decode_reply,
     encode_request,
 )
-from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_protocol.key_files import KeyPair, read_pair, read_public, write_pair
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.curve import CameraKeys, ClientKeys
 from cmfm_sim.demo_line import Endpoints

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.key_files import KeyPair, write_pair
-from cmfm_protocol.result import encode_result
-from cmfm_protocol.topics import topic
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.files.key_files import KeyPair, write_pair
+from cmfm_protocol.wire.result import encode_result
+from cmfm_protocol.wire.topics import topic
+from cmfm_protocol.wire.verdict import Reason, Verdict
 
 from .made_results import PASS
 

@@ -8,27 +8,29 @@ import numpy as np
 import pytest
 import torch
 
-from cmfm_protocol.dataset import list_parts, read_part
-from cmfm_protocol.frame import Frame, FrameHeader
-from cmfm_worker.batcher import Batcher, BatchLimits
+from cmfm_protocol.files.dataset import list_parts, read_part
+from cmfm_protocol.wire.frame import Frame, FrameHeader
 from cmfm_worker.clock import SystemClock
-from cmfm_worker.device import CpuSeam, DeviceSeam
-from cmfm_worker.inspecting import LineBench
-from cmfm_worker.loop import Flight, Lane, LoopParts, conclude, overlapped_turn, serial_turn
-from cmfm_worker.ring import Ring
-from cmfm_worker.settings_sections import Recipes
-from cmfm_worker.shelf import Shelf
-from cmfm_worker.trigger import Closed, Decision, Trigger, TriggerKey
+from cmfm_worker.inspection.inspector import Inspector, inspector_maker
+from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
+from cmfm_worker.line.compute.device import CpuSeam, DeviceSeam
+from cmfm_worker.line.compute.line_inspector import LineInspector
+from cmfm_worker.line.compute.loop import Flight, Lane, LoopContext, conclude, overlapped_turn, serial_turn
+from cmfm_worker.line.intake.ring import Ring
+from cmfm_worker.line.messages import Closed, Decision, Trigger, TriggerKey
+from cmfm_worker.recipes.registry import RecipeRegistry
+from cmfm_worker.settings.sections import Recipes
 
 pytestmark = pytest.mark.system
 
-Turn = Callable[[LoopParts, Flight | None], Flight | None]
+Turn = Callable[[LoopContext, Flight | None], Flight | None]
 
 
 @pytest.fixture(scope="module")
-def shelf(recipes: Path) -> Shelf:
+def shelf(recipes: Path) -> RecipeRegistry[Inspector]:
     """The recipe that the system tests share."""
-    shelf = Shelf(Recipes(folder=recipes), weights=recipes, device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    shelf = RecipeRegistry(Recipes(folder=recipes), make_inspector=inspector_maker(recipes, cpu), device=cpu)
     shelf.load_all()
     return shelf
 
@@ -40,14 +42,19 @@ class ComputesOn(CpuSeam):
 
 
 def run(
-    turn: Turn, shelf: Shelf, root: Path, *, max_batch: int, seam: DeviceSeam | None = None
+    turn: Turn,
+    shelf: RecipeRegistry[Inspector],
+    root: Path,
+    *,
+    max_batch: int,
+    seam: DeviceSeam | None = None,
 ) -> dict[int, Decision]:
     """The test split through one loop; decisions by seq."""
     closed: list[Closed] = []
     parts = list_parts(root, "praline", "test")
     clock, ring = SystemClock(), Ring(slots=4, max_pixels=1 << 16, pinned=False)
     batcher = Batcher(ring, BatchLimits(max_batch, 0), clock)
-    loop = LoopParts(ring, batcher, Lane(seam or CpuSeam(), LineBench()), closed.append, clock)
+    loop = LoopContext(ring, batcher, Lane(seam or CpuSeam(), LineInspector()), closed.append, clock)
     model = shelf.find("praline")
     assert model is not None
     flight: Flight | None = None
@@ -67,7 +74,7 @@ def run(
 
 @pytest.mark.parametrize(("max_batch", "seam"), [(1, CpuSeam()), (3, CpuSeam()), (3, ComputesOn())])
 def test_overlapped_loop_and_serial_twin_agree(
-    shelf: Shelf, synthetic_root: Path, max_batch: int, seam: DeviceSeam
+    shelf: RecipeRegistry[Inspector], synthetic_root: Path, max_batch: int, seam: DeviceSeam
 ) -> None:
     """Verdicts, scores, peaks and every pixel of every map are identical, in whichever thread they are decided."""
     overlapped = run(overlapped_turn, shelf, synthetic_root, max_batch=max_batch, seam=seam)

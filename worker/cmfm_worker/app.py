@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cmfm_worker.commands import (
+from cmfm_worker.cli import (
     bench,
     calibrate,
     evaluate,
@@ -25,8 +25,8 @@ from cmfm_worker.commands import (
     replay_part,
     weights,
 )
-from cmfm_worker.cpu_threads import wait_briefly
 from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
+from cmfm_worker.line.health.threads import wait_briefly
 
 EXIT_CODES = """Exit codes:
 
@@ -91,7 +91,7 @@ def run(
         raise typer.BadParameter("--config line.toml is missing")
     # Until the service takes the signal over: nothing has been accepted, and loading torch takes seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
-    from cmfm_worker.commands.run import run_line
+    from cmfm_worker.cli.run import run_line
 
     raise typer.Exit(run_line(config))
 
@@ -102,7 +102,7 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
 ) -> None:
     """Explain the settings of a line without running it."""
-    from cmfm_worker.commands.check import check_line
+    from cmfm_worker.cli.check import check_line
 
     raise typer.Exit(check_line(config, json))
 

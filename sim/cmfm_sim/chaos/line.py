@@ -14,8 +14,8 @@ from typing import Any, Final
 import tomli_w
 import zmq
 
-from cmfm_protocol.control import StatusRequest
-from cmfm_protocol.state import WorkerState
+from cmfm_protocol.wire.control import StatusRequest
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.chaos.disk import small_disk
 from cmfm_sim.chaos.proxy import Proxy
 from cmfm_sim.processes import Child, Children, program

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.chaos.connected import connected_spans
 from cmfm_sim.chaos.line import ChaosLine
 from cmfm_sim.chaos.peers import Report, read_events, reports, spread_of

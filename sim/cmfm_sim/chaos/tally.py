@@ -20,8 +20,8 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from cmfm_protocol.frame import UNATTRIBUTED_STREAM
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.chaos.connected import Span
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import MUST_FAULT

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cmfm_protocol.dataset import DatasetError
+from cmfm_protocol.files.dataset import DatasetError
 from cmfm_sim.datasets.families import FAMILIES, all_categories, family_of
 from cmfm_sim.datasets.preview import write_preview
 from cmfm_sim.datasets.synthetic import CATEGORIES, MAX_SIZE_PX, MIN_SIZE_PX

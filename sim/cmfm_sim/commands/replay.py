@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cmfm_protocol.dataset import DEFAULT_LIGHT, Layout, list_parts
+from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, list_parts
 from cmfm_sim.accounting import Account
 from cmfm_sim.answers import Answers, TriggerMemory
 from cmfm_sim.camera import Camera, CameraOptions

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cmfm_protocol.dataset import GOOD, PartFiles, list_parts, read_part, read_part_ground_truth
-from cmfm_protocol.picture import contact_sheet, depth_picture, outlined
+from cmfm_protocol.files.dataset import GOOD, PartFiles, list_parts, read_part, read_part_ground_truth
+from cmfm_protocol.pictures.panels import contact_sheet, depth_picture, outlined
 
 _TILE_PX = 200
 

@@ -1,4 +1,4 @@
-"""Writes synthetic parts as a data set in MVTec 3D-AD layout (cmfm_protocol.dataset)."""
+"""Writes synthetic parts as a data set in MVTec 3D-AD layout (cmfm_protocol.files.dataset)."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from cmfm_protocol.dataset import GOOD, DatasetError
+from cmfm_protocol.files.dataset import GOOD, DatasetError
 from cmfm_sim.datasets.families import all_categories, family_of
 
 MARKER = "synthetic.json"

@@ -11,8 +11,8 @@ from typing import Final
 
 import zmq
 
-from cmfm_protocol.control import LoadRecipeRequest
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.control import LoadRecipeRequest
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.record import Received
 from cmfm_sim.recovery import RequestClient
 from cmfm_sim.sockets import ZmqContext

@@ -16,7 +16,7 @@ from typing import Final
 from cmfm_sim.errors import FailedError
 from cmfm_sim.processes import END_LIMIT_S, TAIL_LINES, Child
 
-PRELOADED: Final = ["cmfm_worker.app", "cmfm_worker.commands.run", "cmfm_worker.service"]
+PRELOADED: Final = ["cmfm_worker.app", "cmfm_worker.cli.run", "cmfm_worker.line.service"]
 
 
 class ForkedWorker(Child):

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgpack
 
-from cmfm_protocol.dataset import PartFiles, list_parts, read_rgb, read_xyz
-from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_protocol.topics import topic
+from cmfm_protocol.files.dataset import PartFiles, list_parts, read_rgb, read_xyz
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
+from cmfm_protocol.wire.topics import topic
 
 TOPIC: Final = topic("line1", "station1", "frame")
 

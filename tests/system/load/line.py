@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import tomli_w
 
-from cmfm_protocol.state import WorkerState
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.datasets.write import write_dataset
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.errors import FailedError

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cmfm_protocol.state import WorkerState
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.state import WorkerState
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.record import Received
 
 NONE: Final = 0

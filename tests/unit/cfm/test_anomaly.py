@@ -20,9 +20,9 @@ from cmfm_worker.cfm.anomaly import (
     score,
     smooth,
 )
+from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
-from cmfm_worker.cfm.residual_metric import ResidualMetric
+from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 
 D2, D3 = 6, 10

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmfm_worker.cfm.binomial import Share, clopper_pearson
+from cmfm_worker.cfm.metrics.binomial import Share, clopper_pearson
 
 KNOWN = [
     # count, total, lower and upper bound: 1 - 0.025^(1/n) where none was seen, published tables elsewhere

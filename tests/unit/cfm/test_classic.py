@@ -5,10 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cmfm_worker.cfm.classic import MIN_POINTS, PREDICTED_2D, SIGMAS_2D_PX, ClassicExtractor, opponent_colours
-from cmfm_worker.cfm.classic_context import WIDE_2D, WIDE_3D, skyline
+from cmfm_worker.cfm.classic.context import WIDE_2D, WIDE_3D, skyline
+from cmfm_worker.cfm.classic.extractor import (
+    MIN_POINTS,
+    PREDICTED_2D,
+    SIGMAS_2D_PX,
+    ClassicExtractor,
+    opponent_colours,
+)
+from cmfm_worker.cfm.classic.filters import curvatures
 from cmfm_worker.cfm.extractor import PixelFeatures, TooFewPointsError
-from cmfm_worker.cfm.filters import curvatures
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
 EXTRACTOR = ClassicExtractor()

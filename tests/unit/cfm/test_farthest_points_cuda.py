@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.farthest_points_cuda import chooses_the_same, find_kernel
-from cmfm_worker.cfm.grouping import farthest_points, farthest_points_in_torch, farthest_points_of_all
+from cmfm_worker.cfm.points.farthest_points_cuda import chooses_the_same, find_kernel
+from cmfm_worker.cfm.points.grouping import farthest_points, farthest_points_in_torch, farthest_points_of_all
 
 CPU = torch.device("cpu")
 

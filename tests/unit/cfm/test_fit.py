@@ -9,9 +9,9 @@ import torch
 
 from cmfm_worker.cfm.anomaly import pixel_distances
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.feature_store import FeatureStore
-from cmfm_worker.cfm.fit import FitError, FitOptions, cosine_distance, fit_mapping
-from cmfm_worker.cfm.nominal import standardiser_of
+from cmfm_worker.cfm.fit.feature_store import FeatureStore
+from cmfm_worker.cfm.fit.fit import FitError, FitOptions, cosine_distance, fit_mapping
+from cmfm_worker.cfm.fit.nominal import standardiser_of
 
 QUICK = replace(
     FitOptions.for_preset("classic"),

@@ -9,9 +9,9 @@ import torch
 
 from cmfm_worker.cfm.anomaly import Distance, pixel_distances
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.feature_store import FeatureStore
-from cmfm_worker.cfm.fit import FitOptions, cosine_distance, fit_mapping
-from cmfm_worker.cfm.mapping import new_pair
+from cmfm_worker.cfm.fit.feature_store import FeatureStore
+from cmfm_worker.cfm.fit.fit import FitOptions, cosine_distance, fit_mapping
+from cmfm_worker.cfm.mapping.pair import new_pair
 from cmfm_worker.cfm.variants import Architecture, Modality
 
 D2, D3 = 20, 16

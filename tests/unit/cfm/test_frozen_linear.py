@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cmfm_worker.cfm import frozen_linear
-from cmfm_worker.cfm.frozen_linear import Activation, FrozenLinear, freeze
-from cmfm_worker.cfm.precision import as_precision, automatic, why_not
+from cmfm_worker.cfm.fast import frozen_linear
+from cmfm_worker.cfm.fast.frozen_linear import Activation, FrozenLinear, freeze
+from cmfm_worker.cfm.fast.precision import as_precision, automatic, why_not
 
 
 @pytest.fixture(params=["packed", "plain"])

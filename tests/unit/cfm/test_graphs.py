@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from tests.unit.made.graphs import ReplayedCalls
 from torch import Tensor
 
-from cmfm_worker.cfm.graphed_prepare import GraphedPrepare
-from cmfm_worker.cfm.graphs import Graphed, Recording, Tensors, graph_recorder_for
+from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
+from cmfm_worker.cfm.fast.graphs import Graphed, Recording, Tensors, graph_recorder_for
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
-
-from .made_graphs import ReplayedCalls
 
 
 class Doubling:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm import grouping
-from cmfm_worker.cfm.grouping import CENTRES, farthest_points, group_points, nearest
+from cmfm_worker.cfm.points import grouping
+from cmfm_worker.cfm.points.grouping import CENTRES, farthest_points, group_points, nearest
 
 
 def cloud(count: int, seed: int = 0, distance_m: float = 0.6) -> Tensor:

@@ -9,18 +9,28 @@ from zipfile import ZipFile
 
 import pytest
 import torch
+from tests.unit.made.images import (
+    CLIP,
+    DINOV2,
+    REGISTERS,
+    SAM,
+    SMALL,
+    State,
+    as_clip,
+    as_dinov2,
+    as_sam,
+    timms,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
 from cmfm_worker.bench.seeded import write_seeded_weights
-from cmfm_worker.cfm.image_architecture import paired_blocks
-from cmfm_worker.cfm.image_features import load_image_encoder
-from cmfm_worker.cfm.image_models import DINO, short_name, timm_name
+from cmfm_worker.cfm.image.architecture import paired_blocks
+from cmfm_worker.cfm.image.features import load_image_encoder
+from cmfm_worker.cfm.image.models import DINO, short_name, timm_name
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.weights import WeightsError, find_weights, read_state_dict
-
-from .made_images import CLIP, DINOV2, REGISTERS, SAM, SMALL, State, as_clip, as_dinov2, as_sam, timms
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 OPENAI = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.interpolation import (
+from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
+from cmfm_worker.cfm.points.interpolation import (
     bilinear_sampling,
     inverse_distance_weights,
     point_mask,
     point_sampling,
 )
-from cmfm_worker.cfm.token_sampling import TokenSampling
 
 TOKENS, CHANNELS = 50, 4
 

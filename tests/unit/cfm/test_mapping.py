@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
-from cmfm_worker.cfm.mapping_files import load_published, load_safetensors, save_safetensors
+from cmfm_worker.cfm.mapping.files import load_published, load_safetensors, save_safetensors
+from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.variants import Architecture, Modality
 from cmfm_worker.cfm.weights import WeightsError
 

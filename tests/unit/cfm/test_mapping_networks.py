@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cmfm_worker.cfm.conv_encoder_decoder import ConvEncoderDecoder
-from cmfm_worker.cfm.mapping import MappingPair, new_pair
-from cmfm_worker.cfm.mapping_networks import Mapping, MappingNetwork, MlpEncoderDecoder
+from cmfm_worker.cfm.mapping.conv_encoder_decoder import ConvEncoderDecoder
+from cmfm_worker.cfm.mapping.networks import Mapping, MappingNetwork, MlpEncoderDecoder
+from cmfm_worker.cfm.mapping.pair import MappingPair, new_pair
 from cmfm_worker.cfm.variants import Architecture, Modality
 
 D2, D3 = 768, 1152

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cmfm_worker.cfm.metrics import (
+from cmfm_worker.cfm.metrics.areas import (
     LIMITS,
     UndefinedMetricError,
     aupro_exact,

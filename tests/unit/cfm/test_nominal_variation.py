@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import torch
+from tests.unit.made.frames import plates
 
-from cmfm_worker.cfm.nominal_variation import CLOUDS, LIGHT, SWELLING, THICKNESS, WARP, vary_nominal
+from cmfm_worker.cfm.fit.nominal_variation import CLOUDS, LIGHT, SWELLING, THICKNESS, WARP, vary_nominal
 from cmfm_worker.cfm.prepare import plane_height
-
-from .made_frames import plates
 
 
 def test_light_and_shape_vary_smoothly_and_within_bounds() -> None:

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cmfm_worker.cfm.extractor import Extractor, TooFewPointsError
-from cmfm_worker.cfm.grouping import Groups
-from cmfm_worker.cfm.image_features import load_image_encoder
+from cmfm_worker.cfm.image.features import load_image_encoder
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
-from cmfm_worker.cfm.point_features import TAPS, load_point_encoder
+from cmfm_worker.cfm.points.features import TAPS, load_point_encoder
+from cmfm_worker.cfm.points.grouping import Groups
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.weights import WeightsError, convert_to_safetensors, sha256_file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cmfm_worker.cfm.places import counted_places, places_of_true
+from cmfm_worker.cfm.fast.places import counted_places, places_of_true
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 1.0])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm import residual_metric
-from cmfm_worker.cfm.residual_metric import ResidualMetric, residuals
+from cmfm_worker.cfm.classic import residual_metric
+from cmfm_worker.cfm.classic.residual_metric import ResidualMetric, residuals
 
 C_2D, C_3D = 12, 8
 Pair = tuple[Tensor, Tensor]

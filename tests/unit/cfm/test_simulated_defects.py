@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.unit.made.frames import plates
 
+from cmfm_worker.cfm.fit.simulated_defects import simulate_defects
 from cmfm_worker.cfm.prepare import plane_height
-from cmfm_worker.cfm.simulated_defects import simulate_defects
-
-from .made_frames import plates
 
 
 def test_only_what_is_marked_changes_much_and_all_of_it_lies_on_the_part() -> None:

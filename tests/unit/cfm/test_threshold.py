@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cmfm_worker.cfm.threshold import (
+from cmfm_worker.cfm.metrics.threshold import (
     TooFewPartsError,
     candidate_rates,
     conformal_threshold,

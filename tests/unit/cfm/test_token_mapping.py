@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm import token_mapping
 from cmfm_worker.cfm.anomaly import crossmodal_maps, distances
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.mapping import Mapping, MappingPair, Standardiser, new_pair
-from cmfm_worker.cfm.token_sampling import TokenSampling
+from cmfm_worker.cfm.mapping import at_tokens as token_mapping
+from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
+from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.variants import Architecture, Modality
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from cmfm_worker.cfm.torchvision_stub import make_torchvision_importable
+from cmfm_worker.cfm.image.torchvision_stub import make_torchvision_importable
 
 
 def test_timm_imports_in_a_fresh_process() -> None:
     """After the call `import timm` works and warns of nothing."""
     program = (
-        "from cmfm_worker.cfm.torchvision_stub import make_torchvision_importable as make\n"
+        "from cmfm_worker.cfm.image.torchvision_stub import make_torchvision_importable as make\n"
         "make()\nimport timm\nassert timm.is_model('vit_base_patch8_224.dino')\n"
     )
     done = subprocess.run(

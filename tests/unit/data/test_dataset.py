@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cmfm_protocol.dataset import (
+from cmfm_protocol.files.dataset import (
     DatasetError,
     categories,
     check_ground_truths,
@@ -208,7 +208,7 @@ def test_a_split_without_parts_is_an_error(root: Path) -> None:
 
 def test_real_captures_are_read(shared: Path) -> None:
     """Pixel-registered frames of a real sensor come in with their size, their metres and their missing points."""
-    from cmfm_protocol.dataset import read_rgb, read_xyz
+    from cmfm_protocol.files.dataset import read_rgb, read_xyz
 
     rgb = read_rgb(shared / "real_frames" / "rgb" / "learn0.png")
     xyz = read_xyz(shared / "real_frames" / "xyz" / "learn0.tiff")

@@ -22,7 +22,7 @@ from tests.made_eyecandies import (
     write_depth,
 )
 
-from cmfm_protocol.dataset import (
+from cmfm_protocol.files.dataset import (
     DatasetError,
     PartFiles,
     categories,
@@ -31,7 +31,7 @@ from cmfm_protocol.dataset import (
     read_part,
     read_part_ground_truth,
 )
-from cmfm_protocol.depth_picture import (
+from cmfm_protocol.files.depth_picture import (
     decode_depth,
     points_from_depth,
     read_depth_bounds,

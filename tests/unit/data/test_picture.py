@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cmfm_protocol.colour_map import DEPTH, HEAT, NO_VALUE, colour_table, lightness
-from cmfm_protocol.picture import (
+from cmfm_protocol.pictures.colour_map import DEPTH, HEAT, NO_VALUE, colour_table, lightness
+from cmfm_protocol.pictures.panels import (
     CONTOUR,
     VERDICT_COLOURS,
     colourise,

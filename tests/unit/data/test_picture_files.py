@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from cmfm_protocol.picture_files import DatasetError, read_png, read_tiff
+from cmfm_protocol.files.picture_files import DatasetError, read_png, read_tiff
 
 POINTS = np.random.default_rng(3).normal(0.5, 0.1, size=(24, 31, 3)).astype(np.float32)
 PICTURE = np.random.default_rng(4).integers(0, 256, size=(24, 31, 3), dtype=np.uint8)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cmfm_protocol.picture import VERDICT_COLOURS
-from cmfm_protocol.score_picture import ScoreGroup, score_picture
+from cmfm_protocol.pictures.panels import VERDICT_COLOURS
+from cmfm_protocol.pictures.score_picture import ScoreGroup, score_picture
 
 
 def pixels(scores: list[float], fail_at: float, grey_from: float | None = None) -> NDArray[np.uint8]:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from cmfm_protocol.dataset import DatasetError, categories, list_parts, read_part, read_part_ground_truth
+from cmfm_protocol.files.dataset import (
+    DatasetError,
+    categories,
+    list_parts,
+    read_part,
+    read_part_ground_truth,
+)
 from cmfm_sim.commands.make import make
 from cmfm_sim.datasets import second
 from cmfm_sim.datasets.synthetic import DEFECTS, render_part

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from cmfm_worker.assembly import STOP_LIMIT_S
-from cmfm_worker.service import DRAIN_LIMIT_S
-from cmfm_worker.settings import Settings
+from cmfm_worker.line.service import DRAIN_LIMIT_S
+from cmfm_worker.line.wiring import STOP_LIMIT_S
+from cmfm_worker.settings.model import Settings
 
 REPOSITORY = Path(__file__).parents[3]
 DEPLOY = REPOSITORY / "deploy"
@@ -150,7 +150,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 def test_runbook_knows_every_fault_reason() -> None:
     """Whatever reason the night shift reads, the runbook has a line for it."""
-    from cmfm_protocol.verdict import FAULT_REASONS
+    from cmfm_protocol.wire.verdict import FAULT_REASONS
 
     runbook = (DEPLOY / "RUNBOOK.md").read_text()
     assert [str(reason) for reason in FAULT_REASONS if f"`{reason}`" not in runbook] == []

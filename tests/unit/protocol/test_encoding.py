@@ -9,10 +9,10 @@ from cmfm_protocol import (
     RemoteProtocolError,
     Topic,
     decode_camera_state,
-    limits,
     parse_topic,
     topic,
 )
+from cmfm_protocol.wire import limits
 
 TOPIC = topic("line1", "station1", "state")
 GOOD = {"v": 1, "stream_uuid": "s", "next_seq": 1, "closing": False, "sent_ns": 1, "pub_drops": 0}

@@ -16,9 +16,9 @@ from cmfm_protocol import (
     RemoteProtocolError,
     decode_frame,
     encode_frame,
-    limits,
     topic,
 )
+from cmfm_protocol.wire import limits
 
 TOPIC = topic("line1", "station1", "frame")
 RGB = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)

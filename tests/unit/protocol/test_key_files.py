@@ -7,7 +7,7 @@ import pytest
 import zmq
 import zmq.auth
 
-from cmfm_protocol.key_files import (
+from cmfm_protocol.files.key_files import (
     KeyFileError,
     KeyPair,
     read_allowed,

@@ -20,10 +20,10 @@ from cmfm_protocol import (
     decode_result,
     encode_result,
     fit_text,
-    limits,
     topic,
 )
-from cmfm_protocol.record import plain
+from cmfm_protocol.wire import limits
+from cmfm_protocol.wire.record import plain
 
 TOPIC = topic("line1", "station1", "result")
 FAULT: dict[str, Any] = {

@@ -31,10 +31,10 @@ from cmfm_protocol import (
     encode_result,
     encode_results_reply,
     encode_worker_state,
-    limits,
     topic,
 )
-from cmfm_protocol.record import plain
+from cmfm_protocol.wire import limits
+from cmfm_protocol.wire.record import plain
 
 TOPIC = topic("line1", "station1", "state")
 COUNTS = {"triggers": 3, "pass": 1, "fail": 0, "undecided": 0, "fault": 2}

@@ -21,19 +21,12 @@ from cmfm_protocol import (
     RemoteProtocolError,
     Result,
     Verdict,
-    anomaly_map,
-    arrays,
-    control,
     decode_frame,
     encode_result,
-    frame,
-    limits,
-    result,
-    state,
     topic,
-    trigger,
 )
-from cmfm_protocol.key_files import KeyPair, write_pair
+from cmfm_protocol.files.key_files import KeyPair, write_pair
+from cmfm_protocol.wire import anomaly_map, arrays, control, frame, limits, result, state, trigger
 
 DOCUMENT = (Path(__file__).parents[3] / "protocol" / "WIRE.md").read_text(encoding="utf-8")
 TIMEOUT_MS = 10_000

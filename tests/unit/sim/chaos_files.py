@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from cmfm_protocol.result import Result
+from cmfm_protocol.wire.result import Result
 from cmfm_sim.record import Received, ResultLog, TriggerLog, TriggerRecord
 
 ROW = ("boot_id", "result_id", "stream_uuid", "seq", "verdict", "reason")

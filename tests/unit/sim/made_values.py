@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmfm_protocol.dataset import PartFiles
-from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_protocol.result import Result
-from cmfm_protocol.state import WorkerPhase, WorkerState
-from cmfm_protocol.topics import topic
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.files.dataset import PartFiles
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.state import WorkerPhase, WorkerState
+from cmfm_protocol.wire.topics import topic
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.conveyor import Lot
 from cmfm_sim.record import Received, TriggerRecord
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from cmfm_protocol.frame import UNATTRIBUTED_STREAM
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.accounting import account, compare_with_worker
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 from cmfm_sim.record import Received, TriggerRecord

@@ -5,10 +5,10 @@ import time
 import pytest
 import zmq
 
-from cmfm_protocol.errors import LocalProtocolError
-from cmfm_protocol.frame import decode_frame
-from cmfm_protocol.state import CameraState, decode_camera_state
-from cmfm_protocol.topics import parse_topic
+from cmfm_protocol.wire.errors import LocalProtocolError
+from cmfm_protocol.wire.frame import decode_frame
+from cmfm_protocol.wire.state import CameraState, decode_camera_state
+from cmfm_protocol.wire.topics import parse_topic
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.errors import FailedError, InputError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cmfm_protocol.result import Result
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.chaos.connected import Span
 from cmfm_sim.chaos.tally import Tally, tally_of
 from cmfm_sim.faults import FaultKind

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.dataset import list_parts, read_part
-from cmfm_protocol.frame import Frame, decode_frame
-from cmfm_protocol.topics import parse_topic
+from cmfm_protocol.files.dataset import list_parts, read_part
+from cmfm_protocol.wire.frame import Frame, decode_frame
+from cmfm_protocol.wire.topics import parse_topic
 from cmfm_sim import app
 from cmfm_sim.demo import rate_for
 from cmfm_sim.demo_line import MARKER, DemoFolder, Endpoints

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.key_files import KeyFileError, KeyPair, write_pair
+from cmfm_protocol.files.key_files import KeyFileError, KeyPair, write_pair
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.curve import CameraKeys, ClientKeys
 from cmfm_sim.errors import FailedError, InputError

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cmfm_protocol.errors import RemoteProtocolError
-from cmfm_protocol.frame import decode_frame
-from cmfm_protocol.verdict import Reason
+from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.frame import decode_frame
+from cmfm_protocol.wire.verdict import Reason
 from cmfm_sim.damage import DAMAGES, Message, Parts, Rng
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 

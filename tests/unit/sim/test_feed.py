@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmfm_protocol.dataset import DatasetError
+from cmfm_protocol.files.dataset import DatasetError
 from cmfm_sim.conveyor import Trigger, plan_triggers
 from cmfm_sim.feed import READ_AHEAD, Feed, Pictures, ReadPart
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import FaultKind
 from cmfm_sim.record import ResultLog, TriggerLog, read_results, read_triggers

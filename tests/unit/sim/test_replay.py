@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_protocol.errors import RemoteProtocolError
-from cmfm_protocol.frame import FrameHeader, decode_frame
-from cmfm_protocol.state import decode_camera_state
-from cmfm_protocol.topics import parse_topic
-from cmfm_protocol.trigger import TriggerMessage, decode_trigger
+from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.frame import FrameHeader, decode_frame
+from cmfm_protocol.wire.state import decode_camera_state
+from cmfm_protocol.wire.topics import parse_topic
+from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_sim.camera import Camera, CameraOptions
 from cmfm_sim.clock import SystemClock
 from cmfm_sim.conveyor import Conveyor, plan_triggers

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import zmq
 
-from cmfm_protocol.control import ResultsSinceRequest, decode_request, encode_results_reply
-from cmfm_protocol.result import Result, encode_result
-from cmfm_protocol.state import WorkerState, encode_worker_state
-from cmfm_protocol.topics import topic
-from cmfm_protocol.verdict import Verdict
+from cmfm_protocol.wire.control import ResultsSinceRequest, decode_request, encode_results_reply
+from cmfm_protocol.wire.result import Result, encode_result
+from cmfm_protocol.wire.state import WorkerState, encode_worker_state
+from cmfm_protocol.wire.topics import topic
+from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.errors import InputError
 from cmfm_sim.record import Received
 from cmfm_sim.result_order import Missing

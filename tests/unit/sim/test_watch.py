@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from cmfm_protocol.anomaly_map import AnomalyMaps
-from cmfm_protocol.state import SourceState
-from cmfm_protocol.verdict import Reason, Verdict
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps
+from cmfm_protocol.wire.state import SourceState
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.accounting import Account, account, compare_with_worker
 from cmfm_sim.errors import InputError
 from cmfm_sim.pictures import RejectPictures, picture_name

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cmfm_worker.bench.measure import measure
+from cmfm_worker.bench.benchmark import measure
 from cmfm_worker.bench.options import BenchError, parse_arguments
 from cmfm_worker.bench.tables import as_text, remarks, tables
 

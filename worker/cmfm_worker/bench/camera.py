@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import zmq
 
-from cmfm_protocol.frame import FrameHeader, encode_frame
-from cmfm_protocol.state import CameraState, encode_camera_state
-from cmfm_protocol.topics import topic
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
+from cmfm_protocol.wire.state import CameraState, encode_camera_state
+from cmfm_protocol.wire.topics import topic
 
 _NS_PER_S = 1_000_000_000
 _DEADLINE_MS = 60_000.0

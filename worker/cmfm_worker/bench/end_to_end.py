@@ -16,11 +16,11 @@ import tomli_w
 import torch
 import zmq
 
-from cmfm_protocol.result import Result, decode_result
-from cmfm_protocol.state import decode_worker_state
-from cmfm_protocol.topics import parse_topic
+from cmfm_protocol.wire.result import Result, decode_result
+from cmfm_protocol.wire.state import decode_worker_state
+from cmfm_protocol.wire.topics import parse_topic
 from cmfm_worker.bench.camera import Order, Sent
-from cmfm_worker.bench.line_parts import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
+from cmfm_worker.bench.line_folder import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
 from cmfm_worker.bench.made_up_frames import Frames
 from cmfm_worker.bench.options import BenchError, Variant
 from cmfm_worker.bench.stages import Setup

@@ -47,7 +47,7 @@ def end_to_end(
     """Camera to verdict through a worker process; `threads` None: as a line takes them. Raises BenchError."""
     with _folder() as folder:
         from cmfm_worker.bench.end_to_end import measure_end_to_end
-        from cmfm_worker.cpu_threads import computing_threads
+        from cmfm_worker.line.health.threads import computing_threads
 
         return measure_end_to_end(
             setup,
@@ -77,7 +77,7 @@ def _quiet_log() -> Iterator[None]:
     """What recipes and cameras do here is no news; warnings go to stderr, where the bench speaks."""
     import structlog
 
-    from cmfm_worker.logs import configure_logging
+    from cmfm_worker.line.health.log import configure_logging
 
     before = structlog.get_config()
     configure_logging("console", "warning", sys.stderr)

@@ -71,7 +71,7 @@ def _from_npz(path: Path) -> tuple[Tensor, Tensor]:
 
 
 def _from_part(rgb: Path, xyz: Path) -> Frames:
-    from cmfm_protocol.dataset import DatasetError, PartFiles, read_part
+    from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part
 
     try:
         images = read_part(PartFiles(id=rgb.stem, split="", defect="", rgb=rgb, xyz=xyz, gt=None))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cmfm_worker.bench.sizes import F32, Sizes, Work
-from cmfm_worker.cfm.conv_encoder_decoder import ConvEncoderDecoder
-from cmfm_worker.cfm.grouping import CENTRES
-from cmfm_worker.cfm.mapping import MappingPair
-from cmfm_worker.cfm.mapping_networks import MappingNetwork, PixelwiseNetwork
+from cmfm_worker.cfm.mapping.conv_encoder_decoder import ConvEncoderDecoder
+from cmfm_worker.cfm.mapping.networks import MappingNetwork, PixelwiseNetwork
+from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.points.grouping import CENTRES
 
 
 def mapping_of_tokens(sizes: Sizes, mapping: MappingPair, dtype_bytes: int) -> Work:

@@ -13,8 +13,8 @@ import torch
 
 from cmfm_worker.bench.help import HELP
 from cmfm_worker.cfm.extractor import Preset
-from cmfm_worker.cfm.image_models import DINO, short_name, timm_name
-from cmfm_worker.cfm.precision import Precision
+from cmfm_worker.cfm.fast.precision import Precision
+from cmfm_worker.cfm.image.models import DINO, short_name, timm_name
 from cmfm_worker.cfm.variants import Architecture, Modality
 
 Background = Literal["ransac", "fixed", "none"]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cmfm_worker.bench.memory import device_peaks, reset_device_peaks
 from cmfm_worker.bench.stages import Setup, begin, run
-from cmfm_worker.cfm.read_back import ReadBack
-from cmfm_worker.device import DeviceSeam, seam_for
+from cmfm_worker.cfm.fast.read_back import ReadBack
+from cmfm_worker.line.compute.device import DeviceSeam, seam_for
 
 IN_FLIGHT = 2
 """Batches of which one is computed while the other comes back, as in the line's loop."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from cmfm_worker.bench.sizes import F32, Sizes, Work
-from cmfm_worker.cfm.image_encoder import ImageEncoder
-from cmfm_worker.cfm.image_features import GRID, WIDTH
+from cmfm_worker.cfm.image.encoder import ImageEncoder
+from cmfm_worker.cfm.image.features import GRID, WIDTH
 from cmfm_worker.cfm.prepare import SIZE_PX
 
 

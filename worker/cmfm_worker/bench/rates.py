@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from cmfm_worker.cfm.frozen_linear import FrozenLinear
-from cmfm_worker.cfm.precision import DTYPES, Precision
+from cmfm_worker.cfm.fast.frozen_linear import FrozenLinear
+from cmfm_worker.cfm.fast.precision import DTYPES, Precision
 
 _SIDE = {"cpu": 1536}
 _SIDE_ELSEWHERE = 8192

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.image_architecture import paired_blocks
-from cmfm_worker.cfm.image_features import published_shapes as image_shapes
-from cmfm_worker.cfm.image_models import DINO
-from cmfm_worker.cfm.mapping import MappingPair, new_pair
-from cmfm_worker.cfm.point_features import published_shapes as point_mae_shapes
-from cmfm_worker.cfm.residual_metric import ResidualMetric
+from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
+from cmfm_worker.cfm.image.architecture import paired_blocks
+from cmfm_worker.cfm.image.features import published_shapes as image_shapes
+from cmfm_worker.cfm.image.models import DINO
+from cmfm_worker.cfm.mapping.pair import MappingPair, new_pair
+from cmfm_worker.cfm.points.features import published_shapes as point_mae_shapes
 from cmfm_worker.cfm.variants import Architecture, Modality
 
 _SEED = 20

@@ -21,16 +21,16 @@ from cmfm_worker.cfm.anomaly import (
     distances,
     score,
 )
-from cmfm_worker.cfm.conv_encoder_decoder import cut_out
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
-from cmfm_worker.cfm.frame_sizes import FrameSizes
-from cmfm_worker.cfm.graphed_prepare import GraphedPrepare
-from cmfm_worker.cfm.grouping import choose_centres, gather_groups
-from cmfm_worker.cfm.mapping import MappingPair
+from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
+from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
+from cmfm_worker.cfm.fast.places import places_of_true
+from cmfm_worker.cfm.fast.read_back import ReadBack
+from cmfm_worker.cfm.mapping.conv_encoder_decoder import cut_out
+from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor, begin_sampling_from_centres
-from cmfm_worker.cfm.places import places_of_true
+from cmfm_worker.cfm.points.grouping import choose_centres, gather_groups
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, part_alone, resize
-from cmfm_worker.cfm.read_back import ReadBack
 from cmfm_worker.cfm.scoring import Scoring
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures, extract
 

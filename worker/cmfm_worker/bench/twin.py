@@ -17,8 +17,8 @@ from cmfm_worker.bench.options import Variant
 from cmfm_worker.bench.provenance import source_tree
 from cmfm_worker.bench.rates import synchronise
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
-from cmfm_worker.cfm.image_models import DINO
-from cmfm_worker.cfm.mapping_networks import MappingNetwork
+from cmfm_worker.cfm.image.models import DINO
+from cmfm_worker.cfm.mapping.networks import MappingNetwork
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.cfm.weights import find_weights, read_state_dict
 

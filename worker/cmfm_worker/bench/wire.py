@@ -6,31 +6,35 @@ import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 import zmq
 
-from cmfm_protocol.verdict import Reason
+from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.bench.camera import Order
-from cmfm_worker.bench.line_parts import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
+from cmfm_worker.bench.line_folder import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
 from cmfm_worker.bench.made_up_frames import Frames
 from cmfm_worker.bench.options import BenchError
 from cmfm_worker.bench.stages import Setup
 from cmfm_worker.clock import NS_PER_MS, SystemClock
-from cmfm_worker.curve import read_keys
-from cmfm_worker.intake import Intake
-from cmfm_worker.reception import Reception
-from cmfm_worker.ring import Ring
-from cmfm_worker.sequence import SequenceTracker
-from cmfm_worker.settings import Settings
-from cmfm_worker.settings_sections import Line, Recipes, Sockets
-from cmfm_worker.shelf import Shelf
-from cmfm_worker.trigger import Arrived, Closed, DeskEvent, Opened
+from cmfm_worker.inspection.inspector import inspector_maker
+from cmfm_worker.line.intake.admission import Admission
+from cmfm_worker.line.intake.receiver import Receiver
+from cmfm_worker.line.intake.ring import Ring
+from cmfm_worker.line.intake.sequence import SequenceTracker
+from cmfm_worker.line.messages import Arrived, BookEvent, Closed, Opened
+from cmfm_worker.line.net.curve import read_keys
+from cmfm_worker.recipes.registry import RecipeRegistry
+from cmfm_worker.settings.model import Settings
+from cmfm_worker.settings.sections import Line, Recipes, Sockets
 
 _SLOTS = 64
 _FIRST_FRAME_S, _TICK_S = 60.0, 0.05
 _JOIN_S = 10.0
+
+
+CPU: Final = torch.device("cpu")
 
 
 @dataclass
@@ -42,7 +46,7 @@ class Arrivals:
     first_s: float = 0.0
     last_s: float = 0.0
 
-    def post(self, event: DeskEvent) -> None:
+    def post(self, event: BookEvent) -> None:
         """The desk's place: of an intake it hears only refusals that matter here."""
         if isinstance(event, Opened | Arrived | Closed) and event.decision is not None:
             self.faults.append(str(event.decision.reason))
@@ -103,17 +107,19 @@ def measure_wire(
 
 def _intake(
     recipes: Path, endpoint: str, ring: Ring, arrivals: Arrivals
-) -> tuple[Intake, zmq.Context[zmq.Socket[bytes]]]:
+) -> tuple[Receiver, zmq.Context[zmq.Socket[bytes]]]:
     """The line's own intake behind one camera."""
     settings = Settings(
         line=Line(name=LINE, station=STATION),
         sockets=Sockets(frames=(endpoint,)),
         recipes=Recipes(folder=recipes, default=RECIPE),
     )
-    shelf = Shelf(settings.recipes, weights=settings.weights.folder, device=torch.device("cpu"))
+    shelf = RecipeRegistry(
+        settings.recipes, make_inspector=inspector_maker(settings.weights.folder, CPU), device=CPU
+    )
     shelf.load_all()
     window_ns = int(settings.intake.reorder_window_ms * NS_PER_MS)
-    reception = Reception(
+    reception = Admission(
         settings=settings.intake,
         ring=ring,
         shelf=shelf,
@@ -123,7 +129,7 @@ def _intake(
         clock=SystemClock(),
     )
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    return Intake(settings, context, reception, arrivals.post, read_keys(settings.curve)), context
+    return Receiver(settings, context, reception, arrivals.post, read_keys(settings.curve)), context
 
 
 def _consume(ring: Ring, arrivals: Arrivals) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from cmfm_worker.bench.mapping_work import mapping_of_pixels, mapping_of_tokens
 from cmfm_worker.bench.picture_work import Picture, picture_work, transformer
 from cmfm_worker.bench.sizes import F32, Sizes, Work
-from cmfm_worker.cfm.grouping import CENTRES
-from cmfm_worker.cfm.mapping import MappingPair
-from cmfm_worker.cfm.point_features import TAPS
+from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.points.features import TAPS
+from cmfm_worker.cfm.points.grouping import CENTRES
 from cmfm_worker.cfm.prepare import SIZE_PX
 
 _POINT = 12

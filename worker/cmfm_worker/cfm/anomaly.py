@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cmfm_worker.cfm.classic.filters import gaussian_matrix
+from cmfm_worker.cfm.classic.residual_metric import ResidualMetric, root_mean_square
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.filters import gaussian_matrix
-from cmfm_worker.cfm.mapping import MappingPair
-from cmfm_worker.cfm.places import places_of_true
-from cmfm_worker.cfm.residual_metric import ResidualMetric, root_mean_square
+from cmfm_worker.cfm.fast.places import places_of_true
+from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.scoring import PAPER_SCORING
 from cmfm_worker.cfm.tokens import TokenFeatures
 from cmfm_worker.cfm.variants import Aggregation

@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPointsError
-from cmfm_worker.cfm.frame_sizes import FrameSizes
-from cmfm_worker.cfm.graphs import Graphed, GraphRecorder
-from cmfm_worker.cfm.grouping import CENTRES, Groups, group_points, nearest
-from cmfm_worker.cfm.image_architecture import paired_blocks
-from cmfm_worker.cfm.image_features import load_image_encoder
-from cmfm_worker.cfm.image_models import DINO, timm_name
-from cmfm_worker.cfm.interpolation import (
+from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
+from cmfm_worker.cfm.fast.graphs import Graphed, GraphRecorder
+from cmfm_worker.cfm.fast.places import places_of_true
+from cmfm_worker.cfm.fast.precision import Precision, products, why_not_for
+from cmfm_worker.cfm.image.architecture import paired_blocks
+from cmfm_worker.cfm.image.features import load_image_encoder
+from cmfm_worker.cfm.image.models import DINO, timm_name
+from cmfm_worker.cfm.mapping.token_sampling import PendingSampling
+from cmfm_worker.cfm.points.features import TAPS, load_point_encoder
+from cmfm_worker.cfm.points.grouping import CENTRES, Groups, group_points, nearest
+from cmfm_worker.cfm.points.interpolation import (
     begin_point_sampling,
     bilinear_sampling,
     inverse_distance_weights,
 )
-from cmfm_worker.cfm.places import places_of_true
-from cmfm_worker.cfm.point_features import TAPS, load_point_encoder
-from cmfm_worker.cfm.precision import Precision, products, why_not_for
 from cmfm_worker.cfm.prepare import PreparedFrames
-from cmfm_worker.cfm.token_sampling import PendingSampling
 from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.weights import find_weights, weights_identity
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
-from cmfm_worker.cfm.frame_sizes import FrameSizes
+from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
+from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
 from cmfm_worker.cfm.prepare import PreparedFrames
-from cmfm_worker.cfm.token_sampling import TokenSampling
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cmfm_worker.cfm.image_models import short_name, timm_name
+from cmfm_worker.cfm.image.models import short_name, timm_name
 
 POINT_MAE = "pointmae"
 

@@ -1,0 +1,1 @@
+"""Clients of an inspection line: cameras, result subscribers and requests, over ZeroMQ."""

@@ -1,0 +1,222 @@
+"""Data sets on disk: which layouts there are, which parts are in one, and what is in a part.
+
+| layout | is |
+|---|---|
+| `mvtec3d` | MVTec 3D-AD, or any folder laid out like it (`layout_mvtec3d`) |
+| `synthetic` | what `cmfm-sim make` writes: the same |
+| `eyecandies` | Eyecandies (`layout_eyecandies`) |
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmfm_protocol.files import layout_eyecandies, layout_mvtec3d
+from cmfm_protocol.files.depth_picture import read_depth_points
+from cmfm_protocol.files.layout_eyecandies import DEFAULT_LIGHT
+from cmfm_protocol.files.part_files import GOOD, SPLITS, PartFiles
+from cmfm_protocol.files.picture_files import DatasetError, png_size, read_png, read_tiff
+
+__all__ = [
+    "DEFAULT_LIGHT",
+    "GOOD",
+    "LAYOUTS",
+    "SPLITS",
+    "DatasetError",
+    "Layout",
+    "PartFiles",
+    "categories",
+    "check_ground_truths",
+    "has_split",
+    "list_nominal_folder",
+    "list_parts",
+    "read_ground_truth",
+    "read_part",
+    "read_part_ground_truth",
+    "read_rgb",
+    "read_xyz",
+]
+
+Layout = Literal["mvtec3d", "eyecandies", "synthetic"]
+LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A layout in words, and the folder of each split in that of a category."""
+
+    words: str
+    splits: Mapping[str, str]
+
+
+_MVTEC3D: Final = _Shape(layout_mvtec3d.SHAPE, layout_mvtec3d.SPLIT_FOLDERS)
+_EYECANDIES: Final = _Shape(layout_eyecandies.SHAPE, layout_eyecandies.SPLIT_FOLDERS)
+_SHAPES: Final[Mapping[str, _Shape]] = {
+    "mvtec3d": _MVTEC3D,
+    "eyecandies": _EYECANDIES,
+    "synthetic": _MVTEC3D,
+}
+
+
+def categories(root: Path, layout: Layout = "mvtec3d") -> list[str]:
+    """Names of the categories under `root`, sorted. Raises DatasetError where there is none."""
+    shape = _shape(layout)
+    if not root.is_dir():
+        problem = "is a file" if root.exists() else "does not exist"
+        raise DatasetError(f"{root} {problem}; expected a folder {shape.words}")
+    found = _categories(root, shape)
+    if not found:
+        others = [name for name, other in _SHAPES.items() if other is not shape and _categories(root, other)]
+        hint = f"; it has the layout {others[0]!r}" if others else ""
+        raise DatasetError(
+            f"{root} is not a data set: no folder in it has {shape.splits['train']}; expected {shape.words}{hint}"
+        )
+    return found
+
+
+def has_split(root: Path, category: str, split: str, layout: Layout = "mvtec3d") -> bool:
+    """Whether a category has the folder of a split. Raises DatasetError where there is no such category."""
+    shape = _shape(layout)
+    return (_category_folder(root, category, layout) / _split_folder(shape, split)).is_dir()
+
+
+def list_parts(
+    root: Path, category: str, split: str, layout: Layout = "mvtec3d", *, light: int = DEFAULT_LIGHT
+) -> list[PartFiles]:
+    """The parts of one split, in a fixed order: by kind of defect and file name, in `eyecandies` by number.
+
+    `light` says which of Eyecandies' six images is a part's RGB; other layouts have one.
+
+    Raises DatasetError where `root` is not a data set, the category or the split is not in it, it holds no
+    part, or a part lacks a file.
+    """
+    shape = _shape(layout)
+    name = _split_folder(shape, split)
+    folder = _category_folder(root, category, layout)
+    if shape is _EYECANDIES:
+        parts = layout_eyecandies.parts_of_split(folder, split, light)
+    else:
+        parts = layout_mvtec3d.parts_of_split(folder, split)
+    if not parts:
+        raise DatasetError(f"{folder / name} holds no parts; expected {shape.words}")
+    return parts
+
+
+def list_nominal_folder(folder: Path) -> list[PartFiles]:
+    """The parts of a folder that holds nothing but rgb/ and xyz/, sorted by file name; all are taken for nominal.
+
+    Raises DatasetError where it holds no part, or a part lacks its RGB or XYZ file.
+    """
+    if not folder.is_dir():
+        problem = "is a file" if folder.exists() else "does not exist"
+        raise DatasetError(f"{folder} {problem}; expected a folder that holds rgb/*.png and xyz/*.tiff")
+    name = folder.resolve().name
+    found = layout_mvtec3d.parts_of_kind(folder, name, split="")
+    parts = [replace(part, id=f"{name}-{part.rgb.stem}", defect=GOOD, gt=None) for part in found]
+    if not parts:
+        raise DatasetError(f"{folder} holds no parts; expected rgb/*.png and xyz/*.tiff in it")
+    return parts
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Reads an 8-bit PNG (RGB, grey, palette; alpha dropped): (H, W, 3) uint8 sRGB. Raises DatasetError."""
+    return read_png(path)
+
+
+def read_xyz(path: Path) -> NDArray[np.float32]:
+    """Reads a float32 or float64 TIFF of three channels: (H, W, 3) float32, metres. Raises DatasetError.
+
+    Points that are not finite or (0, 0, 0) were not measured; they are returned as they are.
+    """
+    return read_tiff(path)
+
+
+def read_ground_truth(path: Path) -> NDArray[np.bool_]:
+    """Reads an 8-bit PNG: (H, W) bool, True where it is not 0 (black). Raises DatasetError."""
+    gt: NDArray[np.bool_] = read_png(path).max(axis=-1) > 0
+    return gt
+
+
+def read_part(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Reads RGB (H, W, 3) uint8 and XYZ (H, W, 3) float32 metres.
+
+    Raises DatasetError where either cannot be read or they differ in size.
+    """
+    rgb = read_rgb(files.rgb)
+    xyz = read_xyz(files.xyz) if files.depth_info is None else read_depth_points(files.xyz, files.depth_info)
+    if rgb.shape != xyz.shape:
+        raise DatasetError(f"{files.xyz} is {_size(xyz)}, but {files.rgb} is {_size(rgb)}; expected one size")
+    return rgb, xyz
+
+
+def read_part_ground_truth(files: PartFiles, height: int, width: int) -> NDArray[np.bool_]:
+    """The defect's pixels, (height, width) bool; nothing but False for a good part.
+
+    Raises DatasetError where the ground truth of a defective part is missing or is not of that size.
+    """
+    if files.label == 0:
+        return np.zeros((height, width), dtype=np.bool_)
+    gt = read_ground_truth(_ground_truth_of(files))
+    if gt.shape != (height, width):
+        raise DatasetError(f"{files.gt} is {_size(gt)}; expected {width}×{height} like the part")
+    return gt
+
+
+def check_ground_truths(parts: Sequence[PartFiles]) -> None:
+    """Look at the ground truth of every defective part, its first bytes only: is it there, and of the part's size?
+
+    Raises DatasetError naming the first that is not. A part whose own picture cannot be measured is passed
+    over: reading it says what is wrong with it.
+    """
+    for part in parts:
+        if part.label == 0:
+            continue
+        gt = _ground_truth_of(part)
+        try:
+            height, width = png_size(part.rgb)
+        except DatasetError:
+            continue
+        found = png_size(gt)
+        if found != (height, width):
+            raise DatasetError(f"{gt} is {found[1]}×{found[0]}; expected {width}×{height} like {part.rgb}")
+
+
+def _ground_truth_of(files: PartFiles) -> Path:
+    if files.gt is None or not files.gt.is_file():
+        raise DatasetError(f"{files.gt or files.id} is missing; a part with a defect needs its ground truth")
+    return files.gt
+
+
+def _shape(layout: str) -> _Shape:
+    if layout not in _SHAPES:
+        raise DatasetError(f"layout {layout!r} is not one of {', '.join(LAYOUTS)}")
+    return _SHAPES[layout]
+
+
+def _split_folder(shape: _Shape, split: str) -> str:
+    if split not in SPLITS:
+        raise DatasetError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    return shape.splits[split]
+
+
+def _size(image: NDArray[np.generic]) -> str:
+    return f"{image.shape[1]}×{image.shape[0]}"
+
+
+def _categories(root: Path, shape: _Shape) -> list[str]:
+    folders = (entry for entry in root.iterdir() if not entry.name.startswith("."))
+    return sorted(entry.name for entry in folders if (entry / shape.splits["train"]).is_dir())
+
+
+def _category_folder(root: Path, category: str, layout: Layout) -> Path:
+    known = categories(root, layout)
+    if category in known:
+        return root / category
+    shape = _shape(layout)
+    if category and (root / category).is_dir():
+        raise DatasetError(f"{root / category / shape.splits['train']} is missing; expected {shape.words}")
+    raise DatasetError(f"{root} has no category {category!r}; it has {', '.join(known)}")

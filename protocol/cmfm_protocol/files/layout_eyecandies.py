@@ -1,0 +1,108 @@
+"""The layout of Eyecandies as its site documents it (eyecan-ai.github.io/eyecandies, Format).
+
+    <root>/<Category>/{train,val,test_public}/data/NN_<item>
+
+Items of a part: `image_0` to `image_5` (PNG, one a light), `depth` (16-bit PNG) with `info_depth` (YAML),
+`mask` (8-bit PNG, not 0 where a defect is), and others that are not read here (`normals`, `pose`). train and
+val hold nominal parts only. test_private has no ground truth and is no split here.
+
+What makes a part defective is its `mask`. What kind of defect it has is said by `metadata` (YAML: a number a
+kind, not 0 where the part has it), else by the masks of single kinds (`bumps_mask`, ...), else it is "defect".
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from cmfm_protocol.files.part_files import GOOD, PartFiles
+from cmfm_protocol.files.picture_files import DatasetError, read_png
+from cmfm_protocol.files.yaml_files import number_at, read_yaml
+
+SHAPE: Final = (
+    "<Category>/{train,val,test_public}/data/NN_{image_0..5.png,depth.png,info_depth.yaml}, "
+    "and NN_mask.png in test_public"
+)
+SPLIT_FOLDERS: Final = {"train": "train/data", "validation": "val/data", "test": "test_public/data"}
+
+LIGHTS: Final = ("all spots", "bottom", "right", "top", "left", "light box")
+"""What each of the six images was lit by."""
+
+DEFAULT_LIGHT: Final = 4
+"""The image that the paper's numbers were computed from (DESIGN § 5)."""
+
+KINDS: Final = ("bumps", "dents", "colors", "normals")
+COMBINED: Final = "combined"
+"""The kind of a part with several, as MVTec 3D-AD names it."""
+UNKNOWN: Final = "defect"
+
+_ITEM: Final = re.compile(r"(\d+)_\w+\.(?:png|yaml|txt)")
+_DEPTH_SUFFIX: Final = "_depth.png"
+
+
+def parts_of_split(category: Path, split: str, light: int) -> list[PartFiles]:
+    """The parts of one split of a category's folder, sorted by their numbers, seen in one of the `LIGHTS`.
+
+    Raises DatasetError where the folder is missing, a part lacks a file, or (test) its mask or metadata
+    cannot be read.
+    """
+    if light not in range(len(LIGHTS)):
+        raise DatasetError(f"light {light} is not one of 0 to {len(LIGHTS) - 1}")
+    folder = category / SPLIT_FOLDERS[split]
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is missing; expected {SHAPE}")
+    names = {entry.name for entry in folder.iterdir()}
+    numbers = {found[1] for name in names if (found := _ITEM.fullmatch(name)) is not None}
+    order = sorted(numbers, key=lambda number: (int(number), number))
+    return [_part(folder, number, names, (category.name, split, light)) for number in order]
+
+
+def depth_info_beside(depth: Path) -> Path:
+    """Where the unit of a depth picture is: NN_info_depth.yaml beside NN_depth.png. Raises DatasetError."""
+    if not depth.name.endswith(_DEPTH_SUFFIX):
+        raise DatasetError(
+            f"{depth} is a PNG; expected NN{_DEPTH_SUFFIX} beside its NN_info_depth.yaml, or a TIFF"
+        )
+    return depth.with_name(depth.name.removesuffix(_DEPTH_SUFFIX) + "_info_depth.yaml")
+
+
+def _part(folder: Path, number: str, names: set[str], of: tuple[str, str, int]) -> PartFiles:
+    category, split, light = of
+    needed = [f"image_{light}.png", "depth.png", "info_depth.yaml"]
+    if split == "test":
+        needed.append("mask.png")
+    for item in needed:
+        if f"{number}_{item}" not in names:
+            raise DatasetError(f"{folder / f'{number}_{item}'} is missing; expected {SHAPE}")
+    mask = folder / f"{number}_mask.png"
+    defect = _defect(folder, number, mask, names) if split == "test" else GOOD
+    return PartFiles(
+        id=f"{category}-{split}-{defect}-{number}",
+        split=split,
+        defect=defect,
+        rgb=folder / f"{number}_image_{light}.png",
+        xyz=folder / f"{number}_depth.png",
+        gt=mask if split == "test" else None,
+        depth_info=folder / f"{number}_info_depth.yaml",
+    )
+
+
+def _defect(folder: Path, number: str, mask: Path, names: set[str]) -> str:
+    if not read_png(mask).any():
+        return GOOD
+    kinds = _kinds_in_metadata(folder, number, names) or _kinds_in_masks(folder, number, names)
+    if not kinds:
+        return UNKNOWN
+    return kinds[0] if len(kinds) == 1 else COMBINED
+
+
+def _kinds_in_metadata(folder: Path, number: str, names: set[str]) -> list[str]:
+    if f"{number}_metadata.yaml" not in names:
+        return []
+    path = folder / f"{number}_metadata.yaml"
+    said = read_yaml(path)
+    return [kind for kind in KINDS if kind in said and number_at(path, said, kind)]
+
+
+def _kinds_in_masks(folder: Path, number: str, names: set[str]) -> list[str]:
+    there = [kind for kind in KINDS if f"{number}_{kind}_mask.png" in names]
+    return [kind for kind in there if read_png(folder / f"{number}_{kind}_mask.png").any()]

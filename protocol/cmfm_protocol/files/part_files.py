@@ -1,0 +1,38 @@
+"""One part on disk: the files that hold it, and what is known of it without opening them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["GOOD", "SPLITS", "PartFiles"]
+
+GOOD = "good"
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """The files of one part.
+
+    `id` is unique in the data set and safe as a file name: "bagel-test-hole-003". `gt` is where the ground
+    truth of a defective part has to be (reading it says so if it is not there); None for a good part without.
+    `depth_info` is None where `xyz` is a picture of points (TIFF); where `xyz` is a depth picture (16-bit PNG,
+    `cmfm_protocol.files.depth_picture`) it is the file of that picture's unit.
+    """
+
+    id: str
+    split: str
+    defect: str
+    rgb: Path
+    xyz: Path
+    gt: Path | None
+    depth_info: Path | None = None
+
+    @property
+    def label(self) -> int:
+        """0 for a nominal part, 1 for a defective one."""
+        return int(self.defect != GOOD)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files that its RGB and its points are read from."""
+        return (self.rgb, self.xyz) if self.depth_info is None else (self.rgb, self.xyz, self.depth_info)

@@ -1,0 +1,433 @@
+"""`cmfm-worker calibrate`: new limits for a recipe, what they would have done, and all that is refused."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from tests.unit.made.dataset import fit, frame, read_json, run, write_part
+from tests.unit.made.recipes import ColourAndPlace, saved
+
+from cmfm_protocol.pictures.panels import VERDICT_COLOURS
+from cmfm_worker.errors import InputError
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.recipes.folder import copy_recipe, replace_recipe_file
+from cmfm_worker.recipes.recipe import Recipe, load_recipe, read_recipe_file
+from cmfm_worker.recipes.registry import RecipeRegistry
+from cmfm_worker.settings.sections import Recipes
+
+
+def calibrate(recipe: Path, *more: object) -> int:
+    return run("calibrate", "--recipe", recipe, *more)
+
+
+@pytest.fixture
+def recipe(taught: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of the taught recipe that the test may change."""
+    return Path(shutil.copytree(taught[1], tmp_path / "dome"))
+
+
+@pytest.fixture
+def data(taught: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A copy of the data set that the test may change."""
+    return Path(shutil.copytree(taught[0], tmp_path / "data"))
+
+
+@pytest.fixture
+def split(taught: tuple[Path, Path]) -> list[object]:
+    """Options that name the data set's own validation split."""
+    return ["--root", taught[0], "--category", "dome"]
+
+
+def without_limits(recipe: Recipe) -> dict[str, object]:
+    return recipe.model_dump(exclude={"threshold", "coverage"})
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_in_place_only_the_limits_change(recipe: Path, split: list[object]) -> None:
+    """The mapping's bytes and the model's id stay, recipe.toml says when and from what its new limits are."""
+    before, mapping = load_recipe(recipe), (recipe / "mapping.safetensors").read_bytes()
+    assert calibrate(recipe, *split, "--target-false-reject-rate", 0.4, "--grey-rate", 0.2, "--force") == 0
+    after = load_recipe(recipe)
+    assert (recipe / "mapping.safetensors").read_bytes() == mapping
+    assert after.model_sha == before.model_sha
+    assert after.recipe_sha != before.recipe_sha
+    assert without_limits(after.recipe) == without_limits(before.recipe)
+    assert before.recipe.threshold is not None
+    limits, scores = after.recipe.threshold, sorted(before.recipe.threshold.validation_scores)
+    assert limits is not None
+    assert limits.grey_from is not None
+    assert limits.origin is not None
+    # of 6 parts 2.4 may FAIL and 1.2 more be UNDECIDED: the 4th and the 3rd of 5 scores still do not
+    assert limits.fail_at == pytest.approx(scores[3], rel=1e-4)
+    assert limits.grey_from == pytest.approx(scores[2], rel=1e-4)
+    assert limits.origin.parts == "data/dome/validation"
+    assert (limits.origin.fail_at, limits.origin.grey_from) == ("conformal", "conformal")
+    assert str(recipe.parent) not in (recipe / "recipe.toml").read_text()
+    assert sorted(path.name for path in recipe.iterdir()) == ["mapping.safetensors", "recipe.toml"]
+
+
+def test_same_parts_as_fit_same_threshold(recipe: Path, split: list[object]) -> None:
+    """Calibrated on the parts that fit validated on, with nothing asked for, the threshold is fit's own."""
+    before = read_recipe_file(recipe)
+    assert calibrate(recipe, *split, "--force") == 0
+    after = read_recipe_file(recipe)
+    assert before.threshold is not None
+    assert after.threshold is not None
+    assert after.threshold.fail_at == pytest.approx(before.threshold.fail_at, rel=1e-5)
+    assert after.coverage.nominal_median_px == before.coverage.nominal_median_px
+    assert after.coverage.minimum == pytest.approx(before.coverage.minimum, abs=0.05)
+
+
+def test_dry_run_writes_no_recipe(
+    recipe: Path, split: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All is shown and no byte is written, not even with --force."""
+    before = files(tmp_path)
+    assert calibrate(recipe, *split, "--dry-run", "--force", "--target-false-reject-rate", 0.5) == 0
+    assert files(tmp_path) == before
+    out, err = capsys.readouterr()
+    assert "FAIL from" in out
+    assert "no recipe written" in err
+
+
+def test_replacing_has_to_be_asked_for(
+    recipe: Path, split: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --force, --out or --dry-run the recipe stays, and the message names all three."""
+    before = files(recipe)
+    assert calibrate(recipe, *split) == 2
+    message = capsys.readouterr().err
+    assert all(option in message for option in ("--force", "--out", "--dry-run"))
+    assert files(recipe) == before
+
+
+def test_another_recipe_with_the_same_networks(recipe: Path, split: list[object], tmp_path: Path) -> None:
+    """--out leaves the recipe alone and makes one of the folder's name with the same mapping, byte for byte."""
+    before = files(recipe)
+    assert calibrate(recipe, *split, "--out", tmp_path / "strict", "--fail-at", 0.001) == 0
+    assert files(recipe) == before
+    made = load_recipe(tmp_path / "strict")
+    assert (made.recipe.name, made.model_sha) == ("strict", load_recipe(recipe).model_sha)
+    assert (tmp_path / "strict" / "mapping.safetensors").read_bytes() == before[
+        str(recipe / "mapping.safetensors")
+    ]
+    assert calibrate(recipe, *split, "--out", tmp_path / "strict") == 2
+
+
+def test_labelled_parts_are_judged_as_evaluate_judges_them(
+    recipe: Path, taught: tuple[Path, Path], split: list[object], tmp_path: Path
+) -> None:
+    """Escapes, false rejects and verdicts of the JSON are those of `evaluate` with the recipe that was written."""
+    scores = read_recipe_file(recipe).threshold
+    assert scores is not None
+    middle = sorted(scores.validation_scores)[2]
+    limits = ["--fail-at", 3 * middle, "--grey-from", middle]
+    assert calibrate(recipe, *split, *limits, "--force", "--json", tmp_path / "calibrated.json") == 0
+    assert run("evaluate", "--recipe", recipe, *split, "--json", tmp_path / "evaluated.json") == 0
+    shown, judged = read_json(tmp_path / "calibrated.json"), read_json(tmp_path / "evaluated.json")
+    kinds = shown["labelled"]["kinds"]
+    assert {kind: tally["parts"] for kind, tally in kinds.items()} == {"good": 2, "stain": 2}
+    assert kinds["stain"]["escapes"]["count"] == judged["escapes"]
+    assert kinds["good"]["false_rejects"]["count"] == judged["false_rejects"]
+    for verdict, count in judged["verdicts"].items():
+        assert sum(tally["verdicts"][verdict] for tally in kinds.values()) == count
+    assert kinds["stain"]["escapes"]["high"] > 0.5  # two parts say next to nothing
+    assert shown["model_sha"] == judged["model_sha"]
+    assert shown["written"] == load_recipe(recipe).recipe_sha
+
+
+def test_labelled_parts_decide_nothing(recipe: Path, split: list[object], tmp_path: Path) -> None:
+    """The limits are the same with and without a labelled set; the curve has the rate asked for and its threshold,
+    and no second row for it."""
+    found = []
+    for option in ("--labelled", "--no-labelled"):
+        more = ["--dry-run", "--target-false-reject-rate", 0.25, "--json", tmp_path / "f.json", option]
+        assert calibrate(recipe, *split, *more) == 0
+        found.append(read_json(tmp_path / "f.json"))
+    with_labels, without = found
+    assert without["labelled"] is None
+    for one in found:
+        del one["threshold"]["origin"]["set_at"]
+    assert with_labels["threshold"] == without["threshold"]
+    points = with_labels["labelled"]["curve"]
+    assert [point["false_reject_rate"] for point in points] == pytest.approx([0.25, 2 / 6, 3 / 6])
+    assert [point["fail_at"] for point in points if point["asked"]] == [with_labels["threshold"]["fail_at"]]
+    escapes = [point["escapes"]["count"] for point in points]
+    assert escapes == sorted(escapes, reverse=True)
+    rejects = [point["false_rejects"]["count"] for point in points]
+    assert rejects == sorted(rejects)
+
+
+def test_threshold_given_is_measured_on_the_nominal_parts(
+    recipe: Path, split: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--fail-at promises nothing: it says how many nominal parts reach it, with the interval, and keeps that it was
+    given."""
+    threshold = read_recipe_file(recipe).threshold
+    assert threshold is not None
+    highest = max(threshold.validation_scores)
+    more = ["--fail-at", highest * 0.999, "--force", "--json", tmp_path / "f.json"]
+    assert calibrate(recipe, *split, *more) == 0
+    figures = read_json(tmp_path / "f.json")
+    failed = figures["nominal"]["fail"]
+    assert (failed["count"], failed["of"]) == (1, 5)
+    assert (failed["low"], failed["high"]) == pytest.approx((0.00505, 0.71642), abs=1e-4)
+    assert figures["nominal"]["unlucky_false_reject_rate"] is None
+    assert figures["threshold"]["origin"]["fail_at"] == "given"
+    assert "1 of 5 nominal parts: 20.0%" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+def test_nominal_parts_from_a_folder(recipe: Path, tmp_path: Path) -> None:
+    """A plain folder of rgb/ and xyz/ sets the limits; the recipe keeps its name, not its path."""
+    for i in range(12):
+        write_part(tmp_path / "good-lot-7", f"{i:02d}", *frame(300 + i))
+    assert calibrate(recipe, "--nominal", tmp_path / "good-lot-7", "--force") == 0
+    threshold = read_recipe_file(recipe).threshold
+    assert threshold is not None
+    assert threshold.origin is not None
+    assert (threshold.validation_parts, threshold.origin.parts) == (12, "good-lot-7")
+    assert threshold.target_false_reject_rate == pytest.approx(1 / 13)
+    assert str(tmp_path) not in (recipe / "recipe.toml").read_text()
+
+
+def test_pictures_that_are_there_twice_are_said(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder with the same part under two names is not as many parts as it looks: it is said."""
+    for name, seed in (("a", 300), ("b", 301), ("c", 300)):
+        write_part(tmp_path / "lot", name, *frame(seed))
+    assert calibrate(recipe, "--nominal", tmp_path / "lot", "--dry-run", "--batch", 1) == 0
+    assert "1 of 3 nominal parts score as another one" in capsys.readouterr().err
+
+
+def test_training_parts_only_where_they_were_not_fitted_on(
+    taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the training split those that fit left out set the limits; where it took all, that is refused with the way
+    out."""
+    root, all_taught = taught
+    assert fit(root, tmp_path / "few", "--shots", 1, "--seed", 3) == 0
+    split = ["--root", root, "--category", "dome", "--split", "train"]
+    assert calibrate(tmp_path / "few", *split, "--force", "--json", tmp_path / "f.json") == 0
+    assert read_json(tmp_path / "f.json")["nominal"]["parts"] == 3
+    assert calibrate(all_taught, *split, "--dry-run") == 2
+    message = capsys.readouterr().err
+    assert "fitted on all 4" in message
+    assert "--nominal" in message
+
+
+def test_training_parts_that_have_changed_since(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where training parts came or went since the fit, nobody can tell which were fitted on: refused."""
+    assert fit(data, tmp_path / "few", "--shots", 4) == 0
+    (data / "dome" / "train" / "good" / "rgb" / "003.png").unlink()
+    (data / "dome" / "train" / "good" / "xyz" / "003.tiff").unlink()
+    split = ["--root", data, "--category", "dome", "--split", "train"]
+    assert calibrate(tmp_path / "few", *split, "--dry-run") == 2
+    assert "cannot be told" in capsys.readouterr().err
+
+
+def test_parts_of_another_category_are_remarked_on(
+    recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Parts of a category that the recipe was not taught on are used, and it is said."""
+    (data / "dome").rename(data / "cupola")
+    assert calibrate(recipe, "--root", data, "--category", "cupola", "--dry-run") == 0
+    assert "taught on 'dome', these parts are of 'cupola'" in capsys.readouterr().err
+
+
+def test_grey_band_that_goes_is_said(
+    recipe: Path, split: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A calibration that asks for no grey band where there was one says that it is gone."""
+    assert calibrate(recipe, *split, "--grey-rate", 0.2, "--force") == 0
+    assert "grey band" not in capsys.readouterr().err
+    assert calibrate(recipe, *split, "--force") == 0
+    assert "had a grey band" in capsys.readouterr().err
+
+
+def test_picture_shows_scores_and_limits(recipe: Path, split: list[object], tmp_path: Path) -> None:
+    """The picture is a PNG in which good parts and stains have the colours of their verdicts."""
+    more = ["--dry-run", "--grey-rate", 0.4, "--picture", tmp_path / "scores.png"]
+    assert calibrate(recipe, *split, *more) == 0
+    pixels = np.asarray(Image.open(tmp_path / "scores.png"))
+    for verdict in ("PASS", "UNDECIDED", "FAIL"):
+        assert (pixels == VERDICT_COLOURS[verdict]).all(-1).sum() > 100
+
+
+REFUSED: list[tuple[list[object], list[str]]] = [
+    (["--target-false-reject-rate", 0.01], ["needs 99", "the 5 there"]),
+    (["--grey-rate", 0.01], ["--grey-rate 0.01", "0.166667"]),
+    (["--target-false-reject-rate", 1.0], ["--target-false-reject-rate", "between 0 and 1"]),
+    (["--fail-at", "nan"], ["--fail-at", "finite"]),
+    (["--fail-at", 1, "--target-false-reject-rate", 0.3], ["--fail-at", "--target-false-reject-rate"]),
+    (["--fail-at", 1, "--grey-rate", 0.3], ["--grey-rate", "--grey-from"]),
+    (["--fail-at", 1, "--grey-from", 2], ["--grey-from", "below"]),
+    (["--grey-from", 1, "--grey-rate", 0.3], ["--grey-from", "--grey-rate"]),
+    (["--grey-from", 1e9], ["grey band would be empty"]),
+    (["--minimum-coverage", 1.5], ["--minimum-coverage"]),
+    (["--category", "bagel"], ["bagel", "dome"]),
+    (["--json", "/nowhere/f.json"], ["/nowhere/f.json", "folder"]),
+    (["--nominal", "/nowhere"], ["/nowhere"]),
+    (["--out", "a recipe"], ["a recipe", "A-Z"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), REFUSED)
+def test_wrong_option_is_named(
+    taught: tuple[Path, Path],
+    split: list[object],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[object],
+    named: list[str],
+) -> None:
+    """Each wrong option ends with exit code 2 and a message that names it; the recipe is as it was."""
+    before = files(taught[1])
+    assert calibrate(taught[1], *split, "--force", *arguments) == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    for text in named:
+        assert text in message
+    assert files(taught[1]) == before
+
+
+def test_no_parts_named(taught: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Without any parts both ways to name them are said; labelled ones have to be named to be asked for."""
+    assert calibrate(taught[1], "--dry-run") == 2
+    message = capsys.readouterr().err
+    assert "--category" in message
+    assert "--nominal" in message
+    assert calibrate(taught[1], "--nominal", taught[0] / "dome" / "train" / "good", "--labelled") == 2
+    assert "--labelled" in capsys.readouterr().err
+
+
+def test_no_validation_split(recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A category without a validation split is refused with both ways out."""
+    shutil.rmtree(data / "dome" / "validation")
+    assert calibrate(recipe, "--root", data, "--category", "dome", "--dry-run") == 2
+    message = capsys.readouterr().err
+    assert "--nominal" in message
+    assert "--split train" in message
+
+
+def test_torn_parts_are_all_named_before_anything_is_inspected(
+    recipe: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A torn nominal part and a torn labelled one are named together, and no part was inspected for nothing."""
+
+    def inspected(*_: object, **__: object) -> None:
+        raise AssertionError("inspected before all files were read")
+
+    monkeypatch.setattr("cmfm_worker.inspection.inspector.Inspector.inspect", inspected)
+    torn = [
+        data / "dome" / "validation" / "good" / "xyz" / "001.tiff",
+        data / "dome" / "test" / "stain" / "rgb" / "000.png",
+    ]
+    for file in torn:
+        file.write_bytes(file.read_bytes()[:500])
+    assert calibrate(recipe, "--root", data, "--category", "dome", "--dry-run") == 2
+    message = capsys.readouterr().err
+    assert all(str(file) in message for file in torn)
+
+
+def without_3d(file: Path) -> None:
+    tifffile.imwrite(file, np.zeros_like(tifffile.imread(file)), photometric="rgb")
+
+
+def test_nominal_parts_without_3d_are_all_named(
+    recipe: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nominal parts that the line could not inspect are refused by name; no limits are set from the others."""
+    before = files(recipe)
+    for name in ("001", "003"):
+        without_3d(data / "dome" / "validation" / "good" / "xyz" / f"{name}.tiff")
+    assert calibrate(recipe, "--root", data, "--category", "dome", "--force") == 2
+    message = capsys.readouterr().err
+    assert "dome-validation-good-001" in message
+    assert "dome-validation-good-003" in message
+    assert "dome-validation-good-002" not in message
+    assert files(recipe) == before
+
+
+def test_labelled_part_without_3d_is_a_fault(recipe: Path, data: Path, tmp_path: Path) -> None:
+    """A labelled part that the line could not inspect is named and counts as it would there: FAULT, a false reject."""
+    without_3d(data / "dome" / "test" / "good" / "xyz" / "001.tiff")
+    options = ["--dry-run", "--json", tmp_path / "f.json"]
+    assert calibrate(recipe, "--root", data, "--category", "dome", *options) == 0
+    labelled = read_json(tmp_path / "f.json")["labelled"]
+    assert list(labelled["not_inspected"]) == ["dome-test-good-001"]
+    assert labelled["kinds"]["good"]["verdicts"]["FAULT"] == 1
+    assert labelled["kinds"]["good"]["false_rejects"]["count"] >= 1
+
+
+def test_broken_recipes_are_refused(
+    recipe: Path, split: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recipe of another extractor, and one without its mapping, are refused by name."""
+    file = recipe / "recipe.toml"
+    text = file.read_text()
+    version = tomllib.loads(text)["extractor"]["version"]
+    file.write_text(text.replace(f'version = "{version}"', 'version = "0"'))
+    assert calibrate(recipe, *split, "--force") == 2
+    assert "extractor.version" in capsys.readouterr().err
+    file.write_text(text)
+    (recipe / "mapping.safetensors").unlink()
+    assert calibrate(recipe, *split, "--force") == 2
+    assert "mapping.safetensors" in capsys.readouterr().err
+
+
+def test_recipe_that_someone_else_changes_meanwhile(tmp_path: Path) -> None:
+    """A recipe.toml or a mapping that is no longer the one that was read is not overwritten or copied."""
+    saved(tmp_path / "part")
+    loaded = load_recipe(tmp_path / "part")
+    saved(tmp_path / "other", seed=1)
+    for name in ("recipe.toml", "mapping.safetensors"):
+        shutil.copy(tmp_path / "other" / name, tmp_path / "part" / name)
+    with pytest.raises(InputError, match="changed by someone else"):
+        replace_recipe_file(loaded, loaded.recipe)
+    with pytest.raises(InputError, match="changed by someone else"):
+        copy_recipe(loaded, loaded.recipe, tmp_path / "third")
+    assert load_recipe(tmp_path / "part").model_sha == load_recipe(tmp_path / "other").model_sha
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "part"]
+
+
+def test_imported_recipe_becomes_one_that_the_line_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe without threshold and size of its parts is refused by the line, and loaded once it is calibrated."""
+    saved(tmp_path / "recipes" / "part", threshold=None, coverage={})
+    for i in range(9):
+        write_part(tmp_path / "lot", f"{i}", *frame(i))
+    monkeypatch.setattr("cmfm_worker.recipes.extractors.extractor_of", lambda *_: ColourAndPlace())
+    shelf = RecipeRegistry(
+        Recipes(folder=tmp_path / "recipes"),
+        make_inspector=lambda _: Inspector(ColourAndPlace()),
+        device=torch.device("cpu"),
+    )
+    with pytest.raises(InputError, match="cmfm-worker calibrate"):
+        shelf.load("part")
+    assert calibrate(tmp_path / "recipes" / "part", "--nominal", tmp_path / "lot", "--force") == 0
+    recipe = shelf.load("part").model.recipe
+    assert recipe.threshold is not None
+    assert recipe.threshold.fail_at > max(recipe.threshold.validation_scores)
+    assert recipe.coverage.nominal_median_px is not None
+    assert recipe.coverage.minimum > 0.5
+
+
+def test_help_is_for_newcomers(capsys: pytest.CaptureFixture[str]) -> None:
+    """`calibrate --help` says what decides and what only shows."""
+    assert run("calibrate", "--help") == 0
+    shown = capsys.readouterr().out
+    assert "good parts" in shown
+    assert "it decides nothing" in " ".join(shown.split())

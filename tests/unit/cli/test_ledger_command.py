@@ -1,0 +1,205 @@
+"""`cmfm-worker ledger`: the right rows, in every form, and whether they add up."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.line.records.test_ledger import write_version_1
+from tests.unit.made.dataset import run
+from tests.unit.made.verdicts import BASE_NS, result
+
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.errors import InputError
+from cmfm_worker.line.records.ledger.writer import Ledger
+from cmfm_worker.line.records.time_text import moment_ns, utc_text
+
+VERDICTS = [Verdict.PASS] * 6 + [Verdict.FAIL] * 2 + [Verdict.UNDECIDED, Verdict.FAULT]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Ten rows: six PASS, two FAIL, an UNDECIDED and a FAULT, a second apart."""
+    ledger = Ledger(tmp_path / "ledger.sqlite", flush_ms=10)
+    for i, verdict in enumerate(VERDICTS, start=1):
+        recipe = "bagel" if i % 2 else "cookie"
+        ledger.append(result(i, verdict, recipe=recipe, stream_uuid=f"cam{i % 3}"), frame_sha256="f" * 64)
+    ledger.close()
+    return tmp_path / "ledger.sqlite"
+
+
+def ask(capsys: pytest.CaptureFixture[str], path: Path, *options: object) -> dict[str, Any]:
+    assert run("ledger", "--path", path, "--json", *options) == 0
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ((), list(range(1, 11))),
+        (("--verdict", "fail"), [7, 8]),
+        (("--recipe", "cookie"), [2, 4, 6, 8, 10]),
+        (("--recipe", "cookie", "--verdict", "FAIL"), [8]),
+        (("--part", "p4"), [5]),
+        (("--stream", "cam0"), [3, 6, 9]),
+        (("--since", "2026-02-02T02:40:08"), [8, 9, 10]),
+        (("--since", "2026-02-02T03:40:08+01:00", "--until", "2026-02-02T02:40:10Z"), [8, 9]),
+        (("--limit", "3"), [8, 9, 10]),
+        (("--part", "'; DROP TABLE triggers; --"), []),
+    ],
+)
+def test_questions(
+    capsys: pytest.CaptureFixture[str], path: Path, options: tuple[str, ...], ids: list[int]
+) -> None:
+    """Each option narrows the rows; they come oldest first, the newest where there is a limit."""
+    assert [row["result_id"] for row in ask(capsys, path, *options)["rows"]] == ids
+
+
+def test_totals_are_the_identity_over_all_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str], path: Path
+) -> None:
+    """The limit cuts the rows, not the count; a filter is counted as such."""
+    totals = ask(capsys, path, "--limit", "1")["totals"]
+    assert (totals["triggers"], totals["identity_holds"]) == (10, True)
+    assert totals["verdicts"] == {"PASS": 6, "FAIL": 2, "UNDECIDED": 1, "FAULT": 1}
+    assert ask(capsys, path, "--verdict", "FAIL")["totals"]["triggers"] == 2
+
+
+def test_table_ends_with_the_identity(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """A person sees the parts and, in one line, that every trigger is accounted for."""
+    assert run("ledger", "--path", path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "10 triggers = 6 PASS + 2 FAIL + 1 UNDECIDED + 1 FAULT; no row missing"
+    assert sum("UNDECI" in line for line in lines) >= 2
+
+
+def test_missing_row_is_said(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """A row that is not there breaks the count of its boot, and that is said whatever is asked for."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM triggers WHERE result_id = 4")
+    connection.close()
+    assert not ask(capsys, path, "--verdict", "FAIL")["totals"]["identity_holds"]
+    assert run("ledger", "--path", path) == 0
+    said = capsys.readouterr()
+    assert "1 ROWS MISSING" in said.out
+    assert "boot b: 1 result ids have no row" in said.err
+
+
+def test_killed_boot_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Of a worker that was killed the ledger says after which moment verdicts may be missing."""
+    path = tmp_path / "ledger.sqlite"
+    first = Ledger(path, flush_ms=50)
+    first.begin("b")
+    first.append(result(1))
+    first.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE boots SET ending = 'running'")
+    connection.close()
+    Ledger(path, flush_ms=50).close()
+    capsys.readouterr()
+    assert run("ledger", "--path", path) == 0
+    assert "boot b was killed: verdicts after 2026-02-02T02:40:01.000Z" in capsys.readouterr().err
+
+
+def test_csv_holds_every_column(capsys: pytest.CaptureFixture[str], path: Path, tmp_path: Path) -> None:
+    """Every column of the ledger and the readable time; a score reads back exactly."""
+    out = tmp_path / "rows.csv"
+    assert run("ledger", "--path", path, "--csv", out) == 0
+    assert "10 rows in" in capsys.readouterr().out
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["result_id"]) for row in rows] == list(range(1, 11))
+    assert float(rows[0]["score"]) == 0.5
+    assert rows[0]["frame_sha256"] == "f" * 64
+    assert rows[0]["done_utc"] == "2026-02-02T02:40:01.000Z"
+    assert int(rows[0]["done_ns"]) == BASE_NS + 10**9
+
+
+def test_parquet_holds_every_column(path: Path, tmp_path: Path) -> None:
+    """The same rows with their types."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra `parquet`")
+    out = tmp_path / "rows.parquet"
+    assert run("ledger", "--path", path, "--parquet", out) == 0
+    rows = parquet.read_table(out).to_pylist()
+    assert [row["result_id"] for row in rows] == list(range(1, 11))
+    assert (rows[0]["score"], rows[0]["simulated"], rows[0]["recipe_sha"]) == (0.5, True, None)
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the extra and the way without it."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert run("ledger", "--path", path, "--parquet", tmp_path / "rows.parquet") == 2
+    said = capsys.readouterr().err
+    assert "cmfm[parquet]" in said
+    assert "--csv" in said
+    assert not (tmp_path / "rows.parquet").exists()
+
+
+def test_ledger_in_use_can_be_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Reading does not wait for the worker nor the worker for it."""
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, flush_ms=10)
+    ledger.append(result(1))
+    give_up = time.monotonic() + 10
+    while not (found := ask(capsys, path)["rows"]) and time.monotonic() < give_up:
+        time.sleep(0.01)
+    ledger.close()
+    assert [row["result_id"] for row in found] == [1]
+
+
+def test_ledger_of_version_1_can_be_read_as_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Reading an old ledger does not change it; the hashes it does not have are null."""
+    path = tmp_path / "ledger.sqlite"
+    write_version_1(path)
+    before = path.read_bytes()
+    (row,) = ask(capsys, path)["rows"]
+    assert (row["verdict"], row["frame_sha256"]) == ("PASS", None)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database at all" * 100, "other"])
+def test_file_that_is_no_ledger(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes | str | None
+) -> None:
+    """Exit code 2 and a line that names the file."""
+    path = tmp_path / "some.file"
+    if content == "other":
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE customers (name TEXT)")
+        connection.close()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    assert run("ledger", "--path", path) == 2
+    said = capsys.readouterr().err
+    assert "some.file" in said
+    assert "ledger" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [("--since", "yesterday"), ("--verdict", "MAYBE"), ("--json", "--csv", "x")]
+)
+def test_wrong_option(capsys: pytest.CaptureFixture[str], path: Path, options: tuple[str, ...]) -> None:
+    """What cannot be meant is refused with 2."""
+    assert run("ledger", "--path", path, *options) == 2
+    assert capsys.readouterr().err
+
+
+def test_moments() -> None:
+    """Moments are UTC unless they say otherwise; ages count back from now."""
+    assert moment_ns("1970-01-01T00:00:01", 0) == 10**9
+    assert moment_ns("1970-01-01T01:00:01+01:00", 0) == 10**9
+    assert moment_ns("90m", 6000 * 10**9) == 600 * 10**9
+    assert utc_text(moment_ns("2026-03-01T06:00:00.123", 0)) == "2026-03-01T06:00:00.123Z"
+    with pytest.raises(InputError, match="7d"):
+        moment_ns("tomorrow", 0)

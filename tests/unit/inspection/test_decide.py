@@ -1,0 +1,48 @@
+"""From a score to a verdict."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from tests.unit.made.recipes import saved
+
+from cmfm_protocol.wire.verdict import REASONS_OF, Reason, Verdict
+from cmfm_worker.inspection.decide import decide
+from cmfm_worker.recipes.sections import CoverageSection, ThresholdSection
+
+CASES = [
+    (0.1, 1.0, Verdict.PASS, Reason.BELOW_THRESHOLD),
+    (0.299, 1.0, Verdict.PASS, Reason.BELOW_THRESHOLD),
+    (0.3, 1.0, Verdict.UNDECIDED, Reason.GREY_BAND),
+    (0.499, 1.0, Verdict.UNDECIDED, Reason.GREY_BAND),
+    (0.5, 1.0, Verdict.FAIL, Reason.ABOVE_THRESHOLD),
+    (0.1, 0.5, Verdict.PASS, Reason.BELOW_THRESHOLD),
+    (0.1, 0.499, Verdict.UNDECIDED, Reason.LOW_COVERAGE),
+    (0.9, 0.499, Verdict.UNDECIDED, Reason.LOW_COVERAGE),
+    (0.1, math.nan, Verdict.UNDECIDED, Reason.LOW_COVERAGE),
+    (0.1, None, Verdict.PASS, Reason.BELOW_THRESHOLD),
+    (math.nan, 1.0, Verdict.FAULT, Reason.WORKER_ERROR),
+    (math.inf, 1.0, Verdict.FAULT, Reason.WORKER_ERROR),
+    (-math.inf, 1.0, Verdict.FAULT, Reason.WORKER_ERROR),
+    (math.nan, 0.1, Verdict.FAULT, Reason.WORKER_ERROR),
+]
+
+
+@pytest.mark.parametrize(("score", "coverage", "verdict", "reason"), CASES)
+def test_decisions(
+    tmp_path: Path, score: float, coverage: float | None, verdict: Verdict, reason: Reason
+) -> None:
+    """The table of decisions: at the threshold a part FAILs, missing 3D or a broken score never PASSes."""
+    threshold = ThresholdSection(fail_at=0.5, grey_from=0.3)
+    coverage_section = CoverageSection(minimum=0.5, nominal_median_px=100)
+    recipe = saved(tmp_path / "part", threshold=threshold, coverage=coverage_section).recipe
+    assert decide(score, coverage, recipe) == (verdict, reason)
+    assert reason in REASONS_OF[verdict]
+
+
+def test_no_threshold_no_decision(tmp_path: Path) -> None:
+    """Without a threshold nothing is decided, least of all a PASS."""
+    with pytest.raises(ValueError, match="no threshold"):
+        decide(0.0, 1.0, saved(tmp_path / "part", threshold=None).recipe)

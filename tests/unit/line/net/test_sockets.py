@@ -1,0 +1,89 @@
+"""Sockets under conditions that a line meets and a desk does not."""
+
+import signal
+import subprocess
+import sys
+import time
+
+from cmfm_sim.sockets import free_ports
+
+STALLED = """
+import time, zmq
+from cmfm_worker.line.net.sockets import subscriber
+context = zmq.Context()
+camera = context.socket(zmq.XPUB)
+camera.setsockopt(zmq.SNDHWM, 4)
+port = camera.bind_to_random_port("tcp://127.0.0.1")
+worker = subscriber(context, receive_hwm=1, max_bytes=10**9)
+worker.setsockopt(zmq.SUBSCRIBE, b"")
+worker.connect(f"tcp://127.0.0.1:{port}")
+while not camera.poll(10):
+    worker.poll(10)
+taken = []
+for seq in range(40):
+    camera.send(bytes([seq]) + bytes(100_000))  # more than a socket's buffers hold
+    time.sleep(0.02)  # the worker stands still
+for seq in range(40, 100):
+    camera.send(bytes([seq]) + bytes(100_000))
+    if worker.poll(50):
+        taken.append(worker.recv()[0])
+assert len(taken) > 20 and taken == sorted(set(taken)), taken
+camera.close(0)
+worker.close(0)
+context.term()
+"""
+
+
+def test_worker_that_was_stopped_goes_on() -> None:
+    """A stall with a full queue costs what was sent meanwhile, and neither the process nor what comes after it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", STALLED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+ASKED = """
+import sys, time, zmq
+from cmfm_worker.line.net.sockets import bind
+socket = bind(zmq.Context(), zmq.ROUTER, sys.argv[1], send_hwm=100)
+print("bound", flush=True)
+until_s = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < until_s:
+    time.sleep(0.05)
+    for _ in range(4):
+        if socket.poll(0):
+            socket.recv_multipart()
+"""
+ASKING = """
+import sys, zmq
+socket = zmq.Context().socket(zmq.DEALER)
+socket.setsockopt(zmq.SNDHWM, 0)
+socket.connect(sys.argv[1])
+for _ in range(200_000):
+    socket.send_multipart([b"", bytes(1000)])
+"""
+
+
+def test_client_that_floods_and_dies_does_not_end_the_worker() -> None:
+    """Requests beyond what the queue holds, then a client that hangs and is killed: the desk reads on.
+
+    With ZMTP heartbeats on the socket libzmq aborted the worker (issue 4841).
+    """
+    endpoint = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKED, endpoint, "8"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "bound\n"
+        for _ in range(2):
+            with subprocess.Popen([sys.executable, "-c", ASKING, endpoint]) as client:
+                time.sleep(1.2)
+                client.send_signal(signal.SIGSTOP)
+                time.sleep(0.8)
+                client.kill()
+            time.sleep(1.2)
+        complaint = worker.communicate(timeout=60)[1]
+    assert worker.returncode == 0, complaint

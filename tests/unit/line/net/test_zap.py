@@ -1,0 +1,210 @@
+"""Who comes in: the sockets' keys and the folders of allowed ones, over real sockets."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from cmfm_protocol.files.key_files import KeyPair, write_pair
+from cmfm_worker.errors import InputError
+from cmfm_worker.line.net.curve import Keys, read_keys
+from cmfm_worker.line.net.sockets import Socket, bind
+from cmfm_worker.line.net.zap import ZapHandler
+from cmfm_worker.settings.sections import Curve
+
+REFUSED_S = 0.6
+"""A client that is to come in needs a few milliseconds."""
+
+
+def new_pair() -> KeyPair:
+    return KeyPair(*zmq.curve_keypair())
+
+
+class Site:
+    """A folder of keys, a gate, and one socket behind it: a ROUTER that is echoed by `ask`."""
+
+    def __init__(self, folder: Path, door: str) -> None:
+        self.folder = folder
+        self.worker = new_pair()
+        for name in ("readers", "controllers"):
+            (folder / name).mkdir()
+        secret, _ = write_pair(folder, "worker", self.worker)
+        self.settings = Curve(
+            secret_key=secret, readers=folder / "readers", controllers=folder / "controllers"
+        )
+        self.door = door
+        self._clients: zmq.Context[Socket] = zmq.Context()
+        self.context: zmq.Context[Socket] = zmq.Context()
+        self.gate: ZapHandler | None = None
+
+    def allow(self, where: str, name: str = "someone") -> KeyPair:
+        """A new key in one of the folders."""
+        pair = new_pair()
+        _, public = write_pair(self.folder / "out", name, pair)
+        public.rename(self.folder / where / public.name)
+        return pair
+
+    def open(self, *, gate: bool = True) -> Keys:
+        """Start the gate and bind."""
+        keys = read_keys(self.settings)
+        if gate:
+            self.gate = ZapHandler(self.context, keys)
+            self.gate.start()
+        lock = keys.curve_server(self.door)  # type: ignore[arg-type]
+        self._server = bind(self.context, zmq.ROUTER, "tcp://127.0.0.1:*", send_hwm=10, lock=lock)
+        self.endpoint = self._server.getsockopt_string(zmq.LAST_ENDPOINT)
+        return keys
+
+    def ask(self, own: KeyPair | None, *, server: bytes | None = None, wait_s: float = REFUSED_S) -> bool:
+        """Whether a request arrives and its answer comes back."""
+        with self._clients.socket(zmq.DEALER) as client:
+            client.setsockopt(zmq.LINGER, 0)
+            if own is not None:
+                client.setsockopt(zmq.CURVE_SERVERKEY, server or self.worker.public)
+                client.setsockopt(zmq.CURVE_PUBLICKEY, own.public)
+                client.setsockopt(zmq.CURVE_SECRETKEY, own.secret)
+            client.setsockopt(zmq.SNDTIMEO, int(wait_s * 1000))
+            client.connect(self.endpoint)
+            try:
+                client.send(b"hello")
+            except zmq.Again:  # refused before it could be queued: libzmq has taken the connection away
+                return False
+            if not self._server.poll(int(wait_s * 1000)):
+                return False
+            self._server.send_multipart(self._server.recv_multipart())
+            return client.poll(5000) != 0 and client.recv() == b"hello"
+
+    def close(self) -> None:
+        self._server.close(0)
+        if self.gate is not None:
+            self.gate.close()
+        self._clients.destroy(0)
+        self.context.term()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
+    """Makes a site for a door."""
+    sites: list[Site] = []
+
+    def make(door: str) -> Site:
+        sites.append(Site(tmp_path, door))
+        return sites[-1]
+
+    yield make
+    for made in sites:
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("door", "folder", "other"),
+    [
+        ("results", "readers", "controllers"),
+        ("maps", "readers", "controllers"),
+        ("recovery", "readers", "controllers"),
+        ("control", "controllers", "readers"),
+    ],
+)
+def test_each_door_has_its_folder(site: Callable[[str], Site], door: str, folder: str, other: str) -> None:
+    """A key opens the sockets of its own folder and is refused, and counted, at the others."""
+    here = site(door)
+    welcome, elsewhere = here.allow(folder), here.allow(other, "elsewhere")
+    here.open()
+    assert here.ask(welcome, wait_s=10)
+    assert not here.ask(elsewhere)
+    assert here.gate is not None
+    assert here.gate.refused[door] > 0
+    assert set(here.gate.refused) == {door}
+
+
+def test_strangers_do_not_come_in(site: Callable[[str], Site]) -> None:
+    """An unknown key, no key, an allowed key that expects another worker: nothing arrives, all is counted."""
+    here = site("control")
+    welcome = here.allow("controllers")
+    here.open()
+    assert here.gate is not None
+    for own, server in ((new_pair(), None), (None, None), (welcome, new_pair().public)):
+        before, until_s = here.gate.refused["control"], time.monotonic() + 20
+        # Again and again: libzmq does not see every client that hangs up by itself over the worker's greeting.
+        while here.gate.refused["control"] == before and time.monotonic() < until_s:
+            assert not here.ask(own, server=server)
+        assert here.gate.refused["control"] > before
+    assert here.ask(welcome, wait_s=10)
+
+
+def test_stolen_public_key_is_not_enough(site: Callable[[str], Site]) -> None:
+    """Who knows an allowed public key and not its secret one stays outside."""
+    here = site("control")
+    welcome = here.allow("controllers")
+    here.open()
+    assert not here.ask(KeyPair(welcome.public, new_pair().secret))
+
+
+def test_without_its_gate_nobody_comes_in(site: Callable[[str], Site]) -> None:
+    """Not even an allowed key: libzmq's default would be to let everybody in."""
+    here = site("results")
+    welcome = here.allow("readers")
+    here.open(gate=False)
+    assert not here.ask(welcome)
+
+
+def test_keys_count_without_a_restart(site: Callable[[str], Site]) -> None:
+    """A file that is put into the folder opens the door within seconds, one that is taken away closes it."""
+    here = site("control")
+    here.open()
+    late = here.allow("controllers", "late")
+    until_s = time.monotonic() + 20
+    while not here.ask(late) and time.monotonic() < until_s:
+        pass
+    assert here.ask(late, wait_s=10)
+    (here.folder / "controllers" / "late.key").unlink()
+    until_s = time.monotonic() + 20
+    while here.ask(late) and time.monotonic() < until_s:
+        time.sleep(0.2)
+    assert not here.ask(late)
+
+
+def test_broken_key_file_keeps_the_others_at_work(site: Callable[[str], Site]) -> None:
+    """While the line runs a damaged file is no key, and no reason to shut the known clients out."""
+    here = site("control")
+    welcome = here.allow("controllers")
+    here.open()
+    (here.folder / "controllers" / "bad.key").write_text("no key")
+    time.sleep(1.1)
+    assert here.ask(welcome, wait_s=10)
+    assert here.gate is not None
+    assert here.gate.failure is None
+
+
+def test_wrong_settings_are_told_at_the_start(tmp_path: Path) -> None:
+    """Missing folders, damaged keys and a secret key that others can read: each names what is wrong."""
+    secret, _ = write_pair(tmp_path, "worker", new_pair())
+    curve = Curve(secret_key=secret, readers=tmp_path / "r", controllers=tmp_path / "c")
+    with pytest.raises(InputError, match=r"\[curve\] .*/r: "):
+        read_keys(curve)
+    for name in ("r", "c"):
+        (tmp_path / name).mkdir()
+    read_keys(curve)
+    (tmp_path / "c" / "bad.key").write_text("")
+    with pytest.raises(InputError, match=r"bad\.key"):
+        read_keys(curve)
+    (tmp_path / "c" / "bad.key").unlink()
+    secret.chmod(0o644)
+    with pytest.raises(InputError, match="chmod 600"):
+        read_keys(curve)
+
+
+def test_mixed_up_pair_is_told_at_the_start(tmp_path: Path) -> None:
+    """Two halves of different pairs would let nobody in, for no visible reason."""
+    secret, _ = write_pair(tmp_path, "worker", KeyPair(new_pair().public, new_pair().secret))
+    with pytest.raises(InputError, match="does not belong"):
+        read_keys(Curve(secret_key=secret, readers=tmp_path, controllers=tmp_path))
+
+
+def test_plain_line_has_no_locks() -> None:
+    """Without [curve] nothing changes."""
+    keys = read_keys(Curve())
+    assert keys.own is None
+    assert keys.curve_server("control") is None

@@ -1,0 +1,102 @@
+"""The journal: what a killed worker had said is known to the next one, whatever its ledger had not written yet."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tests.unit.line.records.test_ledger import hashes, rows
+from tests.unit.made.verdicts import result
+
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.line.records.journal import SLOT_BYTES, SLOTS, Journal
+from cmfm_worker.line.records.ledger.writer import Ledger, row
+
+NOTES_AND_DIES = """
+import os, signal, sys
+from pathlib import Path
+from cmfm_worker.line.records.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+for seq in range(7):
+    journal.note(["boot", seq])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_rows_outlive_kill_9(tmp_path: Path) -> None:
+    """What was noted before the kill is there after it, in order."""
+    ended = subprocess.run([sys.executable, "-c", NOTES_AND_DIES, str(tmp_path / "j")], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    journal = Journal(tmp_path / "j")
+    assert journal.rows() == [("boot", seq) for seq in range(7)]
+    journal.clear()
+    assert journal.rows() == []
+    journal.close()
+
+
+def test_the_oldest_rows_make_room(tmp_path: Path) -> None:
+    """The file never grows; the newest rows are kept."""
+    journal = Journal(tmp_path / "j")
+    for seq in range(SLOTS + 3):
+        journal.note([seq])
+    assert journal.rows() == [(seq,) for seq in range(3, SLOTS + 3)]
+    assert (tmp_path / "j").stat().st_size == SLOTS * SLOT_BYTES
+    journal.close()
+
+
+def test_a_torn_row_is_none(tmp_path: Path) -> None:
+    """A row in whose midst the process was killed is passed over, the others are read."""
+    journal = Journal(tmp_path / "j")
+    for seq in range(3):
+        journal.note([seq, "x" * 100])
+    journal.close()
+    data = bytearray((tmp_path / "j").read_bytes())
+    data[SLOT_BYTES + 60] ^= 1
+    (tmp_path / "j").write_bytes(data)
+    journal = Journal(tmp_path / "j")
+    assert [found[0] for found in journal.rows()] == [0, 2]
+    journal.close()
+
+
+def test_the_longest_row_of_the_wire_fits(tmp_path: Path) -> None:
+    """No text of the wire is too long for a slot."""
+    text = "ä" * 128  # 256 bytes
+    longest = replace(result(1), part_id=text, stream_uuid=text, calib_id=text, recipe=text, detail=text)
+    journal = Journal(tmp_path / "j")
+    journal.note(row(replace(longest, model_sha="f" * 64), recipe_sha="c" * 64))
+    assert len(journal.rows()) == 1
+    journal.close()
+
+
+def test_ledger_is_complete_after_a_kill(tmp_path: Path) -> None:
+    """Verdicts given within the last flush interval are in the ledger after the next start, each once."""
+    path = tmp_path / "ledger.sqlite"
+    killed = Ledger(path, flush_ms=60_000)
+    killed.begin("b")
+    for number in range(1, 4):
+        killed.note(result(number), recipe_sha="c" * 64)
+    killed.note(result(4), recipe_sha="")  # could not be sent, and was a FAULT then
+    killed.note(result(4, Verdict.FAULT), recipe_sha="")
+    killed.append(result(1), frame_sha256="f" * 64, recipe_sha="c" * 64)  # nothing ends it: as after kill -9
+    following = Ledger(path, flush_ms=10)
+    assert [(found[0], found[2]) for found in rows(path)] == [
+        (1, "PASS"),
+        (2, "PASS"),
+        (3, "PASS"),
+        (4, "FAULT"),
+    ]
+    assert hashes(path)[1] == (None, "c" * 64)
+    assert following.answered(result(4).done_ns, 1000) == {"a": [0, 1, 2, 3]}
+    following.close()
+
+
+def test_a_clean_end_leaves_nothing_to_add(tmp_path: Path) -> None:
+    """Rows that retention has deleted do not come back from the journal."""
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, flush_ms=10)
+    ledger.begin("b")
+    ledger.note(result(1), recipe_sha="")
+    ledger.close()
+    Ledger(path, flush_ms=10).close()
+    assert rows(path) == []

@@ -1,0 +1,236 @@
+"""`cmfm-worker replay-part`: what was rejected on the line is rejected again, bit for bit, or it is said why not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+from tests.unit.made.dataset import read_json, run
+from tests.unit.made.recipes import ColourAndPlace, frames, saved
+from tests.unit.made.verdicts import result
+
+from cmfm_protocol.wire.frame import Frame, FrameHeader
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.line import replay as replaying
+from cmfm_worker.line.compute.line_inspector import LineInspector
+from cmfm_worker.line.intake.ring import Ring
+from cmfm_worker.line.messages import Decision, LineRecipe, Trigger, TriggerKey
+from cmfm_worker.line.records.archive import Archive, made_on
+from cmfm_worker.line.records.archive_folder import kept_folders
+from cmfm_worker.line.records.ledger.writer import Ledger
+from cmfm_worker.line.records.recorder import Evidence, Recorder
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import load_recipe
+from cmfm_worker.recipes.sections import ThresholdSection
+
+CPU = torch.device("cpu")
+
+
+def decided(number: int, decision: Decision) -> Result:
+    changes: dict[str, Any] = {
+        "reason": decision.reason,
+        "score": decision.score,
+        "threshold": decision.threshold,
+        "model_sha": decision.model_sha,
+        "coverage": decision.coverage,
+        "recipe": "part",
+        "boot_id": "boot",
+    }
+    return result(number, decision.verdict, **changes)
+
+
+def inspect_on_the_line(recipes: Path) -> list[tuple[Frame, Decision]]:
+    """Four frames in one batch through the ring and the bench of the line; the last one has no 3D."""
+    loaded = load_recipe(recipes / "part")
+    model = LineRecipe(LoadedModel.of(loaded, CPU), Inspector(ColourAndPlace()), loaded.recipe_sha)
+    rgb, xyz = frames(4)
+    xyz[3] = torch.nan
+    sent = [
+        Frame(FrameHeader("a", i, f"p{i}", 0, 100.0, "part"), rgb[i].numpy(), xyz[i].numpy())
+        for i in range(4)
+    ]
+    ring, slots = Ring(slots=4, max_pixels=64 * 64, pinned=False), []
+    for i, frame in enumerate(sent):
+        trigger = Trigger(TriggerKey("a", i), f"p{i}", "part", "", 0, 0, 1 << 62, simulated=True, frame=frame)
+        index = ring.claim()
+        assert index is not None
+        ring.fill(index, frame, trigger, model, time.monotonic_ns())
+        taken = ring.take(timeout_s=1)
+        assert taken is not None
+        slots.append(taken)
+    with torch.inference_mode():
+        decisions = LineInspector().inspect(slots, [s.rgb for s in slots], [s.xyz for s in slots])
+    return list(zip(sent, decisions, strict=True))
+
+
+class Line:
+    """What a line has left on disk: recipes, kept parts, a ledger, its settings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recipes = folder / "recipes"
+        self.kept = folder / "kept"
+        self.config = folder / "line.toml"
+        threshold = ThresholdSection(fail_at=0.01)
+        saved(self.recipes / "part", threshold=threshold)
+        table = {"recipes": {"folder": "recipes"}, "device": {"name": "cpu", "threads": 1}}
+        self.config.write_text(tomli_w.dumps(table))
+        ledger = Ledger(folder / "ledger.sqlite", flush_ms=10)
+        parts = Archive(self.kept, max_mb=100, which="rejected", made_on=made_on(CPU, threads=1))
+        recorder = Recorder(ledger=ledger, keep=parts.keep)
+        for number, (frame, decision) in enumerate(inspect_on_the_line(self.recipes), start=1):
+            evidence = Evidence(
+                decided(number, decision), frame, decision.maps, decision.recipe_sha, decision.batch
+            )
+            recorder.record(evidence)
+        late = result(
+            5, Verdict.FAULT, boot_id="boot", recipe="part", model_sha="", score=None, threshold=None
+        )
+        recorder.record(Evidence(late, frame))
+        recorder.record(Evidence(result(6, Verdict.PASS, boot_id="boot"), frame))
+        for closing in (recorder, ledger, parts):
+            closing.close()
+
+    def replay(self, part: object, *options: str) -> int:
+        return run("replay-part", part, "--config", self.config, *options)
+
+    def folder(self, number: int) -> Path:
+        (found,) = [part for part in kept_folders(self.kept) if part.name.endswith(f"_{number}")]
+        return found
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(replaying, "extractor_of", lambda *_: ColourAndPlace())
+    yield Line(tmp_path)
+    torch.set_num_threads(threads)
+
+
+def test_rejected_parts_come_out_equal(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """Parts that shared a batch come out alone with the same verdict, score and maps, to the last bit."""
+    for number in (1, 2, 3):
+        assert line.replay(f"boot/{number}", "--json") == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["equal"]
+        assert said["maps_equal"]
+        assert said["in_ledger"]
+        assert said["recorded"] == said["replayed"]
+        assert said["recorded"]["verdict"] == "FAIL"
+        assert said["remarks"] == []
+
+
+@pytest.mark.parametrize(("recorded", "used"), [(3, 3), ("many", 1), (0, 1), (10**9, 1)])
+def test_threads_are_those_of_the_recorded_computation(
+    line: Line, capsys: pytest.CaptureFixture[str], recorded: object, used: int
+) -> None:
+    """Last bits depend on them; where the file says nothing sensible they are the line's, and that is said."""
+    facts = read_json(line.folder(1) / "result.json") | {"threads": recorded}
+    (line.folder(1) / "result.json").write_text(json.dumps(facts))
+    assert line.replay("boot/1", "--json") == 0
+    assert torch.get_num_threads() == used
+    remarks = json.loads(capsys.readouterr().out)["remarks"]
+    assert remarks == ([] if used == recorded else [f"threads was {recorded}, here it is 1"])
+
+
+def test_fault_found_in_the_frame_comes_out_equal(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """A part without 3D is the same FAULT again."""
+    assert line.replay("boot/4") == 0
+    said = capsys.readouterr().out
+    assert said.count("FAULT (no_valid_3d), score none") == 2
+    assert "equal, bit for bit" in said
+
+
+def test_part_can_be_named_by_its_folder(line: Line) -> None:
+    """Also where it was copied to another place and the line's own folder is gone."""
+    elsewhere = line.kept.parent / "evidence"
+    line.folder(2).rename(elsewhere)
+    assert line.replay(elsewhere) == 0
+
+
+def test_fault_of_the_line_is_not_called_equal(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """A deadline is not in the frame: both outcomes are shown, the answer is no, and why."""
+    assert line.replay("boot/5") == 1
+    said = capsys.readouterr().out
+    assert "recorded  FAULT (deadline)" in said
+    assert "replayed  FAULT (no_valid_3d)" in said
+    assert "NOT EQUAL" in said
+    assert "was not decided from the frame" in said
+
+
+@pytest.mark.parametrize("what", ["score", "psi"])
+def test_one_bit_is_enough(line: Line, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    """A score or a map that differs in its last bit is not equal."""
+    folder = line.folder(1)
+    (line.kept.parent / "ledger.sqlite").unlink()  # it would have contradicted
+    if what == "score":
+        facts = read_json(folder / "result.json")
+        facts["score"] = float(np.nextafter(facts["score"], 2))
+        (folder / "result.json").write_text(json.dumps(facts))
+    else:
+        psi = np.load(folder / "psi.npy")
+        psi.view(np.uint32)[100, 100] ^= 1
+        np.save(folder / "psi.npy", psi)
+    assert line.replay("boot/1") == 1
+    assert "NOT EQUAL" in capsys.readouterr().out
+
+
+def test_result_that_contradicts_the_ledger_is_refused(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A verdict changed afterwards in result.json does not stand against the ledger."""
+    path = line.folder(1) / "result.json"
+    path.write_text(path.read_text().replace('"FAIL"', '"PASS"'))
+    assert line.replay("boot/1") == 2
+    assert "do not say the same of verdict" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("change", "what"), [("threshold", "recipe.toml"), ("mapping", "recipe.toml")])
+def test_changed_recipe_is_refused(
+    line: Line, capsys: pytest.CaptureFixture[str], change: str, what: str
+) -> None:
+    """Another threshold or another mapping is another recipe, and is named."""
+    folder = line.recipes / "part"
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    saved(folder, seed=int(change == "mapping"), threshold=ThresholdSection(fail_at=0.02))
+    assert line.replay("boot/1") == 2
+    said = capsys.readouterr().err
+    assert f"recipe 'part' has changed since: its {what}" in said
+
+
+def test_part_that_passed_is_explained(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
+    """A part that was not kept is not there, and the ledger says what became of it."""
+    assert line.replay("boot/6") == 2
+    assert "the ledger says PASS (below_threshold)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wanted", ["boot/77", "boot", "boot/x", "/nowhere/at/all"])
+def test_unknown_part_is_named(line: Line, capsys: pytest.CaptureFixture[str], wanted: str) -> None:
+    """What cannot be found is named, with exit code 2."""
+    assert line.replay(wanted) == 2
+    assert wanted in capsys.readouterr().err
+
+
+def test_kept_part_can_be_inspected_like_any_other(
+    line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`cmfm-worker inspect` reads a kept part's files and finds the same score."""
+    from cmfm_worker.recipes import extractors
+
+    monkeypatch.setattr(extractors, "extractor_of", lambda *_: ColourAndPlace())
+    folder = line.folder(1)
+    options = ("--recipe", line.recipes / "part", "--rgb", folder / "rgb.png", "--xyz", folder / "xyz.tiff")
+    assert run("inspect", *options, "--out", tmp_path / "out") == 0
+    kept, again = (read_json(path / "result.json") for path in (folder, tmp_path / "out"))
+    assert kept["score"] == again["score"]

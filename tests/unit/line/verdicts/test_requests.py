@@ -1,0 +1,86 @@
+"""What may arrive at the sockets that answer: anything, and the next client is served as if nothing had been."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from cmfm_protocol.wire.control import (
+    Reply,
+    Request,
+    StatusRequest,
+    decode_reply,
+    encode_reply,
+    encode_request,
+)
+from cmfm_protocol.wire.limits import MAX_REQUEST_BYTES
+from cmfm_worker.line.net.sockets import Context, Socket
+from cmfm_worker.line.verdicts.requests import Router
+
+
+class Yes(Router):
+    """Answers every request with ok."""
+
+    def answer(self, envelope: list[bytes], request: Request) -> None:
+        self.send(envelope, encode_reply(Reply(request.id, ok=True)))
+
+
+@pytest.fixture
+def client() -> Iterator[Socket]:
+    """A DEALER connected to a router that is being served."""
+    context: Context = zmq.Context()
+    router = Yes(context, "tcp://127.0.0.1:*", None)
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            router.socket.poll(20)
+            router.serve()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    dealer = context.socket(zmq.DEALER)
+    dealer.setsockopt(zmq.RCVTIMEO, 10_000)
+    dealer.connect(router.socket.getsockopt_string(zmq.LAST_ENDPOINT))
+    yield dealer
+    ended.set()
+    thread.join()
+    dealer.close(0)
+    router.socket.close(0)
+    context.term()
+
+
+def served(client: Socket) -> bool:
+    """Whether an ordinary request is answered; refused ones are passed over."""
+    client.send_multipart([b"", encode_request(StatusRequest("q"))])
+    return decode_reply(client.recv_multipart()[-1]) == Reply("q", ok=True)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff" * 100, b"\x80", b"\xdf\xff\xff\xff\xff", b"\x81\xa1v\x02", b"\x93" * 4000]
+)
+def test_garbage_is_answered_as_such(client: Socket, body: bytes) -> None:
+    """A reply says that it was no request, without an id."""
+    client.send_multipart([b"", body])
+    reply = decode_reply(client.recv_multipart()[-1])
+    assert (reply.id, reply.ok) == ("", False)
+    assert reply.error
+    assert served(client)
+
+
+@pytest.mark.parametrize("parts", [10, 1000])
+def test_message_of_many_parts_is_refused(client: Socket, parts: int) -> None:
+    """The reply does not repeat what was sent in front of the request."""
+    client.send_multipart([b"x" * 1000] * parts + [encode_request(StatusRequest("q"))])
+    reply = client.recv_multipart()
+    assert len(reply) == 1
+    assert not decode_reply(reply[0]).ok
+    assert served(client)
+
+
+def test_oversize_request_is_not_taken(client: Socket) -> None:
+    """A part above the limit ends its connection before it is in memory; the client may connect again."""
+    client.send_multipart([b"", b"\x81" + b"x" * MAX_REQUEST_BYTES])
+    assert not client.poll(300)
+    assert served(client)

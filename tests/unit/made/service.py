@@ -1,0 +1,105 @@
+"""A service in this process, with a camera and a subscriber beside it."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from tests.unit.made.recipes import ColourAndPlace, frames, saved
+
+from cmfm_protocol.wire.frame import FrameHeader, encode_frame
+from cmfm_protocol.wire.result import Result, decode_result
+from cmfm_protocol.wire.topics import topic
+from cmfm_worker.inspection import inspector
+from cmfm_worker.settings.model import Settings
+from cmfm_worker.settings.sections import Ledger
+
+OWN_THREADS = {"desk", "intake", "copy", "compute", "ledger", "recorder"}
+
+
+def line_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A line with one recipe, on an extractor that needs no time."""
+    monkeypatch.setattr(inspector, "extractor_of", lambda *_: ColourAndPlace())
+    saved(tmp_path / "recipes" / "part")
+    names = ("results", "maps", "recovery", "control")
+    sockets: dict[str, Any] = {name: f"ipc://{tmp_path}/{name}" for name in names}
+    return Settings(
+        sockets={**sockets, "frames": [f"ipc://{tmp_path}/frames"]},
+        recipes={"folder": tmp_path / "recipes"},
+        ledger=Ledger(path=tmp_path / "ledger.sqlite"),
+        kept={"folder": tmp_path / "kept"},
+        device={"name": "cpu", "warmup_px": 64},
+    )
+
+
+@contextmanager
+def nothing_left(endpoint: str) -> Iterator[None]:
+    """Fails where a thread of the line runs on or its sockets are still bound afterwards."""
+    before = set(threading.enumerate())
+    yield
+    names = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not names & OWN_THREADS
+    context = zmq.Context()
+    probe = context.socket(zmq.PUB)
+    probe.bind(endpoint)
+    context.destroy(linger=0)
+
+
+class Outside:
+    """A camera and a subscriber, in a thread of their own while the service has the main thread."""
+
+    def __init__(self, settings: Settings, act: Callable[["Outside"], None]) -> None:
+        self.results: list[Result] = []
+        self._settings = settings
+        self._act = act
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def send(self, count: int, deadline_ms: float = 20_000.0, first: int = 0) -> None:
+        """Wait for the worker, then send parts `first`, `first` + 1 …"""
+        if not first:
+            assert self._camera.poll(20_000)
+        rgb, xyz = (tensor.numpy()[0] for tensor in frames(1))
+        for seq in range(first, first + count):
+            header = FrameHeader("cam", seq, f"p{seq}", time.time_ns(), deadline_ms, "part")
+            self._camera.send_multipart(encode_frame(topic("line1", "station1", "frame"), header, rgb, xyz))
+
+    def listen(self, count: int) -> None:
+        """Wait for verdicts."""
+        missing = count
+        while missing:
+            assert self._results.poll(20_000)
+            parts = self._results.recv_multipart()
+            if parts[0] == topic("line1", "station1", "result"):
+                self.results.append(decode_result(parts))
+                missing -= 1
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """What a supervisor sends."""
+        os.kill(os.getpid(), number)
+
+    def end(self) -> None:
+        """Wait until all has been done."""
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        with zmq.Context() as context, context.socket(zmq.XPUB) as camera, context.socket(zmq.SUB) as results:
+            self._camera, self._results = camera, results
+            camera.bind(self._settings.sockets.frames[0])
+            camera.setsockopt(zmq.LINGER, 0)
+            for kind in ("result", "state"):
+                results.setsockopt(zmq.SUBSCRIBE, topic("line1", "station1", kind))
+            results.connect(self._settings.sockets.results)
+            try:
+                assert results.poll(20_000)  # a heartbeat: from here on no verdict is missed
+                self._act(self)
+            except BaseException:
+                self.signal()  # or the service would wait for it for ever
+                raise

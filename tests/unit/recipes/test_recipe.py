@@ -1,0 +1,358 @@
+"""A recipe folder: written whole, read back the same, and refused with file and key where something is off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from tests.unit.made.recipes import draft, pair, saved
+
+from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
+from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, new_pair
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.folder import recipe_name, save_recipe
+from cmfm_worker.recipes.recipe import load_recipe
+from cmfm_worker.recipes.sections import BackgroundSection, ExtractorSection, ScoreSection, ThresholdSection
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    """What was saved is loaded: every section, both networks to the bit, the same model id."""
+    written = saved(tmp_path / "part")
+    read = load_recipe(tmp_path / "part")
+    assert read.recipe == written.recipe
+    assert read.model_sha == written.model_sha
+    features = torch.rand(5, 3)
+    assert torch.equal(read.mapping.to_3d(features), pair().to_3d(features))
+    assert torch.equal(read.mapping.to_2d(features), pair().to_2d(features))
+
+
+def test_recipe_is_made_of_two_plain_files(tmp_path: Path) -> None:
+    """The folder holds recipe.toml, which any TOML reader understands, and mapping.safetensors; nothing else."""
+    saved(tmp_path / "part")
+    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == [
+        "mapping.safetensors",
+        "recipe.toml",
+    ]
+    table = tomllib.loads((tmp_path / "part" / "recipe.toml").read_text())
+    assert table["threshold"]["validation_scores"] == [0.1, 0.25, 0.4]
+    assert [path.name for path in tmp_path.iterdir()] == ["part"], "no temporary folder is left"
+
+
+def test_model_sha_follows_what_decides_the_maps(tmp_path: Path) -> None:
+    """Other networks, background or score give another id; another threshold does not."""
+    base = saved(tmp_path / "base").model_sha
+    others = [
+        saved(tmp_path / "net", seed=1).model_sha,
+        saved(
+            tmp_path / "plane", background=BackgroundSection(method="none", plane_distance_m=0.01)
+        ).model_sha,
+        saved(tmp_path / "score", score=ScoreSection(normalisation="published")).model_sha,
+    ]
+    assert len({base, *others}) == 4
+    assert saved(tmp_path / "threshold", threshold=ThresholdSection(fail_at=9.0)).model_sha == base
+
+
+def test_recipe_from_before_there_was_a_choice_of_distance(tmp_path: Path) -> None:
+    """It is read as ever: by the paper's distance, under the model id that stands in its verdicts."""
+    written = saved(tmp_path / "part")
+    path = tmp_path / "part" / "recipe.toml"
+    path.write_text(path.read_text().replace('distance = "angular"\n', ""))
+    read = load_recipe(tmp_path / "part")
+    assert read.recipe.score.distance == "angular"
+    assert read.model_sha == written.model_sha
+    standardised = written.recipe.model_copy(update={"score": ScoreSection(distance="standardised")})
+    assert standardised.model_sha != written.model_sha
+
+
+def test_spreads_are_kept_and_missed(tmp_path: Path) -> None:
+    """Networks come back with their spreads; a recipe that asks for spreads they never learned is refused."""
+    taught = MappingPair(Mapping(3, 3, hidden=4, spread=True), Mapping(3, 3, hidden=4, spread=True))
+    save_recipe(tmp_path / "part", draft(score=ScoreSection(distance="standardised")), taught)
+    read, features = load_recipe(tmp_path / "part").mapping, torch.rand(5, 3)
+    for network, same in ((taught.to_3d, read.to_3d), (taught.to_2d, read.to_2d)):
+        torch.testing.assert_close(network.with_log_spread(features), same.with_log_spread(features))
+    saved(tmp_path / "plain", score=ScoreSection(distance="standardised"))
+    with pytest.raises(InputError, match=r"score\.distance is 'standardised'.*no spreads"):
+        load_recipe(tmp_path / "plain")
+
+
+def test_metric_is_kept_and_missed(tmp_path: Path) -> None:
+    """A mapping comes back with its metric; a recipe that is measured by a metric and has none is refused."""
+    networks = Mapping(3, 3, hidden=4, spread=True), Mapping(3, 3, hidden=4, spread=True)
+    metric = ResidualMetric(torch.rand(6, 3), torch.rand(6, 3))
+    by_metric = draft(score=ScoreSection(distance="metric"))
+    with_metric = save_recipe(tmp_path / "part", by_metric, MappingPair(*networks, metric=metric))
+    read = load_recipe(tmp_path / "part")
+    assert read.model_sha == with_metric.model_sha
+    assert read.mapping.metric is not None
+    torch.testing.assert_close(read.mapping.metric.state_dict(), metric.state_dict(), rtol=0, atol=0)
+    save_recipe(tmp_path / "plain", by_metric, MappingPair(*networks))
+    with pytest.raises(InputError, match=r"score\.distance is 'metric'.*holds none"):
+        load_recipe(tmp_path / "plain")
+
+
+def replaced(old: str, new: str) -> Callable[[Path], None]:
+    """Damage done to recipe.toml by replacing one piece of its text."""
+
+    def damage(folder: Path) -> None:
+        path = folder / "recipe.toml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    return damage
+
+
+def flipped_byte(folder: Path) -> None:
+    path = folder / "mapping.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def other_networks(folder: Path) -> None:
+    saved(folder.parent / "other", seed=3)
+    (folder.parent / "other" / "mapping.safetensors").replace(folder / "mapping.safetensors")
+
+
+DAMAGES: list[tuple[Callable[[Path], object], list[str]]] = [
+    (replaced("fail_at", "fail_att"), ["recipe.toml", "threshold.fail_att", "did you mean 'fail_at'"]),
+    (replaced("format_version = 1", "format_version = 2"), ["recipe.toml", "format_version is 2", "reads 1"]),
+    (replaced("[extractor]", "[extractor"), ["recipe.toml", "cannot be read as TOML"]),
+    (replaced('preset = "classic"', 'preset = "clasic"'), ["recipe.toml", "extractor.preset", "'clasic'"]),
+    (replaced("fail_at = 0.5", "fail_at = nan"), ["recipe.toml", "threshold.fail_at", "nan"]),
+    (replaced("minimum = 0.5", "minimum = 1.5"), ["recipe.toml", "coverage.minimum", "1.5"]),
+    (replaced("hidden = 4", "hidden = 5"), ["recipe.toml", "mapping.hidden is 5", "has 4"]),
+    (replaced('name = "part"', 'name = "a part"'), ["recipe.toml", "name", "'a part'"]),
+    (replaced('file = "mapping.safetensors"', 'file = "/etc/passwd"'), ["recipe.toml", "mapping.file"]),
+    (flipped_byte, ["mapping.safetensors", "sha256"]),
+    (other_networks, ["mapping.safetensors", "sha256"]),
+    (lambda folder: (folder / "mapping.safetensors").unlink(), ["mapping.safetensors"]),
+    (lambda folder: (folder / "recipe.toml").unlink(), ["not a recipe", "recipe.toml"]),
+]
+
+
+@pytest.mark.parametrize(("damage", "named"), DAMAGES)
+def test_damage_is_refused_by_name(
+    tmp_path: Path, damage: Callable[[Path], object], named: list[str]
+) -> None:
+    """Whatever was changed in a recipe, the error names the file and the key."""
+    saved(tmp_path / "part")
+    damage(tmp_path / "part")
+    with pytest.raises(InputError) as caught:
+        load_recipe(tmp_path / "part")
+    for text in named:
+        assert text in str(caught.value)
+
+
+def test_missing_recipe_is_named(tmp_path: Path) -> None:
+    """A folder that is not there is said to be missing."""
+    with pytest.raises(InputError, match="nowhere: no such recipe folder"):
+        load_recipe(tmp_path / "nowhere")
+
+
+def test_recipe_is_not_replaced_unasked(tmp_path: Path) -> None:
+    """A recipe is replaced only where that was asked for; then the new one is there."""
+    old = saved(tmp_path / "part")
+    with pytest.raises(InputError, match="--force"):
+        save_recipe(tmp_path / "part", draft(), pair(1))
+    assert load_recipe(tmp_path / "part").model_sha == old.model_sha
+    new = save_recipe(tmp_path / "part", draft(), pair(1), replace=True)
+    assert load_recipe(tmp_path / "part").model_sha == new.model_sha != old.model_sha
+
+
+def test_other_peoples_files_are_never_touched(tmp_path: Path) -> None:
+    """A folder that holds anything else is refused, also when replacing was asked for."""
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match=r"thesis\.tex"):
+        save_recipe(tmp_path / "part", draft(), pair(), replace=True)
+    assert (tmp_path / "part" / "thesis.tex").read_text() == "precious"
+
+
+def test_failed_write_leaves_the_old_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full half-way, the old recipe is still there and nothing half-written."""
+    old = saved(tmp_path / "part")
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cmfm_worker.recipes.folder.tomli_w.dumps", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        save_recipe(tmp_path / "part", draft(), pair(1), replace=True)
+    assert load_recipe(tmp_path / "part").model_sha == old.model_sha
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+def test_background_override_has_its_own_model_id(tmp_path: Path) -> None:
+    """Overriding an option keeps the others and changes the model id; a bad value is refused by name."""
+    loaded = saved(tmp_path / "part")
+    other = loaded.with_background("ransac", None, None)
+    assert (other.recipe.background.method, other.recipe.background.clusters) == ("ransac", "largest")
+    assert other.model_sha != loaded.model_sha
+    assert loaded.with_background().model_sha == loaded.model_sha
+    with pytest.raises(InputError, match="plane_distance_m"):
+        loaded.with_background(plane_distance_m=0.0)
+
+
+PLANE = (0.0, 0.0, -1.0, 0.5)
+
+
+def test_taught_tray_is_kept_and_decides(tmp_path: Path) -> None:
+    """The plane comes back from the file, is part of the model's id, and an override by another method drops it."""
+    saved(tmp_path / "part", background=BackgroundSection(method="fixed", plane=PLANE))
+    loaded = load_recipe(tmp_path / "part")
+    assert loaded.recipe.background.options().plane == PLANE
+    moved = saved(tmp_path / "moved", background=BackgroundSection(method="fixed", plane=(*PLANE[:3], 0.51)))
+    assert moved.model_sha != loaded.model_sha
+    assert loaded.with_background("ransac").recipe.background.plane is None
+    with pytest.raises(InputError, match="needs the tray's plane"):
+        saved(tmp_path / "other").with_background("fixed")
+
+
+def paper(**changes: str) -> ExtractorSection:
+    return ExtractorSection(preset="paper", version="1", blocks=1, sha256={"w.pth": "ab" * 32}, **changes)
+
+
+def test_paper_recipe_from_before_there_was_a_choice_of_2d_extractor(tmp_path: Path) -> None:
+    """It means DINO, under the model id that stands in its verdicts; another 2D extractor is another model."""
+    written = saved(tmp_path / "part", extractor=paper())
+    path = tmp_path / "part" / "recipe.toml"
+    line = 'image = "vit_base_patch8_224.dino"\n'
+    assert line in path.read_text()
+    path.write_text(path.read_text().replace(line, ""))
+    read = load_recipe(tmp_path / "part")
+    assert read.recipe.extractor.image == "vit_base_patch8_224.dino"
+    recipe = read.recipe
+    parts = {
+        part: getattr(recipe, part).model_dump(mode="json", exclude_none=True)
+        for part in ("extractor", "background", "score")
+    }
+    del parts["score"]["distance"], parts["extractor"]["image"]
+    del parts["score"]["smoothing_px"], parts["score"]["highest_px"]
+    text = json.dumps(parts | {"mapping": recipe.mapping.sha256}, sort_keys=True)
+    assert read.model_sha == written.model_sha == hashlib.sha256(text.encode()).hexdigest()
+    assert saved(tmp_path / "sam", extractor=paper(image="sam")).model_sha != written.model_sha
+
+
+def test_2d_extractor_is_recorded_by_timms_name() -> None:
+    """A short name written by hand means the model; what can be no model, and one for `classic`, are refused."""
+    assert paper(image="dinov2").image == "vit_base_patch14_dinov2.lvd142m"
+    with pytest.raises(ValueError, match="is no image extractor"):
+        paper(image="hf-hub:somewhere/else")
+    with pytest.raises(ValueError, match="only 'paper'"):
+        ExtractorSection(preset="classic", version="2", image="dino")
+
+
+@pytest.mark.parametrize("plane", [(0.0, 0.0, -2.0, 0.5), (0.0, 0.0, 0.0, 0.5)])
+def test_plane_that_is_none_is_refused(plane: tuple[float, float, float, float]) -> None:
+    """A normal that is not of length 1 would measure heights in some other unit."""
+    with pytest.raises(ValueError, match="unit normal"):
+        BackgroundSection(method="fixed", plane=plane)
+
+
+def test_keys_of_later_versions_leave_older_recipes_their_id(tmp_path: Path) -> None:
+    """A recipe that uses nothing new has the model id that it had before planes, distances, extractors and scoring."""
+    recipe = saved(tmp_path / "part").recipe
+    parts = {
+        part: getattr(recipe, part).model_dump(mode="json") for part in ("extractor", "background", "score")
+    }
+    del parts["background"]["plane"], parts["score"]["distance"], parts["extractor"]["image"]
+    del parts["score"]["smoothing_px"], parts["score"]["highest_px"]
+    text = json.dumps(parts | {"mapping": recipe.mapping.sha256}, sort_keys=True)
+    assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["a part", "ä", "x" * 65])
+def test_folder_names_that_headers_cannot_carry(tmp_path: Path, name: str) -> None:
+    """A recipe is asked for by its folder's name in frame headers, so the name must fit them."""
+    with pytest.raises(InputError, match="A-Z"):
+        recipe_name(tmp_path / name)
+    assert recipe_name(tmp_path / "bagel-2.1_b") == "bagel-2.1_b"
+
+
+@pytest.mark.parametrize("modality", ["cross", "intra"])
+@pytest.mark.parametrize("architecture", ["mlp", "mlp_encoder_decoder", "conv_encoder_decoder"])
+def test_recipe_says_what_its_networks_are(
+    tmp_path: Path, architecture: Architecture, modality: Modality
+) -> None:
+    """The networks come back as they were taught, though both modalities have one width here."""
+    written = save_recipe(tmp_path / "part", draft(), new_pair(3, 3, architecture, modality))
+    read = load_recipe(tmp_path / "part")
+    assert (read.recipe.mapping.architecture, read.recipe.mapping.modality) == (architecture, modality)
+    assert (read.mapping.architecture, read.mapping.modality) == (architecture, modality)
+    assert read.model_sha == written.model_sha
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "taught"),
+    [
+        ("architecture", "mlp", new_pair(3, 3, "mlp_encoder_decoder")),
+        ("architecture", "conv_encoder_decoder", new_pair(3, 3, "mlp")),
+        ("modality", "intra", new_pair(3, 3, "mlp", "cross")),
+        ("modality", "cross", new_pair(3, 3, "mlp", "intra")),
+    ],
+)
+def test_file_that_is_not_what_the_recipe_says_is_refused(
+    tmp_path: Path, key: str, said: str, taught: MappingPair
+) -> None:
+    """Networks of another architecture or modality than stated never decide; file and key are named."""
+    save_recipe(tmp_path / "part", draft(), taught)
+    true = getattr(taught, key)
+    replaced(f'{key} = "{true}"', f'{key} = "{said}"')(tmp_path / "part")
+    with pytest.raises(InputError, match=rf"recipe\.toml: mapping\.{key} is {said}, .* has {true}"):
+        load_recipe(tmp_path / "part")
+
+
+def test_recipe_from_before_there_was_a_choice_of_networks(tmp_path: Path) -> None:
+    """It is read as ever: the paper's networks, under the model id that stands in its verdicts."""
+    written = saved(tmp_path / "part")
+    path = tmp_path / "part" / "recipe.toml"
+    for line in ('architecture = "mlp"\n', 'modality = "cross"\n'):
+        replaced(line, "")(tmp_path / "part")
+    assert "architecture" not in path.read_text()
+    read = load_recipe(tmp_path / "part")
+    assert (read.mapping.architecture, read.mapping.modality) == ("mlp", "cross")
+    assert read.model_sha == written.model_sha
+
+
+def test_aggregation_is_kept_and_decides(tmp_path: Path) -> None:
+    """Each has a model id of its own and comes back from the file; one that is none is named with those there are."""
+    known = get_args(Aggregation)
+    recipes = [saved(tmp_path / name, score=ScoreSection(aggregation=name)) for name in known]
+    assert len({recipe.model_sha for recipe in recipes}) == len(known)
+    assert [load_recipe(tmp_path / name).recipe.score.aggregation for name in known] == list(known)
+    replaced('aggregation = "sum"', 'aggregation = "mean"')(tmp_path / "sum")
+    with pytest.raises(InputError, match=r"score\.aggregation.*'product'.*'3d'"):
+        load_recipe(tmp_path / "sum")
+
+
+def test_recipe_from_before_there_was_a_choice_of_scoring(tmp_path: Path) -> None:
+    """It is read as ever: the paper's smoothing and maximum, under the model id that stands in its verdicts."""
+    written = saved(tmp_path / "part")
+    path = tmp_path / "part" / "recipe.toml"
+    for line in ("smoothing_px = 4.0\n", "highest_px = 1\n"):
+        replaced(line, "")(tmp_path / "part")
+    assert "_px" not in path.read_text().split("[score]")[1].split("[")[0]
+    read = load_recipe(tmp_path / "part")
+    assert (read.recipe.score.smoothing_px, read.recipe.score.highest_px) == (4.0, 1)
+    assert read.model_sha == written.model_sha
+
+
+@pytest.mark.parametrize(("key", "value", "wrong"), [("smoothing_px", 2.0, "0.1"), ("highest_px", 200, "0")])
+def test_scoring_is_kept_and_decides(tmp_path: Path, key: str, value: float, wrong: str) -> None:
+    """Another smoothing or number of pixels is another model and comes back from the file; what is none is named."""
+    base = saved(tmp_path / "base")
+    other = saved(tmp_path / "other", score=ScoreSection.model_validate({key: value}))
+    assert other.model_sha != base.model_sha
+    assert getattr(load_recipe(tmp_path / "other").recipe.score, key) == value
+    replaced(f"{key} = {value}", f"{key} = {wrong}")(tmp_path / "other")
+    with pytest.raises(InputError, match=rf"score\.{key}"):
+        load_recipe(tmp_path / "other")

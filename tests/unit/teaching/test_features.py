@@ -1,0 +1,64 @@
+"""What is kept to teach from: good parts, their variations, and pixels in simulated defects and beside them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cmfm_protocol.files.dataset import list_parts
+from cmfm_worker.cfm.classic.extractor import ClassicExtractor
+from cmfm_worker.cfm.fit.fit import FitOptions
+from cmfm_worker.cfm.fit.metric import rounds_for
+from cmfm_worker.datasets.source import FROM_FILES
+from cmfm_worker.teaching.features import EVERY_PX, TeachFeatures, variations_for
+from cmfm_worker.teaching.options import TeachOptions
+
+CLASSIC = FitOptions.for_preset("classic")
+
+
+def extracted(
+    root: Path, fit: FitOptions, seed: int = 0
+) -> tuple[list[int], list[list[int]], list[list[str]]]:
+    """Foreground pixels of each part; counts and names of each store."""
+    parts = list_parts(root, "dome", "train")[:2]
+    options = TeachOptions("data", "dome", seed=seed)
+    with TeachFeatures("float32") as features:
+        pixels = features.extract(ClassicExtractor(), parts, options, fit, lambda *_: None, FROM_FILES)
+        stores = features.stores
+        assert features.nominal.own_counts == pixels
+        return pixels, [list(store.counts) for store in stores], [list(store.names) for store in stores]
+
+
+def test_every_part_is_kept_with_its_variations_and_defects(taught: tuple[Path, Path]) -> None:
+    """All pixels of a part, every fourth of each variation; those in defects, and a grid of those beside them."""
+    pixels, (nominal, defective, beside), names = extracted(taught[0], CLASSIC)
+    assert len(pixels) == 2
+    assert len(nominal) == 2 * (1 + CLASSIC.variations)
+    assert nominal[:2] == pixels
+    for count in nominal[2:]:
+        assert count == pytest.approx(pixels[0] / EVERY_PX**2, rel=0.1)
+    assert len(defective) == len(beside) == 2 * rounds_for(2)
+    assert 0.01 < sum(defective) / (rounds_for(2) * sum(pixels)) < 0.5
+    assert 0.03 < sum(beside) / (rounds_for(2) * sum(pixels)) < 1 / 9 + 0.01
+    assert set(names[0]) == set(names[1]) == set(names[2])
+    assert len(set(names[0])) == 2
+
+
+def test_only_what_the_fit_asks_for_is_kept(taught: tuple[Path, Path]) -> None:
+    """Without a metric no defect is simulated; without variations parts are taken as they are."""
+    pixels, counts, _ = extracted(taught[0], replace(CLASSIC, metric=False, variations=0))
+    assert counts == [pixels, [], []]
+
+
+def test_what_is_drawn_follows_the_seed(taught: tuple[Path, Path]) -> None:
+    """The same seed marks the same pixels; another one others."""
+    first, again, other = (extracted(taught[0], CLASSIC, seed)[1] for seed in (0, 0, 1))
+    assert first == again
+    assert first[1] != other[1]
+
+
+@pytest.mark.parametrize(("parts", "times"), [(1, 2), (50, 2), (100, 2), (101, 1), (361, 1)])
+def test_many_parts_are_varied_less(parts: int, times: int) -> None:
+    """Some hundred variations are enough, and each part has one at least."""
+    assert variations_for(parts, 2) == times
+    assert variations_for(parts, 0) == 0

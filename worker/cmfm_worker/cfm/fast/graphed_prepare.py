@@ -1,0 +1,37 @@
+"""`prepare` with a graph for each way of taking the tray off: some 800 launches for one frame, 1100 for sixteen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+from torch import Tensor
+
+from cmfm_worker.cfm.fast.graphs import Graphed, GraphRecorder, Tensors
+from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
+
+_NAMES = tuple(field.name for field in fields(PreparedFrames))
+
+
+class GraphedPrepare:
+    """Called as `prepare` is. With a recorder the frames it returns are valid until it is called again (`graphs`)."""
+
+    def __init__(self, recorder: GraphRecorder | None) -> None:
+        self._recorder = recorder
+        self._of: dict[BackgroundOptions, Graphed] = {}
+
+    def __call__(self, rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> PreparedFrames:
+        """Raises ValueError for other arrays than `prepare` takes."""
+        if background not in self._of:
+            self._of[background] = Graphed(_prepare_with(background), self._recorder)
+        return PreparedFrames(**dict(zip(_NAMES, self._of[background](rgb, xyz), strict=True)))
+
+
+def _prepare_with(background: BackgroundOptions) -> Callable[[Tensor, Tensor], Tensors]:
+    """`prepare` from tensors to tensors."""
+
+    def prepared(rgb: Tensor, xyz: Tensor) -> Tensors:
+        frames = prepare(rgb, xyz, background)
+        return tuple(getattr(frames, name) for name in _NAMES)
+
+    return prepared

@@ -1,0 +1,66 @@
+"""Good parts as they could also be: under a slightly other lamp, a little out of shape.
+
+From a few dozen parts a mapping learns each by heart, and its residuals on the next part are larger than on those that
+it was taught from. So every part is taught again with what varies on any line and says nothing of its quality: the
+light's strength, colour and slope, and clouds on the surface; thickness, warp and swelling. All of it is smooth over a
+good part of the part, unlike defects; and each changes one modality alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from cmfm_worker.cfm.fit.draws import Draw, part_side_m, smooth_noise, upwards
+from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
+
+LIGHT: Final = 0.05
+TINT: Final = 0.015
+SLOPE: Final = 0.025
+CLOUDS: Final = 0.03
+"""Deviations of the logarithm of light: of all, of each colour, from the picture's middle to its edge, of clouds."""
+
+THICKNESS: Final = 0.002
+WARP: Final = 0.008
+SWELLING: Final = 0.001
+"""Deviations of height, of the part's side: of all, of the bend from the picture's middle to its edge, of swellings."""
+
+KNOTS: Final = 13
+"""Of clouds and swellings, along the picture: they are some 17 pixels wide."""
+
+
+def vary_nominal(frames: PreparedFrames, seeds: Sequence[int]) -> PreparedFrames:
+    """Every frame varied, by its seed alone. Foreground, valid pixels and plane stay as they are."""
+    rgb = [(frames.rgb[i].cpu() * _light(Draw(seed)).exp()).clamp(0.0, 1.0) for i, seed in enumerate(seeds)]
+    xyz = [_raised(frames, i, Draw(seed)) for i, seed in enumerate(seeds)]
+    device = frames.rgb.device
+    return replace(frames, rgb=torch.stack(rgb).to(device), xyz=torch.stack(xyz).to(device))
+
+
+def _light(draw: Draw) -> Tensor:
+    """Logarithm of the light on every pixel and colour, (3, 224, 224)."""
+    y, x = _across()
+    even = LIGHT * draw.normal(1, 1, 1) + TINT * draw.normal(3, 1, 1)
+    slope = SLOPE * (draw.normal(1) * y + draw.normal(1) * x)
+    return even + slope + CLOUDS * smooth_noise(draw, KNOTS)
+
+
+def _raised(frames: PreparedFrames, i: int, draw: Draw) -> Tensor:
+    """Points (3, 224, 224) of a frame, those of the part moved away from the tray or towards it."""
+    xyz, part = frames.xyz[i].cpu(), frames.foreground[i].cpu()
+    if not part.any():
+        return xyz
+    y, x = _across()
+    bend = draw.normal(1) * y * y + draw.normal(1) * x * x + draw.normal(1) * x * y
+    rise = THICKNESS * draw.normal(1) + WARP * bend + SWELLING * smooth_noise(draw, KNOTS)
+    return xyz + part_side_m(xyz, part) * rise * part * upwards(frames, i)[:, None, None]
+
+
+def _across() -> tuple[Tensor, Tensor]:
+    """−1 to 1 down and across the picture."""
+    axis = torch.linspace(-1.0, 1.0, SIZE_PX)
+    return axis[:, None], axis[None, :]

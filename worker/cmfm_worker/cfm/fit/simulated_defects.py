@@ -1,0 +1,135 @@
+"""Good parts with simulated defects: what a metric on residuals learns to tell from good parts (`residual_metric`).
+
+No real defect is asked for, and none of a certain product is imitated: a mark is a blob or a line of any place and
+size with another height, another colour, or both. It is a defect because shape and colour no longer go together there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from cmfm_worker.cfm.fit.draws import Draw, part_side_m, smooth_noise, upwards
+from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
+
+MARKS: Final = (5, 9)
+"""Marks on a part, at least and at most."""
+
+RADIUS: Final = (0.015, 0.08)
+HEIGHT: Final = (0.004, 0.04)
+LINE_LENGTH: Final = (0.12, 0.5)
+LINE_WIDTH_PX: Final = (0.5, 1.5)
+"""Of the part's side (the root of its area), but for the half width of a line: the smallest and the largest mark."""
+
+LIGHTER: Final = 0.6
+OPACITY: Final = (0.15, 0.9)
+"""A mark's colour: up to e to the power ± this lighter, or another colour that covers so much."""
+
+LINES: Final = 0.25
+"""Share of marks that are lines."""
+
+DEFECT_FROM: Final = 0.3
+"""Pixels where a mark has this much of its strength are called defective."""
+
+_LINE_PIECES: Final = 8
+_BEND_RAD: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedDefects:
+    """The frames with marks on them, and `mask` (B, 224, 224) bool, where they are."""
+
+    frames: PreparedFrames
+    mask: Tensor
+
+
+def simulate_defects(frames: PreparedFrames, seeds: Sequence[int]) -> SimulatedDefects:
+    """Marks on every frame, drawn from its seed alone: a part's marks do not depend on its batch.
+
+    Foreground, valid pixels and plane stay as they are; a mark's height is taken along the plane's normal, or towards
+    the sensor where there is none. A frame without foreground is left alone.
+    """
+    marked = [_marked(frames, i, seed) for i, seed in enumerate(seeds)]
+    rgb, xyz, mask = (torch.stack(each).to(frames.rgb.device) for each in zip(*marked, strict=True))
+    return SimulatedDefects(replace(frames, rgb=rgb, xyz=xyz), mask)
+
+
+def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """RGB (3, 224, 224), points (3, 224, 224) and mask (224, 224) of one frame, on the CPU."""
+    rgb, xyz, part = frames.rgb[i].cpu().clone(), frames.xyz[i].cpu().clone(), frames.foreground[i].cpu()
+    mask = torch.zeros_like(part)
+    if not part.any():
+        return rgb, xyz, mask
+    draw = Draw(seed)
+    side_px, side_m = float(part.sum()) ** 0.5, part_side_m(xyz, part)
+    up = upwards(frames, i)
+    for _ in range(draw.whole(*MARKS)):
+        strength = _mark(part, side_px, draw)
+        of_height, of_colour = draw.of(((True, False), (False, True), (True, True)))
+        if of_height:
+            rise_m = draw.sign() * draw.log_uniform(*HEIGHT) * side_m
+            xyz += rise_m * strength * up[:, None, None]
+        if of_colour:
+            rgb = _coloured(rgb, strength, draw)
+        mask |= strength > DEFECT_FROM
+    return rgb.clamp(0.0, 1.0), xyz, mask
+
+
+def _coloured(rgb: Tensor, strength: Tensor, draw: Draw) -> Tensor:
+    """The picture (3, H, W) lighter or darker there, or covered by another colour."""
+    if draw.uniform(0.0, 1.0) < 0.5:
+        return rgb * (1.0 + strength * (math.exp(draw.uniform(-LIGHTER, LIGHTER)) - 1.0))
+    paint = draw.tensor(3)[:, None, None]
+    return rgb + strength * draw.uniform(*OPACITY) * (paint - rgb)
+
+
+def _mark(part: Tensor, side_px: float, draw: Draw) -> Tensor:
+    """How strong a mark is at every pixel, (224, 224) in [0, 1], 0 outside the part."""
+    places = part.nonzero()
+    y, x = places[draw.whole(0, len(places) - 1)].tolist()
+    ragged = _raggedness(draw)
+    if draw.uniform(0.0, 1.0) < LINES:
+        strength = _line(y, x, draw.uniform(*LINE_LENGTH) * side_px, ragged, draw)
+    else:
+        strength = _blob(y, x, max(draw.log_uniform(*RADIUS) * side_px, 1.5), ragged, draw)
+    return strength * part
+
+
+def _blob(y: float, x: float, radius_px: float, ragged: Tensor, draw: Draw) -> Tensor:
+    """An ellipse with a ragged outline: domed, or flat with an edge of some pixels."""
+    turn, stretch = draw.uniform(0.0, math.pi), draw.uniform(0.75, 1.33)
+    dy, dx = _offsets(y, x)
+    along, across = dy * math.cos(turn) + dx * math.sin(turn), dx * math.cos(turn) - dy * math.sin(turn)
+    reach = torch.hypot(along * stretch, across / stretch) / radius_px * (1.0 + 0.12 * ragged)
+    if draw.uniform(0.0, 1.0) < 0.5:
+        return (1.0 - reach.square()).clamp(0.0, 1.0)
+    return ((1.0 - reach) * radius_px / 1.5 + 0.5).clamp(0.0, 1.0)
+
+
+def _line(y: float, x: float, length_px: float, ragged: Tensor, draw: Draw) -> Tensor:
+    """A line that wanders from there, one to three pixels wide."""
+    heading, piece_px = draw.uniform(0.0, 2.0 * math.pi), length_px / _LINE_PIECES
+    nearest = torch.full((SIZE_PX, SIZE_PX), torch.inf)
+    for _ in range(_LINE_PIECES):
+        step_y, step_x = piece_px * math.sin(heading), piece_px * math.cos(heading)
+        dy, dx = _offsets(y, x)
+        along = ((dy * step_y + dx * step_x) / piece_px**2).clamp(0.0, 1.0)
+        nearest = torch.minimum(nearest, torch.hypot(dy - along * step_y, dx - along * step_x))
+        y, x, heading = y + step_y, x + step_x, heading + _BEND_RAD * draw.uniform(-2.0, 2.0)
+    edge = (draw.uniform(*LINE_WIDTH_PX) - nearest) / 1.4 + 0.5
+    return edge.clamp(0.0, 1.0) * (1.0 + 0.2 * ragged).clamp(0.0, 1.0)
+
+
+def _raggedness(draw: Draw) -> Tensor:
+    """Noise (224, 224) of about unit deviation that varies over 5 to 15 pixels."""
+    return smooth_noise(draw, draw.whole(15, 45))
+
+
+def _offsets(y: float, x: float) -> tuple[Tensor, Tensor]:
+    axis = torch.arange(SIZE_PX, dtype=torch.float32)
+    return (axis - y)[:, None], (axis - x)[None, :]

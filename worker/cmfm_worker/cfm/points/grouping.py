@@ -1,0 +1,132 @@
+"""Point groups of F_3D: farthest-point centres and their nearest neighbours (paper § 4, DESIGN § 5).
+
+One cloud at a time; a frame's foreground points keep their row-major pixel order, so that indices mean the
+same on every device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmfm_worker.cfm.points import farthest_points_cuda
+
+CENTRES = 1024
+"""Groups a cloud, as in the paper: a cloud must hold at least as many points."""
+
+_DISTANCES_AT_ONCE = 1 << 22
+"""Point pairs whose distance is held together off the CPU: 16 MB of float32."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Of B clouds: `centres` (B, 1024, 3) and `offsets` (B, 1024, G, 3), the points relative to them."""
+
+    centres: Tensor
+    offsets: Tensor
+
+
+def group_points(clouds: list[Tensor], group_size: int) -> Groups:
+    """Cut each cloud (N, 3) float32 in metres into 1024 groups of `group_size` points."""
+    return gather_groups(clouds, choose_centres(clouds), group_size)
+
+
+def choose_centres(clouds: list[Tensor]) -> Tensor:
+    """1024 farthest points of each cloud: (B, 1024, 3)."""
+    chosen = farthest_points_of_all(clouds, CENTRES)
+    return torch.stack([cloud[index] for cloud, index in zip(clouds, chosen, strict=True)])
+
+
+def gather_groups(clouds: list[Tensor], centres: Tensor, group_size: int) -> Groups:
+    """The `group_size` points nearest to each centre of its cloud."""
+    offsets = [
+        cloud[nearest(cloud, centre, group_size)[0]] - centre[:, None]  # (1024, G, 3) - (1024, 1, 3)
+        for cloud, centre in zip(clouds, centres, strict=True)
+    ]
+    return Groups(centres, torch.stack(offsets))
+
+
+def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
+    """`farthest_points` of several clouds on one device; on CUDA one launch where there is a kernel for it."""
+    if clouds[0].device.type == "cuda":
+        kernel = farthest_points_cuda.find_kernel()
+        if kernel is not None:
+            return kernel(clouds, count)
+    return [farthest_points(cloud, count) for cloud in clouds]
+
+
+def farthest_points(points: Tensor, count: int) -> Tensor:
+    """Farthest point sampling of `count` from (N, 3), from point 0: indices (count,) int64.
+
+    Every next point is the one farthest from all chosen so far, of equals the one of lowest index. Squared
+    distances are (Δx² + Δy²) + Δz² in float32 everywhere, so that every device chooses the same points.
+    """
+    if points.device.type == "cpu":
+        return torch.from_numpy(_farthest_on_cpu(points.numpy(), count))
+    return farthest_points_in_torch(points, count)
+
+
+def _farthest_on_cpu(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Three flat arrays stay in the cache; nothing is allocated inside the loop."""
+    x, y, z = (np.ascontiguousarray(axis) for axis in points.T)
+    chosen = np.zeros(count, dtype=np.int64)
+    nearest_m2 = np.full(len(x), np.inf, dtype=np.float32)
+    d2, term = np.empty_like(x), np.empty_like(x)
+    for i in range(1, count):
+        last = chosen[i - 1]
+        np.subtract(x, x[last], out=d2)
+        np.multiply(d2, d2, out=d2)
+        for axis in (y, z):
+            np.subtract(axis, axis[last], out=term)
+            np.multiply(term, term, out=term)
+            np.add(d2, term, out=d2)
+        np.minimum(nearest_m2, d2, out=nearest_m2)
+        chosen[i] = nearest_m2.argmax()
+    return chosen
+
+
+def farthest_points_in_torch(points: Tensor, count: int) -> Tensor:
+    """The same as tensor operations: no value leaves the device inside the loop."""
+    axes = points.T.contiguous()  # N 3 -> 3 N
+    chosen = torch.zeros(count, dtype=torch.long, device=points.device)
+    nearest_m2 = torch.full_like(axes[0], torch.inf)
+    for i in range(1, count):
+        dx, dy, dz = (axes - axes.index_select(1, chosen[i - 1 : i])).square_()
+        torch.minimum(nearest_m2, dx.add_(dy).add_(dz), out=nearest_m2)
+        chosen[i] = nearest_m2.max(0).indices  # of equals the first
+    return chosen
+
+
+def nearest(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k of `points` (N, 3) nearest to each query (Q, 3): indices and squared distances, each (Q, k).
+
+    Nearest first. Never a full sort: a k-d tree on the CPU, a partial one in chunks elsewhere.
+    """
+    if points.device.type == "cpu":
+        try:
+            from pykdtree.kdtree import KDTree
+        except ImportError:  # the method also runs with torch alone
+            return _nearest_in_chunks(points, queries, k)
+        d2, index = KDTree(points.numpy()).query(queries.numpy(), k=k, sqr_dists=True)
+        shape = (len(queries), k)
+        return torch.from_numpy(index.astype(np.int64)).view(shape), torch.from_numpy(d2).view(shape)
+    return _nearest_in_chunks(points, queries, k)
+
+
+def _nearest_in_chunks(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Differences are squared directly: as a matrix product, millimetres at a metre's distance are lost."""
+    rows = max(1, _DISTANCES_AT_ONCE // len(points))
+    found = [_squared_distances(part, points).topk(k, largest=False) for part in torch.split(queries, rows)]
+    return torch.cat([f.indices for f in found]), torch.cat([f.values for f in found])
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """(A, 3) and (B, 3) to (A, B)."""
+    d2 = (a[:, None, 0] - b[:, 0]).square_()
+    for axis in (1, 2):
+        d2 += (a[:, None, axis] - b[:, axis]).square_()
+    return d2

@@ -1,0 +1,225 @@
+"""`cmfm-worker calibrate`: threshold, grey band and minimum coverage of a recipe, from nominal parts."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cmfm_worker.cli import options
+from cmfm_worker.errors import InputError
+
+if TYPE_CHECKING:
+    from cmfm_worker.recipes.recipe import LoadedRecipe, Recipe
+    from cmfm_worker.teaching.limits import Wanted
+
+STAGES = {"read": "reading", "nominal": "nominal parts", "labelled": "labelled parts"}
+
+
+def calibrate(
+    recipe: options.Recipe,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the categories.", show_default=False)
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option(help="Name of the category's folder.", show_default=False)
+    ] = None,
+    dataset: options.Dataset = "mvtec3d",
+    light: options.Light = None,
+    split: Annotated[
+        Literal["validation", "train"],
+        typer.Option(help="The nominal parts: ROOT/CATEGORY/validation, or the part of train not fitted on."),
+    ] = "validation",
+    nominal: Annotated[
+        Path | None,
+        typer.Option(
+            help="The nominal parts: a folder that holds rgb/ and xyz/, instead of a split.",
+            show_default=False,
+        ),
+    ] = None,
+    target_false_reject_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Share of good parts that may FAIL. Default: the smallest that the nominal parts support.",
+            show_default=False,
+        ),
+    ] = None,
+    fail_at: Annotated[
+        float | None,
+        typer.Option(metavar="SCORE", help="The threshold itself, instead of a rate.", show_default=False),
+    ] = None,
+    grey_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Share of good parts that may be UNDECIDED by their score, besides those that FAIL.",
+            show_default=False,
+        ),
+    ] = None,
+    grey_from: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCORE", help="The score from which on a part is UNDECIDED, instead.", show_default=False
+        ),
+    ] = None,
+    minimum_coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="3D below which a part is UNDECIDED. Default: three quarters of the nominal part with least.",
+            show_default=False,
+        ),
+    ] = None,
+    labelled: Annotated[
+        bool | None,
+        typer.Option(
+            "--labelled/--no-labelled",
+            help="Show what it would have done on ROOT/CATEGORY/test. Default: where there is one.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of another recipe to be made. Default: in place, with --force.", show_default=False
+        ),
+    ] = None,
+    force: options.Force = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show, write no recipe.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.", show_default=False)
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Draw the scores and the limits to this PNG file.", show_default=False),
+    ] = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    batch: options.Batch = 4,
+) -> None:
+    """Set a recipe's threshold from good parts.
+
+    FAIL from the conformal quantile of their scores on, for the false-reject rate asked for; refused where there
+    are too few parts for it. A labelled test split shows what that would have done; it decides nothing. Only
+    recipe.toml changes, neither the networks nor the model's id; a running line takes the new limits up with the
+    control request `load_recipe`. What the rates promise: docs/calibration.md.
+    """
+    wanted = read_wanted(target_false_reject_rate, grey_rate, fail_at, grey_from, minimum_coverage)
+    if nominal is None and (root is None or category is None):
+        raise typer.BadParameter("give --root and --category, or --nominal FOLDER")
+    if labelled and (root is None or category is None):
+        raise typer.BadParameter("needs --root and --category", param_hint="--labelled")
+    from cmfm_worker.cli import calibrate_report
+    from cmfm_worker.cli.console import progress_bars, remark
+    from cmfm_worker.cli.evaluate_recipe import write_json
+    from cmfm_worker.datasets.scored import score_parts
+    from cmfm_worker.inspection.inspector import Inspector
+    from cmfm_worker.line.compute.device import choose_device, choose_precision
+    from cmfm_worker.recipes.extractors import extractor_of
+    from cmfm_worker.recipes.loaded_model import LoadedModel
+    from cmfm_worker.recipes.recipe import load_recipe
+    from cmfm_worker.teaching import nominal_parts
+    from cmfm_worker.teaching.calibrate import calibrate as limits_from
+    from cmfm_worker.teaching.calibrate import origin_of
+
+    at = None
+    if root is not None and category is not None:
+        at = nominal_parts.CategoryAt(root, category, dataset, options.light_of(dataset, light))
+    loaded = load_recipe(recipe)
+    target = None if dry_run else choose_target(loaded, out, force=force)
+    require_folders(json_file, picture)
+    chosen = nominal_parts.choose(at, split, nominal, loaded.recipe)
+    wanted.require_supported(len(chosen.parts))
+    shown = nominal_parts.labelled_parts(at, labelled)
+    on = choose_device(device)
+    products = choose_precision(precision, on)
+    inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
+    inspector.require_match(loaded.recipe)
+    for text in chosen.remarks:
+        remark(text)
+    model = LoadedModel.of(loaded, on, products)
+    with progress_bars(STAGES) as progress:
+        nominal_parts.require_readable([*chosen.parts, *shown], progress)
+        scored, seen = (
+            score_parts(inspector, model, parts, batch=batch, stage=stage, progress=progress)
+            for stage, parts in (("nominal", chosen.parts), ("labelled", shown))
+        )
+    origin = origin_of(wanted, chosen.source, on, products)
+    found = limits_from(loaded.recipe, scored, wanted, origin, seen)
+    calibrate_report.show(found)
+    for text in calibrate_report.remarks(found):
+        remark(text)
+    if picture is not None:
+        calibrate_report.draw(found, picture)
+    written = None if target is None else write(loaded, found.recipe, target)
+    if json_file is not None:
+        write_json(json_file, calibrate_report.figures(found) | {"written": written})
+    remark(
+        f"{target}: written, recipe.toml has sha256 {written}" if written else "dry run: no recipe written"
+    )
+
+
+def read_wanted(
+    false_reject_rate: float | None,
+    grey_rate: float | None,
+    fail_at: float | None,
+    grey_from: float | None,
+    minimum_coverage: float | None,
+) -> "Wanted":
+    """The limits asked for. Raises typer.BadParameter naming an option that is out of range or one too many."""
+    for option, rate in (("--target-false-reject-rate", false_reject_rate), ("--grey-rate", grey_rate)):
+        if rate is not None and not 0 < rate < 1:
+            raise typer.BadParameter("must lie between 0 and 1", param_hint=option)
+    for option, score in (("--fail-at", fail_at), ("--grey-from", grey_from)):
+        if score is not None and not math.isfinite(score):
+            raise typer.BadParameter("must be a finite number", param_hint=option)
+    if fail_at is not None and false_reject_rate is not None:
+        raise typer.BadParameter("is given by --target-false-reject-rate already", param_hint="--fail-at")
+    if grey_rate is not None and fail_at is not None:
+        raise typer.BadParameter(
+            "is counted from a false-reject rate; with --fail-at give --grey-from", param_hint="--grey-rate"
+        )
+    if grey_rate is not None and grey_from is not None:
+        raise typer.BadParameter("is given by --grey-rate already", param_hint="--grey-from")
+    if fail_at is not None and grey_from is not None and grey_from >= fail_at:
+        raise typer.BadParameter(f"must lie below --fail-at {fail_at:g}", param_hint="--grey-from")
+    from cmfm_worker.teaching.limits import Wanted
+
+    return Wanted(false_reject_rate, grey_rate, fail_at, grey_from, minimum_coverage)
+
+
+def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> Path:
+    """Where the recipe will be written. Raises InputError where it would be refused, before long work."""
+    from cmfm_worker.recipes.folder import check_target, recipe_name
+
+    if out is not None and out.resolve() != loaded.folder.resolve():
+        recipe_name(out)
+        check_target(out, replace=force)
+        return out
+    if not force:
+        raise InputError(
+            f"{loaded.folder}: its limits would be replaced; give --force, or --out FOLDER for another recipe, "
+            "or --dry-run to look first"
+        )
+    return loaded.folder
+
+
+def require_folders(*files: Path | None) -> None:
+    """Raise InputError naming a file that is asked for in a folder that is not there."""
+    for file in files:
+        if file is not None and not file.resolve().parent.is_dir():
+            raise InputError(f"{file}: its folder does not exist")
+
+
+def write(loaded: "LoadedRecipe", recipe: "Recipe", target: Path) -> str:
+    """Write the recipe in place or elsewhere; the sha256 of its recipe.toml. Raises InputError."""
+    from cmfm_worker.recipes.folder import copy_recipe, recipe_name, replace_recipe_file
+
+    if target == loaded.folder:
+        return replace_recipe_file(loaded, recipe)
+    named = recipe.model_copy(update={"name": recipe_name(target)})
+    return copy_recipe(loaded, named, target, replace=True)

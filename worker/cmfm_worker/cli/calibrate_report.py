@@ -1,0 +1,212 @@
+"""What `cmfm-worker calibrate` shows: the limits, what is promised of them, and what they would have done."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cmfm_protocol.files.dataset import GOOD
+from cmfm_protocol.pictures.score_picture import ScoreGroup, score_picture
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.cfm.metrics.binomial import Share
+from cmfm_worker.cfm.metrics.threshold import smallest_supported_rate
+from cmfm_worker.cli.console import show_facts, show_table
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.recipes.sections import CoverageSection
+from cmfm_worker.teaching.calibrate import Calibration
+from cmfm_worker.teaching.labelled_trial import CurvePoint, KindTally, curve, tally_kinds
+
+VERDICTS = (Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL, Verdict.FAULT)
+
+
+def figures(found: Calibration) -> dict[str, Any]:
+    """All of it for programs; `labelled` is None without a labelled set, rates and intervals where nothing counts."""
+    recipe = found.recipe
+    return {
+        "recipe": recipe.name,
+        "model_sha": recipe.model_sha,
+        "threshold": recipe.model_dump(mode="json")["threshold"],
+        "coverage": recipe.coverage.model_dump(mode="json"),
+        "before": found.before.model_dump(mode="json", include={"threshold", "coverage"}),
+        "nominal": {
+            "parts": len(found.nominal),
+            "unlucky_false_reject_rate": found.unlucky_rate,
+            "fail": _share(found.nominal_failed),
+            "undecided": _share(found.nominal_undecided),
+        },
+        "labelled": _labelled(found) if found.labelled else None,
+    }
+
+
+def remarks(found: Calibration) -> Iterator[str]:
+    """What the person who calibrates should not overlook."""
+    before = found.before.threshold
+    if before is not None and before.grey_from is not None and found.threshold.grey_from is None:
+        yield (
+            f"the recipe had a grey band from {before.grey_from:.6g} on and has none now; "
+            "--grey-rate or --grey-from gives it one"
+        )
+    repeated = len(found.nominal) - len({part.score for part in found.nominal})
+    if repeated:
+        yield (
+            f"{repeated} of {len(found.nominal)} nominal parts score as another one does, to the last digit: a picture "
+            "that is there twice counts as one part"
+        )
+    for part in found.labelled:
+        if part.problem is not None:
+            yield f"not inspected: {part.id}: {part.problem}"
+
+
+def show(found: Calibration) -> None:
+    """The limits before and after, then the labelled set under them and at other rates."""
+    show_facts(f"limits of recipe {found.recipe.name!r}", _facts(found))
+    if not found.labelled:
+        return
+    tallies = tally_kinds(found.labelled, found.recipe)
+    show_table(
+        "labelled parts, which decided nothing: escapes (a defect PASSes), false rejects (good, no PASS)",
+        ["label", "parts", *map(str, VERDICTS), "rate", "95 % in %"],
+        [_tally_row(tally) for tally in tallies],
+    )
+    show_table("UNDECIDED and FAIL apart", ["", "count", "of", "rate", "95 % in %"], _apart(tallies))
+    show_table(
+        "at other false-reject rates, without a grey band",
+        ["rate", "FAIL from", "escapes", "95 % in %", "false rejects", "95 % in %"],
+        [_curve_row(point) for point in _curve(found)],
+    )
+
+
+def draw(found: Calibration, path: Path) -> None:
+    """A histogram of all scores with the limits, as PNG. Raises InputError where it cannot be written."""
+    kinds = sorted({part.defect for part in found.labelled}, key=lambda kind: (kind != GOOD, kind))
+    groups = [ScoreGroup("nominal", [part.score for part in found.nominal])]
+    for kind in kinds:
+        scores = [part.score for part in found.labelled if part.defect == kind]
+        groups.append(ScoreGroup(f"labelled {kind}", scores))
+    limits = found.threshold
+    title = f"Scores and limits of recipe {found.recipe.name}"
+    image = score_picture(groups, fail_at=limits.fail_at, grey_from=limits.grey_from, title=title)
+    try:
+        image.save(path, format="PNG")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _facts(found: Calibration) -> list[tuple[str, str]]:
+    recipe, parts = found.recipe, len(found.nominal)
+    facts = [("FAIL from", f"{_fail_at(found.before)} → {_fail_at(recipe)}")]
+    facts.append(("UNDECIDED from", f"{_grey_from(found.before)} → {_grey_from(recipe)}"))
+    facts.append(("3D coverage", f"{_coverage(found.before.coverage)} → {_coverage(recipe.coverage)}"))
+    source = found.threshold.origin.parts if found.threshold.origin else ""
+    facts.append(("nominal parts", f"{parts} of {source}"))
+    rate, unlucky = found.threshold.target_false_reject_rate, found.unlucky_rate
+    if rate is not None and unlucky is not None:
+        facts.append(
+            (
+                "false rejects",
+                f"FAIL on at most {rate:.2%} of good parts expected; with {parts} nominal parts one calibration in "
+                f"20 comes out above {unlucky:.2%}",
+            )
+        )
+    else:
+        facts.append(("false rejects", f"FAIL on {_in_words(found.nominal_failed)}"))
+    grey_rate = found.threshold.target_grey_rate
+    if grey_rate is not None:
+        facts.append(("grey band", f"UNDECIDED by their score: at most {grey_rate:.2%} more expected"))
+    elif found.threshold.grey_from is not None or found.nominal_undecided.count:
+        facts.append(("UNDECIDED", _in_words(found.nominal_undecided)))
+    smallest = smallest_supported_rate(parts)
+    facts.append(("smallest rate", f"{parts} parts support no rate below 1/{parts + 1} = {smallest:.2%}"))
+    return facts
+
+
+def _fail_at(recipe: Recipe) -> str:
+    return "none" if recipe.threshold is None else f"{recipe.threshold.fail_at:.6g}"
+
+
+def _grey_from(recipe: Recipe) -> str:
+    grey_from = recipe.threshold.grey_from if recipe.threshold else None
+    return "no grey band" if grey_from is None else f"{grey_from:.6g}"
+
+
+def _coverage(coverage: CoverageSection) -> str:
+    if coverage.nominal_median_px is None:
+        return "not known"
+    return f"{coverage.minimum:.1%} of {coverage.nominal_median_px} pixels"
+
+
+def _in_words(share: Share) -> str:
+    return f"{share.count} of {share.of} nominal parts: {_rate(share)}, 95 % interval {_interval(share)} %"
+
+
+def _tally_row(tally: KindTally) -> list[str]:
+    counts = [str(tally.verdicts[verdict]) for verdict in VERDICTS]
+    return [tally.kind, str(tally.parts), *counts, _rate(tally.mistakes), _interval(tally.mistakes)]
+
+
+def _apart(tallies: Sequence[KindTally]) -> list[list[str]]:
+    """Of the good parts and of all defective ones; a kind's own counts stand in the table above."""
+    shares = []
+    for tally in tallies:
+        if tally.good:
+            shares.append(("good, FAIL", tally.share(Verdict.FAIL)))
+        if tally.good or tally is tallies[-1]:
+            shares.append((f"{tally.kind}, UNDECIDED", tally.share(Verdict.UNDECIDED)))
+    return [[name, str(s.count), str(s.of), _rate(s), _interval(s)] for name, s in shares]
+
+
+def _curve(found: Calibration) -> list[CurvePoint]:
+    scores = [part.score for part in found.nominal]
+    return curve(found.labelled, scores, found.recipe, found.threshold.target_false_reject_rate)
+
+
+def _curve_row(point: CurvePoint) -> list[str]:
+    shares = (point.escapes, point.false_rejects)
+    columns = [text for share in shares for text in (f"{share.count} of {share.of}", _interval(share))]
+    mark = "* " if point.asked else ""
+    return [f"{mark}{point.false_reject_rate:.2%}", f"{point.fail_at:.5g}", *columns]
+
+
+def _rate(share: Share) -> str:
+    return "-" if share.rate is None else f"{share.rate:.1%}"
+
+
+def _interval(share: Share) -> str:
+    if share.interval is None:
+        return "-"
+    low, high = share.interval
+    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def _share(share: Share) -> dict[str, Any]:
+    low, high = share.interval or (None, None)
+    return asdict(share) | {"rate": share.rate, "low": low, "high": high}
+
+
+def _labelled(found: Calibration) -> dict[str, Any]:
+    tallies = tally_kinds(found.labelled, found.recipe)
+    return {
+        "parts": len(found.labelled),
+        "kinds": {
+            tally.kind: {
+                "parts": tally.parts,
+                "verdicts": {str(verdict): tally.verdicts[verdict] for verdict in VERDICTS},
+                ("false_rejects" if tally.good else "escapes"): _share(tally.mistakes),
+                "fail": _share(tally.share(Verdict.FAIL)),
+                "undecided": _share(tally.share(Verdict.UNDECIDED)),
+            }
+            for tally in tallies
+        },
+        "not_inspected": {part.id: part.problem for part in found.labelled if part.problem is not None},
+        "curve": [
+            {
+                "false_reject_rate": point.false_reject_rate,
+                "fail_at": point.fail_at,
+                "escapes": _share(point.escapes),
+                "false_rejects": _share(point.false_rejects),
+                "asked": point.asked,
+            }
+            for point in _curve(found)
+        ],
+    }

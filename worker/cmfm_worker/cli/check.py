@@ -1,0 +1,150 @@
+"""`cmfm-worker check --config line.toml`: explain a configuration without running it."""
+
+import json as json_format
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cmfm_worker.errors import ExitCode, InputError
+from cmfm_worker.line.net.curve import read_keys
+from cmfm_worker.recipes.recipe import Recipe, read_recipe_file
+from cmfm_worker.recipes.registry import recipe_names, recipe_path
+from cmfm_worker.recipes.sections import ScoreSection
+from cmfm_worker.settings.model import Settings, load_settings
+
+
+def check_line(config: Path, json: bool) -> int:
+    """Validate the settings and every recipe they name, and print what they mean; returns the exit code.
+
+    Raises InputError for a file that cannot be used at all.
+    """
+    settings = load_settings(config)
+    recipes, problems = check_recipes(settings)
+    problems += key_problems(settings)
+    if json:
+        report = {
+            "settings": settings.model_dump(mode="json"),
+            "recipes": {name: summary(recipe) for name, recipe in recipes.items()},
+            "problems": problems,
+        }
+        Console().print_json(json_format.dumps(report))
+    else:
+        console = Console()
+        console.print(settings_table(settings, config))
+        console.print(recipe_table(recipes))
+        for problem in problems:
+            console.print(f"[red]problem:[/] {escape(problem)}", highlight=False)
+        if not problems:
+            console.print("[green]This line can run.[/]")
+    return int(ExitCode.BAD_INPUT if problems else ExitCode.OK)
+
+
+def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
+    """Every recipe that would be loaded, and what would keep the line from starting."""
+    recipes: dict[str, Recipe] = {}
+    problems: list[str] = []
+    try:
+        names = settings.recipes.names or tuple(recipe_names(settings.recipes.folder))
+    except InputError as error:
+        return recipes, [str(error)]
+    if not names:
+        problems.append(f"{settings.recipes.folder}: no recipes; teach one with `cmfm-worker fit`")
+    for name in names:
+        try:
+            recipes[name] = read_recipe_file(recipe_path(settings.recipes.folder, name))
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            problems += recipe_problems(name, recipes[name], settings)
+    if settings.recipes.default and settings.recipes.default not in names:
+        problems.append(f"recipes.default = {settings.recipes.default!r} is not among the recipes")
+    return recipes, problems
+
+
+def key_problems(settings: Settings) -> list[str]:
+    """What would keep the line from using its keys."""
+    try:
+        read_keys(settings.curve)
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+def recipe_problems(name: str, recipe: Recipe, settings: Settings) -> list[str]:
+    """What would keep the line from using a recipe."""
+    problems = []
+    if recipe.threshold is None:
+        problems.append(
+            f"recipe {name!r} has no threshold: it can score parts but not decide; `cmfm-worker calibrate` sets one"
+        )
+    folder = settings.weights.folder
+    missing = [file for file in recipe.extractor.sha256 if not (folder / file).is_file()]
+    return problems + [f"recipe {name!r} needs the weights file {file} in {folder}" for file in missing]
+
+
+def summary(recipe: Recipe) -> dict[str, Any]:
+    """The few facts about a recipe that a person checks."""
+    threshold = recipe.threshold
+    return {
+        "extractors": recipe.extractor.preset,
+        "image_extractor": recipe.extractor.image,
+        "mapping": {key: getattr(recipe.mapping, key) for key in ("architecture", "modality")},
+        "score": recipe.score.model_dump(mode="json"),
+        "fail_at": threshold.fail_at if threshold else None,
+        "supported_false_reject_rate": threshold.supported_false_reject_rate if threshold else None,
+        "minimum_coverage": recipe.coverage.minimum,
+        "fitted_at": str(recipe.provenance.fitted_at),
+        "model_sha": recipe.model_sha,
+    }
+
+
+def score_words(score: ScoreSection) -> str:
+    """How Ψ is measured and of what the score is made, in a table's cell."""
+    highest = "maximum" if score.highest_px == 1 else f"mean of highest {score.highest_px} px"
+    published = ", over √mean Ψ" if score.normalisation == "published" else ""
+    return f"{score.distance} {score.aggregation}, σ {score.smoothing_px:g} px, {highest}{published}"
+
+
+def settings_table(settings: Settings, config: Path) -> Table:
+    """Every key with its value in force, and what it means where that is not plain."""
+    table = Table(title=f"{config}: values in force", title_justify="left")
+    for column in ("key", "value", "meaning"):
+        table.add_column(column, overflow="fold")
+    for section_name in type(settings).model_fields:
+        section = getattr(settings, section_name)
+        for key, field in type(section).model_fields.items():
+            value = getattr(section, key)
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            table.add_row(f"{section_name}.{key}", escape(shown), escape(field.description or ""))
+    return table
+
+
+def recipe_table(recipes: dict[str, Recipe]) -> Table:
+    """What each recipe decides by, a row a fact."""
+    table = Table(title="recipes", title_justify="left")
+    for column in ("name", "fact", "value"):
+        table.add_column(column, overflow="fold")
+    for name, recipe in recipes.items():
+        for index, (fact, value) in enumerate(facts_of(recipe).items()):
+            table.add_row("" if index else name, fact, value)
+        table.add_section()
+    return table
+
+
+def facts_of(recipe: Recipe) -> dict[str, str]:
+    """`summary` in words."""
+    facts = summary(recipe)
+    fail_at, rate = facts["fail_at"], facts["supported_false_reject_rate"]
+    return {
+        "extractors": " ".join(filter(None, (facts["extractors"], facts["image_extractor"]))),
+        "mapping": ", ".join(facts["mapping"].values()),
+        "score": score_words(recipe.score),
+        "FAIL at score": "none" if fail_at is None else f"{fail_at:.4f}",
+        "false rejects supported": "unknown" if rate is None else f"{rate:.1%}",
+        "minimum 3D coverage": f"{facts['minimum_coverage']:.0%}",
+        "taught": facts["fitted_at"][:16],
+        "model": facts["model_sha"][:12],
+    }

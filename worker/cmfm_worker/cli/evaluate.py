@@ -1,0 +1,228 @@
+"""`cmfm-worker evaluate`: one recipe on a test split, or with `--all` the paper's tables over a whole data set."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cmfm_worker.cli import options
+
+_ALL = "With --all"
+"""Heading of the options that a whole data set takes."""
+
+
+def _devices(text: str) -> str:
+    if re.fullmatch(r"(auto|cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*", text) is None:
+        raise typer.BadParameter("must be auto, cpu, cuda or cuda:N, with --all also several with commas")
+    return text
+
+
+def evaluate(
+    root: options.Root,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", help="Folder of the recipe to be measured.", show_default=False),
+    ] = None,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--category",
+            help="Name of the category's folder; with --all may be given several times (default: every one).",
+            show_default=False,
+        ),
+    ] = None,
+    dataset: options.Dataset = "mvtec3d",
+    light: options.Light = None,
+    prepared: options.Prepared = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write the figures of the recipe to this file.", show_default=False),
+    ] = None,
+    weights: options.Weights = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda or cuda:N; with --all several with commas.",
+            callback=_devices,
+        ),
+    ] = "auto",
+    precision: options.Precision = "fp32",
+    batch: options.Batch = 4,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Teach and measure every category and variant, and make the paper's tables."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of tables, report, recipes and finished cells; goes on where it was interrupted.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    extractors: Annotated[
+        Literal["classic", "paper"],
+        typer.Option(help="classic: fixed filters. paper: DINO and Point-MAE.", rich_help_panel=_ALL),
+    ] = "classic",
+    group_size: Annotated[
+        Literal[128, 32], typer.Option(help="Points in a group (paper only).", rich_help_panel=_ALL)
+    ] = 128,
+    tables: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,4-6",
+            help="Which of the paper's tables. Default: those made on this data set, or all on another.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    skip: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Variants to leave out, with commas; their places in the tables stay open.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = "",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="In place of the preset's (paper: 250); the ablations take a fifth.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    pixels_per_part: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Pixels drawn from a part in an epoch. Default: the preset's (paper: all).",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="S", help="Decides shots, pixels and first weights.", rich_help_panel=_ALL
+        ),
+    ] = 0,
+    normalisation: Annotated[
+        Literal["absolute", "published"] | None,
+        typer.Option(
+            help="Of scores and maps. Default: published for paper, absolute for classic.",
+            show_default=False,
+            rich_help_panel=_ALL,
+        ),
+    ] = None,
+    background: Annotated[
+        Literal["ransac", "none"],
+        typer.Option(
+            help="How the tray is removed: plane fit in every frame, or none.", rich_help_panel=_ALL
+        ),
+    ] = "ransac",
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="This machine, or tasks on an existing Ray cluster (extra `ray`).", rich_help_panel=_ALL
+        ),
+    ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="Of the cluster; auto: the one this machine belongs to.", rich_help_panel=_ALL)
+    ] = "auto",
+    gpus_per_cell: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="SHARE",
+            help="GPUs of the cluster that a cell takes.",
+            rich_help_panel=_ALL,
+        ),
+    ] = 0.0,
+    report: Annotated[
+        bool, typer.Option(help="Write the HTML report (extra `report`).", rich_help_panel=_ALL)
+    ] = True,
+) -> None:
+    """Measure a recipe on ROOT/CATEGORY/test (eyecandies: test_public), or a whole data set with --all.
+
+    I-AUROC over parts, P-AUROC over pixels, AUPRO up to four false-positive rates: exact and with 99
+    thresholds over whole images, and exact with false positives counted among foreground pixels only. Parts
+    that cannot be inspected (a FAULT on the line) or read (torn files) are named and left out of the figures.
+    """
+    chosen_light = options.light_of(dataset, light)
+    if not everything:
+        from cmfm_worker.cli.evaluate_recipe import RecipeTrial, evaluate_recipe
+
+        if recipe is None or category is None or len(category) != 1:
+            raise typer.BadParameter("give one --recipe and one --category, or --all with --out")
+        if out is not None:
+            raise typer.BadParameter(
+                "goes with --all; the figures of a recipe go to --json", param_hint="--out"
+            )
+        evaluate_recipe(
+            RecipeTrial(
+                recipe,
+                root,
+                category[0],
+                dataset,
+                chosen_light,
+                prepared,
+                json_file,
+                weights,
+                device,
+                precision,
+                batch,
+            )
+        )
+        return
+    if recipe is not None or json_file is not None:
+        raise typer.BadParameter(
+            "--all teaches its own recipes and writes into --out; leave out --recipe and --json"
+        )
+    if out is None:
+        raise typer.BadParameter("say where the tables go", param_hint="--out")
+    from cmfm_worker.cli.evaluate_all import HowToRun, evaluate_all, table_numbers, variant_names
+    from cmfm_worker.line.compute.device import choose_device, choose_precision
+    from cmfm_worker.paper_tables.experiments import SuiteOptions
+    from cmfm_worker.recipes.sections import background_section
+
+    devices = tuple(device.split(","))
+    suite = SuiteOptions(
+        root,
+        dataset,
+        _categories(root, dataset, category),
+        extractors,
+        weights=weights,
+        group_size=group_size,
+        epochs=epochs,
+        pixels_per_image=pixels_per_part,
+        seed=seed,
+        normalisation=normalisation,
+        background=background_section(method=background),
+        precision=choose_precision(precision, choose_device(devices[0])),
+        batch=batch,
+        prepared=prepared,
+        light=chosen_light,
+    )
+    how = HowToRun(
+        out, table_numbers(tables), variant_names(skip), devices, engine, ray_address, gpus_per_cell, report
+    )
+    raise typer.Exit(evaluate_all(suite, how))
+
+
+def _categories(root: Path, dataset: options.Layout, asked: list[str] | None) -> tuple[str, ...]:
+    from cmfm_protocol.files.dataset import DatasetError, categories
+
+    known = categories(root, dataset)
+    for name in asked or ():
+        if name not in known:
+            raise DatasetError(f"{root} has no category {name!r}; it has {', '.join(known)}")
+    return tuple(dict.fromkeys(asked)) if asked else tuple(known)

@@ -1,0 +1,203 @@
+"""`cmfm-worker fit`: teach a recipe from good parts."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cmfm_worker.cfm.scoring import MAP_PX, SMOOTHING_PX
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
+from cmfm_worker.cli import options
+
+STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
+
+
+def fit(
+    root: options.Root,
+    category: options.Category,
+    out: Annotated[Path, typer.Option(help="Folder of the recipe to be made.", show_default=False)],
+    dataset: options.Dataset = "mvtec3d",
+    light: options.Light = None,
+    prepared: options.Prepared = None,
+    extractors: Annotated[
+        Literal["classic", "paper"],
+        typer.Option(
+            help="classic: fixed filters, no weights. paper: a vision transformer (DINO ViT-B/8) and Point-MAE."
+        ),
+    ] = "classic",
+    image_extractor: options.ImageExtractor = "dino",
+    weights: options.Weights = None,
+    blocks: options.Blocks = 12,
+    group_size: options.GroupSize = 128,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Default: the preset's (paper: 250).", show_default=False),
+    ] = None,
+    distance: Annotated[
+        Literal["angular", "standardised", "metric"] | None,
+        typer.Option(
+            help="How far features are from their predictions: the paper's angular distance, residuals over their "
+            "learned spread, or those in a metric learned from simulated defects. Default: the preset's (paper: "
+            "angular, classic: metric, with convolutions or intra standardised).",
+            show_default=False,
+        ),
+    ] = None,
+    mapping: Annotated[
+        Architecture,
+        typer.Option(
+            help="The networks: the paper's MLP, or the others that it compares (suppl. B). Convolutions see whole "
+            "maps and take many times as long."
+        ),
+    ] = "mlp",
+    modality: Annotated[
+        Modality,
+        typer.Option(help="Predict each modality from the other, or (intra) reconstruct it from itself."),
+    ] = "cross",
+    aggregation: Annotated[
+        Aggregation, typer.Option(help="What Ψ is made of: the product of Ψ_2D and Ψ_3D, or another.")
+    ] = "product",
+    normalisation: Annotated[
+        Literal["absolute", "published"],
+        typer.Option(help="What a part's score is taken of: Ψ, or Ψ/√mean Ψ as in the published numbers."),
+    ] = "absolute",
+    smoothing_px: Annotated[
+        float | None,
+        typer.Option(
+            min=SMOOTHING_PX[0],
+            max=SMOOTHING_PX[1],
+            metavar="PX",
+            help="σ of the Gaussian over Ψ. Default: the preset's (paper: 4, classic: 2.5).",
+            show_default=False,
+        ),
+    ] = None,
+    highest_px: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAP_PX,
+            metavar="N",
+            help="The score is the mean of the N highest pixels. Default: the preset's (paper: 1, classic: 2 % of "
+            "a part).",
+            show_default=False,
+        ),
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Fit on so many parts, drawn by --seed. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="S", help="Decides which parts, pixels and first weights.")
+    ] = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    background: options.TaughtBackground = "ransac",
+    plane_distance_m: options.PlaneDistance = 0.005,
+    clusters: options.ClustersTaught = None,
+    target_false_reject_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Share of good parts that may be rejected. Default: the smallest that validation supports.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: options.Batch = 4,
+    force: options.Force = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = False,
+) -> None:
+    """Teach a recipe from good parts and set its threshold.
+
+    Reads ROOT/CATEGORY/train/good (eyecandies: train/data) to fit both mapping networks and
+    ROOT/CATEGORY/validation/good (eyecandies: val/data) to set the threshold: the conformal quantile of the
+    validation scores for the false-reject rate asked for. Without a validation split a fifth of the training
+    parts is held out for it. Teaching stops at a part that cannot be read, by its name.
+    """
+    if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
+        raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
+    if prepared is not None and background == "fixed":
+        raise typer.BadParameter(
+            "a tray that is taught here was not known when parts were prepared; leave out --prepared, or take "
+            "--background ransac",
+            param_hint="--prepared",
+        )
+    chosen_light = options.light_of(dataset, light)
+    from cmfm_worker.cli.console import print_json, progress_bars, remark
+    from cmfm_worker.cli.fit_summary import show, summary
+    from cmfm_worker.datasets.cache.store import source_of
+    from cmfm_worker.line.compute.device import choose_device, choose_precision
+    from cmfm_worker.recipes.extractors import build_extractor, say_unknown_hashes
+    from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
+    from cmfm_worker.recipes.sections import background_section
+    from cmfm_worker.teaching.options import TeachOptions
+    from cmfm_worker.teaching.pieces import pieces_on
+    from cmfm_worker.teaching.teach import teach
+    from cmfm_worker.teaching.which_parts import choose_parts
+
+    check_target(out, replace=force)
+    name = recipe_name(out)
+    parts = choose_parts(
+        root,
+        category,
+        shots=shots,
+        seed=seed,
+        target_false_reject_rate=target_false_reject_rate,
+        layout=dataset,
+        light=chosen_light,
+    )
+    if parts.held_out:
+        remark(f"{root / category} has no validation split: {len(parts.validation)} training parts held out")
+    on = choose_device(device)
+    section = background_section(
+        method="ransac" if background == "fixed" else background,
+        plane_distance_m=plane_distance_m,
+        clusters=clusters or "largest",
+    )
+    if clusters is None and prepared is None:
+        section = pieces_on(parts.train, section, batch, on)
+        if section.clusters == "all":
+            remark(f"{category}: parts come in several pieces, all are kept (--clusters all)")
+    source = source_of(prepared, [*parts.train, *parts.validation], section.options(), on)
+    products = choose_precision(precision, on)
+    taught_by = build_extractor(
+        extractors,
+        weights,
+        blocks=blocks,
+        group_size=group_size,
+        device=on,
+        precision=products,
+        image=image_extractor,
+    )
+    for line in say_unknown_hashes(taught_by.identity):
+        remark(line)
+    how = TeachOptions(
+        dataset=root.resolve().name,
+        category=category,
+        light=chosen_light if dataset == "eyecandies" else None,
+        shots=shots,
+        seed=seed,
+        epochs=epochs,
+        distance=distance,
+        architecture=mapping,
+        modality=modality,
+        aggregation=aggregation,
+        normalisation=normalisation,
+        smoothing_px=smoothing_px,
+        highest_px=highest_px,
+        background=section,
+        precision=products,
+        fixed_tray=background == "fixed",
+        target_false_reject_rate=target_false_reject_rate,
+        batch=batch,
+    )
+    with progress_bars(STAGES) as progress:
+        taught = teach(taught_by, parts, how, name, progress, source)
+    loaded = save_recipe(out, taught.draft, taught.mapping, replace=force)
+    if json:
+        print_json(summary(taught, loaded))
+    else:
+        show(taught, loaded)

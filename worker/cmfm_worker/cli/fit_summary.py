@@ -1,0 +1,94 @@
+"""What `cmfm-worker fit` says at its end: for programs and for people."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cmfm_worker.recipes.recipe import LoadedRecipe
+    from cmfm_worker.recipes.sections import ExtractorSection, ScoreSection
+    from cmfm_worker.teaching.teach import Taught
+
+
+def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
+    """What was learned, for programs: parts, pixels, losses both ways, scores, threshold, coverage."""
+    recipe, report = loaded.recipe, taught.fit
+    return {
+        "recipe": str(loaded.folder),
+        "model_sha": loaded.model_sha,
+        "extractor": recipe.extractor.model_dump(mode="json"),
+        "architecture": recipe.mapping.architecture,
+        "modality": recipe.mapping.modality,
+        "aggregation": recipe.score.aggregation,
+        "smoothing_px": recipe.score.smoothing_px,
+        "highest_px": recipe.score.highest_px,
+        "train_parts": report.parts,
+        "train_pixels": report.pixels,
+        "epochs": len(report.loss_2d),
+        "seconds": report.seconds,
+        "loss_to_2d": report.loss_2d[-1],
+        "loss_to_3d": report.loss_3d[-1],
+        "held_out": taught.parts.held_out,
+        "threshold": recipe.threshold.model_dump(mode="json") if recipe.threshold else None,
+        "coverage": recipe.coverage.model_dump(mode="json"),
+    }
+
+
+def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
+    """The closing table."""
+    from statistics import quantiles
+
+    from cmfm_worker.cli.console import show_facts
+
+    recipe, report, scores = loaded.recipe, taught.fit, sorted(taught.scores)
+    threshold = recipe.threshold
+    cuts = quantiles(scores, n=4, method="inclusive") if len(scores) > 1 else scores * 3
+    quarters = " ".join(f"{cut:.4g}" for cut in cuts)
+    held_out = " (held out of the training parts)" if taught.parts.held_out else ""
+    crossed = recipe.mapping.modality == "cross"
+    to_2d, to_3d = ("3D→2D", "2D→3D") if crossed else ("2D→2D", "3D→3D")
+    facts = [
+        ("recipe", str(loaded.folder)),
+        ("extractors", _extractors(recipe.extractor)),
+        ("fitted on", f"{report.parts} parts, {report.pixels} pixels"),
+        ("fitting", f"{len(report.loss_2d)} epochs in {report.seconds:.1f} s"),
+        ("mapping", f"{recipe.mapping.architecture}, {recipe.mapping.modality}"),
+        ("distance", recipe.score.distance),
+        ("aggregation", recipe.score.aggregation),
+        ("smoothing", f"σ = {recipe.score.smoothing_px:g} pixels"),
+        ("score", _scoring(recipe.score)),
+        (f"loss {to_2d}", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
+        (f"loss {to_3d}", f"{report.loss_3d[0]:.4f} → {report.loss_3d[-1]:.4f}"),
+        ("validated on", f"{len(scores)} good parts{held_out}"),
+        ("their scores", f"min {scores[0]:.4g}, quartiles {quarters}, max {scores[-1]:.4g}"),
+    ]
+    if threshold is not None:
+        facts.append(("threshold", f"FAIL at score ≥ {threshold.fail_at:.6g}"))
+        facts.append(("false rejects", _rates(taught)))
+    least = recipe.coverage.minimum
+    facts += [("3D coverage", f"UNDECIDED below {least:.0%} of {recipe.coverage.nominal_median_px} pixels")]
+    show_facts(f"recipe {recipe.name!r}", facts)
+
+
+def _extractors(section: "ExtractorSection") -> str:
+    name = f"{section.preset} (version {section.version})"
+    if section.preset == "classic":
+        return name
+    return f"{name}, {section.image}, {section.blocks} blocks, {section.group_size} points a group"
+
+
+def _scoring(section: "ScoreSection") -> str:
+    of = "Ψ" if section.normalisation == "absolute" else "Ψ/√mean Ψ"
+    return (
+        f"maximum of {of}"
+        if section.highest_px == 1
+        else f"mean of the {section.highest_px} highest pixels of {of}"
+    )
+
+
+def _rates(taught: "Taught") -> str:
+    threshold = taught.draft.threshold
+    if threshold is None or threshold.supported_false_reject_rate is None:
+        return "unknown"
+    parts, supported = threshold.validation_parts, threshold.supported_false_reject_rate
+    asked = threshold.target_false_reject_rate or supported
+    all_they_support = f"{parts} validation parts support no rate below 1/{parts + 1} = {supported:.2%}"
+    return f"at most {asked:.2%} of good parts expected; {all_they_support}"

@@ -1,0 +1,156 @@
+"""`cmfm-worker inspect`: one part from its files to maps, a verdict and a picture."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from cmfm_worker.cli import options
+from cmfm_worker.errors import InputError
+
+if TYPE_CHECKING:
+    from cmfm_worker.inspection.result import InspectedPart
+    from cmfm_worker.recipes.loaded_model import LoadedModel
+
+NO_THRESHOLD = "no_threshold"
+
+
+def inspect(
+    recipe: options.Recipe,
+    rgb: Annotated[Path, typer.Option(help="The part's picture (PNG).", show_default=False)],
+    xyz: Annotated[
+        Path,
+        typer.Option(
+            help="The part's points (TIFF, 3 channels, metres), or NN_depth.png of Eyecandies.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.", show_default=False)],
+    weights: options.Weights = None,
+    background: options.BackgroundOverride = None,
+    plane_distance_m: options.PlaneDistanceOverride = None,
+    clusters: options.ClustersOverride = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+) -> None:
+    """Inspect one part from files.
+
+    Writes result.json, psi.npy, psi_2d.npy and psi_3d.npy (float32, 224×224), foreground.npy (bool,
+    224×224: 3D-valid after background removal) and overlay.png. A part that cannot be inspected is written
+    as a FAULT, exit code 2.
+    """
+    from cmfm_protocol.files.dataset import PartFiles, read_part
+    from cmfm_protocol.files.layout_eyecandies import depth_info_beside
+    from cmfm_worker.cli.console import remark
+    from cmfm_worker.datasets.batches import to_frames
+    from cmfm_worker.inspection.inspector import Inspector
+    from cmfm_worker.line.compute.device import choose_device, choose_precision
+    from cmfm_worker.recipes.extractors import extractor_of
+    from cmfm_worker.recipes.loaded_model import LoadedModel
+    from cmfm_worker.recipes.recipe import load_recipe
+
+    loaded = load_recipe(recipe).with_background(background, plane_distance_m, clusters)
+    unit = depth_info_beside(xyz) if xyz.suffix.lower() == ".png" else None
+    images = read_part(PartFiles(rgb.stem, "", "", rgb=rgb, xyz=xyz, gt=None, depth_info=unit))
+    make_folder(out)
+    on = choose_device(device)
+    products = choose_precision(precision, on)
+    inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
+    inspector.require_match(loaded.recipe)
+    model = LoadedModel.of(loaded, on, products)
+    start = time.perf_counter()
+    part = inspector.inspect(*to_frames([images], on), [model]).parts()[0]
+    result = report(part, model) | {
+        "rgb": str(rgb),
+        "xyz": str(xyz),
+        "size_px": list(images[0].shape[:2]),
+        "device": str(on),
+        "inspect_ms": round((time.perf_counter() - start) * 1e3, 3),
+    }
+    write(out, part, result)
+    if part.problem is not None:
+        raise InputError(f"{xyz}: {part.problem.detail} ({part.problem.reason})")
+    remark(f"{result['verdict']} ({result['reason']}), score {result['score']}; see {out / 'overlay.png'}")
+
+
+def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
+    """The contents of result.json that the part and its recipe decide."""
+    import math
+
+    from cmfm_worker.inspection.regions import regions_of
+
+    recipe = model.recipe
+    verdict, reason = judge(part, model)
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "detail": part.problem.detail if part.problem else "",
+        "score": part.score if math.isfinite(part.score) else None,
+        "score_normalisation": recipe.score.normalisation,
+        "score_highest_px": recipe.score.highest_px,
+        "max_psi": None if part.problem else float(part.psi.max()),
+        "threshold": recipe.threshold.fail_at if recipe.threshold else None,
+        "coverage": part.coverage,
+        "coverage_minimum": recipe.coverage.minimum,
+        "foreground_px": int(part.foreground.sum()),
+        "valid_px": int(part.valid.sum()),
+        "peak_px": part.peak_px,
+        "peak_xyz_m": part.peak_xyz_m,
+        "regions": [asdict(region) for region in regions_of(part, verdict, recipe)],
+        "recipe": recipe.name,
+        "model_sha": model.sha,
+        "background": recipe.background.model_dump(mode="json"),
+    }
+
+
+def judge(part: "InspectedPart", model: "LoadedModel") -> tuple[str, str]:
+    """Verdict and reason; without a threshold UNDECIDED, since nothing can be said to be good."""
+    from cmfm_protocol.wire.verdict import Verdict
+    from cmfm_worker.inspection.decide import decide
+
+    if part.problem is not None:
+        return str(Verdict.FAULT), str(part.problem.reason)
+    if model.recipe.threshold is None:
+        return str(Verdict.UNDECIDED), NO_THRESHOLD
+    verdict, reason = decide(part.score, part.coverage, model.recipe)
+    return str(verdict), str(reason)
+
+
+def write(out: Path, part: "InspectedPart", result: dict[str, Any]) -> None:
+    """The files of an inspection. Raises InputError where the folder cannot be written."""
+    from cmfm_protocol.pictures.panels import part_panel
+
+    panel = part_panel(
+        part.rgb,
+        part.depth,
+        part.psi_2d,
+        part.psi_3d,
+        part.psi_as_scored,
+        threshold=result["threshold"],
+        title=f"{Path(result['rgb']).name} · recipe {result['recipe']}",
+        verdict=result["verdict"],
+        score=result["score"],
+        foreground=part.foreground,
+        reason=result["reason"],
+    )
+    arrays = {"psi": part.psi, "psi_2d": part.psi_2d, "psi_3d": part.psi_3d, "foreground": part.foreground}
+    try:
+        for name, array in arrays.items():
+            np.save(out / f"{name}.npy", array, allow_pickle=False)
+        panel.save(out / "overlay.png")
+        text = json.dumps(result, indent=2, allow_nan=False)
+        (out / "result.json").write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
+
+
+def make_folder(out: Path) -> None:
+    """Make a folder for results. Raises InputError where something else is there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder ({error.strerror or error})") from error

@@ -1,0 +1,165 @@
+"""`cmfm-worker ledger`: what became of which part, from the ledger's file, in use or not."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cmfm_worker.line.records.ledger.query import Question, Record, Totals
+
+SHOWN_ROWS = 50
+
+
+def ledger(
+    path: Annotated[Path, typer.Option(help="The ledger's file ([ledger] path).", show_default=False)],
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="Verdicts from then on: 2026-03-01T06:00 (UTC), with an offset, or an age: 90m, 24h, 7d.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Verdicts before then.", show_default=False)
+    ] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(metavar="VERDICT", help="PASS, FAIL, UNDECIDED or FAULT.", show_default=False),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Parts of this recipe.", show_default=False)] = None,
+    part: Annotated[str | None, typer.Option(help="Parts with this id.", show_default=False)] = None,
+    stream: Annotated[
+        str | None, typer.Option(help="Parts of this stream (a camera's boot).", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"The newest N rows. Default: {SHOWN_ROWS} on the screen, all in a file.",
+            show_default=False,
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV.", show_default=False)
+    ] = None,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(
+            "--parquet", metavar="FILE", help="Write Parquet (extra `parquet`).", show_default=False
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print rows and totals as JSON.")] = False,
+) -> None:
+    """Query a ledger, or export it.
+
+    Rows come oldest first; with a limit they are the newest. The last line is the accounting identity over
+    all rows asked for, `triggers = pass + fail + undecided + fault`, and says whether a row is missing: result
+    ids count 1, 2, 3 … in each boot. Exit code 2 for a file that is no ledger.
+    """
+    from cmfm_worker.cli.console import print_json, remark
+    from cmfm_worker.line.records.ledger.export import require_pyarrow
+    from cmfm_worker.line.records.ledger.query import open_ledger
+
+    if sum((csv is not None, parquet is not None, json)) > 1:
+        raise typer.BadParameter("--csv, --parquet and --json exclude each other")
+    if parquet is not None:
+        require_pyarrow()
+    if limit is None and csv is None and parquet is None and not json:
+        limit = SHOWN_ROWS
+    asked = question(since, until, verdict, recipe, part, stream, limit)
+    with open_ledger(path) as reader:
+        totals, rows = reader.totals(asked), reader.rows(asked)
+        if json:
+            print_json({"rows": list(rows), "totals": figures(totals)})
+        else:
+            put(rows, csv, parquet, f"{path}, {totals.triggers} triggers asked for")
+            typer.echo(totals.sentence())
+    for line in totals.remarks():
+        remark(line)
+
+
+def question(
+    since: str | None,
+    until: str | None,
+    verdict: str | None,
+    recipe: str | None,
+    part: str | None,
+    stream: str | None,
+    limit: int | None,
+) -> "Question":
+    """The options as a question. Raises InputError for a moment, BadParameter for a verdict that is none."""
+    from cmfm_protocol.wire.verdict import Verdict
+    from cmfm_worker.line.records.ledger.query import Question
+    from cmfm_worker.line.records.time_text import moment_ns
+
+    try:
+        wanted = Verdict(verdict.upper()) if verdict is not None else None
+    except ValueError:
+        raise typer.BadParameter(f"{verdict!r} is none of {', '.join(Verdict)}") from None
+    now_ns = time.time_ns()
+    return Question(
+        since_ns=moment_ns(since, now_ns) if since is not None else None,
+        until_ns=moment_ns(until, now_ns) if until is not None else None,
+        verdict=wanted,
+        recipe=recipe,
+        part=part,
+        stream=stream,
+        limit=limit,
+    )
+
+
+def put(rows: "Iterable[Record]", csv: Path | None, parquet: Path | None, title: str) -> None:
+    """The rows to where they were asked for: a file, else the screen."""
+    from cmfm_worker.line.records.ledger.export import write_csv, write_parquet
+
+    if csv is not None:
+        typer.echo(f"{write_csv(csv, rows)} rows in {csv}")
+    elif parquet is not None:
+        typer.echo(f"{write_parquet(parquet, rows)} rows in {parquet}")
+    else:
+        show(rows, title)
+
+
+def show(rows: "Iterable[Record]", title: str) -> None:
+    """The rows as a table, what a person looks for first."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for name in ("decided (UTC)", "part", "recipe", "verdict", "reason", "score", "FAIL at", "result"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        cells = [row["done_utc"], row["part_id"], row["recipe"], row["verdict"], row["reason"]]
+        cells += [_number(row["score"]), _number(row["threshold"]), f"{row['boot_id']}/{row['result_id']}"]
+        table.add_row(*(Text(str(cell)) for cell in cells))  # as Text: what came over the wire is no markup
+    Console().print(table)
+
+
+def figures(totals: "Totals") -> dict[str, object]:
+    """The totals for a program."""
+    return {
+        "triggers": totals.triggers,
+        "verdicts": totals.verdicts,
+        "identity_holds": totals.holds,
+        "boots": [
+            {
+                "boot_id": boot.boot_id,
+                "rows": boot.rows,
+                "rows_missing": boot.missing,
+                "last_done_ns": boot.last_done_ns,
+                "ending": boot.ending,
+            }
+            for boot in totals.boots
+        ],
+    }
+
+
+def _number(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else ""

@@ -1,0 +1,137 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def _device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) is None:
+        raise typer.BadParameter("must be auto, cpu, cuda or cuda:N")
+    return name
+
+
+Layout = Literal["mvtec3d", "eyecandies", "synthetic"]  # as in `cmfm_protocol.files.dataset`
+
+Recipe = Annotated[Path, typer.Option("--recipe", help="Folder of the recipe.", show_default=False)]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        help="Folder of the published extractor weights (paper only); see `cmfm-worker weights list`.",
+        show_default=False,
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", callback=_device)]
+ProductPrecision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+Precision = Annotated[
+    ProductPrecision,
+    typer.Option("--precision", help="Of the products (paper only); auto: fp32 on a CPU, bf16 on CUDA."),
+]
+Dataset = Annotated[
+    Layout,
+    typer.Option(
+        "--dataset",
+        help="Layout of the data set: mvtec3d (also for your own parts), eyecandies, or synthetic (`cmfm-sim make`).",
+    ),
+]
+Light = Annotated[
+    int | None,
+    typer.Option(
+        "--light",
+        min=0,
+        max=5,
+        metavar="N",
+        help="Which image of a part (eyecandies only): 0 all spots, 1 bottom, 2 right, 3 top, 4 left, 5 light box. "
+        "Default: 4.",
+        show_default=False,
+    ),
+]
+Prepared = Annotated[
+    Path | None,
+    typer.Option(
+        "--prepared",
+        metavar="CACHE",
+        help="Take prepared parts from this folder of `cmfm-worker prepare`.",
+        show_default=False,
+    ),
+]
+Root = Annotated[Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)]
+Category = Annotated[
+    str, typer.Option("--category", help="Name of the category's folder.", show_default=False)
+]
+Blocks = Annotated[
+    Literal[12, 8, 4, 1],
+    typer.Option(
+        "--blocks",
+        help="Blocks kept of both backbones (paper only): full, M, S, T. An image extractor without 12 blocks is kept "
+        "whole or refused.",
+    ),
+]
+ImageExtractor = Annotated[
+    str,
+    typer.Option(
+        "--image-extractor",
+        metavar="NAME",
+        help="2D extractor (paper only): dino, dinov2, sam, clip, or timm's name of a vision transformer.",
+    ),
+]
+GroupSize = Annotated[
+    Literal[128, 32], typer.Option("--group-size", help="Points in a group (paper only); published: 128.")
+]
+Batch = Annotated[int, typer.Option("--batch", min=1, max=64, metavar="N", help="Frames computed together.")]
+
+_BACKGROUND_HELP = "How the tray is removed: plane fit in every frame, or none (it is off already)."
+_TAUGHT_HELP = "How the tray is removed: plane fit in every frame, one fixed plane taught here, or none."
+_PLANE_HELP = "Points nearer to the tray's plane are background, in metres."
+_CLUSTERS_HELP = "Keep the largest piece above the tray, or all but specks."
+
+Method = Literal["ransac", "none"]
+Clusters = Literal["largest", "all"]
+Background = Annotated[Method, typer.Option("--background", help=_BACKGROUND_HELP)]
+TaughtBackground = Annotated[
+    Literal["ransac", "fixed", "none"], typer.Option("--background", help=_TAUGHT_HELP)
+]
+PlaneDistance = Annotated[
+    float, typer.Option("--plane-distance-m", min=0.0, max=1.0, metavar="M", help=_PLANE_HELP)
+]
+ClustersTaught = Annotated[
+    Clusters | None,
+    typer.Option(
+        "--clusters",
+        help=f"{_CLUSTERS_HELP} Default: what suits most training parts (with --prepared: largest).",
+        show_default=False,
+    ),
+]
+ClustersOption = Annotated[Clusters, typer.Option("--clusters", help=_CLUSTERS_HELP)]
+BackgroundOverride = Annotated[
+    Method | None,
+    typer.Option("--background", help=f"{_BACKGROUND_HELP} Default: the recipe's.", show_default=False),
+]
+PlaneDistanceOverride = Annotated[
+    float | None,
+    typer.Option(
+        "--plane-distance-m",
+        min=0.0,
+        max=1.0,
+        metavar="M",
+        help=f"{_PLANE_HELP} Default: the recipe's.",
+        show_default=False,
+    ),
+]
+ClustersOverride = Annotated[
+    Clusters | None,
+    typer.Option("--clusters", help=f"{_CLUSTERS_HELP} Default: the recipe's.", show_default=False),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")]
+
+
+def light_of(dataset: Layout, light: int | None) -> int:
+    """The light to take the RGB from; other layouts than Eyecandies have one, and refuse the option."""
+    if light is not None and dataset != "eyecandies":
+        raise typer.BadParameter(f"goes with --dataset eyecandies, not {dataset}", param_hint="--light")
+    from cmfm_protocol.files.layout_eyecandies import DEFAULT_LIGHT
+
+    return DEFAULT_LIGHT if light is None else light

@@ -1,0 +1,186 @@
+"""One prepared part as a file: safetensors, its record in the header, every bit of the frame kept.
+
+| tensor | dtype, shape | is |
+|---|---|---|
+| rgb | float32 (3, 224, 224) | `PreparedFrames.rgb` |
+| points | float32 (3, P) | `xyz` at the P foreground pixels, row after row; it is 0 elsewhere |
+| foreground, valid | uint8 (6272,) | bits of both masks |
+| plane | float32 (4,) | the tray |
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from cmfm_protocol.files.dataset import PartFiles
+from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
+
+_RECORD: Final = "record"
+_MASK_BYTES: Final = SIZE_PX * SIZE_PX // 8
+MAX_PART_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
+"""Of a part that fills its picture, header and all; most parts take little more than half of it."""
+
+_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane")
+
+
+class UnreadableError(Exception):
+    """A file of a prepared part is missing, torn or something else; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that was read, as it was then: a change of size or time makes it another."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """What a prepared part was made from and how; `torn` says why it could not be read, "" where it could.
+
+    `preparation` is `Preparation.sha256`, `size_px` height and width of the part's pictures.
+    """
+
+    part: str
+    preparation: str
+    sources: tuple[SourceFile, ...]
+    size_px: tuple[int, int]
+    torn: str = ""
+
+    def as_text(self) -> str:
+        """For the header of the file."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """From what `as_text` gave. Raises ValueError, TypeError or KeyError for anything else."""
+        table = json.loads(text)
+        height, width = (int(side) for side in table["size_px"])
+        sources = tuple(SourceFile(**source) for source in table["sources"])
+        return cls(
+            str(table["part"]), str(table["preparation"]), sources, (height, width), str(table["torn"])
+        )
+
+
+def sources_of(part: PartFiles) -> tuple[SourceFile, ...]:
+    """The part's files as they are now; one that is not there has size −1."""
+    found = []
+    for path in part.sources:
+        try:
+            stat = path.stat()
+        except OSError:
+            found.append(SourceFile(path.name, -1, 0))
+        else:
+            found.append(SourceFile(path.name, stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def write_prepared(path: Path, record: PartRecord, frames: PreparedFrames | None, place: int = 0) -> int:
+    """Write frame `place` of a batch, or for a torn part the record alone; the file appears whole. Its bytes.
+
+    Raises OSError.
+    """
+    tensors = {} if frames is None else _packed(frames, place)
+    content: bytes = save(tensors, {_RECORD: record.as_text()})
+    handle, scratch = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(scratch).chmod(0o644)  # a temporary file is private; a cache is often shared
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    return len(content)
+
+
+def read_record(path: Path) -> PartRecord:
+    """The record of a prepared part, from the head of its file alone. Raises UnreadableError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _record(file)
+    except _TROUBLES as error:
+        raise _unreadable(path, error) from error
+
+
+def read_prepared(path: Path) -> tuple[PartRecord, dict[str, Tensor]]:
+    """The record and the frame: tensors as in `PreparedFrames` without B, on the CPU; none for a torn part.
+
+    Raises UnreadableError.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = _record(file)
+            return record, {} if record.torn else _unpacked({key: file.get_tensor(key) for key in _TENSORS})
+    except _TROUBLES as error:
+        raise _unreadable(path, error) from error
+
+
+def stacked(frames: Sequence[dict[str, Tensor]], device: torch.device) -> PreparedFrames:
+    """Frames as a batch on a device."""
+    return PreparedFrames(**{key: torch.stack([f[key] for f in frames]).to(device) for key in frames[0]})
+
+
+_TROUBLES: Final = (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError)
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableError:
+    if isinstance(error, FileNotFoundError):
+        return UnreadableError(f"{path} is missing")
+    return UnreadableError(f"{path} is torn or no prepared part ({' '.join(str(error).split())[:160]})")
+
+
+def _record(file: Any) -> PartRecord:
+    return PartRecord.of_text((file.metadata() or {})[_RECORD])
+
+
+def _packed(frames: PreparedFrames, place: int) -> dict[str, Tensor]:
+    foreground, valid = frames.foreground[place].cpu(), frames.valid[place].cpu()
+    return {
+        "rgb": frames.rgb[place].cpu().contiguous(),
+        "points": frames.xyz[place].cpu()[:, foreground].contiguous(),
+        "foreground": torch.from_numpy(np.packbits(foreground.numpy())),
+        "valid": torch.from_numpy(np.packbits(valid.numpy())),
+        "plane": frames.plane[place].cpu().contiguous(),
+    }
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    foreground, valid = (_mask(tensors[key]) for key in ("foreground", "valid"))
+    expected = {
+        "rgb": (3, SIZE_PX, SIZE_PX),
+        "points": (3, int(foreground.sum())),
+        "plane": (4,),
+    }
+    for key, shape in expected.items():
+        if tensors[key].dtype != torch.float32 or tuple(tensors[key].shape) != shape:
+            raise ValueError(
+                f"{key} is {tensors[key].dtype} {tuple(tensors[key].shape)}, not float32 {shape}"
+            )
+    xyz = torch.zeros(3, SIZE_PX, SIZE_PX)
+    xyz[:, foreground] = tensors["points"]
+    return {
+        "rgb": tensors["rgb"],
+        "xyz": xyz,
+        "foreground": foreground,
+        "valid": valid,
+        "plane": tensors["plane"],
+    }
+
+
+def _mask(bits: Tensor) -> Tensor:
+    if bits.dtype != torch.uint8 or tuple(bits.shape) != (_MASK_BYTES,):
+        raise ValueError(f"a mask is {bits.dtype} {tuple(bits.shape)}, not uint8 ({_MASK_BYTES},)")
+    return torch.from_numpy(np.unpackbits(bits.numpy())).view(SIZE_PX, SIZE_PX).bool()

@@ -1,0 +1,88 @@
+"""Parts of a data set, scored by the code path of the line and kept without their maps: verdicts under any limits."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cmfm_protocol.files.dataset import GOOD, PartFiles
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.datasets.source import FROM_FILES, PartSource
+from cmfm_worker.errors import InputError
+from cmfm_worker.inspection.decide import decide
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.inspection.result import Problem
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import Recipe
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage, how much of it is done and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPart:
+    """What was found on one part; `foreground_px` of the map's 224×224. With a `problem` the score is NaN."""
+
+    id: str
+    defect: str
+    score: float
+    foreground_px: int
+    problem: str | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the part is nominal by its label."""
+        return self.defect == GOOD
+
+    def verdict(self, recipe: Recipe) -> Verdict:
+        """What the line would say in time: FAULT where the part cannot be inspected, else the recipe's word."""
+        if self.problem is not None:
+            return Verdict.FAULT
+        nominal_px = recipe.coverage.nominal_median_px
+        return decide(self.score, None if nominal_px is None else self.foreground_px / nominal_px, recipe)[0]
+
+
+def score_parts(
+    inspector: Inspector,
+    model: LoadedModel,
+    parts: Sequence[PartFiles],
+    *,
+    batch: int,
+    stage: str,
+    progress: Progress,
+    source: PartSource = FROM_FILES,
+) -> list[ScoredPart]:
+    """Score every part, in the order given, prepared by `source`; `model` needs no threshold.
+
+    Raises DatasetError naming a torn file, InputError where `source` cannot give a part.
+    """
+    scored: list[ScoredPart] = []
+    background = model.recipe.background.options()
+    for some in source.batches(parts, batch, background, inspector.extractor.device):
+        found = inspector.inspect_prepared(some.frames, [model] * len(some.files))
+        scores, pixels = found.score.tolist(), found.foreground.flatten(1).sum(1).tolist()
+        problems = [_problem(*both) for both in zip(found.problems, scores, strict=True)]
+        scored += [
+            ScoredPart(files.id, files.defect, score, int(px), problem)
+            for files, score, px, problem in zip(some.files, scores, pixels, problems, strict=True)
+        ]
+        progress(stage, len(scored), len(parts))
+    return scored
+
+
+def _problem(problem: Problem | None, score: float) -> str | None:
+    if problem is not None:
+        return problem.detail
+    return None if math.isfinite(score) else "its score is not a finite number"
+
+
+def require_inspectable(nominal: Sequence[ScoredPart]) -> None:
+    """Raise InputError naming every part that cannot be inspected, or whose score is no number."""
+    refuse_uninspectable([f"{part.id}: {part.problem}" for part in nominal if part.problem is not None])
+
+
+def refuse_uninspectable(bad: Sequence[str]) -> None:
+    """Raise InputError where some nominal parts, named with their reason, cannot be inspected."""
+    if bad:
+        raise InputError(
+            "these nominal parts cannot be inspected; record them again or remove them:\n" + "\n".join(bad)
+        )

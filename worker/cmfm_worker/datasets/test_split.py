@@ -1,0 +1,145 @@
+"""A test split through a recipe: what was found on every part, and what the line would have decided."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part_ground_truth
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, ground_truth_at_map_size
+from cmfm_worker.datasets.source import FROM_FILES, PartSource
+from cmfm_worker.inspection.decide import decide
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.inspection.result import InspectedPart
+from cmfm_worker.recipes.loaded_model import LoadedModel
+
+Progress = Callable[[str, int, int], None]
+"""Called with "test", how many parts are done and how many there are."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """The line's view of a test split: verdicts counted, parts named that could not be inspected.
+
+    An escape is a defective part that PASSes; a false reject is a good part that does not. `torn` maps parts whose
+    files could not be read to the reason: nothing is known of them, so that they have no verdict.
+    """
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    escapes: int = 0
+    false_rejects: int = 0
+    not_inspected: dict[str, str] = field(default_factory=dict)
+    torn: dict[str, str] = field(default_factory=dict)
+    decides: bool = True
+
+    def add(self, files: PartFiles, part: InspectedPart, model: LoadedModel) -> None:
+        """Count one part."""
+        if part.problem is not None:
+            self.not_inspected[files.id] = part.problem.detail
+        if model.recipe.threshold is None:
+            self.decides = False
+            return
+        passed = False
+        if part.problem is not None:
+            self.verdicts[Verdict.FAULT] += 1
+        else:
+            verdict, _ = decide(part.score, part.coverage, model.recipe)
+            self.verdicts[verdict] += 1
+            passed = verdict is Verdict.PASS
+        self.escapes += int(passed and files.label == 1)
+        self.false_rejects += int(not passed and files.label == 0)
+
+    def as_figures(self) -> dict[str, Any]:
+        """For JSON; without a threshold nothing was decided."""
+        figures: dict[str, Any] = {"not_inspected": self.not_inspected, "torn": self.torn}
+        if self.decides:
+            figures["verdicts"] = {str(verdict): self.verdicts[verdict] for verdict in Verdict}
+            figures |= {"escapes": self.escapes, "false_rejects": self.false_rejects}
+        return figures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredPart:
+    """A part of the test split: what was found on it beside what is there, `gt` (224, 224) bool."""
+
+    files: PartFiles
+    found: InspectedPart
+    gt: NDArray[np.bool_]
+
+    @property
+    def outcome(self) -> FrameOutcome:
+        """The same for `cfm.evaluate`."""
+        return FrameOutcome(
+            self.found.psi, self.found.score, self.gt, self.files.defect, self.found.foreground
+        )
+
+
+def measure_parts(
+    inspector: Inspector,
+    model: LoadedModel,
+    parts: Sequence[PartFiles],
+    batch: int,
+    tally: Tally,
+    progress: Progress,
+    source: PartSource = FROM_FILES,
+) -> Iterator[MeasuredPart]:
+    """Inspect parts in batches, prepared by `source`; what was found on each beside its ground truth.
+
+    Parts that cannot be inspected, or have a torn file, are in the tally only. Raises DatasetError where not one
+    part can be read, InputError where `source` cannot give a part.
+    """
+    run = _Run(tally, len(parts), progress)
+    background, device = model.recipe.background.options(), inspector.extractor.device
+    for some in source.batches(parts, batch, background, device, run.torn):
+        found = inspector.inspect_prepared(some.frames, [model] * len(some.files)).parts()
+        for files, part in zip(some.files, found, strict=True):
+            try:
+                gt = ground_truth_at_map_size(read_part_ground_truth(files, *some.size_px))
+            except DatasetError as error:
+                run.torn(files, error)
+                continue
+            tally.add(files, part, model)
+            run.done()
+            if part.problem is None:
+                yield MeasuredPart(files, part, gt)
+    if parts and len(tally.torn) == len(parts):
+        name, why = next(iter(tally.torn.items()))
+        raise DatasetError(f"none of {len(parts)} parts can be read; the first, {name}: {why}")
+
+
+def inspect_parts(
+    inspector: Inspector,
+    model: LoadedModel,
+    parts: Sequence[PartFiles],
+    batch: int,
+    tally: Tally,
+    progress: Progress,
+    source: PartSource = FROM_FILES,
+) -> Iterator[FrameOutcome]:
+    """The outcomes of `measure_parts` alone, which keep less in memory."""
+    for part in measure_parts(inspector, model, parts, batch, tally, progress, source):
+        yield part.outcome
+
+
+class _Run:
+    """How many parts are done."""
+
+    def __init__(self, tally: Tally, total: int, progress: Progress) -> None:
+        self._tally = tally
+        self._total = total
+        self._progress = progress
+        self._done = 0
+
+    def done(self) -> None:
+        """One more."""
+        self._done += 1
+        self._progress("test", self._done, self._total)
+
+    def torn(self, files: PartFiles, error: DatasetError) -> None:
+        """One that has a file that cannot be read."""
+        self._tally.torn[files.id] = str(error)
+        self.done()

@@ -1,0 +1,197 @@
+"""One batch through the method: prepare → extract → map → aggregate → score (DESIGN § 3).
+
+The one code path of the running line, of `inspect`, of `evaluate` and of the validation in `fit`. A frame
+that cannot be inspected is reported as a `Problem`; it neither raises nor touches its neighbours in the
+batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.cfm.anomaly import crossmodal_maps, score
+from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
+from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
+from cmfm_worker.cfm.fast.graphs import GraphRecorder
+from cmfm_worker.cfm.fast.precision import Precision
+from cmfm_worker.cfm.fast.read_back import ReadBack, on_device
+from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames
+from cmfm_worker.cfm.tokens import TokenExtractor, extract
+from cmfm_worker.errors import InputError
+from cmfm_worker.inspection.result import InspectedBatch, Problem
+from cmfm_worker.recipes.extractors import extractor_of, require_match
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import Recipe
+
+
+class Inspector:
+    """Inspects batches with one extractor; recipes taught on that extractor may be mixed in a batch.
+
+    With `graphs` frames are prepared by CUDA graphs, and what `inspect` returns is valid until its next call on
+    the same stream: `parts` or `on_its_way` come before it.
+    """
+
+    def __init__(self, extractor: Extractor, graphs: GraphRecorder | None = None) -> None:
+        self.extractor = extractor
+        self._prepare = GraphedPrepare(graphs)
+
+    def require_match(self, recipe: Recipe) -> None:
+        """Raise InputError where a recipe was taught on another extractor, or its widths do not fit."""
+        require_match(recipe, self.extractor.identity)
+        for key in ("d2", "d3"):
+            taught, here = getattr(recipe.mapping, key), getattr(self.extractor, key)
+            if taught != here:
+                raise InputError(
+                    f"recipe {recipe.name!r}: mapping.{key} is {taught}, features have width {here}"
+                )
+
+    @torch.no_grad()
+    def inspect(self, rgb: Tensor, xyz: Tensor, models: Sequence[LoadedModel]) -> InspectedBatch:
+        """Inspect B frames of one size, each with its model.
+
+        `rgb` (B, H, W, 3) uint8 and `xyz` (B, H, W, 3) float32 metres lie on the extractor's device. Raises
+        ValueError for other shapes or dtypes (intake and file readers have checked them).
+        """
+        backgrounds = [model.recipe.background.options() for model in models]
+        return self.inspect_prepared(prepare_mixed(rgb, xyz, backgrounds, self._prepare), models)
+
+    @torch.no_grad()
+    def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> InspectedBatch:
+        """Inspect B prepared frames, each with its model, which takes their background to be off already.
+
+        The frames lie on the extractor's device.
+        """
+        sizes = FrameSizes.of(frames) if isinstance(self.extractor, TokenExtractor) else None
+        least = self.extractor.min_points
+        problems = find_problems(frames, least) if sizes is None else problems_of(sizes, least)
+        sound = [i for i, problem in enumerate(problems) if problem is None]
+        psi_2d, psi_3d, psi = (frames.xyz.new_zeros(frames.foreground.shape) for _ in range(3))
+        scores = frames.xyz.new_full((len(models),), torch.nan)
+        if sound:
+            chosen = frames
+            if len(sound) < len(models):
+                chosen = select_frames(frames, sound)
+                sizes = None if sizes is None else sizes.select(sound)
+            features = extract(self.extractor, chosen, sizes)
+            for model, places in _by_model([models[i] for i in sound]).items():
+                mine = features if len(places) == len(sound) else features.select(places)
+                how = model.recipe.score
+                maps = crossmodal_maps(mine, model.mapping, how.distance, how.aggregation, how.smoothing_px)
+                at = on_device([sound[place] for place in places], psi.device)
+                psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, maps.psi
+                scores[at] = score(maps.psi, how.normalisation, how.highest_px)
+        peak_px, peak_xyz_m = _peaks(psi, frames)
+        return InspectedBatch(
+            psi=psi,
+            psi_2d=psi_2d,
+            psi_3d=psi_3d,
+            rgb=(frames.rgb.permute(0, 2, 3, 1) * 255).round().byte(),  # B C H W -> B H W C
+            xyz=frames.xyz,
+            foreground=frames.foreground,
+            valid=frames.valid,
+            score=scores,
+            coverage=_coverage(frames, models),
+            peak_px=peak_px,
+            peak_xyz_m=peak_xyz_m,
+            problems=problems,
+        )
+
+
+def inspector_maker(
+    weights: Path | None,
+    device: torch.device,
+    precision: Precision = "fp32",
+    graphs: GraphRecorder | None = None,
+) -> Callable[[Recipe], Inspector]:
+    """Return the function that builds the inspector of a recipe: its extractor on `device`, checked against it.
+
+    The function raises InputError where the weights in the folder `weights` are not those of the recipe.
+    """
+    return lambda recipe: Inspector(extractor_of(recipe, weights, device, precision, graphs), graphs)
+
+
+def prepare_mixed(
+    rgb: Tensor,
+    xyz: Tensor,
+    backgrounds: Sequence[BackgroundOptions],
+    prepare: Callable[[Tensor, Tensor, BackgroundOptions], PreparedFrames],
+) -> PreparedFrames:
+    """`prepare` for frames whose recipes may differ in their background options, in the order given."""
+    places: dict[BackgroundOptions, list[int]] = {}
+    for i, background in enumerate(backgrounds):
+        places.setdefault(background, []).append(i)
+    if len(places) == 1:
+        return prepare(rgb, xyz, backgrounds[0])
+    groups = []
+    for background, at in places.items():
+        here = on_device(at, rgb.device)
+        groups.append(prepare(rgb[here], xyz[here], background))
+    order = [i for at in places.values() for i in at]
+    back = on_device(order, rgb.device).argsort()
+    joined = {f.name: torch.cat([getattr(group, f.name) for group in groups]) for f in fields(PreparedFrames)}
+    return PreparedFrames(**{name: tensor[back] for name, tensor in joined.items()})
+
+
+def select_frames(frames: PreparedFrames, places: Sequence[int]) -> PreparedFrames:
+    """Some frames of a prepared batch."""
+    at = on_device(list(places), frames.rgb.device)
+    return PreparedFrames(**{f.name: getattr(frames, f.name)[at] for f in fields(PreparedFrames)})
+
+
+def find_problems(frames: PreparedFrames, min_points: int) -> tuple[Problem | None, ...]:
+    """What keeps each frame from being inspected, None where nothing does. Waits for the frames."""
+    counts = torch.stack([frames.valid.flatten(1).sum(1), frames.foreground.flatten(1).sum(1)])
+    (on_host,) = ReadBack(counts).wait()
+    valid, points = on_host.tolist()
+    return _problems(valid, points, min_points)
+
+
+def problems_of(sizes: FrameSizes, min_points: int) -> tuple[Problem | None, ...]:
+    """The same of frames whose sizes are known."""
+    return _problems(sizes.valid, sizes.points, min_points)
+
+
+def _problems(valid: Sequence[int], points: Sequence[int], min_points: int) -> tuple[Problem | None, ...]:
+    return tuple(_problem(*counts, min_points) for counts in zip(valid, points, strict=True))
+
+
+def _problem(valid: int, points: int, min_points: int) -> Problem | None:
+    if not valid:
+        return Problem(Reason.NO_VALID_3D, "no pixel has a valid 3D point")
+    if points < max(min_points, 1):
+        detail = (
+            f"{points} points are left of {valid} after background removal, {max(min_points, 1)} are needed"
+        )
+        return Problem(Reason.TOO_FEW_POINTS, detail)
+    return None
+
+
+def _by_model(models: Sequence[LoadedModel]) -> dict[LoadedModel, list[int]]:
+    places: dict[LoadedModel, list[int]] = {}
+    for i, model in enumerate(models):
+        places.setdefault(model, []).append(i)
+    return places
+
+
+def _coverage(frames: PreparedFrames, models: Sequence[LoadedModel]) -> Tensor:
+    nominal = [model.recipe.coverage.nominal_median_px or torch.nan for model in models]
+    return frames.foreground.flatten(1).sum(1) / on_device(nominal, frames.foreground.device)
+
+
+def _peaks(psi: Tensor, frames: PreparedFrames) -> tuple[Tensor, Tensor]:
+    """The pixel (B, 2) of the highest Ψ; the point (B, 3), metres, of the foreground pixel nearest to it."""
+    side = psi.shape[-1]
+    highest = psi.flatten(1).argmax(1)
+    peak = torch.stack([highest // side, highest % side], dim=1)
+    index = torch.arange(side, device=psi.device)
+    rows, columns = (peak[:, k, None] - index for k in (0, 1))
+    distance = rows[:, :, None].square() + columns[:, None, :].square()
+    nearest = distance.masked_fill(~frames.foreground, 2 * side * side).flatten(1).argmin(1)
+    points = frames.xyz.flatten(2).gather(2, nearest[:, None, None].expand(-1, 3, 1))[..., 0]
+    some = frames.foreground.flatten(1).any(1)
+    return peak, torch.where(some[:, None], points, torch.nan)

@@ -1,0 +1,122 @@
+"""What an inspection found: a batch on the device, on its way to the host, and each part there."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmfm_protocol.pictures.overlay import as_scored
+from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.cfm.fast.read_back import ReadBack
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a frame was not inspected: NO_VALID_3D or TOO_FEW_POINTS."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedPart:
+    """One frame's findings on the host.
+
+    `psi`, `psi_2d`, `psi_3d` (224, 224) float32; `rgb` (224, 224, 3) uint8; `xyz` (3, 224, 224) float32
+    metres with 0 outside the foreground; `foreground`, `valid` (224, 224) bool. `peak_px` (row, column) is
+    the highest Ψ, `peak_xyz_m` the foreground point nearest to it. With a `problem` the maps are 0, the
+    score is NaN and there is no peak.
+    """
+
+    psi: NDArray[np.float32]
+    psi_2d: NDArray[np.float32]
+    psi_3d: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+    xyz: NDArray[np.float32]
+    foreground: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    score: float
+    coverage: float | None
+    peak_px: tuple[int, int] | None
+    peak_xyz_m: tuple[float, float, float] | None
+    problem: Problem | None
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """Distance along z, (224, 224) metres, 0 outside the foreground."""
+        z: NDArray[np.float32] = self.xyz[2]
+        return z
+
+    @property
+    def psi_as_scored(self) -> NDArray[np.float32]:
+        """Ψ in the unit of the score, so that its maximum is the score."""
+        return as_scored(self.psi, self.score)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedBatch:
+    """B frames' findings on the device; fields as in `InspectedPart` with a leading B, NaN for "not known".
+
+    `coverage` (B,): foreground pixels over those of the recipe's median nominal part, so that missing 3D
+    lowers it and a part like the others has about 1.
+    """
+
+    psi: Tensor
+    psi_2d: Tensor
+    psi_3d: Tensor
+    rgb: Tensor
+    xyz: Tensor
+    foreground: Tensor
+    valid: Tensor
+    score: Tensor
+    coverage: Tensor
+    peak_px: Tensor
+    peak_xyz_m: Tensor
+    problems: tuple[Problem | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def parts(self) -> list[InspectedPart]:
+        """Every frame on the host. Waits for this batch and for nothing issued after it."""
+        return self.on_its_way().parts()
+
+    def on_its_way(self) -> "ReturningBatch":
+        """Begin copying to the host; the device's memory may be used again for work issued after this call."""
+        names = [field.name for field in fields(self) if field.name != "problems"]
+        return ReturningBatch(tuple(names), ReadBack(*(getattr(self, name) for name in names)), self.problems)
+
+    def _part(self, i: int) -> InspectedPart:
+        problem, coverage = self.problems[i], float(self.coverage[i])
+        row, column = self.peak_px[i].tolist()
+        x, y, z = self.peak_xyz_m[i].tolist()
+        return InspectedPart(
+            psi=self.psi[i].numpy(),
+            psi_2d=self.psi_2d[i].numpy(),
+            psi_3d=self.psi_3d[i].numpy(),
+            rgb=self.rgb[i].numpy(),
+            xyz=self.xyz[i].numpy(),
+            foreground=self.foreground[i].numpy(),
+            valid=self.valid[i].numpy(),
+            score=float(self.score[i]),
+            coverage=None if np.isnan(coverage) else coverage,
+            peak_px=None if problem else (row, column),
+            peak_xyz_m=None if problem or np.isnan(x) else (x, y, z),
+            problem=problem,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReturningBatch:
+    """A batch whose findings are being copied to the host."""
+
+    names: tuple[str, ...]
+    copies: ReadBack
+    problems: tuple[Problem | None, ...]
+
+    def parts(self) -> list[InspectedPart]:
+        """Every frame on the host; waits for the copies."""
+        tensors = dict(zip(self.names, self.copies.wait(), strict=True))
+        host = InspectedBatch(**tensors, problems=self.problems)
+        return [host._part(i) for i in range(len(host))]

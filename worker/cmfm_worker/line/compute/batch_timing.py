@@ -1,0 +1,71 @@
+"""The pace of the loop: how long a batch takes at present, and when one that is launched now would be decided.
+
+Measured, never configured. The median of the newest batches of a size stands for that size, so that one hiccup does
+not make every waiting frame look hopeless; a size that has not been seen lately is judged from the nearest one, in
+proportion. Before the first batch nothing is known and everything looks possible: what the warm-up took is said to
+those who ask what a part costs, and nothing is given up for it.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from statistics import median_low
+from typing import Final
+
+REMEMBERED: Final = 32
+"""Newest batches that are looked at: a size that is not among them is tried again."""
+
+
+class BatchTiming:
+    """The loop's thread takes note; any thread may ask, as what it reads is replaced and never changed."""
+
+    def __init__(self) -> None:
+        self._newest: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)  # parts, nanoseconds
+        self._batch_ns: Mapping[int, int] = {}
+        self._warm_part_ns: int | None = None
+        self._in_flight: tuple[tuple[int, int], ...] = ()  # parts, launched; oldest first
+        self._concluded_ns = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being computed."""
+        return not self._in_flight
+
+    def launched(self, parts: int, now_ns: int) -> None:
+        """A batch was handed to the device, which computes in order."""
+        self._in_flight = (*self._in_flight, (parts, now_ns))
+
+    def concluded(self, now_ns: int) -> None:
+        """The oldest batch in flight was decided."""
+        (parts, launched_ns), *rest = self._in_flight
+        self._newest.append((parts, now_ns - max(launched_ns, self._concluded_ns)))
+        self._batch_ns = {
+            size: median_low([took_ns for n, took_ns in self._newest if n == size])
+            for size in {n for n, _ in self._newest}
+        }
+        self._in_flight, self._concluded_ns = tuple(rest), now_ns
+
+    def warmed(self, part_ns: int) -> None:
+        """What a made-up part cost, in the size of batch that is best at it."""
+        self._warm_part_ns = part_ns
+
+    @property
+    def part_ns(self) -> int | None:
+        """What a part costs in the size of batch that is best at it; None where nothing has been computed."""
+        known = self._batch_ns
+        return min((took_ns // size for size, took_ns in known.items()), default=self._warm_part_ns)
+
+    def batch_ns(self, parts: int) -> int:
+        """How long a batch of so many parts takes; 0 where nothing is known."""
+        known = self._batch_ns
+        if not known:
+            return 0
+        nearest = min(known, key=lambda size: (abs(size - parts), size))
+        return known[nearest] * parts // nearest
+
+    def done_ns(self, parts: int, now_ns: int) -> int:
+        """When a batch of so many parts would be decided if it were launched at `now_ns`, behind what is in flight."""
+        free_ns, started_ns = now_ns, self._concluded_ns
+        for ahead, launched_ns in self._in_flight:
+            started_ns = max(started_ns, launched_ns) + self.batch_ns(ahead)
+            free_ns = max(now_ns, started_ns)
+        return free_ns + self.batch_ns(parts)

@@ -1,0 +1,97 @@
+"""From the slots of a batch to one decision a part: the line's side of `inspection`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.inspection.decide import decide
+from cmfm_worker.inspection.regions import regions_of
+from cmfm_worker.inspection.result import InspectedPart, ReturningBatch
+from cmfm_worker.line.compute.loop import Decide
+from cmfm_worker.line.intake.ring import FilledSlot
+from cmfm_worker.line.messages import Decision, LineRecipe, PartMaps, fault
+
+
+class LineInspector:
+    """Inspects a batch that may mix frame sizes, recipes and extractors."""
+
+    def inspect(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> list[Decision]:
+        """One decision a slot, in order; `rgb` (H, W, 3) uint8 and `xyz` (H, W, 3) float32 lie on the device."""
+        return self.begin(slots, rgb, xyz)()
+
+    def begin(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> Decide:
+        """The same in two: everything is issued, and what is returned waits for it and decides."""
+        groups = groups_of(slots, rgb[0].device)
+        returning = [_issued(slots, rgb, xyz, places) for places in groups]
+        return lambda: _decisions(slots, zip(groups, returning, strict=True))
+
+
+def _issued(
+    slots: Sequence[FilledSlot],
+    rgb: Sequence[torch.Tensor],
+    xyz: Sequence[torch.Tensor],
+    places: Sequence[int],
+) -> ReturningBatch:
+    """The slots at some places through the method, and their findings on the way to the host."""
+    inspected = slots[places[0]].model.inspector.inspect(
+        torch.stack([rgb[i] for i in places]),
+        torch.stack([xyz[i] for i in places]),
+        [slots[i].model.model for i in places],
+    )
+    return inspected.on_its_way()
+
+
+def _decisions(
+    slots: Sequence[FilledSlot], groups: Iterable[tuple[Sequence[int], ReturningBatch]]
+) -> list[Decision]:
+    decisions: dict[int, Decision] = {}
+    for places, batch in groups:
+        for i, part in zip(places, batch.parts(), strict=True):
+            decision = decision_of(part, slots[i].model)
+            decisions[i] = replace(decision, recipe_sha=slots[i].model.recipe_sha, batch=len(places))
+    return [decisions[i] for i in range(len(slots))]
+
+
+def groups_of(slots: Sequence[FilledSlot], device: torch.device) -> list[list[int]]:
+    """Places of slots that are inspected together: on a CPU each by itself.
+
+    A matrix product's last bits depend on how many rows it has, so a part's score would depend on its
+    neighbours in the batch, and `replay-part` could not give it again. A batch gains a CPU little.
+    """
+    return [[i] for i in range(len(slots))] if device.type == "cpu" else group_alike(slots)
+
+
+def group_alike(slots: Sequence[FilledSlot]) -> list[list[int]]:
+    """Places of slots that can be inspected together: same frame size, same extractor."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for i, slot in enumerate(slots):
+        groups.setdefault((tuple(slot.rgb.shape), id(slot.model.inspector)), []).append(i)
+    return list(groups.values())
+
+
+def decision_of(part: InspectedPart, model: LineRecipe) -> Decision:
+    """The recipe's word on one part; a part that could not be inspected is a FAULT."""
+    if part.problem is not None:
+        return fault(part.problem.reason, part.problem.detail, model_sha=model.sha)
+    recipe = model.model.recipe
+    verdict, reason = decide(part.score, part.coverage, recipe)
+    if verdict is Verdict.FAULT:
+        return fault(reason, "its score is not a finite number", model_sha=model.sha)
+    return Decision(
+        verdict=verdict,
+        reason=reason,
+        score=part.score,
+        threshold=recipe.threshold.fail_at if recipe.threshold else None,
+        model_sha=model.sha,
+        coverage=part.coverage,
+        peak_px=part.peak_px,
+        peak_xyz_m=part.peak_xyz_m,
+        regions=regions_of(part, verdict, recipe),
+        maps=PartMaps(part.psi, part.psi_2d, part.psi_3d, part.rgb, part.depth, part.foreground),
+    )

@@ -1,0 +1,82 @@
+"""CPython's cyclic garbage collector on a line: how long it holds everything up, and how it is kept short.
+
+A collection stops every thread that runs Python. After warm-up everything loaded so far (torch and its like, some
+210 000 objects) is frozen: it is never walked through again. What the line makes later is collected in turns in
+which no frame waits; by itself the collector starts a full collection only where no such turn comes. A minute of
+`classic` at 4 parts/s on two crowded cores: longest pause 121 ms as Python comes, 0.7 ms so.
+"""
+
+import gc
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+TIDY_EVERY_S: Final = 5.0
+"""How often an idle turn collects: seldom enough to cost nothing, often enough to find little."""
+
+THRESHOLDS: Final = (2_000, 10, 50)
+"""Of the three generations: a young collection walks through at most a few thousand objects (well under 1 ms)."""
+
+
+class GcControl(Collector):
+    """Measures the collector's pauses from `watch` to `restore`; `settle` begins the steady state."""
+
+    def __init__(self) -> None:
+        self.longest_ns = 0  # since `settle`
+        self.total_ns = 0
+        self.collections = [0, 0, 0]  # by generation
+        self._began_ns = 0
+        self._tidied_s = 0.0
+        self._thresholds = gc.get_threshold()
+
+    def watch(self) -> None:
+        """Measure from now on."""
+        gc.callbacks.append(self._note)
+
+    def settle(self) -> None:
+        """What is there now stays: collect once, freeze the rest, and begin the steady state."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*THRESHOLDS)
+        self.longest_ns = 0
+        self._tidied_s = time.monotonic()
+
+    def tidy(self) -> None:
+        """Collect what the line has made, now that no frame waits; does nothing where it did so just now."""
+        now_s = time.monotonic()
+        if now_s - self._tidied_s >= TIDY_EVERY_S:
+            self._tidied_s = now_s
+            gc.collect()
+
+    def restore(self) -> None:
+        """Leave the collector as `watch` found it."""
+        gc.callbacks.remove(self._note)
+        gc.set_threshold(*self._thresholds)
+        gc.unfreeze()
+
+    def collect(self) -> Iterator[Metric]:
+        """Families for one scrape."""
+        seconds = CounterMetricFamily("cmfm_gc_pause_seconds", "Time in the garbage collector")
+        seconds.add_metric([], self.total_ns / 1e9)
+        yield seconds
+        collections = CounterMetricFamily("cmfm_gc_collections", "Collections", labels=["generation"])
+        for generation, count in enumerate(self.collections):
+            collections.add_metric([str(generation)], count)
+        yield collections
+        yield GaugeMetricFamily(
+            "cmfm_gc_longest_pause_seconds", "Longest collection since ready", value=self.longest_ns / 1e9
+        )
+        yield GaugeMetricFamily("cmfm_gc_frozen_objects", "Never walked through", value=gc.get_freeze_count())
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        now_ns = time.perf_counter_ns()
+        if phase == "start":
+            self._began_ns = now_ns
+            return
+        pause_ns = now_ns - self._began_ns
+        self.total_ns += pause_ns
+        self.collections[info["generation"]] += 1
+        self.longest_ns = max(self.longest_ns, pause_ns)

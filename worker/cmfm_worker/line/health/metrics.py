@@ -1,0 +1,110 @@
+"""Prometheus metrics: the same counts as the state heartbeat, read when they are scraped (`probes` serves them)."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Histogram, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.line.health.totals import Totals
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+LATENCY_BUCKETS_S: Final = (
+    0.005,
+    0.01,
+    0.02,
+    0.035,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.5,
+    0.75,
+    1.0,
+    2.0,
+    5.0,
+)
+
+LATENESS_BUCKETS_S: Final = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
+"""Up to 0: in time. 0.005: what the contract allows."""
+
+
+class LineCollector(Collector):
+    """Counters and gauges taken from the desk's account at scrape time."""
+
+    def __init__(
+        self,
+        totals: Callable[[], Totals],
+        gauges: Callable[[], dict[str, float]],
+        sources: Callable[[], dict[str, bool]],
+    ) -> None:
+        self._totals = totals
+        self._gauges = gauges
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        """Families for one scrape. cmfm_triggers_total equals the sum of cmfm_verdicts_total plus cmfm_open."""
+        counts = self._totals()
+        yield CounterMetricFamily("cmfm_triggers", "Triggers that became known", value=counts.triggers)
+        verdicts = CounterMetricFamily("cmfm_verdicts", "Verdicts published", labels=["verdict"])
+        for verdict in Verdict:
+            verdicts.add_metric([str(verdict)], counts.verdicts[verdict])
+        yield verdicts
+        reasons = CounterMetricFamily("cmfm_reasons", "Verdicts by reason code", labels=["reason"])
+        for reason, count in list(counts.reasons.items()):
+            reasons.add_metric([str(reason)], count)
+        yield reasons
+        noticed = CounterMetricFamily(
+            "cmfm_noticed", "Oddities that are no trigger of their own", labels=["what"]
+        )
+        for what, count in list(counts.noticed.items()):
+            noticed.add_metric([what], count)
+        yield noticed
+        yield GaugeMetricFamily("cmfm_open", "Triggers without a verdict", value=counts.open)
+        for name, value in self._gauges().items():
+            yield GaugeMetricFamily(f"cmfm_{name}", f"Current {name.replace('_', ' ')}", value=value)
+        up = GaugeMetricFamily("cmfm_source_up", "1 while the camera is connected", labels=["endpoint"])
+        for endpoint, alive in self._sources().items():
+            up.add_metric([endpoint], float(alive))
+        yield up
+
+
+class Metrics:
+    """The histograms of latency and lateness, and everything that is scraped."""
+
+    def __init__(self, *collectors: Collector) -> None:
+        self._registry = CollectorRegistry()
+        for collector in collectors:
+            self._registry.register(collector)
+        self._latency = Histogram(
+            "cmfm_latency_seconds",
+            "Trigger to verdict",
+            ["verdict"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._lateness = Histogram(
+            "cmfm_lateness_seconds",
+            "Deadline to verdict on the wire, 0 where it was in time",
+            buckets=LATENESS_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def observe(self, result: Result) -> None:
+        """Take a verdict's latency into the histogram."""
+        self._latency.labels(str(result.verdict)).observe(result.latency_us / 1e6)
+
+    def observe_lateness(self, late_ns: int) -> None:
+        """Take in how long after its deadline a verdict was sent; nothing or less is in time."""
+        self._lateness.observe(max(late_ns, 0) / 1e9)
+
+    def page(self) -> "WSGIApplication":
+        """What answers a scrape."""
+        return make_wsgi_app(self._registry)

@@ -1,0 +1,305 @@
+"""What a received message means: a part for the ring, a FAULT, or nothing new. No sockets.
+
+A frame is *accepted* when its trigger has been opened at the desk; from then on it gets exactly one verdict.
+Whatever cannot be inspected becomes a FAULT with its reason here; nothing that arrives is passed over in silence.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.frame import Frame, decode_frame
+from cmfm_protocol.wire.state import decode_camera_state
+from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
+from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.clock import NS_PER_MS, Clock
+from cmfm_worker.line.intake.announced_parts import Announcements, arrived, contradiction
+from cmfm_worker.line.intake.deadlines import Deadlines
+from cmfm_worker.line.intake.ring import Ring, as_shed
+from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
+from cmfm_worker.line.intake.stream import Fingerprint, Sighting
+from cmfm_worker.line.messages import (
+    Arrived,
+    BookEvent,
+    Closed,
+    Decision,
+    LineRecipe,
+    Noticed,
+    Opened,
+    SourceSeen,
+    Trigger,
+    TriggerKey,
+    fault,
+)
+from cmfm_worker.settings.sections import Intake as IntakeSettings
+
+LATE_FAULT_MS: Final = 0.0
+"""A part that is known to be lost has its verdict due at once."""
+
+SEEN_EVERY_NS: Final = 100 * NS_PER_MS
+"""How often a camera's signs of life are passed on."""
+
+
+class RecipeLookup(Protocol):
+    """Recipes by name."""
+
+    def find(self, recipe: str) -> LineRecipe | None:
+        """The model of a recipe name in a header ("" asks for the default), or None."""
+        ...
+
+
+class Admission:
+    """Takes messages of one station apart. One thread (the intake) calls it.
+
+    `done_ns` says when a frame that was handed to the device at a time would be decided (`pace`).
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: IntakeSettings,
+        ring: Ring,
+        shelf: RecipeLookup,
+        tracker: SequenceTracker,
+        post: Callable[[BookEvent], None],
+        done_ns: Callable[[int], int],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._shelf = shelf
+        self._tracker = tracker
+        self._post = post
+        self._done_ns = done_ns
+        self._clock = clock
+        self._deadlines = Deadlines(settings, post, clock)
+        self._announced = Announcements(tracker, self._deadlines, post)
+        self._log = structlog.get_logger("intake")
+        self._closing: set[str] = set()
+        self._seen: dict[str, tuple[str, int]] = {}  # source -> stream, CLOCK_MONOTONIC
+
+    def frame_message(self, source: str, parts: Sequence[memoryview]) -> None:
+        """A message on the frame topic (WIRE.md, frame); `source` is the endpoint that it came by."""
+        received_ns = self._clock.realtime_ns()
+        try:
+            frame = decode_frame(parts)
+        except RemoteProtocolError as error:
+            self._damaged(source, error, received_ns)
+        else:
+            self._see(source, frame.header.stream_uuid)
+            self._frame(source, frame, received_ns)
+
+    def trigger_message(self, source: str, parts: Sequence[memoryview]) -> None:
+        """A part is announced before its frame (WIRE.md, trigger)."""
+        try:
+            message = decode_trigger(parts)
+        except RemoteProtocolError as error:
+            self._log.warning("damaged_trigger", detail=error.detail)
+            self._post(Noticed("damaged_trigger"))
+            return
+        if self._settings.sealed_only and not message.sealed:
+            self._post(Noticed("unsealed_trigger"))
+            return
+        self._see(source, message.stream_uuid)
+        self._announced.message(source, message, self._clock.monotonic_ns())
+
+    def announce(self, message: TriggerMessage) -> str | None:
+        """The line's own count of triggers (WIRE.md, request): why it is not believed, or None."""
+        return self._announced.count(message, self._clock.monotonic_ns())
+
+    def state_message(self, source: str, parts: Sequence[memoryview]) -> None:
+        """A camera's heartbeat (WIRE.md, camera state): which numbers have been sent, and whether it is the last."""
+        try:
+            state = decode_camera_state(parts)
+        except RemoteProtocolError as error:
+            self._log.warning("damaged_camera_state", detail=error.detail)
+            self._post(Noticed("damaged_camera_state"))
+            return
+        (self._closing.add if state.closing else self._closing.discard)(source)
+        self._see(source, state.stream_uuid)
+        self._tracker.announce(source, state.stream_uuid, state.next_seq, self._clock.monotonic_ns())
+
+    def is_closing(self, source: str) -> bool:
+        """Whether the camera at an endpoint has said that no further frame will come."""
+        return source in self._closing
+
+    def tick(self) -> None:
+        """Give lost parts their FAULT; to be called every few milliseconds."""
+        self._missing(self._tracker.expire(self._clock.monotonic_ns()))
+
+    def finish(self) -> None:
+        """Give everything still waited for its FAULT: no more messages will come."""
+        self._missing(self._tracker.flush())
+
+    def _see(self, source: str, stream_uuid: str) -> None:
+        """Report a sign of life, but not every one on a fast line."""
+        now_ns = self._clock.monotonic_ns()
+        known_uuid, seen_ns = self._seen.get(source, ("", 0))
+        if stream_uuid != known_uuid or now_ns - seen_ns >= SEEN_EVERY_NS:
+            self._seen[source] = (stream_uuid, now_ns)
+            self._post(SourceSeen(source, stream_uuid))
+
+    def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
+        header = frame.header
+        key = TriggerKey(header.stream_uuid, header.seq)
+        fingerprint = Fingerprint(header.trigger_ns, header.part_id)
+        if not self._is_new(source, key, fingerprint, received_ns, sealed=frame.sealed):
+            return
+        age_ns = self._deadlines.age_ns(header.trigger_ns, header.clock)
+        trigger = Trigger(
+            key=key,
+            part_id=header.part_id,
+            recipe=header.recipe,
+            calib_id=header.calib_id,
+            trigger_ns=self._deadlines.trigger_ns(age_ns),
+            received_ns=received_ns,
+            deadline_ns=self._deadlines.due_ns(age_ns, header.deadline_ms),
+            simulated=header.simulated,
+            frame=frame,
+        )
+        announced = self._announced.claim(key)
+        refusal = contradiction(announced, trigger) if announced is not None else None
+        if announced is not None:
+            trigger = arrived(announced, trigger)
+        opened: type[Opened | Arrived] = Opened if announced is None else Arrived
+        admitted = refusal or self._admit(frame, trigger)
+        if isinstance(admitted, Decision):
+            self._post(opened(trigger, admitted))
+            return
+        self._post(opened(trigger))  # before the loop can decide it
+        slot, model = admitted
+        self._ring.fill(slot, frame, trigger, model, self._clock.monotonic_ns())
+
+    def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, LineRecipe] | Decision:
+        """A slot of the ring and the model for a frame, or the FAULT that says why not."""
+        ring, (height, width) = self._ring, frame.rgb.shape[:2]
+        if self._settings.sealed_only and not frame.sealed:
+            return fault(Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set")
+        model = self._shelf.find(trigger.recipe)
+        if model is None:
+            return fault(Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line")
+        if not ring.fits(height, width):
+            detail = f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
+            return fault(Reason.OVERSIZE, detail)
+        now_ns = self._clock.monotonic_ns()
+        if trigger.deadline_ns <= now_ns:
+            return fault(Reason.DEADLINE, "its deadline had passed when it arrived")
+        slot = self._claim(now_ns)
+        if slot is None:
+            return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
+        return slot, model
+
+    def _claim(self, now_ns: int) -> int | None:
+        """A free slot, if need be that of the waiting frame for which it has been too late the longest."""
+        slot = self._ring.claim()
+        if slot is not None:
+            return slot
+        shed = self._ring.shed(hopeless_before_ns=self._done_ns(now_ns))
+        if shed is None:
+            return None
+        self._post(as_shed(shed))
+        return shed.index
+
+    def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
+        self._log.warning(
+            "damaged_message",
+            reason=str(error.reason),
+            detail=error.detail,
+            stream_uuid=error.stream_uuid,
+            seq=error.seq,
+        )
+        self._post(Noticed(f"damaged_{error.reason}"))
+        if error.stream_uuid is None or error.seq is None:
+            self._orphan(source, error.reason, error.detail, received_ns)
+            return
+        key = TriggerKey(error.stream_uuid, error.seq)
+        if self._is_new(source, key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
+            known_clock = error.clock or "none"
+            age_ns = self._deadlines.age_ns(error.trigger_ns, known_clock) if error.trigger_ns else 0
+            trigger = Trigger(
+                key=key,
+                part_id=error.part_id or "",
+                recipe=error.recipe or "",
+                calib_id="",
+                trigger_ns=self._deadlines.trigger_ns(age_ns),
+                received_ns=received_ns,
+                deadline_ns=self._deadlines.due_ns(age_ns, error.deadline_ms or LATE_FAULT_MS),
+                simulated=False,
+            )
+            self._fault(trigger, error.reason, error.detail)
+
+    def _is_new(
+        self,
+        source: str,
+        key: TriggerKey,
+        fingerprint: Fingerprint,
+        received_ns: int,
+        *,
+        sealed: bool = False,
+    ) -> bool:
+        """Tell a new frame from one seen before; what is not new is counted, and answered if it owes a FAULT."""
+        now_ns = self._clock.monotonic_ns()
+        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed)
+        if sighting is Sighting.NEW:
+            self._count_skipped(key)
+            return True
+        if sighting is Sighting.JUMP:
+            detail = f"seq jumps to {key.seq}; believed only when the next frame confirms it"
+            self._orphan(source, Reason.MALFORMED, detail, received_ns)
+        elif sighting is Sighting.REUSED:
+            detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
+            self._fault(self._unseen(self._tracker.unattributed_key(), received_ns), Reason.MALFORMED, detail)
+        what = sighting.name.lower()
+        self._post(Noticed(what))
+        self._log.info("frame_not_new", what=what, stream_uuid=key.stream_uuid, seq=key.seq)
+        return False
+
+    def _count_skipped(self, key: TriggerKey) -> None:
+        skipped = self._tracker.take_skipped()
+        if skipped:
+            self._post(Noticed("skipped", skipped))
+            self._log.error(
+                "jump_believed", stream_uuid=key.stream_uuid, seq=key.seq, without_verdict=skipped
+            )
+
+    def _orphan(self, source: str, reason: Reason, detail: str, received_ns: int) -> None:
+        now_ns = self._clock.monotonic_ns()
+        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns))
+
+    def _missing(self, missing: Sequence[Missing]) -> None:
+        for key, orphan in missing:
+            if orphan is None:
+                self._lost(key)
+            else:
+                self._fault(self._unseen(key, orphan.received_ns), orphan.reason, orphan.detail)
+
+    def _lost(self, key: TriggerKey) -> None:
+        announced = self._announced.claim(key)
+        if announced is None:
+            self._fault(self._unseen(key, None), Reason.LOST, "no frame arrived for this seq")
+        elif (
+            announced.deadline_ns > self._clock.monotonic_ns()
+        ):  # a drain; else the desk has kept the deadline
+            self._post(Closed(key, fault(Reason.LOST, "announced, but no frame came before the drain")))
+
+    def _unseen(self, key: TriggerKey, received_ns: int | None) -> Trigger:
+        """A trigger of which no readable frame arrived; its verdict is due at once."""
+        return Trigger(
+            key=key,
+            part_id="",
+            recipe="",
+            calib_id="",
+            trigger_ns=received_ns or self._clock.realtime_ns(),
+            received_ns=received_ns,
+            deadline_ns=self._deadlines.due_ns(0, LATE_FAULT_MS),
+            simulated=False,
+        )
+
+    def _fault(self, trigger: Trigger, reason: Reason, detail: str) -> None:
+        announced = self._announced.claim(trigger.key)
+        if announced is None:
+            self._post(Opened(trigger, fault(reason, detail)))
+        else:
+            self._post(Arrived(arrived(announced, trigger), fault(reason, detail)))

@@ -1,0 +1,93 @@
+"""Parts announced before their frames: each is open from then on and due by its own deadline (WIRE.md, trigger).
+
+A frame that comes for one is that same part. Where the two contradict each other it is not known what lies there, so
+the part is a FAULT.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from cmfm_protocol.wire.trigger import TriggerMessage
+from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.line.intake.deadlines import Deadlines
+from cmfm_worker.line.intake.sequence import SequenceTracker
+from cmfm_worker.line.intake.stream import Sighting
+from cmfm_worker.line.messages import BookEvent, Decision, Noticed, Opened, Trigger, TriggerKey, fault
+
+LINE_COUNT = "control"
+"""The source under which the line's own count of triggers is kept: no camera endpoint is called so."""
+
+
+class Announcements:
+    """Triggers whose frame has not come yet. One thread (the intake) calls it."""
+
+    def __init__(
+        self, tracker: SequenceTracker, deadlines: Deadlines, post: Callable[[BookEvent], None]
+    ) -> None:
+        self._tracker = tracker
+        self._deadlines = deadlines
+        self._post = post
+        self._waiting: dict[TriggerKey, Trigger] = {}
+
+    def message(self, source: str, message: TriggerMessage, now_ns: int) -> None:
+        """A trigger message from an endpoint: opens what is new, counts what is not."""
+        sighting = self._announce(source, message, now_ns, sure=False)
+        if sighting is not Sighting.NEW:
+            self._post(Noticed(f"trigger_{sighting.name.lower()}"))
+
+    def count(self, message: TriggerMessage, now_ns: int) -> str | None:
+        """The line's own count: why it is not believed, or None where every trigger up to it is known now."""
+        if self._announce(LINE_COUNT, message, now_ns, sure=True) is Sighting.JUMP:
+            return (
+                f"seq {message.seq} is too far from what is known; believed when the next number confirms it"
+            )
+        return None
+
+    def claim(self, key: TriggerKey) -> Trigger | None:
+        """The announced trigger whose frame has come, or is not waited for any longer."""
+        return self._waiting.pop(key, None)
+
+    def _announce(self, source: str, message: TriggerMessage, now_ns: int, *, sure: bool) -> Sighting:
+        key = TriggerKey(message.stream_uuid, message.seq)
+        age_ns = self._deadlines.age_ns(message.trigger_ns, message.clock)
+        due_ns = self._deadlines.due_ns(age_ns, message.deadline_ms)
+        sighting, numbers = self._tracker.trigger(source, key, due_ns, now_ns, sure=sure)
+        for seq in numbers:
+            named = seq == message.seq
+            trigger = Trigger(
+                key=TriggerKey(message.stream_uuid, seq),
+                part_id=message.part_id if named else "",
+                recipe=message.recipe if named else "",
+                calib_id=message.calib_id if named else "",
+                trigger_ns=self._deadlines.trigger_ns(age_ns),
+                received_ns=None,
+                deadline_ns=due_ns,
+                simulated=message.simulated,
+            )
+            self._waiting[trigger.key] = trigger
+            self._post(Opened(trigger))
+        return sighting
+
+
+def arrived(announced: Trigger, frame: Trigger) -> Trigger:
+    """The announced trigger with its frame: the earlier deadline holds, each says what the other left empty."""
+    return replace(
+        frame,
+        part_id=announced.part_id or frame.part_id,
+        recipe=announced.recipe or frame.recipe,
+        calib_id=frame.calib_id or announced.calib_id,
+        trigger_ns=announced.trigger_ns,
+        deadline_ns=min(announced.deadline_ns, frame.deadline_ns),
+        simulated=announced.simulated or frame.simulated,
+    )
+
+
+def contradiction(announced: Trigger, frame: Trigger) -> Decision | None:
+    """The FAULT of a frame that says another part or recipe than was announced for its number, else None."""
+    for what, told, says in (
+        ("part", announced.part_id, frame.part_id),
+        ("recipe", announced.recipe, frame.recipe),
+    ):
+        if told and says and told != says:
+            return fault(Reason.MALFORMED, f"announced as {what} {told}, but its frame says {says}")
+    return None

@@ -1,0 +1,35 @@
+"""When verdicts are due: by the clocks and deadlines that senders name, within the line's limits (WIRE.md, clocks)."""
+
+from collections.abc import Callable
+
+from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
+from cmfm_worker.line.messages import Noticed
+from cmfm_worker.settings.sections import Intake as IntakeSettings
+
+
+class Deadlines:
+    """Translates what a message says into the worker's own clocks; a clock that cannot be right is counted."""
+
+    def __init__(self, settings: IntakeSettings, post: Callable[[Noticed], None], clock: Clock) -> None:
+        self._settings = settings
+        self._post = post
+        self._clock = clock
+
+    def age_ns(self, trigger_ns: int, clock_name: str) -> int:
+        """How long ago the trigger fired; 0 where its clock does not tell, so that everything runs from now."""
+        tolerance_ns = int(self._settings.clock_tolerance_ms * NS_PER_MS)
+        age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock, tolerance_ns=tolerance_ns)
+        if age_ns is None:
+            if clock_name != "none":
+                self._post(Noticed("clock_skew"))
+            return 0
+        return age_ns
+
+    def trigger_ns(self, age_ns: int) -> int:
+        """The trigger's moment, CLOCK_REALTIME."""
+        return self._clock.realtime_ns() - age_ns
+
+    def due_ns(self, age_ns: int, deadline_ms: float) -> int:
+        """The deadline, CLOCK_MONOTONIC, of a trigger that fired so long ago."""
+        allowed_ms = min(deadline_ms, self._settings.max_deadline_ms)
+        return self._clock.monotonic_ns() - age_ns + int(allowed_ms * NS_PER_MS)

@@ -1,0 +1,194 @@
+"""Sequence numbers: which triggers a stream of frames announces, and which of them never arrived.
+
+The rules (WIRE.md, sequence), stated first:
+
+1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream. What came before the
+   first frame that we saw is missing, but only if that frame was sealed or a second message of the stream confirms
+   it: one flipped bit in a stream id must not invent a stream with a past.
+2. A number that is skipped is *missing*. If its frame comes within the reorder window it was only late;
+   otherwise the trigger is lost and owes a FAULT.
+3. A frame seen twice is a duplicate; a frame whose FAULT is out is late. Neither is a new trigger.
+4. A number used again for another part is a damaged frame, never a duplicate: it owes a FAULT of its own.
+5. A jump of more than `max_gap` is believed only when a second frame in a row confirms it: one flipped
+   bit in a number must not write off a shift. Then all that was passed over is lost, up to MAX_JUMP numbers.
+6. A message whose number cannot be read is an *orphan*. It stands for the next number found missing on its
+   source; if the stream goes on without a gap it was one message too many and gets a FAULT under the stream
+   `unattributed`; if the stream falls silent it stands for the number that would have come next.
+7. Of a stream that an earlier boot of the worker has answered (`resume`), what it left out within its newest
+   `max_gap` numbers is missing, and what it answered is answered: neither lost nor answered twice.
+8. A number may be announced before its frame (WIRE.md, trigger), with those below it that are not known. It is waited
+   for until its deadline, whatever comes meanwhile. An orphan stands for the announced number that is due first; where
+   triggers are announced it never stands for one that was not.
+
+No I/O and no clock: every call is given the time. One thread owns the tracker.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.wire.limits import MAX_COUNT
+from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.line.intake.stream import Fingerprint, Sighting, StreamSequence
+from cmfm_worker.line.messages import TriggerKey
+
+MAX_STREAMS: Final = 64
+"""Streams remembered at once: a camera that reboots every minute for an hour is still told apart."""
+
+LOST_AT_ONCE: Final = 64
+"""Lost numbers of a stream given out by one `expire`: the verdicts of parts that are there do not queue behind them."""
+
+MAX_ORPHANS: Final = 4096
+"""Orphans awaiting a number, per source; beyond it the oldest is settled at once."""
+
+DAMAGED_EARLY_NS: Final = 25_000_000
+"""How long before its deadline an announced number takes an orphan: two looks of the intake, so that the desk, which
+answers at the deadline, does not come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A message that arrived but cannot be assigned to a number."""
+
+    reason: Reason
+    detail: str
+    received_ns: int  # CLOCK_REALTIME
+    at_ns: int  # CLOCK_MONOTONIC
+
+
+class Missing(NamedTuple):
+    """A trigger that owes a FAULT; `orphan` is the damaged message that stands for it, if there was one."""
+
+    key: TriggerKey
+    orphan: Orphan | None
+
+
+class SequenceTracker:
+    """All streams of all sources; a source is one (line, station) topic."""
+
+    def __init__(
+        self, *, max_gap: int, window_ns: int, resume: Mapping[str, Sequence[int]] | None = None
+    ) -> None:
+        self._max_gap = max_gap
+        self._window_ns = window_ns
+        self._streams: OrderedDict[str, StreamSequence] = OrderedDict(
+            (uuid, StreamSequence.resumed(answered, max_gap=max_gap, window_ns=window_ns))
+            for uuid, answered in (resume or {}).items()
+        )
+        self._newest: dict[str, str] = {}  # source -> stream_uuid
+        self._orphans: dict[str, deque[Orphan]] = {}
+        self._unattributed = 0
+
+    def frame(
+        self, source: str, key: TriggerKey, fingerprint: Fingerprint, now_ns: int, *, sealed: bool = False
+    ) -> Sighting:
+        """Take note of a frame whose number could be read."""
+        stream = self._stream(source, key.stream_uuid, key.seq)
+        return stream.sight(key.seq, fingerprint, now_ns, sealed=sealed)
+
+    def announce(self, source: str, stream_uuid: str, next_seq: int, now_ns: int) -> None:
+        """Take note of a camera's heartbeat (WIRE.md, camera state)."""
+        self._stream(source, stream_uuid, next_seq).announce(next_seq, now_ns)
+
+    def trigger(
+        self, source: str, key: TriggerKey, due_ns: int, now_ns: int, *, sure: bool
+    ) -> tuple[Sighting, list[int]]:
+        """Take note of an announced trigger: what its number says, and the numbers that are to be opened by it."""
+        stream = self._stream(source, key.stream_uuid, key.seq)
+        return stream.trigger(key.seq, due_ns, now_ns, sure=sure)
+
+    def orphan(self, source: str, orphan: Orphan) -> None:
+        """Take note of a message whose number cannot be read or trusted."""
+        self._orphans.setdefault(source, deque()).append(orphan)
+
+    def expire(self, now_ns: int, most: int | None = LOST_AT_ONCE) -> list[Missing]:
+        """Triggers that owe a FAULT by now, each once; of those skipped in a stream `most` at once."""
+        missing = list(self._damaged(now_ns))
+        missing += [
+            Missing(TriggerKey(uuid, seq), self._take_orphan(uuid))
+            for uuid, stream in self._streams.items()
+            for seq in stream.expire(now_ns, most)
+        ]
+        return missing + list(self._settle_orphans(now_ns))
+
+    def flush(self) -> list[Missing]:
+        """Everything still waited for, at the end of a drain."""
+        far_future = 1 << 62
+        return self.expire(far_future, most=None)
+
+    def next_expiry_ns(self) -> int | None:
+        """When `expire` next has something to say, or None."""
+        times = [t for s in self._streams.values() if (t := s.next_expiry_ns()) is not None]
+        times += [q[0].at_ns + 2 * self._window_ns for q in self._orphans.values() if q]
+        return min(times, default=None)
+
+    def take_skipped(self) -> int:
+        """Numbers passed over by confirmed jumps, without a FAULT of their own, since the last call."""
+        skipped = sum(stream.skipped for stream in self._streams.values())
+        for stream in self._streams.values():
+            stream.skipped = 0
+        return skipped
+
+    def unattributed_key(self) -> TriggerKey:
+        """A key for a damaged message that stands for no number of any stream (rules 4 and 6)."""
+        self._unattributed += 1
+        return TriggerKey(UNATTRIBUTED_STREAM, self._unattributed - 1)
+
+    def _stream(self, source: str, stream_uuid: str, seq: int) -> StreamSequence:
+        self._newest[source] = stream_uuid
+        stream = self._streams.get(stream_uuid)
+        if stream is not None:
+            self._streams.move_to_end(stream_uuid)  # the stream that is silent longest is forgotten first
+        else:
+            # Rule 1, unless the stream was running long before we came: then it starts for us where we joined.
+            first = 0 if seq <= self._max_gap else seq
+            stream = StreamSequence(
+                first_seq=first, confirmed=False, max_gap=self._max_gap, window_ns=self._window_ns
+            )
+            self._streams[stream_uuid] = stream
+            self._forget_oldest()
+        return stream
+
+    def _forget_oldest(self) -> None:
+        for uuid in list(self._streams):
+            if len(self._streams) <= MAX_STREAMS:
+                return
+            if uuid not in self._newest.values() and not self._streams[uuid].has_missing:
+                del self._streams[uuid]
+
+    def _take_orphan(self, stream_uuid: str) -> Orphan | None:
+        for source, queue in self._orphans.items():
+            if queue and self._newest.get(source) == stream_uuid:
+                return queue.popleft()
+        return None
+
+    def _damaged(self, now_ns: int) -> Iterator[Missing]:
+        """Announced numbers that are nearly due and whose frames came damaged."""
+        for uuid, stream in self._streams.items():
+            while (seq := stream.announced_due(now_ns + DAMAGED_EARLY_NS)) is not None:
+                orphan = self._take_orphan(uuid)
+                if orphan is None:
+                    break
+                stream.answer(seq)
+                yield Missing(TriggerKey(uuid, seq), orphan)
+
+    def _settle_orphans(self, now_ns: int) -> Iterator[Missing]:
+        # Twice the window: a gap that the orphan explains may be noticed as late as the orphan's own window
+        # and then waits for its own.
+        for source, queue in self._orphans.items():
+            stream = self._streams.get(self._newest.get(source, ""))
+            while queue and (queue[0].at_ns + 2 * self._window_ns <= now_ns or len(queue) > MAX_ORPHANS):
+                if stream is not None and stream.has_missing and len(queue) <= MAX_ORPHANS:
+                    break
+                orphan = queue.popleft()
+                yield Missing(self._key_for(stream, orphan), orphan)
+
+    def _key_for(self, stream: StreamSequence | None, orphan: Orphan) -> TriggerKey:
+        silent = stream is not None and stream.last_arrival_ns <= orphan.at_ns
+        if stream is not None and silent and not stream.announces and stream.next_seq <= MAX_COUNT:
+            for uuid, known in self._streams.items():
+                if known is stream:
+                    return TriggerKey(uuid, stream.claim_next())
+        return self.unattributed_key()

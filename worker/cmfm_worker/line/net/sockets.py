@@ -1,0 +1,95 @@
+"""ZeroMQ sockets with the settings of the house (WIRE.md, sockets), and errors that name the endpoint."""
+
+import socket as os_socket
+from typing import Final
+
+import zmq
+
+from cmfm_protocol.wire.limits import MAX_REQUEST_BYTES
+from cmfm_worker.errors import StartupError
+from cmfm_worker.line.net.curve import CurveServer
+
+Context = zmq.Context[zmq.Socket[bytes]]
+Socket = zmq.Socket[bytes]
+
+LINGER_MS: Final = 2000
+"""How long a closing socket still tries to deliver: verdicts of a drain must reach slow subscribers."""
+
+
+HANDSHAKE_MS: Final = 5000
+"""A peer that connects and does not say who it is within this is cut off."""
+
+
+def bind(
+    context: Context, kind: int, endpoint: str, *, send_hwm: int, lock: CurveServer | None = None
+) -> Socket:
+    """A bound socket; with a lock, CURVE. Raises StartupError naming the endpoint.
+
+    Without ZMTP heartbeats, as `subscriber`: a client may fill the queue with its requests and go away.
+    """
+    if is_served(endpoint):
+        raise StartupError(f"cannot bind {endpoint}: it is in use; is another worker running?")
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.IPV6, "[" in endpoint)
+    socket.setsockopt(zmq.SNDHWM, send_hwm)
+    socket.setsockopt(zmq.LINGER, LINGER_MS)
+    _keep_alive_by_tcp(socket, idle_s=10)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+    if lock is not None:
+        lock.put_on(socket)
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        socket.close(0)
+        raise StartupError(f"cannot bind {endpoint}: {error}; is another worker running?") from error
+    return socket
+
+
+def is_served(endpoint: str) -> bool:
+    """Whether a process listens on an ipc endpoint: ZeroMQ would take it away from that process without a word."""
+    path = endpoint.removeprefix("ipc://")
+    if path == endpoint or path.startswith("@"):
+        return False
+    with os_socket.socket(os_socket.AF_UNIX, os_socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:  # nobody listens, or a path that `bind` will complain about
+            return False
+        return True
+
+
+def subscriber(context: Context, *, receive_hwm: int, max_bytes: int) -> Socket:
+    """An unconnected SUB socket that reconnects quickly; a host that is gone is noticed by TCP within 4 s.
+
+    Without ZMTP heartbeats: behind a full queue libzmq does not read the answers, gives a healthy peer up, and 4.3.5
+    can then abort the process (libzmq issue 3937, `_input_stopped`). They beat on a `pulse` instead.
+    """
+    socket = context.socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, receive_hwm)
+    socket.setsockopt(zmq.LINGER, 0)
+    _keep_alive_by_tcp(socket, idle_s=1)
+    socket.setsockopt(zmq.RECONNECT_IVL, 50)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+    return socket
+
+
+def pulse(context: Context, *, heartbeat_ms: int) -> Socket:
+    """An unconnected SUB socket that subscribes to nothing: it is connected exactly as long as its peer answers.
+
+    A silent peer is given up after three heartbeats.
+    """
+    socket = subscriber(context, receive_hwm=1, max_bytes=MAX_REQUEST_BYTES)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 2 * heartbeat_ms)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, 3 * heartbeat_ms)
+    return socket
+
+
+def _keep_alive_by_tcp(socket: Socket, *, idle_s: int) -> None:
+    """Let the kernel close a connection whose peer has been unreachable for four times `idle_s`."""
+    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, idle_s)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, idle_s)
+    socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)

@@ -1,0 +1,190 @@
+"""Questions to a ledger, asked while its worker writes on or years later: which rows, and do they add up."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.errors import InputError
+from cmfm_worker.line.records.ledger.schema import ADDED_IN_2, COLUMNS, SchemaError, version_of
+from cmfm_worker.line.records.time_text import utc_text
+
+FETCH_ROWS: Final = 1000
+
+Record = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for; None: everything. `since_ns` ≤ done_ns < `until_ns`. `limit` keeps the newest."""
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+    verdict: Verdict | None = None
+    recipe: str | None = None
+    part: str | None = None
+    stream: str | None = None
+    boot: str | None = None
+    result_id: int | None = None
+    limit: int | None = None
+
+    def where(self) -> tuple[str, tuple[object, ...]]:
+        """The SQL condition and its values."""
+        terms = {
+            "done_ns >= ?": self.since_ns,
+            "done_ns < ?": self.until_ns,
+            "verdict = ?": self.verdict,
+            "recipe = ?": self.recipe,
+            "part_id = ?": self.part,
+            "stream_uuid = ?": self.stream,
+            "boot_id = ?": self.boot,
+            "result_id = ?": self.result_id,
+        }
+        asked = {term: value for term, value in terms.items() if value is not None}
+        return " AND ".join(asked) or "1", tuple(asked.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """One run of a worker: result ids are 1, 2, 3 … in each, so that a missing row shows.
+
+    `ending` is "running", "clean", "killed", or "" where the ledger does not know (version 1). `missing` rows
+    lie between the oldest and the newest; before the oldest they may have been deleted for age or size.
+    """
+
+    boot_id: str
+    rows: int
+    missing: int
+    last_done_ns: int
+    ending: str
+    flush_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over all rows asked for, whatever the limit, and the boots they belong to."""
+
+    triggers: int
+    verdicts: dict[str, int]
+    boots: tuple[Boot, ...] = field(default=())
+
+    @property
+    def holds(self) -> bool:
+        """triggers = pass + fail + undecided + fault, and no row missing within a boot."""
+        return self.triggers == sum(self.verdicts.values()) and not any(boot.missing for boot in self.boots)
+
+    def sentence(self) -> str:
+        """The accounting identity in one line, and what is known to be missing."""
+        terms = " + ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
+        equals = "=" if self.triggers == sum(self.verdicts.values()) else "≠"
+        missing = sum(boot.missing for boot in self.boots)
+        complete = "no row missing" if not missing else f"{missing} ROWS MISSING"
+        return f"{self.triggers} triggers {equals} {terms}; {complete}"
+
+    def remarks(self) -> list[str]:
+        """One line for each boot of which rows are or may be missing."""
+        lines = [
+            f"boot {boot.boot_id}: {boot.missing} result ids have no row"
+            for boot in self.boots
+            if boot.missing
+        ]
+        lines += [
+            f"boot {boot.boot_id} was killed: verdicts after {utc_text(boot.last_done_ns)}, those of at most "
+            f"{boot.flush_ms:g} ms before its end, may be missing"
+            for boot in self.boots
+            if boot.ending == "killed"
+        ]
+        return lines
+
+
+class LedgerReader:
+    """A ledger opened for reading; made by `open_ledger`."""
+
+    def __init__(self, connection: sqlite3.Connection, version: int) -> None:
+        self._connection = connection
+        self._version = version
+        # A row of version 1 has no hashes of frame and recipe.
+        names = (f"NULL AS {n}" if version == 1 and n in ADDED_IN_2 else n for n in COLUMNS)
+        self._names = ", ".join(names)
+
+    def rows(self, question: Question) -> Iterator[Record]:
+        """The rows asked for, oldest first; keys are those of COLUMNS, then done_utc."""
+        where, values = question.where()
+        newest = "ORDER BY done_ns DESC, result_id DESC LIMIT ?"
+        select = f"SELECT {self._names} FROM triggers WHERE {where}"  # noqa: S608 (terms and names are ours)
+        if question.limit is not None:
+            select, values = f"SELECT * FROM ({select} {newest})", (*values, question.limit)  # noqa: S608
+        cursor = self._connection.execute(f"{select} ORDER BY done_ns, result_id", values)
+        while batch := cursor.fetchmany(FETCH_ROWS):
+            yield from (_record(row) for row in batch)
+
+    def totals(self, question: Question) -> Totals:
+        """Counts of all that is asked for; the limit has no say."""
+        where, values = question.where()
+        select = f"SELECT verdict, COUNT(*) FROM triggers WHERE {where} GROUP BY verdict"  # noqa: S608
+        found = dict(self._connection.execute(select, values).fetchall())
+        counts = {str(verdict): found.get(str(verdict), 0) for verdict in Verdict}
+        return Totals(sum(found.values()), counts, tuple(self._boots(question)))
+
+    def _boots(self, question: Question) -> Iterator[Boot]:
+        where, values = question.where()
+        select = (
+            "SELECT boot_id, COUNT(*), MIN(result_id), MAX(result_id), MAX(done_ns) FROM triggers "  # noqa: S608
+            f"WHERE boot_id IN (SELECT DISTINCT boot_id FROM triggers WHERE {where}) GROUP BY boot_id "
+            "ORDER BY MAX(done_ns)"
+        )
+        endings = {}
+        if self._version > 1:
+            endings = {
+                boot: (ending, flush_ms)
+                for boot, ending, flush_ms in self._connection.execute(
+                    "SELECT boot_id, ending, flush_ms FROM boots"
+                )
+            }
+        for boot_id, rows, first, last, done_ns in self._connection.execute(select, values):
+            ending, flush_ms = endings.get(boot_id, ("", None))
+            yield Boot(boot_id, rows, last - first + 1 - rows, done_ns, ending, flush_ms)
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    record: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+    flags = {name: bool(record[name]) for name in ("deadline_met", "simulated")}
+    return record | flags | {"done_utc": utc_text(record["done_ns"])}
+
+
+@contextmanager
+def open_ledger(path: Path) -> Iterator[LedgerReader]:
+    """Open a ledger for reading, in use or not. Raises InputError naming the file and what is wrong with it."""
+    if not path.is_file():
+        raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}; expected a ledger")
+    connection = _connect(path)
+    try:
+        version = version_of(connection, empty_allowed=False)
+        connection.execute("BEGIN")  # rows and totals of one moment, although the worker writes on
+        yield LedgerReader(connection, version)
+    except SchemaError as error:
+        raise InputError(f"{path} {error}") from error
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: no ledger, or a damaged one ({error})") from error
+    finally:
+        connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Read-only; in a folder that cannot be written, and that nobody writes to, without SQLite's own files."""
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+    except sqlite3.OperationalError:
+        if path.with_name(f"{path.name}-wal").exists():
+            return connection  # rows may be in there; whoever reads is told
+        connection.close()
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True)
+    except sqlite3.Error:
+        return connection  # the same
+    return connection

@@ -1,0 +1,240 @@
+"""The ledger: one durable row for every trigger (SQLite in WAL mode), written by its own thread.
+
+Rows are handed over and nobody waits for the disk. They are committed, and synced, every `flush_ms`: a power cut
+loses at most those of the last interval, and the next start says after which row. What a killed process had not
+committed is taken from the journal, without the hash of its frame. While the disk refuses rows (it is full) they
+are held and tried again; those that find no more room are counted.
+"""
+
+import itertools
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from cmfm_protocol.wire.result import Result
+from cmfm_worker.errors import StartupError
+from cmfm_worker.line.records.journal import Journal
+from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed
+from cmfm_worker.line.records.ledger.retention import Retention
+from cmfm_worker.line.records.ledger.schema import (
+    COLUMNS,
+    SCHEMA_VERSION,
+    SchemaError,
+    prepare_file,
+    transaction,
+)
+
+MAX_PENDING: Final = 200_000
+"""Rows waiting for the disk, about 150 MB: some hours of a fast line."""
+
+MAX_COMMIT_ROWS: Final = 1000
+"""Rows of one commit."""
+
+RETRY_S: Final = 1.0
+"""How long a disk that refused rows is left alone."""
+
+SAY_EVERY: Final = 60
+"""Attempts between two complaints about a disk that refuses."""
+
+ROW_ERRORS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
+"""What is wrong with a row and not with the disk."""
+
+TRIM_S: Final = 60.0
+"""How often age and size are looked at."""
+
+Row = tuple[object, ...]
+RESULT_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("recipe_sha", "frame_sha256"))
+INSERT: Final = f"INSERT INTO triggers ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 (column names are ours)
+JOURNAL_SUFFIX: Final = ".journal"
+"""Of the journal's file, after the ledger's name."""
+
+
+def row(result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> Row:
+    """A result as the values of one row, in the order of COLUMNS."""
+    return (*(getattr(result, name) for name in RESULT_COLUMNS), recipe_sha or None, frame_sha256)
+
+
+class Ledger:
+    """Writer thread over one SQLite file.
+
+    Raises StartupError where the file cannot be written, is no ledger or is a newer one's.
+    """
+
+    def __init__(self, path: Path, *, flush_ms: float, retention: Retention | None = None) -> None:
+        self.rows_lost = 0
+        self.failure: BaseException | None = None
+        self._path = path
+        self._flush_s = flush_ms / 1e3
+        self._boot_id = ""
+        self._retention = retention or Retention()
+        self._rows: queue.Queue[Row | None] = queue.Queue(MAX_PENDING)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._log = structlog.get_logger("ledger")
+        self._journal = self._create()
+        self._thread.start()
+
+    def begin(self, boot_id: str) -> None:
+        """Note that this boot gives verdicts from now on, so that a start after its kill can tell.
+
+        Raises StartupError where it cannot be written.
+        """
+        self._boot_id = boot_id
+        try:
+            with self._connected() as connection:
+                values = (boot_id, time.time_ns(), self._flush_s * 1e3, "running", 0)
+                connection.execute("INSERT INTO boots VALUES (?, ?, ?, ?, ?)", values)
+        except sqlite3.Error as error:
+            raise StartupError(f"ledger {self._path}: {error}") from error
+
+    def note(self, result: Result, *, recipe_sha: str) -> None:
+        """Put a verdict that is about to be sent into the journal; the desk's thread. Waits for no disk."""
+        self._journal.note(row(result, recipe_sha=recipe_sha))
+
+    def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
+        """Hand over a row; never blocks. A row that finds no room is counted as lost."""
+        try:
+            self._rows.put_nowait(row(result, frame_sha256=frame_sha256, recipe_sha=recipe_sha))
+        except queue.Full:
+            self.rows_lost += 1
+
+    def close(self, *, timeout_s: float = 10.0) -> None:
+        """Write what is pending, note that this boot ended cleanly, and end the thread."""
+        self._closing.set()  # a disk that refuses rows is not waited for any more
+        if self._thread.is_alive():
+            self._rows.put(None)
+            self._thread.join(timeout_s)
+        self._journal.close()
+
+    @property
+    def waiting(self) -> int:
+        """Rows not yet handed to the disk."""
+        return self._rows.qsize()
+
+    @property
+    def running(self) -> bool:
+        """Whether rows are being written."""
+        return self._thread.is_alive()
+
+    def answered(self, now_ns: int, newest: int) -> dict[str, list[int]]:
+        """For each stream of the last day, which of its `newest` numbers have had their verdict, in order."""
+        with self._connected() as connection:
+            return answered_of(connection, now_ns, newest)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            # A commit is on the disk when it is done: at most one sync a flush interval, off the hot path.
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection
+        finally:
+            connection.close()
+
+    def _create(self) -> Journal:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._connected() as connection:
+                found = prepare_file(connection)
+                if found not in (0, SCHEMA_VERSION):
+                    self._log.info("ledger_brought_up_to_date", found=found, now=SCHEMA_VERSION)
+                journal = Journal(self._path.with_name(self._path.name + JOURNAL_SUFFIX))
+                for killed in complete_killed(connection, journal):
+                    self._log.warning("ledger_after_kill", **asdict(killed), detail=str(killed))
+                return journal
+        except SchemaError as error:
+            raise StartupError(f"ledger {self._path} {error}; set another [ledger] path") from error
+        except (OSError, sqlite3.Error) as error:
+            raise StartupError(f"ledger {self._path}: {error}") from error
+
+    def _end_boot(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute(
+                "UPDATE boots SET ending = 'clean', rows_lost = ? WHERE boot_id = ?",
+                (self.rows_lost, self._boot_id),
+            )
+        except sqlite3.Error as error:
+            self._log.error("ledger_end_not_noted", error=str(error))
+
+    def _run(self) -> None:
+        try:
+            with self._connected() as connection:
+                self._serve(connection)
+                self._end_boot(connection)
+        except BaseException as error:  # the service must hear of it: a line that records nothing is no line
+            self.failure = error
+            raise
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        next_trim_s, ending = time.monotonic(), False
+        while not ending:
+            batch, ending = self._gather(next_trim_s)
+            if batch:
+                self._write(connection, batch)
+            if time.monotonic() >= next_trim_s and not ending:
+                done = self._trim(connection)
+                next_trim_s = time.monotonic() + (TRIM_S if done else 0)
+
+    def _gather(self, until_s: float) -> tuple[list[Row], bool]:
+        """Rows of one flush interval, none where none came before `until_s`; True when it is the last."""
+        batch: list[Row] = []
+        while len(batch) < MAX_COMMIT_ROWS:
+            try:
+                item = self._rows.get(timeout=max(until_s - time.monotonic(), 0))
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            if not batch:
+                until_s = time.monotonic() + self._flush_s
+            batch.append(item)
+        return batch, False
+
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Row]) -> None:
+        """Commit rows; while the disk refuses, hold them (and those behind them) and try again."""
+        for attempt in itertools.count():
+            try:
+                self.rows_lost += self._insert(connection, batch)
+            except sqlite3.Error as error:
+                if attempt % SAY_EVERY == 0:
+                    waiting = len(batch) + self.waiting
+                    self._log.error("ledger_write_failed", rows=waiting, error=str(error), retry_s=RETRY_S)
+                if self._closing.wait(RETRY_S):
+                    self.rows_lost += len(batch)
+                    self._log.error("ledger_rows_lost", rows=len(batch), error=str(error))
+                    return
+            else:
+                if attempt:
+                    self._log.info("ledger_writes_again", rows_lost=self.rows_lost)
+                return
+
+    def _insert(self, connection: sqlite3.Connection, batch: Sequence[Row]) -> int:
+        """One commit; returns how many rows were refused for what they hold, none the worse for the others."""
+        refused = 0
+        with transaction(connection):
+            for values in batch:
+                try:
+                    connection.execute(INSERT, values)
+                except ROW_ERRORS as error:
+                    refused += 1
+                    self._log.error("ledger_row_refused", key=values[:2], error=str(error))
+        return refused
+
+    def _trim(self, connection: sqlite3.Connection) -> bool:
+        """One turn of retention; True when there is nothing left to delete."""
+        try:
+            old, many = self._retention.trim(connection, now_ns=time.time_ns(), boot_id=self._boot_id)
+        except sqlite3.Error as error:
+            self._log.error("ledger_retention_failed", error=str(error))
+            return True
+        if old or many:
+            self._log.info("ledger_trimmed", rows_too_old=old, rows_too_many=many)
+        return not (old or many)

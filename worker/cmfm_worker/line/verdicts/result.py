@@ -1,0 +1,65 @@
+"""What the desk says of a part: the result on the wire and the line in the log."""
+
+from typing import Any
+
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.line.messages import Decision, Trigger
+from cmfm_worker.settings.sections import PublishedMaps
+
+
+def result_of(
+    trigger: Trigger,
+    decision: Decision,
+    *,
+    result_id: int,
+    boot_id: str,
+    done_ns: int,
+    deadline_met: bool,
+    queue_free: int,
+    drops_total: int,
+    maps: PublishedMaps,
+) -> Result:
+    """The result (WIRE.md, result) of a trigger that was decided like that."""
+    rejected = decision.verdict is not Verdict.PASS
+    has_map = decision.maps is not None and (maps == "all" or (maps == "rejected" and rejected))
+    return Result(
+        result_id=result_id,
+        boot_id=boot_id,
+        stream_uuid=trigger.key.stream_uuid,
+        seq=trigger.key.seq,
+        part_id=trigger.part_id,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        detail=decision.detail,
+        score=decision.score,
+        threshold=decision.threshold,
+        recipe=trigger.recipe,
+        model_sha=decision.model_sha,
+        calib_id=trigger.calib_id,
+        trigger_ns=trigger.trigger_ns,
+        received_ns=trigger.received_ns,
+        done_ns=done_ns,
+        latency_us=max(done_ns - trigger.trigger_ns, 0) // 1000,
+        deadline_met=deadline_met,
+        simulated=trigger.simulated,
+        queue_free=queue_free,
+        drops_total=drops_total,
+        coverage=decision.coverage,
+        peak_px=decision.peak_px,
+        peak_xyz_m=decision.peak_xyz_m,
+        regions=decision.regions,
+        map_ref=f"{boot_id}/{result_id}" if has_map else "",
+    )
+
+
+def log_verdict(log: Any, result: Result) -> None:
+    """One line a verdict; a FAULT is a warning. `log` is a structlog logger."""
+    facts: dict[str, object] = {"seq": result.seq, "part_id": result.part_id, "recipe": result.recipe}
+    if result.score is not None:
+        facts["score"] = round(result.score, 4)
+    if result.detail:
+        facts["detail"] = result.detail
+    say = log.warning if result.verdict is Verdict.FAULT else log.info
+    latency_ms = round(result.latency_us / 1000, 1)
+    say("verdict", verdict=str(result.verdict), reason=str(result.reason), latency_ms=latency_ms, **facts)

@@ -1,0 +1,172 @@
+"""One cell from files to figures: teach, inspect the test split, measure every map asked for."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cmfm_protocol.files.dataset import list_parts
+from cmfm_worker.bench.provenance import provenance
+from cmfm_worker.cfm.anomaly import aggregate, score
+from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.metrics.evaluate import GOOD, FrameOutcome, evaluate, psi_for_aupro
+from cmfm_worker.cfm.variants import Aggregation
+from cmfm_worker.datasets.cache.store import source_of
+from cmfm_worker.datasets.test_split import MeasuredPart, Tally, measure_parts
+from cmfm_worker.inspection.decide import decide
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.paper_tables.curves import pro_curve, roc_curve
+from cmfm_worker.paper_tables.experiments import MAIN, Cell, CellSettings, SuiteOptions
+from cmfm_worker.paper_tables.pictures import telling_pictures
+from cmfm_worker.paper_tables.speed import measure_speed
+from cmfm_worker.paper_tables.store import RECIPES, CellResult
+from cmfm_worker.recipes.extractors import build_extractor
+from cmfm_worker.recipes.folder import save_recipe
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import LoadedRecipe
+from cmfm_worker.recipes.sections import ScoreSection
+from cmfm_worker.teaching.options import TeachOptions
+from cmfm_worker.teaching.teach import Taught, teach
+from cmfm_worker.teaching.which_parts import TeachParts, choose_parts
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage ("extract", "fit", "validate", "test"), how much of it is done and how much there is."""
+
+
+def extractor_for(settings: CellSettings, options: SuiteOptions, device: torch.device) -> Extractor:
+    """The extractor a cell needs. Raises InputError naming the weights that are missing."""
+    if settings.preset == "classic":
+        return build_extractor("classic", None, device=device)
+    return build_extractor(
+        settings.preset,
+        options.weights,
+        image=settings.image,
+        blocks=settings.blocks,
+        group_size=settings.group_size,
+        device=device,
+        precision=options.precision,
+    )
+
+
+def measure_cell(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: Progress) -> CellResult:
+    """Teach and measure. Raises DatasetError and InputError naming files or parts that cannot teach."""
+    taught = _taught(cell, options, extractor, progress)
+    inspector, tally = Inspector(extractor), Tally()
+    test = list_parts(options.root, cell.category, "test", options.dataset, light=options.light)
+    with tempfile.TemporaryDirectory(prefix="cmfm-cell-") as scratch:
+        loaded = save_recipe(Path(scratch) / f"{cell.category}-{cell.name}", taught.draft, taught.mapping)
+        files = _recipe_files(loaded) if cell.name == MAIN else {}
+    model = LoadedModel.of(loaded, extractor.device, options.precision)
+    speed = measure_speed(inspector, model, test, options.batch)
+    source = source_of(options.prepared, test, options.background.options(), extractor.device)
+    parts = list(measure_parts(inspector, model, test, options.batch, tally, progress, source))
+    figures = {
+        "metrics": {a: _metrics(parts, a, loaded.recipe.score) for a in cell.aggregations},
+        "fps": speed.fps if speed else None,
+        "memory_mb": speed.memory_mb if speed else None,
+        "fit": _fit_figures(taught),
+        "parts": [_part_figures(part, model) for part in parts],
+        **tally.as_figures(),
+        "provenance": provenance([str(extractor.device)]),
+    }
+    if cell.name == MAIN:
+        shown, pictures = telling_pictures(cell, parts, model)
+        figures["pictures"], files = shown, {**files, **pictures}
+    return CellResult(figures, files)
+
+
+def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: Progress) -> Taught:
+    settings = cell.settings
+    parts = choose_cell_parts(cell, options)
+    source = source_of(
+        options.prepared, [*parts.train, *parts.validation], options.background.options(), extractor.device
+    )
+    how = TeachOptions(
+        dataset=options.root.resolve().name,
+        category=cell.category,
+        light=options.light if options.dataset == "eyecandies" else None,
+        shots=settings.shots,
+        seed=settings.seed,
+        epochs=settings.epochs,
+        pixels_per_image=settings.pixels_per_image,
+        architecture=settings.architecture,
+        modality=settings.modality,
+        normalisation=settings.normalisation,
+        background=options.background,
+        precision=options.precision,
+        batch=options.batch,
+    )
+    return teach(extractor, parts, how, f"{cell.category}-{cell.name}", progress, source)
+
+
+def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
+    """The parts that teach a cell and set its threshold. Raises InputError and DatasetError."""
+    return choose_parts(
+        options.root,
+        cell.category,
+        shots=cell.settings.shots,
+        seed=cell.settings.seed,
+        target_false_reject_rate=None,
+        layout=options.dataset,
+        light=options.light,
+    )
+
+
+def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: ScoreSection) -> dict[str, Any]:
+    """What `evaluate` measures and both curves, on one map of every part."""
+    normalisation = how.normalisation
+    maps = [_psi(part, aggregation, how.smoothing_px) for part in parts]
+    scores = [float(score(torch.from_numpy(psi)[None], normalisation, how.highest_px)) for psi in maps]
+    outcomes = [
+        FrameOutcome(psi, value, part.gt, part.files.defect, part.found.foreground)
+        for psi, value, part in zip(maps, scores, parts, strict=True)
+    ]
+    figures = evaluate(outcomes, normalisation, seconds=0.0)
+    del figures["fps"]
+    scaled = [psi_for_aupro(psi, normalisation) for psi in maps]
+    return figures | {
+        "scores": [round(value, 6) for value in scores],
+        "pro_curve": pro_curve(scaled, [part.gt for part in parts]),
+        "roc_curve": roc_curve(scores, [part.files.defect != GOOD for part in parts]),
+    }
+
+
+def _psi(part: MeasuredPart, aggregation: Aggregation, smoothing_px: float) -> NDArray[np.float32]:
+    psi_2d, psi_3d = (torch.from_numpy(psi)[None] for psi in (part.found.psi_2d, part.found.psi_3d))
+    psi: NDArray[np.float32] = aggregate(psi_2d, psi_3d, aggregation, smoothing_px)[0].numpy()
+    return psi
+
+
+def _fit_figures(taught: Taught) -> dict[str, Any]:
+    report, threshold = taught.fit, taught.draft.threshold
+    return {
+        "parts": report.parts,
+        "pixels": report.pixels,
+        "epochs": len(report.loss_2d),
+        "seconds": round(report.seconds, 3),
+        "loss_to_2d": report.loss_2d[-1],
+        "loss_to_3d": report.loss_3d[-1],
+        "threshold": threshold.fail_at if threshold else None,
+        "validation_scores": list(taught.scores),
+    }
+
+
+def _part_figures(part: MeasuredPart, model: LoadedModel) -> dict[str, Any]:
+    verdict, _ = decide(part.found.score, part.found.coverage, model.recipe)
+    return {
+        "id": part.files.id,
+        "defect": part.files.defect,
+        "score": part.found.score,
+        "verdict": str(verdict),
+    }
+
+
+def _recipe_files(loaded: LoadedRecipe) -> dict[str, bytes]:
+    folder = loaded.folder
+    return {f"{RECIPES}/{folder.name}/{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}

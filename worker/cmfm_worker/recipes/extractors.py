@@ -1,0 +1,102 @@
+"""The extractor a recipe was taught with, built and checked; commands and the line share it."""
+
+from pathlib import Path
+
+import torch
+
+from cmfm_worker.cfm.extractor import Extractor, ExtractorIdentity, Preset
+from cmfm_worker.cfm.fast.graphs import GraphRecorder
+from cmfm_worker.cfm.fast.precision import Precision
+from cmfm_worker.cfm.image.models import DINO
+from cmfm_worker.cfm.weights import KNOWN_HASHES, WeightsError
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.recipes.sections import ExtractorSection
+
+
+def build_extractor(
+    preset: Preset,
+    weights: Path | None,
+    *,
+    blocks: int = 12,
+    group_size: int = 128,
+    device: torch.device,
+    precision: Precision = "fp32",
+    image: str = DINO,
+    graphs: GraphRecorder | None = None,
+) -> Extractor:
+    """An extractor on `device`; `weights` is the folder of the published files, not needed by `classic`.
+    `precision` is that of the products of `paper`; the filters of `classic` are always float32. `image` names the 2D
+    extractor of `paper`: dino, dinov2, sam, clip or timm's name of a vision transformer. With `graphs` its networks
+    run as CUDA graphs.
+
+    Raises InputError naming the folder, file and key.
+    """
+    if preset == "classic":
+        from cmfm_worker.cfm.classic.extractor import ClassicExtractor
+
+        if image not in ("dino", DINO):
+            raise InputError(f"extractors 'classic' have no image extractor; {image} is for 'paper'")
+        return ClassicExtractor(device=device)
+    if weights is None:
+        raise InputError("extractors 'paper' need --weights DIR; see `cmfm-worker weights list`")
+    from cmfm_worker.cfm.paper_extractor import PaperExtractor
+    from cmfm_worker.recipes.published_weights import require_weights
+
+    require_weights(weights, image)
+    try:
+        return PaperExtractor(weights, blocks, group_size, device, precision, image, graphs)
+    except (WeightsError, ValueError) as error:
+        raise InputError(str(error)) from error
+
+
+def extractor_of(
+    recipe: Recipe,
+    weights: Path | None,
+    device: torch.device,
+    precision: Precision = "fp32",
+    graphs: GraphRecorder | None = None,
+) -> Extractor:
+    """The extractor a recipe needs. Raises InputError where the weights are not those it was taught with."""
+    section = recipe.extractor
+    extractor = build_extractor(
+        section.preset,
+        weights,
+        blocks=section.blocks,
+        group_size=section.group_size,
+        device=device,
+        precision=precision,
+        image=section.image or DINO,
+        graphs=graphs,
+    )
+    require_match(recipe, extractor.identity)
+    return extractor
+
+
+def require_match(recipe: Recipe, identity: ExtractorIdentity) -> None:
+    """Raise InputError unless `recipe` was taught on features of this identity, whatever the files' names."""
+    taught, here = recipe.extractor, ExtractorSection.of(identity)
+    for key in ("preset", "version", "image", "blocks", "group_size"):
+        if getattr(taught, key) != getattr(here, key):
+            raise InputError(
+                f"recipe {recipe.name!r} was taught with extractor.{key} = {getattr(taught, key)!r}, "
+                f"this extractor has {getattr(here, key)!r}"
+            )
+    if set(taught.sha256.values()) != set(here.sha256.values()):
+        raise InputError(
+            f"recipe {recipe.name!r} was taught with other weights: "
+            f"{_files(taught.sha256)}; found {_files(here.sha256)}"
+        )
+
+
+def say_unknown_hashes(identity: ExtractorIdentity) -> list[str]:
+    """One remark for each weights file whose sha256 is not that of a published one."""
+    return [
+        f"{name}: unknown sha256 {digest}; not one of the published files on record"
+        for name, digest in sorted(identity.sha256.items())
+        if digest not in KNOWN_HASHES
+    ]
+
+
+def _files(sha256: dict[str, str]) -> str:
+    return ", ".join(f"{name} (sha256 {digest[:12]}…)" for name, digest in sorted(sha256.items())) or "none"

@@ -1,0 +1,142 @@
+"""Writing a recipe: the folder appears whole or not at all, and never over something that is no recipe.
+
+New limits replace `recipe.toml` alone, in one rename: the mapping beside it stays the same file.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tomli_w
+
+from cmfm_worker.cfm.mapping.files import save_safetensors
+from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.weights import sha256_file
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.recipe import NAME_PATTERN, RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
+from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
+
+_OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
+_READABLE_BY_ALL = 0o755  # a temporary folder is private; the line often runs as another user
+
+
+def recipe_name(folder: Path) -> str:
+    """The name of a folder's recipe: the folder's own. Raises InputError where headers cannot carry it."""
+    name = folder.resolve().name
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise InputError(f"{folder}: a recipe is named as its folder, by 1 to 64 of A-Z a-z 0-9 _ . -")
+    return name
+
+
+def check_target(folder: Path, *, replace: bool) -> None:
+    """Raise InputError where `save_recipe` would refuse `folder`; call it before long work."""
+    if not folder.exists():
+        if folder.parent.exists() and not folder.parent.is_dir():
+            raise InputError(f"{folder}: {folder.parent} is not a folder")
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: a file is there; a recipe is a folder")
+    names = {entry.name for entry in folder.iterdir()}
+    if not names:
+        return
+    if foreign := sorted(names - _OWN_FILES):
+        raise InputError(
+            f"{folder}: holds files that are no part of a recipe ({', '.join(foreign[:3])}); not touched"
+        )
+    if not replace:
+        raise InputError(f"{folder}: a recipe is there already; give --force to replace it")
+
+
+def save_recipe(
+    folder: Path, draft: RecipeDraft, mapping: MappingPair, *, replace: bool = False
+) -> LoadedRecipe:
+    """Write `draft` and `mapping` to `folder`, which appears whole.
+
+    Raises InputError where something else is there, or a recipe while `replace` is False, or on a full disk.
+    """
+    check_target(folder, replace=replace)
+    with _scratch_beside(folder) as scratch:
+        recipe = _write(scratch / "new", draft, mapping)
+        _swap(scratch / "new", folder, scratch / "old")
+    return LoadedRecipe(recipe, mapping, recipe.model_sha, folder)
+
+
+def replace_recipe_file(loaded: LoadedRecipe, recipe: Recipe) -> str:
+    """Put `recipe` in the place of the `recipe.toml` that was loaded, whole or not at all; its new sha256.
+
+    Who reads the folder at any moment finds the old recipe or the new one. Raises InputError where the file has been
+    changed since it was read, or cannot be written.
+    """
+    folder = loaded.folder.resolve()
+    path = folder / RECIPE_FILE
+    with _scratch_beside(folder) as scratch:
+        if sha256_file(path) != loaded.recipe_sha:
+            raise InputError(f"{path}: was changed by someone else meanwhile; not touched")
+        written = scratch / RECIPE_FILE
+        _write_toml(written, recipe)
+        shutil.copymode(path, written)
+        sha256 = sha256_file(written)
+        with written.open("rb") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the name with nothing behind it
+        written.replace(path)
+    return sha256
+
+
+def copy_recipe(loaded: LoadedRecipe, recipe: Recipe, folder: Path, *, replace: bool = False) -> str:
+    """Write `recipe` to `folder` with the bytes of the loaded recipe's mapping; the sha256 of its `recipe.toml`.
+
+    Raises InputError as `save_recipe` does, and where the mapping is no longer the one that was loaded.
+    """
+    check_target(folder, replace=replace)
+    with _scratch_beside(folder) as scratch:
+        written, source = scratch / "new", loaded.folder / recipe.mapping.file
+        written.mkdir(mode=_READABLE_BY_ALL)
+        shutil.copyfile(source, written / MAPPING_FILE)
+        if sha256_file(written / MAPPING_FILE) != recipe.mapping.sha256:
+            raise InputError(f"{source}: was changed by someone else meanwhile; nothing written")
+        _write_toml(written / RECIPE_FILE, recipe)
+        sha256 = sha256_file(written / RECIPE_FILE)
+        _swap(written, folder, scratch / "old")
+    return sha256
+
+
+@contextmanager
+def _scratch_beside(folder: Path) -> Iterator[Path]:
+    """A folder for half-written files on the disk of `folder`. Raises InputError where the disk refuses."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def _write(folder: Path, draft: RecipeDraft, mapping: MappingPair) -> Recipe:
+    folder.mkdir(mode=_READABLE_BY_ALL)
+    path = folder / MAPPING_FILE
+    save_safetensors(mapping, path)
+    section = MappingSection.of(mapping, sha256_file(path))
+    recipe = Recipe(**{name: getattr(draft, name) for name in RecipeDraft.model_fields}, mapping=section)
+    _write_toml(folder / RECIPE_FILE, recipe)
+    return recipe
+
+
+def _write_toml(path: Path, recipe: Recipe) -> None:
+    table = recipe.model_dump(mode="json", exclude_none=True)
+    path.write_text(tomli_w.dumps(table, multiline_strings=False), encoding="utf-8")
+
+
+def _swap(new: Path, target: Path, old: Path) -> None:
+    """Put `new` where `target` is. Between the two renames the recipe is missing, never half there."""
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise

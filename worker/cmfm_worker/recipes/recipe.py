@@ -1,0 +1,173 @@
+"""A recipe: all that is taught for one product (DESIGN § 2, 8).
+
+It is a folder of `recipe.toml` and `mapping.safetensors`. Unknown keys are errors that name the nearest known
+one; the mapping's bytes are checked against the sha256 recorded beside them, so that a verdict's `model_sha`
+always says which numbers decided.
+"""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from cmfm_worker.cfm.image.models import DINO
+from cmfm_worker.cfm.scoring import PAPER_SCORING
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.sections import (
+    NETWORK_KEYS,
+    BackgroundSection,
+    CalibrationSection,
+    CoverageSection,
+    ExtractorSection,
+    MappingSection,
+    ProvenanceSection,
+    ScoreSection,
+    Section,
+    ThresholdSection,
+    background_section,
+)
+from cmfm_worker.settings.error_messages import describe_validation_error
+
+if TYPE_CHECKING:
+    from cmfm_worker.cfm.mapping.pair import MappingPair
+
+FORMAT_VERSION: Final = 1
+RECIPE_FILE: Final = "recipe.toml"
+NAME_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"  # recipe names travel in frame headers (WIRE.md)
+
+
+class RecipeDraft(Section):
+    """A recipe before its mapping is written."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str = Field(pattern=NAME_PATTERN)
+    extractor: ExtractorSection
+    background: BackgroundSection = BackgroundSection()
+    score: ScoreSection = ScoreSection()
+    threshold: ThresholdSection | None = None
+    coverage: CoverageSection = CoverageSection()
+    calibration: CalibrationSection = CalibrationSection()
+    provenance: ProvenanceSection
+
+
+class Recipe(RecipeDraft):
+    """The contents of `recipe.toml`. Without a threshold parts can be scored, but the line refuses it."""
+
+    mapping: MappingSection
+
+    @property
+    def threshold_precision(self) -> str:
+        """Precision of the products by which the threshold was set."""
+        origin = self.threshold.origin if self.threshold else None
+        return origin.precision if origin else self.provenance.precision
+
+    @property
+    def model_sha(self) -> str:
+        """sha256 over all that decides the maps and the score: mapping, extractor, background, score."""
+        parts = ("extractor", "background", "score")
+        # Keys that came later leave older recipes their identity: what a recipe does not have is left out.
+        deciding = {part: getattr(self, part).model_dump(mode="json", exclude_none=True) for part in parts}
+        if self.score.distance == "angular":  # the only one there was before there were two
+            del deciding["score"]["distance"]
+        for key, value in asdict(PAPER_SCORING).items():  # the same
+            if deciding["score"][key] == value:
+                del deciding["score"][key]
+        if self.extractor.image == DINO:  # the same
+            del deciding["extractor"]["image"]
+        deciding["mapping"] = self.mapping.sha256
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedRecipe:
+    """A recipe read from `folder`, its networks on the CPU.
+
+    `recipe_sha` is the sha256 of the bytes of `recipe.toml`, threshold included; "" where it is not as read.
+    """
+
+    recipe: Recipe
+    mapping: "MappingPair"
+    model_sha: str
+    folder: Path
+    recipe_sha: str = ""
+
+    def with_background(
+        self, method: str | None = None, plane_distance_m: float | None = None, clusters: str | None = None
+    ) -> "LoadedRecipe":
+        """The same with some background options replaced (None: the recipe's); its model_sha is another.
+
+        Raises InputError naming an option that is not one.
+        """
+        given = {"method": method, "plane_distance_m": plane_distance_m, "clusters": clusters}
+        table = self.recipe.background.model_dump() | {k: v for k, v in given.items() if v is not None}
+        if table["method"] != "fixed":
+            table["plane"] = None
+        recipe = self.recipe.model_copy(update={"background": background_section(**table)})
+        return LoadedRecipe(recipe, self.mapping, recipe.model_sha, self.folder)
+
+
+def load_recipe(folder: Path) -> LoadedRecipe:
+    """Read and check a recipe. Raises InputError naming the file and key."""
+    from cmfm_worker.cfm.mapping.files import load_safetensors
+    from cmfm_worker.cfm.weights import WeightsError, sha256_file
+
+    recipe, recipe_sha = _read_recipe(folder)
+    path = folder / recipe.mapping.file
+    try:
+        found = sha256_file(path)
+        if found != recipe.mapping.sha256:
+            raise InputError(f"{path}: not the recipe's mapping, sha256 {found} is not that of {RECIPE_FILE}")
+        mapping = load_safetensors(path)
+    except WeightsError as error:
+        raise InputError(str(error)) from error
+    for key in NETWORK_KEYS:
+        recorded, in_file = getattr(recipe.mapping, key), getattr(mapping, key)
+        if recorded != in_file:
+            raise InputError(
+                f"{folder / RECIPE_FILE}: mapping.{key} is {recorded}, {path.name} has {in_file}"
+            )
+    if recipe.score.distance != "angular" and not mapping.has_spreads:
+        raise InputError(
+            f"{folder / RECIPE_FILE}: score.distance is {recipe.score.distance!r}, but the networks in {path.name} "
+            "have learned no spreads; teach the recipe again, or say 'angular'"
+        )
+    if recipe.score.distance == "metric" and mapping.metric is None:
+        raise InputError(
+            f"{folder / RECIPE_FILE}: score.distance is 'metric', but {path.name} holds none; teach the recipe "
+            "again, or say 'standardised'"
+        )
+    return LoadedRecipe(recipe, mapping, recipe.model_sha, folder, recipe_sha)
+
+
+def read_recipe_file(folder: Path) -> Recipe:
+    """Read and validate `recipe.toml` alone. Raises InputError naming the file and every wrong key."""
+    return _read_recipe(folder)[0]
+
+
+def _read_recipe(folder: Path) -> tuple[Recipe, str]:
+    """`recipe.toml` and the sha256 of its bytes, from one reading."""
+    path = folder / RECIPE_FILE
+    table, sha256 = _read_toml(folder, path)
+    version = table.get("format_version")
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path}: format_version is {version!r}, this cmfm reads {FORMAT_VERSION}")
+    try:
+        return Recipe.model_validate(table), sha256
+    except ValidationError as error:
+        raise InputError("\n".join(describe_validation_error(error, Recipe, str(path)))) from error
+
+
+def _read_toml(folder: Path, path: Path) -> tuple[dict[str, Any], str]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such recipe folder'}")
+    try:
+        content = path.read_bytes()
+        return tomllib.loads(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
+    except FileNotFoundError:
+        raise InputError(f"{folder}: not a recipe, it has no {RECIPE_FILE}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as TOML: {error}") from error

@@ -1,0 +1,213 @@
+"""The recipes that are loaded, sharing extractors: one pair of backbones serves every recipe taught on it.
+
+A change-over replaces a recipe's two small networks in one assignment. Frames already received keep the
+model they were received with, so each verdict has exactly one model id.
+"""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, Protocol, TypeVar
+
+import structlog
+import torch
+
+from cmfm_protocol.wire.limits import NAME_PATTERN
+from cmfm_worker.cfm.fast.precision import Precision
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, load_recipe
+from cmfm_worker.recipes.sections import MAPPING_FILE, ExtractorSection
+from cmfm_worker.settings.sections import Recipes
+
+_RECIPE_NAME: Final = re.compile(NAME_PATTERN)
+
+
+class ChecksRecipes(Protocol):
+    """An inspector, as far as the registry needs to know it."""
+
+    def require_match(self, recipe: Recipe) -> None:
+        """Raise InputError where a recipe was taught on another extractor."""
+        ...
+
+
+InspectorT = TypeVar("InspectorT", bound=ChecksRecipes)
+
+
+@dataclass(frozen=True, eq=False)  # no slots: CPython 3.11 fails to make a generic one that is also frozen
+class ActiveRecipe(Generic[InspectorT]):
+    """A recipe with the inspector it runs on."""
+
+    model: LoadedModel
+    inspector: InspectorT
+    recipe_sha: str = ""  # sha256 of its recipe.toml, for the ledger
+
+    @property
+    def sha(self) -> str:
+        """Model id written into every verdict."""
+        return self.model.sha
+
+
+class RecipeRegistry(Generic[InspectorT]):
+    """Recipes by name and extractors by identity. Lookups are lock-free; loading takes the lock."""
+
+    def __init__(
+        self,
+        settings: Recipes,
+        *,
+        make_inspector: Callable[[Recipe], InspectorT],
+        device: torch.device,
+        precision: Precision = "fp32",
+        warm_up: Callable[[ActiveRecipe[InspectorT]], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._warm_up = warm_up
+        self._make_inspector = make_inspector
+        self._device = device
+        self._precision = precision
+        self._models: dict[str, ActiveRecipe[InspectorT]] = {}  # replaced as a whole, never changed
+        self._inspectors: dict[str, InspectorT] = {}
+        self._loading = threading.Lock()
+        self._log = structlog.get_logger("recipes")
+
+    @property
+    def names(self) -> list[str]:
+        """Recipes that can be asked for."""
+        return sorted(self._models)
+
+    @property
+    def models(self) -> list[ActiveRecipe[InspectorT]]:
+        """All that are loaded."""
+        return list(self._models.values())
+
+    def find(self, recipe: str) -> ActiveRecipe[InspectorT] | None:
+        """The model of a recipe name in a header ("" asks for the default), or None."""
+        return self._models.get(recipe or self._settings.default)
+
+    def load_all(self) -> None:
+        """Load what the settings name. Raises InputError naming the recipe, file and key."""
+        for name in self._wanted():
+            self.load(name)
+        if self._settings.default and self._settings.default not in self._models:
+            raise InputError(
+                f"recipes.default = {self._settings.default!r} is not among {', '.join(self.names)}"
+            )
+
+    def load(self, name: str) -> ActiveRecipe[InspectorT]:
+        """Load or reload one recipe and warm it up; frames received from then on use it. Raises InputError."""
+        folder = recipe_path(self._settings.folder, name)
+        with self._loading:
+            loaded = load_recipe(folder)
+            if loaded.recipe.threshold is None:
+                raise InputError(
+                    f"recipe {name!r} has no threshold, so it cannot decide anything; give it one with "
+                    "`cmfm-worker calibrate`, from good parts"
+                )
+            inspector = self._inspector_for(loaded)
+            loaded_model = LoadedModel.of(loaded, self._device, self._precision)
+            model = ActiveRecipe(loaded_model, inspector, loaded.recipe_sha)
+            self._warm_up(model)
+            if self._device.type == "cuda":  # made on this thread's stream; the line computes on another
+                torch.cuda.current_stream(self._device).synchronize()
+            self._models = {**self._models, name: model}
+        self._log.info("recipe_loaded", recipe=name, model_sha=model.sha[:12])
+        self._compare_precision(loaded)
+        return model
+
+    def _compare_precision(self, loaded: LoadedRecipe) -> None:
+        """A threshold is taught from scores of one precision; those of another differ a little."""
+        taught = loaded.recipe.threshold_precision
+        if loaded.recipe.extractor.preset == "paper" and taught != self._precision:
+            self._log.warning(
+                "precision_differs",
+                recipe=loaded.recipe.name,
+                taught_at=taught,
+                line_computes_at=self._precision,
+            )
+
+    def load_in_background(self, name: str, done: Callable[[str | None], None]) -> None:
+        """Load a recipe without holding up the caller; `done` is told the error, or None."""
+
+        def work() -> None:
+            try:
+                self.load(name)
+            except InputError as error:
+                done(str(error))
+            except Exception as error:  # noqa: BLE001 (the client hears of it; the line goes on with what it has)
+                self._log.exception("recipe_load_failed", recipe=name)
+                done(f"{type(error).__name__}: {error}")
+            else:
+                done(None)
+
+        threading.Thread(target=work, name="recipe-load", daemon=True).start()
+
+    def reload_in_background(self, done: Callable[[], None]) -> None:
+        """Load all again, those new in the folder too; what cannot be loaded is logged, and the old one stays."""
+
+        def work() -> None:
+            try:
+                for name in self._wanted():
+                    self._reload(name)
+            except InputError as error:
+                self._log.error("recipes_not_reloaded", detail=str(error))
+            done()
+
+        threading.Thread(target=work, name="recipe-reload", daemon=True).start()
+
+    def _reload(self, name: str) -> None:
+        try:
+            self.load(name)
+        except InputError as error:
+            self._log.error("recipe_not_reloaded", recipe=name, detail=str(error))
+        except Exception:  # noqa: BLE001 (the line goes on with what it has)
+            self._log.exception("recipe_load_failed", recipe=name)
+
+    def _wanted(self) -> list[str]:
+        names = list(self._settings.names) or recipe_names(self._settings.folder)
+        if not names:
+            raise InputError(
+                f"{self._settings.folder}: no recipes; teach one with `cmfm-worker fit`, or set [recipes] folder"
+            )
+        return names
+
+    def _inspector_for(self, loaded: LoadedRecipe) -> InspectorT:
+        key = extractor_key(loaded.recipe.extractor)
+        inspector = self._inspectors.get(key)
+        if inspector is None:
+            inspector = self._inspectors[key] = self._make_inspector(loaded.recipe)
+        inspector.require_match(loaded.recipe)
+        return inspector
+
+
+def extractor_key(section: ExtractorSection) -> str:
+    """What two recipes must share to share an extractor."""
+    return section.model_dump_json()
+
+
+def recipe_path(folder: Path, name: str) -> Path:
+    """Where a recipe named on the wire or in the settings lies: in [recipes] folder, also behind symbolic links.
+
+    Raises InputError for what is no name, and for a recipe whose files would be read from elsewhere.
+    """
+    if not _RECIPE_NAME.fullmatch(name):
+        raise InputError(f"recipe {name!r}: not a name (letters, digits, '_', '.', '-', at most 64)")
+    path = folder / name
+    try:
+        home = folder.resolve()
+        real = [part.resolve() for part in (path, path / RECIPE_FILE, path / MAPPING_FILE)]
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    if not all(part.is_relative_to(home) for part in real):
+        raise InputError(f"{path}: leads out of {folder} by a symbolic link; copy the recipe there instead")
+    return path
+
+
+def recipe_names(folder: Path) -> list[str]:
+    """Names of the recipe folders in a folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; it is where recipes are looked for ([recipes] folder)")
+    return sorted(
+        path.parent.name for path in folder.glob(f"*/{RECIPE_FILE}") if not path.parent.name.startswith(".")
+    )

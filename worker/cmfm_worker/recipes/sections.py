@@ -1,0 +1,236 @@
+"""The tables of `recipe.toml` (DESIGN § 8): frozen, validated, unknown keys are errors."""
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from cmfm_worker.cfm.image.models import DINO, timm_name
+from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING, SMOOTHING_PX
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
+from cmfm_worker.errors import InputError
+from cmfm_worker.settings.error_messages import describe_validation_error
+
+if TYPE_CHECKING:
+    from cmfm_worker.cfm.extractor import ExtractorIdentity
+    from cmfm_worker.cfm.mapping.pair import MappingPair
+    from cmfm_worker.cfm.prepare import BackgroundOptions
+
+MAPPING_FILE: Final = "mapping.safetensors"
+UNIT_TOLERANCE: Final = 1e-4  # how far from 1 rounding may leave the length of a normal
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[
+    str, Field(pattern=r"^[^/]*[^/.][^/]*$", max_length=255)
+]  # in the weights folder, no path
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """One table of `recipe.toml`: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExtractorSection(Section):
+    """Which extractor the mapping was taught on; `sha256` maps a weights file's name to its digest.
+
+    `image` is timm's name of the 2D extractor of `paper`, DINO where it is not said; `classic` has none.
+    """
+
+    preset: Literal["classic", "paper"]
+    version: str
+    blocks: int = 12
+    group_size: int = 128
+    image: str | None = Field(default=None, validate_default=True)
+    sha256: dict[FileName, Sha256] = {}
+
+    @field_validator("image")
+    @classmethod
+    def _named_for_paper_alone(cls, image: str | None, read: ValidationInfo) -> str | None:
+        if read.data.get("preset") == "paper":
+            return timm_name(DINO if image is None else image)
+        if image is not None:
+            raise ValueError("only 'paper' has an image extractor to name")
+        return None
+
+    @classmethod
+    def of(cls, identity: "ExtractorIdentity") -> Self:
+        """The section that records an extractor's identity."""
+        return cls(
+            preset=identity.preset,
+            version=identity.version,
+            blocks=identity.blocks,
+            group_size=identity.group_size,
+            image=identity.image,
+            sha256=dict(identity.sha256),
+        )
+
+
+class BackgroundSection(Section):
+    """How the tray is told from the part; see `cfm.prepare.BackgroundOptions`."""
+
+    method: Literal["ransac", "fixed", "none"] = "ransac"
+    plane_distance_m: float = Field(default=0.005, gt=0, lt=1)
+    clusters: Literal["largest", "all"] = "largest"
+    plane: tuple[Finite, Finite, Finite, Finite] | None = Field(
+        default=None,
+        description="of method fixed: the tray's unit normal, towards the sensor, and offset in metres",
+    )
+
+    @model_validator(mode="after")
+    def _plane_where_fixed(self) -> Self:
+        if (self.method == "fixed") != (self.plane is not None):
+            raise ValueError("method 'fixed' needs the tray's plane, and no other method takes one")
+        if self.plane is not None and abs(math.hypot(*self.plane[:3]) - 1) > UNIT_TOLERANCE:
+            raise ValueError(f"plane must be a unit normal and an offset in metres, not {self.plane}")
+        return self
+
+    def options(self) -> "BackgroundOptions":
+        """The same for the method."""
+        from cmfm_worker.cfm.prepare import BackgroundOptions
+
+        return BackgroundOptions(self.method, self.plane_distance_m, self.clusters, self.plane)
+
+
+class ScoreSection(Section):
+    """How Ψ is measured and becomes one number.
+
+    `distance`: `angular` is the paper's Eq. 3, `standardised` takes residuals in units of their nominal spread, which
+    the networks must have learned, `metric` such residuals in a metric learned for them. `aggregation`: what Ψ is made
+    of; the paper multiplies Ψ_2D and Ψ_3D. `smoothing_px`: σ of the Gaussian over Ψ. `highest_px`: the score is the
+    mean of so many of the highest pixels of Ψ, its maximum with 1. `normalisation`: `absolute` takes Ψ as it is,
+    `published` Ψ / √(mean of the non-zero Ψ).
+    """
+
+    normalisation: Literal["absolute", "published"] = "absolute"
+    distance: Literal["angular", "standardised", "metric"] = "angular"
+    aggregation: Aggregation = "product"
+    smoothing_px: float = Field(default=PAPER_SCORING.smoothing_px, ge=SMOOTHING_PX[0], le=SMOOTHING_PX[1])
+    highest_px: int = Field(default=PAPER_SCORING.highest_px, ge=1, le=MAP_PX)
+
+
+class ThresholdOrigin(Section):
+    """When and from what `calibrate` set threshold and coverage; for people, the worker does not act on it.
+
+    `conformal` says that a limit follows from the rate asked for, `given` that a person chose it.
+    """
+
+    set_at: str = Field(description="ISO 8601, UTC")
+    parts: str = Field(description="the nominal parts: data set, category and split, or a folder's name")
+    fail_at: Literal["conformal", "given"]
+    grey_from: Literal["conformal", "given", "none"] = "none"
+    minimum_coverage: Literal["least nominal", "given"] = "least nominal"
+    device: str = ""
+    precision: str = "fp32"
+    torch: str = ""
+    cmfm: str = ""
+
+
+class ThresholdSection(Section):
+    """When a part fails, and the data behind it. Without an `origin`, `provenance` says where it comes from."""
+
+    fail_at: Finite = Field(description="score from which on a part FAILs")
+    grey_from: Finite | None = Field(
+        default=None, description="score from which on, up to fail_at, a part is UNDECIDED"
+    )
+    target_false_reject_rate: Rate | None = None
+    target_grey_rate: Rate | None = Field(
+        default=None, description="share of nominal parts that may be UNDECIDED by their score, besides"
+    )
+    supported_false_reject_rate: Rate | None = Field(
+        default=None, description="smallest rate that so many parts support"
+    )
+    validation_parts: int = Field(default=0, ge=0)
+    validation_scores: tuple[Finite, ...] = ()
+    origin: ThresholdOrigin | None = None
+
+    @model_validator(mode="after")
+    def _grey_below_fail(self) -> Self:
+        if self.grey_from is not None and self.grey_from > self.fail_at:
+            raise ValueError(f"grey_from = {self.grey_from:g} lies above fail_at = {self.fail_at:g}")
+        return self
+
+
+class CoverageSection(Section):
+    """How much 3D a part must show: foreground pixels (of 224×224) over those of the median nominal part."""
+
+    minimum: float = Field(default=0.0, ge=0, le=1, description="share below which a part is UNDECIDED")
+    nominal_median_px: int | None = Field(
+        default=None, ge=1, description="absent: coverage is not known and not checked"
+    )
+
+    @model_validator(mode="after")
+    def _minimum_of_something(self) -> Self:
+        if self.minimum > 0 and self.nominal_median_px is None:
+            raise ValueError("minimum is a share of nominal_median_px, which is missing")
+        return self
+
+
+class CalibrationSection(Section):
+    """Which calibration of camera and 3D sensor the parts were recorded under."""
+
+    id: str = Field(default="", max_length=256)
+
+
+class ProvenanceSection(Section):
+    """When and from what the recipe was made; for people, the worker does not act on it."""
+
+    made_by: Literal["fit", "import"]
+    fitted_at: str = Field(description="when it was made, ISO 8601, UTC")
+    dataset: str = ""
+    category: str = ""
+    light: int | None = Field(default=None, description="which of Eyecandies' six images was the RGB")
+    shots: int | None = None
+    seed: int | None = None
+    epochs: int | None = None
+    train_parts: int = 0
+    train_pixels: int = 0
+    loss_to_2d: float | None = None
+    loss_to_3d: float | None = None
+    sources: dict[str, Sha256] = {}
+    torch: str = ""
+    cmfm: str = ""
+    device: str = ""
+    precision: str = "fp32"
+
+
+class MappingSection(Section):
+    """The file of both mapping networks, its digest, what they are and their widths.
+
+    What they are is part of the file's digest as well; recipes from before there was a choice do not say it.
+    """
+
+    file: Literal["mapping.safetensors"] = MAPPING_FILE
+    sha256: Sha256
+    architecture: Architecture = "mlp"
+    modality: Modality = "cross"
+    d2: int = Field(ge=1)
+    d3: int = Field(ge=1)
+    hidden: int = Field(ge=1, description="width that the output layer of the network to 3D reads")
+
+    @classmethod
+    def of(cls, mapping: "MappingPair", sha256: str) -> Self:
+        """The section that records a mapping whose file has this digest."""
+        return cls(sha256=sha256, **{key: getattr(mapping, key) for key in NETWORK_KEYS})
+
+
+NETWORK_KEYS: Final = ("architecture", "modality", "d2", "d3", "hidden")
+"""What a recipe says of its networks and their file says, too."""
+
+
+def background_section(**options: Any) -> BackgroundSection:
+    """Background options as given on a command line. Raises InputError naming the one that is wrong."""
+    try:
+        return BackgroundSection.model_validate(options)
+    except ValidationError as error:
+        raise InputError("\n".join(describe_validation_error(error, BackgroundSection, "options"))) from error

@@ -1,0 +1,102 @@
+"""What limits would have done on labelled parts: escapes, false rejects and UNDECIDED, with their intervals.
+
+It only shows. An interval is for limits that were fixed before anyone looked at the parts it counts; limits
+chosen by these counts would make them say less than they seem to.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.cfm.metrics.binomial import Share
+from cmfm_worker.cfm.metrics.threshold import candidate_rates, conformal_threshold
+from cmfm_worker.datasets.scored import ScoredPart
+from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.recipes.sections import ThresholdSection
+
+ALL_DEFECTS = "all defects"
+
+
+@dataclass(frozen=True, slots=True)
+class KindTally:
+    """The verdicts on the parts of one label: "good", a kind of defect, or all defective parts together."""
+
+    kind: str
+    good: bool
+    verdicts: Counter[Verdict]
+
+    @property
+    def parts(self) -> int:
+        """How many there are."""
+        return self.verdicts.total()
+
+    @property
+    def mistakes(self) -> Share:
+        """Escapes of defective parts (PASS), false rejects of good ones (anything else)."""
+        passed = self.verdicts[Verdict.PASS]
+        return Share(self.parts - passed if self.good else passed, self.parts)
+
+    def share(self, verdict: Verdict) -> Share:
+        """Parts with that verdict."""
+        return Share(self.verdicts[verdict], self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A false-reject rate, its threshold, and the mistakes it would have made; `asked`: it is the recipe's own."""
+
+    false_reject_rate: float
+    fail_at: float
+    escapes: Share
+    false_rejects: Share
+    asked: bool
+
+
+def tally_kinds(parts: Sequence[ScoredPart], recipe: Recipe) -> list[KindTally]:
+    """The good parts, each kind of defect, and all defective parts together where there are several kinds."""
+    defective = [part for part in parts if not part.good]
+    kinds = sorted({part.defect for part in defective})
+    groups = [[part for part in parts if part.good]]
+    groups += [[part for part in defective if part.defect == kind] for kind in kinds]
+    tallies = [_tally(group[0].defect, group, recipe) for group in groups if group]
+    return [*tallies, _tally(ALL_DEFECTS, defective, recipe)] if len(kinds) > 1 else tallies
+
+
+def curve(
+    labelled: Sequence[ScoredPart], nominal_scores: Sequence[float], recipe: Recipe, asked: float | None
+) -> list[CurvePoint]:
+    """The mistakes at false-reject rates that the nominal scores offer, and at the one `asked` for.
+
+    Each rate's threshold is the conformal one, and of rates that share one the asked one or else the smallest is
+    shown. The recipe's minimum coverage holds, its grey band does not.
+    """
+    rates = [*([] if asked is None else [asked]), *candidate_rates(len(nominal_scores))]
+    by_threshold: dict[float, float] = {}
+    for rate in rates:
+        by_threshold.setdefault(conformal_threshold(nominal_scores, rate), rate)
+    return [
+        _point(labelled, recipe, rate, fail_at, rate == asked)
+        for fail_at, rate in sorted(by_threshold.items(), reverse=True)
+    ]
+
+
+def _tally(kind: str, parts: Sequence[ScoredPart], recipe: Recipe) -> KindTally:
+    return KindTally(kind, parts[0].good, Counter(part.verdict(recipe) for part in parts))
+
+
+def _point(
+    labelled: Sequence[ScoredPart], recipe: Recipe, rate: float, fail_at: float, asked: bool
+) -> CurvePoint:
+    other = recipe.model_copy(update={"threshold": ThresholdSection(fail_at=fail_at)})
+    passed = {True: 0, False: 0}
+    for part in labelled:
+        passed[part.good] += part.verdict(other) is Verdict.PASS
+    good = sum(part.good for part in labelled)
+    return CurvePoint(
+        false_reject_rate=rate,
+        fail_at=fail_at,
+        escapes=Share(passed[False], len(labelled) - good),
+        false_rejects=Share(good - passed[True], good),
+        asked=asked,
+    )

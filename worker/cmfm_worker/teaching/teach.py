@@ -1,0 +1,153 @@
+"""Teaching a recipe from good parts: extract once, fit both mappings, set threshold and minimum coverage.
+
+Frames pass the code path of the running line, so that a threshold means the same there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import torch
+
+from cmfm_protocol.files.dataset import PartFiles
+from cmfm_worker.cfm.anomaly import distance_of
+from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.fit.feature_store import Precision as KeptPrecision
+from cmfm_worker.cfm.fit.fit import FitError, FitOptions, FitReport, fit_mapping
+from cmfm_worker.cfm.fit.metric import with_metric
+from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.datasets.scored import Progress, require_inspectable, score_parts
+from cmfm_worker.datasets.source import FROM_FILES, PartSource
+from cmfm_worker.errors import InputError
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import Recipe, RecipeDraft
+from cmfm_worker.recipes.sections import (
+    ExtractorSection,
+    MappingSection,
+    ProvenanceSection,
+)
+from cmfm_worker.teaching.features import TeachFeatures
+from cmfm_worker.teaching.limits import Wanted, coverage_from, nominal_px_from, threshold_from
+from cmfm_worker.teaching.options import TeachOptions, fit_options, score_section
+from cmfm_worker.teaching.tray import fixed_background
+from cmfm_worker.teaching.which_parts import TeachParts
+
+_UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written yet; nothing reads it
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A recipe to be saved, its networks, and what was learned on the way."""
+
+    draft: RecipeDraft
+    mapping: MappingPair
+    fit: FitReport
+    parts: TeachParts
+    scores: tuple[float, ...]
+
+
+def teach(
+    extractor: Extractor,
+    parts: TeachParts,
+    options: TeachOptions,
+    name: str,
+    progress: Progress,
+    source: PartSource = FROM_FILES,
+) -> Taught:
+    """Teach a recipe from chosen parts, whose prepared frames come from `source`.
+
+    `progress` hears of the stages "extract", "fit" and "validate". Raises DatasetError naming a torn file,
+    InputError naming parts that cannot be inspected or do not teach a mapping, or an option that does not fit
+    the others.
+    """
+    options_of_fit = fit_options(extractor.identity.preset, options)
+    if options.fixed_tray:
+        background = fixed_background(parts.train, options.background, options.batch, extractor.device)
+        options = replace(options, background=background)
+    with TeachFeatures(_precision(extractor)) as features:
+        pixels = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
+        try:
+            mapping, report = fit_mapping(
+                features.nominal,
+                options_of_fit,
+                lambda done, total, *_: progress("fit", done, total),
+                extractor.device,
+            )
+        except FitError as error:
+            raise InputError(f"{options.category}: {error}") from error
+        if options_of_fit.metric:
+            mapping = with_metric(mapping, *features.stores, options_of_fit)
+    nominal_px = nominal_px_from(pixels)
+    draft = RecipeDraft(
+        name=name,
+        extractor=ExtractorSection.of(extractor.identity),
+        background=options.background,
+        score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
+        provenance=_provenance(extractor, options, options_of_fit, report),
+    )
+    as_on_the_line = replace(mapping, precision=options.precision)
+    scores, seen = _validate(
+        extractor, draft, as_on_the_line, parts.validation, options.batch, progress, source
+    )
+    draft = draft.model_copy(
+        update={
+            "threshold": threshold_from(scores, Wanted(options.target_false_reject_rate)),
+            "coverage": coverage_from(nominal_px, [*pixels, *seen]),
+        }
+    )
+    return Taught(draft, mapping, report, parts, tuple(scores))
+
+
+def _validate(
+    extractor: Extractor,
+    draft: RecipeDraft,
+    mapping: MappingPair,
+    parts: Sequence[PartFiles],
+    batch_size: int,
+    progress: Progress,
+    source: PartSource,
+) -> tuple[list[float], list[int]]:
+    """Scores and foreground pixels of the validation parts, by the code path of the line."""
+    section = MappingSection.of(mapping, _UNWRITTEN)
+    recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
+    model = LoadedModel(recipe, mapping, recipe.model_sha)
+    scored = score_parts(
+        Inspector(extractor),
+        model,
+        parts,
+        batch=batch_size,
+        stage="validate",
+        progress=progress,
+        source=source,
+    )
+    require_inspectable(scored)
+    return [part.score for part in scored], [part.foreground_px for part in scored]
+
+
+def _precision(extractor: Extractor) -> KeptPrecision:
+    return "float16" if extractor.identity.preset == "paper" else "float32"
+
+
+def _provenance(
+    extractor: Extractor, options: TeachOptions, fitted: FitOptions, report: FitReport
+) -> ProvenanceSection:
+    return ProvenanceSection(
+        made_by="fit",
+        fitted_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=options.dataset,
+        category=options.category,
+        light=options.light,
+        shots=options.shots,
+        seed=options.seed,
+        epochs=fitted.epochs,
+        train_parts=report.parts,
+        train_pixels=report.pixels,
+        loss_to_2d=report.loss_2d[-1],
+        loss_to_3d=report.loss_3d[-1],
+        torch=torch.__version__,
+        cmfm=version("cmfm"),
+        device=str(extractor.device),
+        precision=options.precision,
+    )

@@ -1,0 +1,74 @@
+"""The tray that all nominal parts lie on, taught once instead of found in every frame.
+
+It saves the line the plane fit, and a part that hides its tray is told from it all the same. Where sensor or
+tray move, even by a few millimetres, it is wrong: then the parts disagree, and teaching refuses.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from cmfm_protocol.files.dataset import PartFiles
+from cmfm_worker.cfm.background import common_plane, signed_height
+from cmfm_worker.cfm.prepare import resize, support_planes
+from cmfm_worker.datasets.batches import read_batches
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.sections import BackgroundSection
+
+AGREEMENT: Final = 0.4
+"""How far a part's own tray may lie from the common one, as a share of the removal distance: no tray point is
+then taken for the part, and a part loses no more than it would by its own plane's uncertainty."""
+
+_POINT_STEP = 29
+"""Of the tray's points so few are compared; no divisor of the 224 pixels of a row, so that they lie all over it."""
+
+_LEAST_POINTS = 30
+
+
+@torch.no_grad()
+def fixed_background(
+    parts: Sequence[PartFiles], background: BackgroundSection, batch: int, device: torch.device
+) -> BackgroundSection:
+    """`background` with the one plane of all parts. Raises InputError naming parts that have another one or none."""
+    options = background.options()
+    planes, names, tray = list[Tensor](), list[str](), None
+    for frames in read_batches(parts, batch, device):
+        _, xyz, valid = resize(frames.rgb, frames.xyz)
+        found = support_planes(xyz, valid, frames.size_px, options)
+        if tray is None:
+            tray = _tray_points(xyz[0], valid[0], found[0], AGREEMENT * options.plane_distance_m)
+        planes += found.cpu()
+        names += [part.id for part in frames.files]
+    _refuse(
+        [name for name, plane in zip(names, planes, strict=True) if plane.isnan().any()], "no tray is seen in"
+    )
+    if tray is None or len(tray) < _LEAST_POINTS:
+        raise InputError(
+            f"{names[0] if names else 'no part'}: too little of the tray is seen to teach it from"
+        )
+    plane, distance_m = common_plane(torch.stack(planes), tray)
+    limit_m = AGREEMENT * options.plane_distance_m
+    apart = [
+        f"{name} ({distance * 1e3:.1f} mm)"
+        for name, distance in zip(names, distance_m.tolist(), strict=True)
+        if distance > limit_m
+    ]
+    _refuse(apart, f"the tray is not where it is in most parts (at most {limit_m * 1e3:.1f} mm apart) in")
+    a, b, c, d = plane.tolist()
+    return background.model_copy(update={"method": "fixed", "plane": (a, b, c, d)})
+
+
+def _tray_points(xyz: Tensor, valid: Tensor, plane: Tensor, distance_m: float) -> Tensor:
+    """Some of the points (R, 3) of one frame that lie on its own plane; none where it has no plane."""
+    on_tray = valid & (signed_height(xyz[None], plane[None])[0].abs() < distance_m)
+    return xyz[:, on_tray].T[::_POINT_STEP].cpu()
+
+
+def _refuse(parts: Sequence[str], what: str) -> None:
+    if parts:
+        raise InputError(
+            f"{what}: {', '.join(parts)}; record these parts again, or let the tray be found in every frame "
+            "(--background ransac)"
+        )

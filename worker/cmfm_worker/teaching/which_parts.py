@@ -1,0 +1,73 @@
+"""Which nominal parts are fitted on and which set the threshold; never the same ones (DESIGN § 8)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, PartFiles, has_split, list_parts
+from cmfm_worker.errors import InputError
+from cmfm_worker.teaching.limits import require_enough
+
+HELD_OUT_SHARE = 0.2
+"""Of the training parts, where there is no validation split: a fifth, at least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeachParts:
+    """Which parts are fitted on and which set the threshold; `held_out`: the latter were training parts."""
+
+    train: tuple[PartFiles, ...]
+    validation: tuple[PartFiles, ...]
+    held_out: bool
+
+
+def choose_parts(
+    root: Path,
+    category: str,
+    *,
+    shots: int | None = None,
+    seed: int = 0,
+    target_false_reject_rate: float | None = None,
+    layout: Layout = "mvtec3d",
+    light: int = DEFAULT_LIGHT,
+) -> TeachParts:
+    """List the parts to teach from; `shots` None takes every training part, else so many drawn by `seed`.
+
+    `layout` and `light` as in `cmfm_protocol.files.dataset.list_parts`.
+
+    Raises DatasetError for a folder that is no data set, InputError where there are fewer parts than asked
+    for or than the asked false-reject rate needs: before any long work.
+    """
+    train = list_parts(root, category, "train", layout, light=light)
+    held_out = not has_split(root, category, "validation", layout)
+    if held_out:
+        train, validation = _hold_out(train, seed, root / category)
+    else:
+        validation = list_parts(root, category, "validation", layout, light=light)
+    parts = TeachParts(tuple(_draw(train, shots, seed, root / category)), tuple(validation), held_out)
+    require_enough(len(parts.validation), target_false_reject_rate)
+    return parts
+
+
+def _hold_out(train: Sequence[PartFiles], seed: int, folder: Path) -> tuple[list[PartFiles], list[PartFiles]]:
+    if len(train) < 2:
+        raise InputError(
+            f"{folder}: one training part and no validation split; "
+            "at least two nominal parts are needed, one to teach and one to set the threshold"
+        )
+    order = np.random.default_rng(seed).permutation(len(train))
+    out = set(order[: max(1, math.floor(HELD_OUT_SHARE * len(train)))].tolist())
+    kept = [part for i, part in enumerate(train) if i not in out]
+    return kept, [part for i, part in enumerate(train) if i in out]
+
+
+def _draw(train: Sequence[PartFiles], shots: int | None, seed: int, folder: Path) -> list[PartFiles]:
+    if shots is None:
+        return list(train)
+    if shots > len(train):
+        raise InputError(f"--shots {shots}: {folder} has only {len(train)} parts to fit on")
+    order = np.random.default_rng(seed).permutation(len(train))
+    return [train[i] for i in sorted(order[:shots].tolist())]
