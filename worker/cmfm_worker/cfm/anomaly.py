@@ -31,7 +31,7 @@ PIXELS_AT_ONCE = 4096
 """Rows that pass the mapping networks together: keeps the hidden layers to about 16 MB on any frame."""
 
 _BOX_SIDES_PX = (5,) * 5 + (7,) * 3
-"""The paper's Gaussian of σ = 4 as box means, DESIGN § 5."""
+"""The paper's Gaussian of σ = 4 as box means (docs/method.md, smoothing)."""
 
 
 @dataclass(frozen=True)
@@ -232,8 +232,8 @@ def score(psi: Tensor, normalisation: Normalisation, highest_px: int = PAPER_SCO
     """One score a frame from Ψ (B, H, W): (B,).
 
     `absolute` is max Ψ (§ 3.3), or the mean of its `highest_px` highest pixels; `published` is the same of Ψ / √m with
-    m the mean of that frame's non-zero Ψ, as in the published numbers (DESIGN § 5). A frame whose Ψ is 0 everywhere
-    scores 0.
+    m the mean of that frame's non-zero Ψ, as in the published numbers (docs/method.md, scores). A frame whose Ψ is 0
+    everywhere scores 0.
     """
     flat = psi.flatten(1)
     highest = flat.amax(1) if highest_px == 1 else flat.topk(highest_px, dim=1, sorted=False).values.mean(1)

@@ -1,4 +1,4 @@
-"""One batch through the method: prepare → extract → map → aggregate → score (DESIGN § 3).
+"""One batch through the method: prepare → extract → map → aggregate → score.
 
 The one code path of the running line, of `inspect`, of `evaluate` and of the validation in `fit`. A frame
 that cannot be inspected is reported as a `Problem`; it neither raises nor touches its neighbours in the

@@ -26,7 +26,8 @@ class SuiteOptions:
     """What a whole run has in common.
 
     `epochs` is what the paper's 250 stand for here (None: the preset's own number). `normalisation` None takes the
-    published one for `paper` and Ψ as it is for `classic` (DESIGN § 5).
+    published one for `paper` and Ψ as it is for `classic` (docs/method.md,
+    scores).
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""From tokens to pixels (paper § 3.1, DESIGN § 5): every pixel's feature is a weighted sum of a few tokens.
+"""From tokens to pixels (paper § 3.1; docs/method.md): every pixel's feature is a weighted sum of a few tokens.
 
 2D: bilinear upsampling of the grid of tokens (28×28 for DINO). 3D: three nearest centres at every foreground
 point, scattered to the image with zeros elsewhere, a 3×3 mean without padding (222×222), adaptive averages back to
