@@ -21,10 +21,10 @@ MAX_ARRAY_BYTES: Final = 201_326_592
 """One array: 4096 x 4096 points of three float32, more than any area sensor of today delivers."""
 
 MAX_MESSAGE_BYTES: Final = 268_435_456
-"""All parts of one message: 4096 x 4096 pixels at 15 bytes, and room. Also ZMQ_MAXMSGSIZE, which counts per
-part: a part between MAX_ARRAY_BYTES and this gets its FAULT (`oversize`), beyond it the connection is cut."""
+"""All frames of one message: 4096 x 4096 pixels at 15 bytes, and room. Also ZMQ_MAXMSGSIZE, which counts each
+message frame: one between MAX_ARRAY_BYTES and this gets its FAULT (`oversize`), beyond it the connection is cut."""
 
-MAX_PARTS: Final = 2 + MAX_ARRAYS + 1
+MAX_MESSAGE_FRAMES: Final = 2 + MAX_ARRAYS + 1
 """Topic, header, arrays, seal."""
 
 MAX_TEXT_BYTES: Final = 256
