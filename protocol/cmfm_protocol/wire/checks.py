@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cmfm_protocol.wire.errors import Violation
-from cmfm_protocol.wire.limits import MAX_COUNT, MAX_TEXT_BYTES, MAX_TIME_NS, NAME_PATTERN
+from cmfm_protocol.wire.limits import MAX_COUNT, MAX_TEXT_BYTES, MAX_TIME_NS, NAME_PATTERN, NAME_RULE
 from cmfm_protocol.wire.verdict import Reason
 
 Check = Callable[[object], Any]
@@ -43,7 +43,7 @@ def name(*, empty: bool = False) -> Check:
     def check(value: object) -> str:
         checked: str = text()(value)
         if not (checked or not empty) or (checked and not _NAME.fullmatch(checked)):
-            raise _broken("no name: 1 to 64 of A-Z a-z 0-9 _ . -")
+            raise _broken(NAME_RULE)
         return checked
 
     return check
