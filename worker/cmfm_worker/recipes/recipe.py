@@ -1,4 +1,4 @@
-"""A recipe: all that is taught for one product (DESIGN § 2, 8).
+"""A recipe: all that is taught for one product (docs/method.md, teaching).
 
 It is a folder of `recipe.toml` and `mapping.safetensors`. Unknown keys are errors that name the nearest known
 one; the mapping's bytes are checked against the sha256 recorded beside them, so that a verdict's `model_sha`
