@@ -33,8 +33,14 @@ MAX_TEXT_BYTES: Final = 256
 MAX_NAME_CHARS: Final = 64
 """Names of lines, stations and recipes: they become topics, metric labels and folders."""
 
-NAME_PATTERN: Final = rf"(?!\.+$)[A-Za-z0-9_.-]{{1,{MAX_NAME_CHARS}}}"
-"""For re.fullmatch. "." and ".." are no names: a recipe's name is also its folder's."""
+NAME_PATTERN: Final = rf"(?!\.)[A-Za-z0-9_.-]{{1,{MAX_NAME_CHARS}}}(?<!\.)"
+"""For re.fullmatch. A name is also the name of a folder: "." and ".." lead elsewhere, a dot in front hides a folder,
+and some file systems drop one at the end."""
+
+NAME_RULE: Final = (
+    f"a name has 1 to {MAX_NAME_CHARS} of A-Z a-z 0-9 _ . - and neither begins nor ends with a dot"
+)
+"""`NAME_PATTERN` for error messages."""
 
 MAX_REGIONS: Final = 64
 """Defect regions in a result, largest peak first: more are one bad part, not more information."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from cmfm_protocol.wire.errors import Violation
-from cmfm_protocol.wire.limits import MAX_COUNT, MAX_TEXT_BYTES, MAX_TIME_NS, NAME_PATTERN
+from cmfm_protocol.wire.limits import MAX_COUNT, MAX_TEXT_BYTES, MAX_TIME_NS, NAME_PATTERN, NAME_RULE
 from cmfm_protocol.wire.verdict import Reason
 
 Check = Callable[[object], Any]
@@ -58,7 +58,7 @@ def name() -> WireType:
     def check(value: object) -> str:
         checked: str = check_text(value)
         if not _NAME.fullmatch(checked):
-            raise broken("no name: 1 to 64 of A-Z a-z 0-9 _ . -")
+            raise broken(NAME_RULE)
         return checked
 
     return WireType("name", check)

@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.fast.frozen_linear import FrozenLinear
 from cmfm_worker.cfm.mapping.networks import PixelwiseNetwork
 from cmfm_worker.cfm.mapping.token_sampling import rows_at_once
-from cmfm_worker.cfm.tokens import TokenFeatures
+from cmfm_worker.cfm.token_features import TokenFeatures
 from cmfm_worker.cfm.variants import Modality
 
 _PIXELS_AT_ONCE = {"cpu": 1 << 10}

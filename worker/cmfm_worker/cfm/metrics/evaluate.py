@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmfm_worker.cfm.anomaly import Normalisation
 from cmfm_worker.cfm.metrics.areas import LIMITS, PixelPools, UndefinedMetricError, auroc
 from cmfm_worker.cfm.prepare import SIZE_PX, square_pad_offsets
+from cmfm_worker.cfm.variants import Normalisation
 
 GOOD = "good"
 PER_DEFECT_LIMIT = 0.3
