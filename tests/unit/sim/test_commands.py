@@ -42,7 +42,7 @@ def replay_arguments(root: Path, *more: object) -> list[object]:
         (["--faults", "late=1:1s", "--deadline-ms", "5000"], "not past the deadline"),
         (["--faults", "drop=999"], "999 faults"),
         (["--endpoint", "5555"], "--endpoint '5555' is not an endpoint"),
-        (["--line", "a b"], "line 'a b' is no name"),
+        (["--line", "a b"], "line 'a b': a name has 1 to 64"),
         (["--rate", "0"], "--rate"),
         (["--dataset", "imagenet"], "imagenet"),
         (["--light", "2"], "--dataset eyecandies, not synthetic"),

@@ -11,19 +11,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.anomaly import (
-    PIXELS_AT_ONCE,
-    Distance,
-    aggregate,
-    crossmodal_maps,
-    pixel_distances,
-    score,
-    smooth,
-)
+from cmfm_worker.cfm.anomaly_maps import aggregate, anomaly_maps
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
+from cmfm_worker.cfm.equations import smoothed
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
-from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
+from cmfm_worker.cfm.pixel_distances import PIXELS_AT_ONCE, row_distances
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Distance, Modality
 
 D2, D3 = 6, 10
 
@@ -45,7 +40,7 @@ def test_maps_are_distances_of_normalised_features_inside_the_mask() -> None:
     """Ψ_2D and Ψ_3D are ‖E/|E| − Ê/|Ê|‖ at their pixels and 0 elsewhere; Ψ is their smoothed product."""
     features, mapping = make_features(0.2), make_mapping()
     assert len(features.e2d) > PIXELS_AT_ONCE, "the test must cross a chunk's border"
-    maps = crossmodal_maps(features, mapping)
+    maps = anomaly_maps(features, mapping)
     for psi, E, E_hat in (
         (maps.psi_2d, features.e2d, mapping.to_2d(features.e3d)),
         (maps.psi_3d, features.e3d, mapping.to_3d(features.e2d)),
@@ -53,7 +48,7 @@ def test_maps_are_distances_of_normalised_features_inside_the_mask() -> None:
         expected = torch.zeros(1, 224, 224)
         expected[features.mask] = (2 - 2 * F.cosine_similarity(E, E_hat)).detach().sqrt()
         torch.testing.assert_close(psi, expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(maps.psi, smooth(maps.psi_2d * maps.psi_3d))
+    torch.testing.assert_close(maps.psi, smoothed(maps.psi_2d * maps.psi_3d))
 
 
 def test_perfect_prediction_is_no_anomaly() -> None:
@@ -64,7 +59,7 @@ def test_perfect_prediction_is_no_anomaly() -> None:
             net.get_parameter("output.weight").zero_()
             net.get_parameter("output.bias").copy_(bias)
     ones = PixelFeatures(torch.ones_like(features.e2d), torch.ones_like(features.e3d), features.mask)
-    maps = crossmodal_maps(ones, mapping)
+    maps = anomaly_maps(ones, mapping)
     assert maps.psi.abs().max() == 0
     assert score(maps.psi, "published").tolist() == [0]
 
@@ -72,19 +67,19 @@ def test_perfect_prediction_is_no_anomaly() -> None:
 def test_frame_without_pixels_is_zero_and_harms_no_other() -> None:
     """An empty frame in a batch gives zeros and score 0; its neighbours' maps are as if they were alone."""
     features, mapping = make_features(0.02, 0.0, 0.03), make_mapping()
-    maps = crossmodal_maps(features, mapping)
+    maps = anomaly_maps(features, mapping)
     assert maps.psi[1].abs().max() == 0
     for normalisation in ("absolute", "published"):
         scores = score(maps.psi, normalisation)
         assert scores[1] == 0
         assert scores.isfinite().all()
-    alone = crossmodal_maps(features.select([2]), mapping)
+    alone = anomaly_maps(features.select([2]), mapping)
     torch.testing.assert_close(alone.psi[0], maps.psi[2])
 
 
 def test_batch_of_nothing_but_empty_frames_is_zero() -> None:
     """No pixel at all is no error."""
-    maps = crossmodal_maps(make_features(0.0, 0.0), make_mapping())
+    maps = anomaly_maps(make_features(0.0, 0.0), make_mapping())
     assert maps.psi.shape == (2, 224, 224)
     assert maps.psi.abs().max() == 0
 
@@ -94,8 +89,8 @@ def test_standardiser_comes_before_mapping_and_distance() -> None:
     standardise = Standardiser(torch.full((D2,), 2.0), torch.full((D2,), 3.0), torch.ones(D3), torch.ones(D3))
     features = make_features(0.02)
     e2d, e3d = standardise(features.e2d, features.e3d)
-    expected = crossmodal_maps(PixelFeatures(e2d, e3d, features.mask), make_mapping())
-    found = crossmodal_maps(features, make_mapping(standardise))
+    expected = anomaly_maps(PixelFeatures(e2d, e3d, features.mask), make_mapping())
+    found = anomaly_maps(features, make_mapping(standardise))
     torch.testing.assert_close(found.psi, expected.psi)
 
 
@@ -104,12 +99,12 @@ def test_context_is_read_and_not_measured() -> None:
     torch.manual_seed(5)
     mapping = MappingPair(Mapping(D2, D3 - 4), Mapping(D3, D2 - 2))
     features = make_features(0.02)
-    maps = crossmodal_maps(features, mapping)
+    maps = anomaly_maps(features, mapping)
     expected = (2 - 2 * F.cosine_similarity(features.e3d[:, : D3 - 4], mapping.to_3d(features.e2d))).sqrt()
     torch.testing.assert_close(maps.psi_3d[features.mask], expected.detach(), rtol=1e-4, atol=1e-5)
     other = features.e3d.clone()
     other[:, D3 - 4 :] += 5.0
-    moved = crossmodal_maps(replace(features, e3d=other), mapping)
+    moved = anomaly_maps(replace(features, e3d=other), mapping)
     assert torch.equal(moved.psi_3d, maps.psi_3d)
     assert (moved.psi_2d - maps.psi_2d).abs().max() > 0.01
 
@@ -122,7 +117,7 @@ def test_a_network_that_is_too_sure_does_not_make_an_anomaly() -> None:
             torch.nn.init.zeros_(parameter)
         torch.nn.init.constant_(network.get_parameter("spread.bias"), -100.0)
     e2d, e3d = torch.full((3, D2), 0.15), torch.full((3, D3), -1.5)
-    psi_2d, psi_3d = pixel_distances(e2d, e3d, MappingPair(*networks), "standardised")
+    psi_2d, psi_3d = row_distances(e2d, e3d, MappingPair(*networks), "standardised")
     assert psi_2d.tolist() == pytest.approx([1.0] * 3, rel=0.02)
     assert psi_3d.tolist() == pytest.approx([10.0] * 3, rel=0.02)
 
@@ -133,16 +128,16 @@ def test_a_metric_that_changes_nothing_is_the_standardised_distance_and_none_is_
     pair = MappingPair(Mapping(D2, D3, spread=True), Mapping(D3, D2, spread=True))
     e2d, e3d = torch.rand(50, D2), torch.rand(50, D3)
     with pytest.raises(ValueError, match="no metric"):
-        pixel_distances(e2d, e3d, pair, "metric")
-    same = pixel_distances(e2d, e3d, replace(pair, metric=ResidualMetric.unlearned(D2, D3)), "metric")
-    torch.testing.assert_close(same, pixel_distances(e2d, e3d, pair, "standardised"))
+        row_distances(e2d, e3d, pair, "metric")
+    same = row_distances(e2d, e3d, replace(pair, metric=ResidualMetric.unlearned(D2, D3)), "metric")
+    torch.testing.assert_close(same, row_distances(e2d, e3d, pair, "standardised"))
 
 
 def test_mapping_of_other_widths_is_refused() -> None:
     """Features of one extractor and a mapping of another do not meet silently."""
     features = make_features(0.01)
     with pytest.raises(ValueError, match=r"widths 10 .* and 6 .* 6 and 10"):
-        crossmodal_maps(PixelFeatures(features.e3d, features.e2d, features.mask), make_mapping())
+        anomaly_maps(PixelFeatures(features.e3d, features.e2d, features.mask), make_mapping())
 
 
 def test_smoothing_is_the_sum_of_boxes() -> None:
@@ -151,14 +146,14 @@ def test_smoothing_is_the_sum_of_boxes() -> None:
     expected = psi[:, None]
     for side in (5, 5, 5, 5, 5, 7, 7, 7):
         expected = F.conv2d(expected, torch.full((1, 1, side, side), 1 / side**2), padding=side // 2)
-    torch.testing.assert_close(smooth(psi), expected[:, 0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(smoothed(psi), expected[:, 0], rtol=1e-5, atol=1e-6)
 
 
 def test_smoothing_keeps_mass_and_is_a_gaussian_of_about_four_pixels() -> None:
     """A point inside the image keeps its sum and spreads by σ = √(5·2 + 3·4) = 4.69 pixels an axis."""
     psi = torch.zeros(1, 224, 224)
     psi[0, 100, 120] = 1
-    spread = smooth(psi)[0].double()
+    spread = smoothed(psi)[0].double()
     rows = torch.arange(224).double()
     assert spread.sum().item() == pytest.approx(1, rel=1e-5)
     assert (spread.sum(1) * (rows - 100) ** 2).sum().item() == pytest.approx(22, rel=1e-4)
@@ -170,7 +165,7 @@ def test_other_smoothing_is_a_gaussian_of_that_width(sigma_px: float) -> None:
     """A point inside the image keeps its sum and spreads by σ an axis; at the edge what falls outside is lost."""
     psi = torch.zeros(2, 224, 224)
     psi[0, 100, 120], psi[1, 0, 120] = 1, 1
-    spread, at_edge = smooth(psi, sigma_px).double()
+    spread, at_edge = smoothed(psi, sigma_px).double()
     rows = torch.arange(224).double()
     assert spread.sum().item() == pytest.approx(1, rel=1e-5)
     assert (spread.sum(1) * (rows - 100) ** 2).sum().sqrt().item() == pytest.approx(sigma_px, rel=5e-3)
@@ -209,7 +204,7 @@ def test_not_a_number_reaches_the_score() -> None:
     """Broken features may not end in a score that looks good."""
     features, mapping = make_features(0.01), make_mapping()
     features.e2d[7, 0] = torch.nan
-    psi = crossmodal_maps(features, mapping).psi
+    psi = anomaly_maps(features, mapping).psi
     for highest_px in (1, 200):
         assert score(psi, "absolute", highest_px).isnan().all()
         assert score(psi, "published", highest_px).isnan().all()
@@ -255,13 +250,13 @@ def test_aggregations_are_those_of_table_6(
     """Ψ is the smoothed product, sum, maximum or one of the maps, pixel by pixel; the two maps stay as they are."""
     features, mapping = make_features(0.05, 0.1), make_mapping()
     plain, maps = (
-        crossmodal_maps(features, mapping),
-        crossmodal_maps(features, mapping, "angular", aggregation),
+        anomaly_maps(features, mapping),
+        anomaly_maps(features, mapping, "angular", aggregation),
     )
     assert torch.equal(maps.psi_2d, plain.psi_2d)
     assert torch.equal(maps.psi_3d, plain.psi_3d)
     expected = torch.from_numpy(literal(plain.psi_2d.numpy(), plain.psi_3d.numpy()))
-    torch.testing.assert_close(maps.psi, smooth(expected))
+    torch.testing.assert_close(maps.psi, smoothed(expected))
     assert (aggregation == "product") is torch.equal(maps.psi, plain.psi)
 
 
@@ -274,7 +269,7 @@ def test_intramodal_maps_see_their_own_modality_alone(architecture: Architecture
     for modality in get_args(Modality):
         torch.manual_seed(8)
         mapping = new_pair(D2, D3, architecture, modality, spread=True)
-        one, changed = (crossmodal_maps(given, mapping, distance) for given in (features, other))
+        one, changed = (anomaly_maps(given, mapping, distance) for given in (features, other))
         assert torch.equal(one.psi_2d, changed.psi_2d) is (modality == "intra")
         assert not torch.equal(one.psi_3d, changed.psi_3d)
 
@@ -284,10 +279,10 @@ def test_convolutions_get_each_frame_by_itself() -> None:
     features = make_features(0.02, 0.0, 0.05)
     torch.manual_seed(8)
     mapping = new_pair(D2, D3, "conv_encoder_decoder")
-    together = crossmodal_maps(features, mapping)
+    together = anomaly_maps(features, mapping)
     assert together.psi[1].abs().max() == 0
     for i in (0, 2):
-        alone = crossmodal_maps(features.select([i]), mapping)
+        alone = anomaly_maps(features.select([i]), mapping)
         torch.testing.assert_close(alone.psi_2d[0], together.psi_2d[i])
         torch.testing.assert_close(alone.psi_3d[0], together.psi_3d[i])
         assert together.psi[i].max() > 0

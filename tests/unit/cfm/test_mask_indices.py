@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cmfm_worker.cfm.fast.places import counted_places, places_of_true
+from cmfm_worker.cfm.fast.mask_indices import indices_by_running_count, indices_of_true
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 1.0])
@@ -13,5 +13,5 @@ def test_places_are_those_of_nonzero(share: float) -> None:
     """In rising order, for masks from empty to full, by either way."""
     mask = torch.rand(2, 40, 30, generator=torch.Generator().manual_seed(1)) < share
     expected = mask.flatten().nonzero()[:, 0]
-    assert torch.equal(places_of_true(mask, len(expected)), expected)
-    assert torch.equal(counted_places(mask.flatten(), len(expected)), expected)
+    assert torch.equal(indices_of_true(mask, len(expected)), expected)
+    assert torch.equal(indices_by_running_count(mask.flatten(), len(expected)), expected)
