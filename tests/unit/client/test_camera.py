@@ -4,16 +4,15 @@ import time
 
 import pytest
 import zmq
+from tests.unit.made.line_messages import message
+from tests.unit.made.line_sockets import Connect
 
+from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.errors import BindError, EndpointError, NoSubscriberError
 from cmfm_protocol.wire.errors import LocalProtocolError
 from cmfm_protocol.wire.frame import decode_frame
 from cmfm_protocol.wire.state import CameraState, decode_camera_state
 from cmfm_protocol.wire.topics import parse_topic
-from cmfm_sim.camera import Camera, CameraOptions
-from cmfm_sim.errors import FailedError, InputError
-
-from .conftest import Connect
-from .made_values import message
 
 LARGE = [b"x" * 2_000_000]
 """More than a kernel's socket buffer takes."""
@@ -61,7 +60,7 @@ def test_a_camera_that_nobody_listens_to_says_what_to_do(endpoint: str) -> None:
     """After the time it was told to wait."""
     with Camera(CameraOptions(endpoint)) as camera:
         started_s = time.monotonic()
-        with pytest.raises(FailedError, match=r"nobody subscribed .* within 0\.2 s; start the worker"):
+        with pytest.raises(NoSubscriberError, match=r"nobody subscribed .* within 0\.2 s; start the worker"):
             camera.wait_for_subscriber(0.2)
         assert time.monotonic() - started_s < 2
 
@@ -72,7 +71,7 @@ def test_another_lines_subscriber_is_not_ours(endpoint: str, connect: Connect) -
         other = connect(zmq.SUB, camera.endpoint)
         other.setsockopt(zmq.UNSUBSCRIBE, b"")
         other.setsockopt(zmq.SUBSCRIBE, b"cmfm/1/line10/station1/frame/")
-        with pytest.raises(FailedError):
+        with pytest.raises(NoSubscriberError):
             camera.wait_for_subscriber(0.3)
 
 
@@ -117,7 +116,7 @@ def test_a_taken_endpoint_is_named(endpoint: str) -> None:
     """The second camera on an endpoint fails at once."""
     with (
         Camera(CameraOptions("tcp://127.0.0.1:*")) as camera,
-        pytest.raises(FailedError, match=camera.endpoint),
+        pytest.raises(BindError, match=camera.endpoint),
     ):
         Camera(CameraOptions(camera.endpoint))
 
@@ -127,7 +126,7 @@ def test_a_taken_endpoint_is_named(endpoint: str) -> None:
 )
 def test_what_is_no_endpoint_is_refused(text: str) -> None:
     """With the option's name and the form expected."""
-    with pytest.raises(InputError, match="--endpoint"):
+    with pytest.raises(EndpointError, match="camera endpoint"):
         Camera(CameraOptions(text))
 
 

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
+from tests.unit.made.line_messages import result, worker_state
 
+from cmfm_client.errors import EndpointError
+from cmfm_client.events import Damaged, Event, LinkChanged, Lost, Received
+from cmfm_client.received_ids import Missing
+from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
 from cmfm_protocol.wire.control import ResultsSinceRequest, decode_request, encode_results_reply
 from cmfm_protocol.wire.result import Result, encode_result
 from cmfm_protocol.wire.state import WorkerState, encode_worker_state
 from cmfm_protocol.wire.topics import topic
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_sim.errors import InputError
-from cmfm_sim.record import Received
-from cmfm_sim.result_order import Missing
-from cmfm_sim.subscriber import Damaged, Event, LinkChanged, Lost, ResultSubscriber, SubscriberOptions
-
-from .made_values import result, worker_state
 
 RESULT_TOPIC = topic("line1", "station1", "result")
 STATE_TOPIC = topic("line1", "station1", "state")
@@ -249,7 +248,7 @@ def test_a_damaged_message_is_reported_and_nothing_in_it_believed(worker: Publis
 
 def test_what_is_no_endpoint_is_refused_by_its_option() -> None:
     """And leaves no socket open."""
-    with pytest.raises(InputError, match="--recover-endpoint 'nowhere'"):
+    with pytest.raises(EndpointError, match="request endpoint 'nowhere'"):
         ResultSubscriber(SubscriberOptions("tcp://127.0.0.1:1", recovery="nowhere"))
 
 
