@@ -20,7 +20,7 @@ from cmfm_worker.line.compute.loop import LoopContext, conclude, overlapped_turn
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import Closed, Decision, Trigger, TriggerKey
 from cmfm_worker.recipes.registry import RecipeRegistry
-from cmfm_worker.settings.sections import Recipes
+from cmfm_worker.settings.sections.compute import RecipesSection
 
 pytestmark = pytest.mark.system
 
@@ -32,7 +32,7 @@ def registry(recipes: Path) -> RecipeRegistry[Inspector]:
     """A registry with the recipe that the system tests share."""
     cpu = torch.device("cpu")
     registry = RecipeRegistry(
-        Recipes(folder=recipes), make_inspector=inspector_maker(recipes, cpu), device=cpu
+        RecipesSection(folder=recipes), make_inspector=inspector_maker(recipes, cpu), device=cpu
     )
     registry.load_all()
     return registry

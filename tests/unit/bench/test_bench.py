@@ -31,7 +31,7 @@ from cmfm_worker.bench.sizes import Work
 from cmfm_worker.bench.stages import Setup, Stopwatch, run, run_watched
 from cmfm_worker.bench.tables import as_text, remarks, tables
 from cmfm_worker.bench.work import paper_work
-from cmfm_worker.cfm.anomaly import crossmodal_maps
+from cmfm_worker.cfm.anomaly_maps import anomaly_maps
 from cmfm_worker.cfm.fast import frozen_linear
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
@@ -94,7 +94,7 @@ def test_watched_stages_are_the_method(seeded: Path) -> None:
     extractor = setup.extractor
     assert isinstance(extractor, PaperExtractor)
     features = extractor.tokens(frames)
-    expected = crossmodal_maps(features, setup.mapping)
+    expected = anomaly_maps(features, setup.mapping)
     for name in ("psi_2d", "psi_3d", "psi"):
         torch.testing.assert_close(getattr(maps, name), getattr(expected, name))
     torch.testing.assert_close(run(setup, rgb, xyz)[0], expected.psi)

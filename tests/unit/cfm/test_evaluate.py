@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cmfm_worker.cfm.anomaly import score
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.metrics.areas import aupro_exact, p_auroc
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, evaluate, ground_truth_at_map_size
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare

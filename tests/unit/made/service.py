@@ -21,7 +21,7 @@ from cmfm_worker.line import service
 from cmfm_worker.line.service import Ended
 from cmfm_worker.line.wiring import Factories
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Ledger
+from cmfm_worker.settings.sections.records import LedgerSection
 
 OWN_THREADS = {"desk", "verdicts", "intake", "copy", "compute", "decide", "ledger", "recorder", "zap"}
 
@@ -42,7 +42,7 @@ def line_settings(tmp_path: Path) -> Settings:
     return Settings(
         sockets={**sockets, "frames": [f"ipc://{tmp_path}/frames"]},
         recipes={"folder": tmp_path / "recipes"},
-        ledger=Ledger(path=tmp_path / "ledger.sqlite"),
+        ledger=LedgerSection(path=tmp_path / "ledger.sqlite"),
         kept={"folder": tmp_path / "kept"},
         device={"name": "cpu", "warmup_px": 64},
     )

@@ -37,7 +37,7 @@ def replay_part(
     from cmfm_worker.line.health.threads import computing_threads
     from cmfm_worker.line.records.archive_folder import read_kept
     from cmfm_worker.line.replay import check_against_ledger, find_part, recorded_model, replay
-    from cmfm_worker.settings.model import load_settings
+    from cmfm_worker.settings.load import load_settings
 
     settings = load_settings(config)
     kept = read_kept(find_part(part, settings))

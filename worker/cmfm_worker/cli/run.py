@@ -10,7 +10,8 @@ from cmfm_worker.errors import ExitCode
 from cmfm_worker.line.health.log import logging_to_stderr
 from cmfm_worker.line.health.malloc import keep_memory
 from cmfm_worker.line.service import Ended, serve
-from cmfm_worker.settings.model import Settings, load_settings
+from cmfm_worker.settings.load import load_settings
+from cmfm_worker.settings.model import Settings
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may keep the interpreter while another waits for it. Python's default of 5 ms is as long as a

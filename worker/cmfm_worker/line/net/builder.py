@@ -10,7 +10,7 @@ from cmfm_worker.line.health.line_threads import LineThreads
 from cmfm_worker.line.net.curve import Keys, read_keys
 from cmfm_worker.line.net.sockets import Context
 from cmfm_worker.line.net.zap import ZapHandler
-from cmfm_worker.settings.sections import Curve
+from cmfm_worker.settings.sections.network import CurveSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Net:
     zap: ZapHandler | None
 
 
-def open_net(settings: Curve, stack: ExitStack, threads: LineThreads) -> Net:
+def open_net(settings: CurveSection, stack: ExitStack, threads: LineThreads) -> Net:
     """Create the context, read the keys, and start the ZAP handler: no socket that it guards is bound yet.
 
     Raises InputError for a wrong key file.

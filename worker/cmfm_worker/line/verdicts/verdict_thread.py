@@ -40,7 +40,7 @@ from cmfm_worker.line.verdicts.publisher import Publisher
 from cmfm_worker.line.verdicts.requests import ControlServer, RecoveryServer
 from cmfm_worker.line.verdicts.result import log_verdict, result_of
 from cmfm_worker.line.verdicts.worker_state import StateMessage
-from cmfm_worker.settings.sections import PublishedMaps
+from cmfm_worker.settings.sections.records import PublishedMaps
 
 MAX_POLL_MS: Final = 50
 """Longest wait of the desk: a stop is noticed within it."""
