@@ -204,14 +204,14 @@ def test_threads_of_a_computation_are_the_lanes_alone(
     assert (ThreadCountingBench.threads, others, torch.get_num_threads()) == ({3}, [1], before)
 
 
-def test_line_without_its_desk_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A desk that fails is a bug of ours that ends the process: nobody is left with a worker that says nothing."""
+def test_line_without_its_verdict_thread_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict thread that fails is a bug and ends the process: no worker runs on without giving verdicts."""
 
     def broken(*_: object) -> None:
         raise OSError("a bug")
 
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(VerdictThread, "_settle", broken)
+    monkeypatch.setattr(VerdictThread, "_handle_events", broken)
     with nothing_left(settings.sockets.results), pytest.raises(RuntimeError, match="verdict"):
         Service(settings).serve()
 

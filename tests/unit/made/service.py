@@ -20,7 +20,7 @@ from cmfm_worker.inspection import inspector
 from cmfm_worker.settings.model import Settings
 from cmfm_worker.settings.sections import Ledger
 
-OWN_THREADS = {"desk", "intake", "copy", "compute", "ledger", "recorder"}
+OWN_THREADS = {"verdicts", "intake", "copy", "compute", "ledger", "recorder"}
 
 
 def line_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:

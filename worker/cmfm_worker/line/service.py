@@ -186,7 +186,7 @@ class Service:
         return self._flags.force or time.monotonic() >= self._give_up_s
 
     def _ended(self) -> ExitCode:
-        counts = self._parts.account.counts
+        counts = self._parts.book.totals
         holds = counts.triggers == counts.closed
         self._log.info(
             "stopped",

@@ -15,7 +15,6 @@ import structlog
 import torch
 import zmq
 
-from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_worker.cfm.fast.graphs import graph_recorder_for
 from cmfm_worker.clock import NS_PER_MS, NS_PER_S, SystemClock
@@ -44,12 +43,12 @@ from cmfm_worker.line.records.archive import MAPS_BYTES, Archive, made_on
 from cmfm_worker.line.records.ledger.retention import Retention
 from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.line.records.recorder import Recorder
-from cmfm_worker.line.verdicts.account import Account
+from cmfm_worker.line.verdicts.builder import ControlActions, new_book, open_verdict_thread
 from cmfm_worker.line.verdicts.map_queue import MAPS_WAITING
+from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
-from cmfm_worker.line.verdicts.requests import ControlServer, RecoveryServer
-from cmfm_worker.line.verdicts.verdict_thread import STOPPED, BookOptions, VerdictThread
-from cmfm_worker.line.verdicts.worker_state import LineState
+from cmfm_worker.line.verdicts.verdict_thread import STOPPED, VerdictThread
+from cmfm_worker.line.verdicts.worker_state import StateReporter
 from cmfm_worker.recipes.registry import RecipeRegistry
 from cmfm_worker.settings.model import Settings
 
@@ -79,11 +78,11 @@ class Assembly:
         self.closing = ExitStack()
         self.ending = Ending()
         self.clock = SystemClock()
-        self.account = Account()
         self.pace = BatchTiming()
         self.supervisor = Supervisor.from_environment(os.environ, os.getpid())
         self.garbage = GcControl()
         self.boot_id = uuid.uuid4().hex
+        self.book = new_book(settings, self.boot_id)
 
     @property
     def backlog_bytes(self) -> int:
@@ -107,9 +106,6 @@ class Assembly:
         self._cpu_threads = computing_threads(settings.device.threads)
         self.closing.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # but for the lane's (see there)
-        self.state = LineState(
-            boot_id=self.boot_id, device=str(self.device), endpoints=settings.sockets.frames, clock=self.clock
-        )
         self.ring = Ring(
             slots=settings.ring.slots,
             max_pixels=settings.ring.max_pixels,
@@ -117,6 +113,16 @@ class Assembly:
             expected_pixels=settings.device.expected_pixels,
         )
         self._open_shelf()
+        self.state = StateReporter(
+            boot_id=self.boot_id,
+            device=str(self.device),
+            endpoints=settings.sockets.frames,
+            clock=self.clock,
+            totals=lambda: self.book.totals,
+            queue_free=lambda: self.ring.free,
+            recipes=lambda: self.shelf.names,
+            part_ns=lambda: self.pace.part_ns,
+        )
         self._context = zmq.Context()
         self.closing.callback(self._end_context)
         self._keys = read_keys(settings.curve)
@@ -126,17 +132,17 @@ class Assembly:
         self._kept = self._open_kept()
         self.ledger = self._open_ledger()
         self._recorder = self._open_recorder()
-        self._desk = self._make_desk()
-        self.closing.callback(self._stop_desk)
+        self._verdicts = self._make_verdicts()
+        self.closing.callback(self._stop_verdicts)
         self.loop = self._make_loop()
         self.closing.callback(self._stop_loop)
         self.intake = self._make_intake()
         self.closing.callback(self._stop_intake)
-        self._threads += [self._desk, self.intake]
+        self._threads += [self._verdicts, self.intake]
         self.vitals = self._make_vitals()
         self.vitals.begin(settings.device.hang_limit_s)
         self.closing.callback(self.vitals.end)
-        self._desk.start()  # heartbeats say "starting" while recipes load
+        self._verdicts.start()  # heartbeats say "starting" while recipes load
         self._serve_http()
 
     def check_threads(self) -> None:
@@ -204,59 +210,40 @@ class Assembly:
             ring=self.ring,
             batcher=Batcher(self.ring, limits, self.clock, self.pace),
             lane=Lane(seam_for(self.device), LineInspector(), self._cpu_threads),
-            close=self._desk.post,
+            close=self._verdicts.post,
             clock=self.clock,
             abandon=self._gives_up,
             hang_limit_s=self._settings.device.hang_limit_s,
         )
 
-    def _make_desk(self) -> VerdictThread:
-        settings, context = self._settings, self._context
-        # Kept here, so that it is closed with the context where the control socket cannot be bound.
-        keys = self._keys
-        self._recovery = RecoveryServer(
-            context,
-            settings.sockets.recovery,
-            self._publisher.history,
-            self.boot_id,
-            keys.curve_server("recovery"),
-        )
-        account = self.account
+    def _make_verdicts(self) -> VerdictThread:
         self._metrics = Metrics(
-            LineCollector(lambda: account.counts, self._gauges, self.state.sources_alive), self.garbage
+            LineCollector(lambda: self.book.totals, self._gauges, self.state.sources_alive), self.garbage
         )
-
-        def state() -> WorkerState:
-            return self.state.message(
-                account, queue_free=self.ring.free, recipes=self.shelf.names, part_ns=self.pace.part_ns
-            )
-
-        return VerdictThread(
-            account=account,
-            options=BookOptions(self.boot_id, settings.results.state_ms, settings.maps.publish),
+        outputs = Outputs(
             publisher=self._publisher,
-            recovery=self._recovery,
-            control=ControlServer(
-                context,
-                settings.sockets.control,
-                state=state,
-                announce=self._announce,
-                load_recipe=self.shelf.load_in_background,
-                drain=self._request_drain,
-                lock=keys.curve_server("control"),
-            ),
-            sinks=[self._metrics.observe],
-            queue_free=lambda: self.ring.free,
-            state=state,
-            on_source=self.state.source_changed,
+            state=self.state,
             clock=self.clock,
-            record=self._recorder.record,
             note=self.ledger.note if self.ledger else None,
-            lateness=self._metrics.observe_lateness,
+            observe=self._metrics.observe,
+            record=self._recorder.record,
+        )
+        return open_verdict_thread(
+            self._settings,
+            self._context,
+            self._keys,
+            book=self.book,
+            state=self.state,
+            publisher=self._publisher,
+            outputs=outputs,
+            actions=ControlActions(self._announce, self.shelf.load_in_background, self._request_drain),
+            queue_free=lambda: self.ring.free,
+            boot_id=self.boot_id,
+            clock=self.clock,
         )
 
     def _announce(self, message: TriggerMessage, done: Callable[[str | None], None]) -> None:
-        self.intake.announce(message, done)  # made after the desk, which asks for it
+        self.intake.announce(message, done)  # made after the verdict thread, which asks for it
 
     def _make_intake(self) -> Receiver:
         settings, intake = self._settings, self._settings.intake
@@ -270,11 +257,11 @@ class Assembly:
             ring=self.ring,
             shelf=self.shelf,
             tracker=tracker,
-            post=self._desk.post,
+            post=self._verdicts.post,
             done_ns=lambda now_ns: self.pace.done_ns(1, now_ns),
             clock=self.clock,
         )
-        return Receiver(settings, self._context, reception, self._desk.post, self._keys)
+        return Receiver(settings, self._context, reception, self._verdicts.post, self._keys)
 
     def _gauges(self) -> dict[str, float]:
         part_ns = self.pace.part_ns
@@ -290,10 +277,10 @@ class Assembly:
         }
 
     def _make_vitals(self) -> HealthReporter:
-        threads = {"loop": self.loop.turns, "desk": self._desk.rounds, "intake": self.intake.rounds}
+        threads = {"loop": self.loop.turns, "verdicts": self._verdicts.turns, "intake": self.intake.rounds}
         limit_s = self._settings.metrics.stalled_after_s
         return HealthReporter(
-            totals=lambda: self.account.counts,
+            totals=lambda: self.book.totals,
             phase=lambda: self.state.phase,
             progress=LivenessMonitor(threads, limit_s=limit_s, clock=self.clock),
             supervisor=self.supervisor,
@@ -314,9 +301,9 @@ class Assembly:
         self.ring.wake()
         self.loop.lane.close(timeout_s=0 if self.ending.cut_short else STOP_LIMIT_S)
 
-    def _stop_desk(self) -> None:
+    def _stop_verdicts(self) -> None:
         self.state.phase = "stopped"
-        self._desk.stop(timeout_s=STOP_LIMIT_S, open_parts=self.ending.open_parts)
+        self._verdicts.stop(timeout_s=STOP_LIMIT_S, open_triggers=self.ending.open_parts)
 
     def _end_context(self) -> None:
         """Sockets that a failed start or thread left open would hold this up for ever, so they are closed."""
