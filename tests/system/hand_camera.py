@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from cmfm_client.camera import Camera, CameraOptions
 from cmfm_protocol.files.dataset import list_parts, read_part
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
-from cmfm_sim.camera import Camera, CameraOptions
 
 
 class HandCamera:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_sim.sockets import free_ports
+from cmfm_sim.ports import free_ports
 
 from .conftest import Line
 from .hand_camera import HandCamera

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cmfm_client.camera import Camera, CameraOptions
 from cmfm_protocol.files.dataset import read_rgb, read_xyz
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_sim.camera import Camera, CameraOptions
 
 from .conftest import Line
 

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import zmq
 
+from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.curve import CameraKeys, ClientKeys
+from cmfm_client.sockets import ZmqContext
 from cmfm_protocol.files.key_files import KeyPair, read_pair, read_public, write_pair
 from cmfm_protocol.wire.control import (
     DrainRequest,
@@ -24,11 +27,8 @@ from cmfm_protocol.wire.control import (
 )
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_sim.camera import Camera, CameraOptions
-from cmfm_sim.curve import CameraKeys, ClientKeys
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.processes import Child, Children, program
-from cmfm_sim.sockets import ZmqContext
 
 from .conftest import Line
 
@@ -59,7 +59,7 @@ class Site:
         with context, context.socket(zmq.DEALER) as socket:
             socket.setsockopt(zmq.LINGER, 0)
             if keys is not None:
-                keys.put_on(socket)
+                keys.apply_to(socket)
             socket.connect(getattr(self.line.endpoints, name))
             socket.send_multipart([b"", body])
             return decode_reply(socket.recv_multipart()[-1]) if socket.poll(int(wait_s * 1000)) else None
@@ -159,7 +159,7 @@ def test_who_is_not_on_the_list_hears_nothing(site: Site) -> None:
         for name, keys in {**strangers(site), "reader": site.reader}.items():
             socket = ears[name] = context.socket(zmq.SUB)
             if keys is not None:
-                keys.put_on(socket)
+                keys.apply_to(socket)
             socket.subscribe(b"")
             socket.connect(site.line.endpoints.results)
             socket.connect(site.line.endpoints.maps)

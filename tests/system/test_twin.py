@@ -19,7 +19,7 @@ from cmfm_worker.line.compute.loop import Flight, Lane, LoopContext, conclude, o
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import Closed, Decision, Trigger, TriggerKey
 from cmfm_worker.recipes.registry import RecipeRegistry
-from cmfm_worker.settings.sections import Recipes
+from cmfm_worker.settings.sections.compute import RecipesSection
 
 pytestmark = pytest.mark.system
 
@@ -30,7 +30,9 @@ Turn = Callable[[LoopContext, Flight | None], Flight | None]
 def shelf(recipes: Path) -> RecipeRegistry[Inspector]:
     """The recipe that the system tests share."""
     cpu = torch.device("cpu")
-    shelf = RecipeRegistry(Recipes(folder=recipes), make_inspector=inspector_maker(recipes, cpu), device=cpu)
+    shelf = RecipeRegistry(
+        RecipesSection(folder=recipes), make_inspector=inspector_maker(recipes, cpu), device=cpu
+    )
     shelf.load_all()
     return shelf
 

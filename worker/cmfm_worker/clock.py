@@ -1,12 +1,10 @@
 """The clocks of the line, in one place so that tests can set them."""
 
 import time
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
-
-ClockName = Literal["realtime", "monotonic", "none"]
 
 
 class Clock(Protocol):

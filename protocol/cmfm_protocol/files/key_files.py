@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cmfm_protocol.wire.limits import NAME_PATTERN
+from cmfm_protocol.wire.limits import NAME_PATTERN, NAME_RULE
 
 PUBLIC_SUFFIX: Final = ".key"
 SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 (a file name's end)
@@ -95,7 +95,7 @@ def write_pair(folder: Path, name: str, pair: KeyPair) -> tuple[Path, Path]:
     `folder` is made where it is missing. Raises KeyFileError.
     """
     if re.fullmatch(NAME_PATTERN, name) is None:
-        raise KeyFileError(f"{name!r}: no name for a key; 1 to 64 of A-Z a-z 0-9 _ . -")
+        raise KeyFileError(f"name {name!r} of a key: {NAME_RULE}")
     secret, public = folder / f"{name}{SECRET_SUFFIX}", folder / f"{name}{PUBLIC_SUFFIX}"
     for path in (secret, public):
         if os.path.lexists(path):

@@ -28,7 +28,7 @@ LIGHTS: Final = ("all spots", "bottom", "right", "top", "left", "light box")
 """What each of the six images was lit by."""
 
 DEFAULT_LIGHT: Final = 4
-"""The image that the paper's numbers were computed from (DESIGN § 5)."""
+"""The image that the paper's numbers were computed from (docs/method.md, data sets)."""
 
 KINDS: Final = ("bumps", "dents", "colors", "normals")
 COMBINED: Final = "combined"

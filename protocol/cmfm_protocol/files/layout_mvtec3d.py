@@ -1,4 +1,4 @@
-"""The layout of MVTec 3D-AD (DESIGN § 5): also what `cmfm-sim make` writes, and how one's own parts are laid out.
+"""The layout of MVTec 3D-AD (docs/method.md, data sets), in which `cmfm-sim make` writes and a user's own parts lie.
 
     <root>/<category>/{train,validation,test}/<defect>/{rgb/*.png, xyz/*.tiff, gt/*.png}
 

@@ -21,10 +21,10 @@ MAX_ARRAY_BYTES: Final = 201_326_592
 """One array: 4096 x 4096 points of three float32, more than any area sensor of today delivers."""
 
 MAX_MESSAGE_BYTES: Final = 268_435_456
-"""All parts of one message: 4096 x 4096 pixels at 15 bytes, and room. Also ZMQ_MAXMSGSIZE, which counts per
-part: a part between MAX_ARRAY_BYTES and this gets its FAULT (`oversize`), beyond it the connection is cut."""
+"""All frames of one message: 4096 x 4096 pixels at 15 bytes, and room. Also ZMQ_MAXMSGSIZE, which counts each
+message frame: one between MAX_ARRAY_BYTES and this gets its FAULT (`oversize`), beyond it the connection is cut."""
 
-MAX_PARTS: Final = 2 + MAX_ARRAYS + 1
+MAX_MESSAGE_FRAMES: Final = 2 + MAX_ARRAYS + 1
 """Topic, header, arrays, seal."""
 
 MAX_TEXT_BYTES: Final = 256
@@ -33,8 +33,14 @@ MAX_TEXT_BYTES: Final = 256
 MAX_NAME_CHARS: Final = 64
 """Names of lines, stations and recipes: they become topics, metric labels and folders."""
 
-NAME_PATTERN: Final = rf"(?!\.+$)[A-Za-z0-9_.-]{{1,{MAX_NAME_CHARS}}}"
-"""For re.fullmatch. "." and ".." are no names: a recipe's name is also its folder's."""
+NAME_PATTERN: Final = rf"(?!\.)[A-Za-z0-9_.-]{{1,{MAX_NAME_CHARS}}}(?<!\.)"
+"""For re.fullmatch. A name is also the name of a folder: "." and ".." lead elsewhere, a dot in front hides a folder,
+and some file systems drop one at the end."""
+
+NAME_RULE: Final = (
+    f"a name has 1 to {MAX_NAME_CHARS} of A-Z a-z 0-9 _ . - and neither begins nor ends with a dot"
+)
+"""`NAME_PATTERN` for error messages."""
 
 MAX_REGIONS: Final = 64
 """Defect regions in a result, largest peak first: more are one bad part, not more information."""

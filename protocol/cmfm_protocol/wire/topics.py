@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cmfm_protocol.wire.errors import LocalProtocolError, RemoteProtocolError
-from cmfm_protocol.wire.limits import NAME_PATTERN, PROTOCOL_MAJOR
+from cmfm_protocol.wire.limits import NAME_PATTERN, NAME_RULE, PROTOCOL_MAJOR
 from cmfm_protocol.wire.verdict import Reason
 
 KINDS: Final = ("frame", "result", "map", "state", "trigger")
@@ -32,7 +32,7 @@ def topic(line: str, station: str, kind: str) -> bytes:
     """
     for what, value in (("line", line), ("station", station)):
         if not isinstance(value, str) or not _NAME.fullmatch(value):
-            raise LocalProtocolError(f"{what} {value!r} is no name: 1 to 64 of A-Z a-z 0-9 _ . -")
+            raise LocalProtocolError(f"{what} {value!r}: {NAME_RULE}")
     if kind not in KINDS:
         raise LocalProtocolError(f"topic kind {kind!r} is none of {', '.join(KINDS)}")
     return f"{_PREFIX}/{PROTOCOL_MAJOR}/{line}/{station}/{kind}/".encode()

@@ -37,7 +37,6 @@ class Reason(StrEnum):
     RING_FULL = "ring_full"
     WORKER_ERROR = "worker_error"
     DRAINING = "draining"
-    PUBLISHER_LOST = "publisher_lost"
 
 
 _INSPECTED: Final = {

@@ -7,7 +7,7 @@ import zmq
 from tests.unit.made.dataset import run
 
 from cmfm_protocol.files.key_files import read_pair, read_public
-from cmfm_worker.settings.model import load_settings
+from cmfm_worker.settings.load import load_settings
 
 
 def test_pair_is_made_and_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

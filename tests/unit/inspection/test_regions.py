@@ -14,7 +14,7 @@ from tests.unit.made.recipes import ColourAndPlace, frames, model, saved
 
 from cmfm_protocol.wire.limits import MAX_REGIONS
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.cfm.anomaly import score
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.inspection.regions import find_regions, regions_of
 from cmfm_worker.inspection.result import InspectedPart

@@ -26,7 +26,7 @@ from cmfm_worker.line.messages import Decision
 from cmfm_worker.line.service import Flags, Service
 from cmfm_worker.line.verdicts.verdict_thread import VerdictThread
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Metrics
+from cmfm_worker.settings.sections.health import MetricsSection
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_start_without_a_port_leaves_nothing_behind(settings: Settings, taken: s
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if taken == "metrics":
-            broken = settings.model_copy(update={"metrics": Metrics(port=port)})
+            broken = settings.model_copy(update={"metrics": MetricsSection(port=port)})
         else:
             wrong = {"control": f"tcp://127.0.0.1:{port}", "frames": ("ipc:///nowhere/" + "x" * 200,)}[taken]
             sockets = settings.sockets.model_copy(update={taken: wrong})

@@ -12,7 +12,7 @@ from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import Closed, Decision, Trigger, TriggerKey
 from cmfm_worker.line.verdicts.actions import Action, Now, SendMaps, SendResult
 from cmfm_worker.line.verdicts.verdict_book import VerdictBook
-from cmfm_worker.settings.sections import PublishedMaps
+from cmfm_worker.settings.sections.records import PublishedMaps
 
 A = TypeVar("A")
 

@@ -18,7 +18,7 @@ from cmfm_protocol.wire.result import Result, decode_result
 from cmfm_protocol.wire.topics import topic
 from cmfm_worker.inspection import inspector
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Ledger
+from cmfm_worker.settings.sections.records import LedgerSection
 
 OWN_THREADS = {"verdicts", "intake", "copy", "compute", "ledger", "recorder"}
 
@@ -32,7 +32,7 @@ def line_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings(
         sockets={**sockets, "frames": [f"ipc://{tmp_path}/frames"]},
         recipes={"folder": tmp_path / "recipes"},
-        ledger=Ledger(path=tmp_path / "ledger.sqlite"),
+        ledger=LedgerSection(path=tmp_path / "ledger.sqlite"),
         kept={"folder": tmp_path / "kept"},
         device={"name": "cpu", "warmup_px": 64},
     )

@@ -55,10 +55,10 @@ def test_no_key_is_replaced(tmp_path: Path, pair: KeyPair, there: str) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == [there]
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", "/etc/x", "ä", "x" * 65])
+@pytest.mark.parametrize("name", ["", "..", "a.", ".a", "a/b", "/etc/x", "ä", "x" * 65])
 def test_name_is_no_path(tmp_path: Path, pair: KeyPair, name: str) -> None:
     """The name of a pair cannot lead out of the folder."""
-    with pytest.raises(KeyFileError, match="no name"):
+    with pytest.raises(KeyFileError, match="a name has 1 to 64"):
         write_pair(tmp_path, name, pair)
 
 

@@ -9,7 +9,7 @@ from cmfm_worker.errors import ExitCode, HungDeviceError
 from cmfm_worker.line.health.log import logging_to_stderr
 from cmfm_worker.line.health.malloc import keep_memory
 from cmfm_worker.line.service import Service
-from cmfm_worker.settings.model import load_settings
+from cmfm_worker.settings.load import load_settings
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may keep the interpreter while another waits for it. Python's own 5 ms are all the time that a

@@ -10,7 +10,7 @@ import torch
 
 from cmfm_protocol.files.dataset import PartFiles
 from cmfm_worker.cfm.extractor import Extractor
-from cmfm_worker.cfm.fast.places import thinned
+from cmfm_worker.cfm.fast.mask_indices import every_nth
 from cmfm_worker.cfm.fit.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
 from cmfm_worker.cfm.fit.metric import rounds_for, simulated_pixels
@@ -99,7 +99,7 @@ class TeachFeatures:
         self.nominal.add(extractor(frames), names)
         for round_ in range(variations_for(parts, fit.variations)):
             varied = extractor(vary_nominal(frames, [seed + round_ * parts for seed in seeds]))
-            self.nominal.add(varied.at(thinned(frames.foreground, EVERY_PX)), names, varied=True)
+            self.nominal.add(varied.at(every_nth(frames.foreground, EVERY_PX)), names, varied=True)
         for round_ in range(rounds_for(parts) if fit.metric else 0):
             found = simulated_pixels(extractor, frames, [seed + round_ * parts for seed in seeds])
             for store, features in zip((self.defective, self.beside), found, strict=True):

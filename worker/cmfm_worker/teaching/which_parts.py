@@ -1,4 +1,4 @@
-"""Which nominal parts are fitted on and which set the threshold; never the same ones (DESIGN § 8)."""
+"""Which nominal parts are fitted on and which set the threshold; never the same (docs/method.md, teaching)."""
 
 import math
 from collections.abc import Sequence

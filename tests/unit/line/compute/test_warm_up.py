@@ -20,7 +20,7 @@ from cmfm_worker.line.compute.warm_up import WarmUp, batch_sizes, made_up_frame
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import LineRecipe
 from cmfm_worker.recipes.registry import RecipeRegistry
-from cmfm_worker.settings.sections import Recipes
+from cmfm_worker.settings.sections.compute import RecipesSection
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -122,7 +122,7 @@ def test_recipe_is_warm_before_it_is_in_use(tmp_path: Path) -> None:
         WarmUp(((64, 64),), 2, CPU).beside(warmed)
 
     shelf = RecipeRegistry(
-        Recipes(folder=tmp_path),
+        RecipesSection(folder=tmp_path),
         make_inspector=lambda _: Inspector(ColourAndPlace()),
         device=CPU,
         warm_up=warm_up,

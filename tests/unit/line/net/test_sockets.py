@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from cmfm_sim.sockets import free_ports
+from cmfm_sim.ports import free_ports
 
 STALLED = """
 import time, zmq

@@ -12,7 +12,7 @@ from cmfm_worker.errors import InputError
 from cmfm_worker.line.net.curve import Keys, read_keys
 from cmfm_worker.line.net.sockets import Socket, bind
 from cmfm_worker.line.net.zap import ZapHandler
-from cmfm_worker.settings.sections import Curve
+from cmfm_worker.settings.sections.network import CurveSection
 
 REFUSED_S = 0.6
 """A client that is to come in needs a few milliseconds."""
@@ -31,7 +31,7 @@ class Site:
         for name in ("readers", "controllers"):
             (folder / name).mkdir()
         secret, _ = write_pair(folder, "worker", self.worker)
-        self.settings = Curve(
+        self.settings = CurveSection(
             secret_key=secret, readers=folder / "readers", controllers=folder / "controllers"
         )
         self.door = door
@@ -181,7 +181,7 @@ def test_broken_key_file_keeps_the_others_at_work(site: Callable[[str], Site]) -
 def test_wrong_settings_are_told_at_the_start(tmp_path: Path) -> None:
     """Missing folders, damaged keys and a secret key that others can read: each names what is wrong."""
     secret, _ = write_pair(tmp_path, "worker", new_pair())
-    curve = Curve(secret_key=secret, readers=tmp_path / "r", controllers=tmp_path / "c")
+    curve = CurveSection(secret_key=secret, readers=tmp_path / "r", controllers=tmp_path / "c")
     with pytest.raises(InputError, match=r"\[curve\] .*/r: "):
         read_keys(curve)
     for name in ("r", "c"):
@@ -200,11 +200,11 @@ def test_mixed_up_pair_is_told_at_the_start(tmp_path: Path) -> None:
     """Two halves of different pairs would let nobody in, for no visible reason."""
     secret, _ = write_pair(tmp_path, "worker", KeyPair(new_pair().public, new_pair().secret))
     with pytest.raises(InputError, match="does not belong"):
-        read_keys(Curve(secret_key=secret, readers=tmp_path, controllers=tmp_path))
+        read_keys(CurveSection(secret_key=secret, readers=tmp_path, controllers=tmp_path))
 
 
 def test_plain_line_has_no_locks() -> None:
     """Without [curve] nothing changes."""
-    keys = read_keys(Curve())
+    keys = read_keys(CurveSection())
     assert keys.own is None
     assert keys.curve_server("control") is None

@@ -35,7 +35,7 @@ from cmfm_worker.line.verdicts.actions import (
     UpdateSource,
 )
 from cmfm_worker.line.verdicts.map_queue import MAPS_WAITING
-from cmfm_worker.settings.sections import PublishedMaps
+from cmfm_worker.settings.sections.records import PublishedMaps
 
 # One row a rule: steps (milliseconds, event; None checks the deadlines), the verdicts that come out with the step's
 # time, and what is counted beside them.

@@ -36,7 +36,7 @@ from cmfm_worker.line.verdicts.publisher import Publisher
 from cmfm_worker.line.verdicts.verdict_thread import MAX_POLL_MS
 from cmfm_worker.line.verdicts.worker_state import StateReporter
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Results, Sockets
+from cmfm_worker.settings.sections.network import SocketsSection
 
 
 class Line:
@@ -44,7 +44,9 @@ class Line:
 
     def __init__(self, folder: Path, publisher_type: type[Publisher] = Publisher) -> None:
         names = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
-        settings = Settings(sockets=Sockets(**names), results=Results(state_ms=20), maps={"publish": "all"})
+        settings = Settings(
+            sockets=SocketsSection(**names), results={"state_ms": 20}, maps={"publish": "all"}
+        )
         self.names = names
         self.context = zmq.Context()
         self.clock = SystemClock()

@@ -1,6 +1,4 @@
-"""Features of the nominal parts, extracted once and kept for every epoch: the extractors are frozen (DESIGN
-§ 5).
-"""
+"""Features of the nominal parts, extracted once and kept for every epoch: the extractors are frozen (paper § 3.1)."""
 
 from __future__ import annotations
 

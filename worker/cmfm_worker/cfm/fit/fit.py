@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from cmfm_worker.cfm.equations import loss_terms
 from cmfm_worker.cfm.fit.feature_store import FeatureStore
 from cmfm_worker.cfm.fit.nominal import FitError, check_parts, predict_constants, standardiser_of
 from cmfm_worker.cfm.fit.options import FitOptions
@@ -20,7 +21,6 @@ __all__ = [
     "FitOptions",
     "FitReport",
     "Progress",
-    "cosine_distance",
     "fit_mapping",
     "negative_log_likelihood",
 ]
@@ -91,11 +91,6 @@ def fit_mapping(
         pixels_per_epoch=sum(min(count, limit or count) for count in features.counts),
         seconds=time.perf_counter() - start,
     )
-
-
-def cosine_distance(E: Tensor, E_mapped: Tensor) -> Tensor:
-    """One half of Eq. 2, 1 − E·Ê / (‖E‖‖Ê‖): (P, C) → (P,)."""
-    return 1.0 - torch.cosine_similarity(E, E_mapped, dim=-1)
 
 
 def negative_log_likelihood(E: Tensor, E_mapped: Tensor, log_spread: Tensor) -> Tensor:
@@ -185,7 +180,8 @@ def _losses(
         return negative_log_likelihood(E_2D, *on_2d).mean(), negative_log_likelihood(E_3D, *on_3d).mean()
     E_2D_hat, E_3D_hat = pair.predict(E_2D, E_3D, mask)  # Eq. 1
     E_2D, E_3D = pair.predicted(E_2D, E_3D)
-    return cosine_distance(E_2D, E_2D_hat).mean(), cosine_distance(E_3D, E_3D_hat).mean()
+    L_2D, L_3D = loss_terms(E_2D, E_2D_hat, E_3D, E_3D_hat)  # Eq. 2
+    return L_2D.mean(), L_3D.mean()
 
 
 def _new_pair(features: FeatureStore, options: FitOptions) -> MappingPair:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE
 from cmfm_worker.cfm.classic.residual_metric import Residuals, fit_metric
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
-from cmfm_worker.cfm.fast.places import thinned
+from cmfm_worker.cfm.fast.mask_indices import every_nth
 from cmfm_worker.cfm.fit.feature_store import FeatureStore
 from cmfm_worker.cfm.fit.options import FitOptions
 from cmfm_worker.cfm.fit.simulated_defects import simulate_defects
 from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.pixel_distances import PIXELS_AT_ONCE
 from cmfm_worker.cfm.prepare import PreparedFrames
 
 NOMINAL_PIXELS: Final = 200_000
@@ -55,7 +55,7 @@ def simulated_pixels(
     simulated = simulate_defects(frames, seeds)
     features = extractor(simulated.frames)
     near = F.max_pool2d(simulated.mask[:, None].float(), 2 * APART_PX + 1, stride=1, padding=APART_PX)
-    return features.at(simulated.mask), features.at(thinned(near[:, 0] == 0, EVERY_PX))
+    return features.at(simulated.mask), features.at(every_nth(near[:, 0] == 0, EVERY_PX))
 
 
 def with_metric(

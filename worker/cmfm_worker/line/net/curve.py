@@ -10,7 +10,7 @@ import zmq
 from cmfm_protocol.files.key_files import KeyFileError, KeyPair, read_pair, read_public
 from cmfm_worker.errors import InputError
 from cmfm_worker.line.net.allow_list import AllowList
-from cmfm_worker.settings.sections import Curve
+from cmfm_worker.settings.sections.network import CurveSection
 
 SocketName = Literal["results", "maps", "recovery", "control"]
 """A bound socket by its key under [sockets]; also its ZAP domain."""
@@ -59,7 +59,7 @@ class Keys:
             socket.setsockopt(zmq.CURVE_SECRETKEY, self.own.secret)
 
 
-def read_keys(settings: Curve) -> Keys:
+def read_keys(settings: CurveSection) -> Keys:
     """Read what [curve] names. Raises InputError naming the key of line.toml and the file."""
     if settings.secret_key is None:
         return Keys()

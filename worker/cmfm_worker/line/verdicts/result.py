@@ -6,7 +6,7 @@ from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.line.messages import Decision, PartMaps, Trigger
-from cmfm_worker.settings.sections import PublishedMaps
+from cmfm_worker.settings.sections.records import PublishedMaps
 
 
 def result_of(

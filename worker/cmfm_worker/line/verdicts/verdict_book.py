@@ -56,7 +56,7 @@ from cmfm_worker.line.verdicts.actions import (
 )
 from cmfm_worker.line.verdicts.map_queue import MapQueue
 from cmfm_worker.line.verdicts.result import maps_of, result_of
-from cmfm_worker.settings.sections import PublishedMaps
+from cmfm_worker.settings.sections.records import PublishedMaps
 
 
 class VerdictBook:
