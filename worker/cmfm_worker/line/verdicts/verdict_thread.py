@@ -93,6 +93,7 @@ class VerdictThread:
         record: Callable[[Evidence], None] | None = None,
         lateness: Callable[[int], None] = lambda _late_ns: None,
         note: Note | None = None,
+        events: WakeableQueue[BookEvent] | None = None,
     ) -> None:
         self._record = record
         self._lateness = lateness
@@ -107,7 +108,7 @@ class VerdictThread:
         self._state = state
         self._on_source = on_source
         self._clock = clock
-        self._mailbox: WakeableQueue[BookEvent] = WakeableQueue()
+        self._mailbox: WakeableQueue[BookEvent] = events or WakeableQueue()
         self._maps = MapQueue(publisher, lambda what: self._notice(Noticed(what)))
         self._result_id = 0
         self._stop = threading.Event()
