@@ -27,8 +27,10 @@ from cmfm_protocol.wire.state import decode_worker_state
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.clock import NS_PER_MS, SystemClock
-from cmfm_worker.line.messages import Closed, Opened, SourceChanged, TriggerKey, fault
+from cmfm_worker.line.messages import BookEvent, Closed, Opened, SourceChanged, TriggerKey, fault
+from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.net.curve import Keys
+from cmfm_worker.line.net.wakeable_queue import WakeableQueue
 from cmfm_worker.line.records.recorder import Evidence
 from cmfm_worker.line.verdicts.builder import ControlActions, new_book, open_verdict_thread
 from cmfm_worker.line.verdicts.outputs import Outputs
@@ -66,32 +68,33 @@ class Line:
             clock=self.clock,
             totals=lambda: self.book.totals,
             queue_free=lambda: 3,
-            recipes=lambda: ["bagel"],
             part_ns=lambda: None,
         )
+        self.events: WakeableQueue[BookEvent] = WakeableQueue()
         self.thread = open_verdict_thread(
             settings,
-            self.context,
-            Keys(),
+            Net(self.context, Keys(), None),
+            boot_id="boot",
+            clock=self.clock,
             book=self.book,
-            state=state,
+            events=self.events,
+            queue_free=lambda: 3,
             publisher=publisher,
             outputs=Outputs(
                 publisher=publisher,
-                state=state,
+                worker_state=lambda: state.message(["bagel"]),
+                update_source=state.source_changed,
                 clock=self.clock,
                 note=self.note,
                 observe=lambda _result, late_ns: self.late_ns.append(late_ns),
                 record=self.record,
             ),
-            actions=ControlActions(
+            requests=ControlActions(
+                worker_state=lambda: state.message(["bagel"]),
                 announce=lambda message, done: done(None if message.seq < 9 else "too far"),
                 load_recipe=self.load_recipe,
                 drain=lambda: None,
             ),
-            queue_free=lambda: 3,
-            boot_id="boot",
-            clock=self.clock,
         )
         self.results = self.subscribe(names["results"], b"cmfm/1/line1/station1/result/")
         self.states = self.subscribe(names["results"], b"cmfm/1/line1/station1/state/")
@@ -123,7 +126,7 @@ class Line:
     def open(self, seq: int, deadline_ms: float = 10_000) -> TriggerKey:
         deadline_ns = self.clock.monotonic_ns() + int(deadline_ms * NS_PER_MS)
         opened = trigger(seq, deadline_ns, trigger_ns=self.clock.realtime_ns())
-        self.thread.post(Opened(opened))
+        self.events.post(Opened(opened))
         return opened.key
 
     def result(self) -> Result:
@@ -161,6 +164,7 @@ def running(folder: Path, publisher_type: type[Publisher] = Publisher) -> Iterat
         for socket in (line.results, line.states, line.maps):
             socket.close(0)
         line.context.term()
+        line.events.close()
         assert line.thread.failure is None
 
 
@@ -172,7 +176,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
 
 def test_decision_is_sent_at_once(line: Line) -> None:
     """A decision is on the wire with the ids of its trigger, is recorded, and its lateness is observed."""
-    line.thread.post(Closed(line.open(4), PASS))
+    line.events.post(Closed(line.open(4), PASS))
     result = line.result()
     assert (result.seq, result.part_id, result.verdict, result.result_id) == (4, "p4", Verdict.PASS, 1)
     assert (result.deadline_met, result.queue_free) == (True, 3)
@@ -188,8 +192,8 @@ def test_deadline_is_kept_without_a_decision(line: Line) -> None:
     result = line.result()
     assert (result.verdict, result.reason) == (Verdict.FAULT, Reason.DEADLINE)
     assert time.monotonic() - started >= 0.06
-    line.thread.post(Closed(key, PASS))
-    line.thread.post(Closed(line.open(2), PASS))
+    line.events.post(Closed(key, PASS))
+    line.events.post(Closed(line.open(2), PASS))
     assert line.result().seq == 2
     assert line.book.totals.noticed["decision_after_verdict"] == 1
 
@@ -197,7 +201,7 @@ def test_deadline_is_kept_without_a_decision(line: Line) -> None:
 def test_verdict_is_noted_before_it_is_sent(line: Line) -> None:
     """As long as the journal has not taken a verdict, no subscriber gets it: a worker after kill -9 knows of it."""
     line.note_released.clear()
-    line.thread.post(Closed(line.open(1), replace(FAIL, recipe_sha="c" * 64)))
+    line.events.post(Closed(line.open(1), replace(FAIL, recipe_sha="c" * 64)))
     assert line.held.wait(10)
     arrived = line.results.poll(200)
     line.note_released.set()
@@ -208,7 +212,7 @@ def test_verdict_is_noted_before_it_is_sent(line: Line) -> None:
 
 def test_maps_follow_with_the_reference_of_their_result(line: Line) -> None:
     """The map message names the result that it belongs to."""
-    line.thread.post(Closed(line.open(1), replace(FAIL, maps=maps())))
+    line.events.post(Closed(line.open(1), replace(FAIL, maps=maps())))
     result = line.result()
     received = decode_maps(line.maps.recv_multipart())
     assert received.map_ref == result.map_ref == "boot/1"
@@ -218,7 +222,7 @@ def test_maps_follow_with_the_reference_of_their_result(line: Line) -> None:
 def test_missed_results_can_be_asked_for(line: Line) -> None:
     """Results after an id come back as they were sent, in order, in pages."""
     for seq in range(5):
-        line.thread.post(Closed(line.open(seq), fault(Reason.LOST)))
+        line.events.post(Closed(line.open(seq), fault(Reason.LOST)))
     sent = [line.result() for _ in range(5)]
     page = line.ask("recovery", ResultsSinceRequest("q", "boot", result_id=1, limit=2)).page
     assert page is not None
@@ -232,7 +236,7 @@ def test_missed_results_can_be_asked_for(line: Line) -> None:
 
 def test_results_of_another_boot_are_not_claimed_complete(line: Line) -> None:
     """A subscriber that knew the worker's former boot learns that something may be missing."""
-    line.thread.post(Closed(line.open(0), fault(Reason.LOST)))
+    line.events.post(Closed(line.open(0), fault(Reason.LOST)))
     line.result()
     page = line.ask("recovery", ResultsSinceRequest("q", "former", result_id=9)).page
     assert page is not None
@@ -250,7 +254,7 @@ def test_trigger_is_announced_on_the_control_socket(line: Line) -> None:
 def test_control_answers_status_and_recipes(line: Line) -> None:
     """Status tells the counts; an unknown recipe is refused with its name."""
     line.open(1)
-    line.thread.post(Closed(line.open(0), PASS))
+    line.events.post(Closed(line.open(0), PASS))
     line.result()
     state = line.ask("control", StatusRequest("1")).state
     assert state is not None
@@ -264,8 +268,8 @@ def test_control_answers_status_and_recipes(line: Line) -> None:
 
 def test_camera_is_in_the_worker_state(line: Line) -> None:
     """A camera that connected and went away is in the next state message."""
-    line.thread.post(SourceChanged("tcp://camera:1", alive=True))
-    line.thread.post(SourceChanged("tcp://camera:1", alive=False))
+    line.events.post(SourceChanged("tcp://camera:1", alive=True))
+    line.events.post(SourceChanged("tcp://camera:1", alive=False))
     states = [decode_worker_state(line.states.recv_multipart()) for _ in range(10)]
     seen = [state.sources[0].alive for state in states if state.sources[0].last_seen_ns]
     assert seen[:2] == [True, False]
@@ -286,7 +290,7 @@ def test_maps_that_wait_are_sent_at_the_end(tmp_path: Path) -> None:
     with running(tmp_path) as line:
         with line.holding():
             for seq in range(8):
-                line.thread.post(Closed(line.open(seq), replace(PASS, maps=maps())))
+                line.events.post(Closed(line.open(seq), replace(PASS, maps=maps())))
             stopping = threading.Thread(target=line.thread.stop, kwargs={"timeout_s": 10})
             stopping.start()
         stopping.join(10)
@@ -311,7 +315,7 @@ def test_events_that_wait_do_not_delay_a_deadline(line: Line) -> None:
     with line.holding():
         line.open(100, deadline_ms=300)
         for seq in range(50):
-            line.thread.post(Closed(line.open(seq), PASS))
+            line.events.post(Closed(line.open(seq), PASS))
     order = [line.result().seq for _ in range(51)]
     assert order.index(100) < 40
 
@@ -328,10 +332,10 @@ def test_maps_delay_no_verdict(tmp_path: Path) -> None:
     """While maps are sent that take a second, deadlines are kept and decisions are sent between two maps."""
     with running(tmp_path, SlowMaps) as line:
         for seq in range(25):
-            line.thread.post(Closed(line.open(seq), replace(PASS, maps=maps())))
+            line.events.post(Closed(line.open(seq), replace(PASS, maps=maps())))
         due = [line.open(100 + seq, deadline_ms=100 + 50 * seq) for seq in range(12)]
         results = [line.result() for _ in range(25 + len(due))]
         assert [result.seq for result in results if result.reason is Reason.DEADLINE] == [k.seq for k in due]
-        line.thread.post(Closed(line.open(200), PASS))
+        line.events.post(Closed(line.open(200), PASS))
         assert line.result().seq == 200
         assert max(line.late_ns) < 200 * NS_PER_MS

@@ -41,7 +41,7 @@ class Source:
         try:
             for socket in (self.socket, self._pulse):
                 socket.setsockopt(zmq.IPV6, "[" in endpoint)
-                keys.introduce(socket, endpoint)
+                keys.configure_client(socket, endpoint)
                 socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()

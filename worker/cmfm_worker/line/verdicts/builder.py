@@ -1,25 +1,27 @@
-"""Builds the verdict book of a line, and opens the verdict thread with its request sockets."""
+"""Makes the verdict book of a line, and opens the verdict thread with its request sockets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.topics import topic
 from cmfm_worker.clock import Clock
-from cmfm_worker.line.net.curve import Keys
-from cmfm_worker.line.net.sockets import Context
+from cmfm_worker.line.messages import BookEvent
+from cmfm_worker.line.net.builder import Net
+from cmfm_worker.line.net.wakeable_queue import WakeableQueue
 from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
 from cmfm_worker.line.verdicts.requests import Announce, ControlServer, LoadRecipe, RecoveryServer
 from cmfm_worker.line.verdicts.verdict_book import VerdictBook
 from cmfm_worker.line.verdicts.verdict_thread import VerdictThread
-from cmfm_worker.line.verdicts.worker_state import StateReporter
 from cmfm_worker.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class ControlActions:
-    """What the requests on the control socket do; `drain` sets a flag of the service."""
+    """Carries out the requests on the control socket."""
 
+    worker_state: Callable[[], WorkerState]
     announce: Announce
     load_recipe: LoadRecipe
     drain: Callable[[], None]
@@ -38,39 +40,35 @@ def new_book(settings: Settings, boot_id: str) -> VerdictBook:
 
 def open_verdict_thread(
     settings: Settings,
-    context: Context,
-    keys: Keys,
+    net: Net,
     *,
-    book: VerdictBook,
-    state: StateReporter,
-    publisher: Publisher,
-    outputs: Outputs,
-    actions: ControlActions,
-    queue_free: Callable[[], int],
     boot_id: str,
     clock: Clock,
+    book: VerdictBook,
+    events: WakeableQueue[BookEvent],
+    queue_free: Callable[[], int],
+    publisher: Publisher,
+    outputs: Outputs,
+    requests: ControlActions,
 ) -> VerdictThread:
-    """Bind the request sockets and make the thread, which is not started yet. Raises StartupError."""
-    sockets = settings.sockets
+    """Bind the request sockets and make the thread, not started yet. Raises StartupError if a port is taken."""
+    context, keys, sockets = net.context, net.keys, settings.sockets
     recovery = RecoveryServer(
         context, sockets.recovery, publisher.history, boot_id, keys.curve_server("recovery")
     )
-    try:
-        control = ControlServer(
-            context,
-            sockets.control,
-            state=state.message,
-            announce=actions.announce,
-            load_recipe=actions.load_recipe,
-            drain=actions.drain,
-            curve=keys.curve_server("control"),
-        )
-    except Exception:
-        recovery.close()
-        raise
+    control = ControlServer(
+        context,
+        sockets.control,
+        state=requests.worker_state,
+        announce=requests.announce,
+        load_recipe=requests.load_recipe,
+        drain=requests.drain,
+        curve=keys.curve_server("control"),
+    )
     return VerdictThread(
         book,
         outputs,
+        events=events,
         control=control,
         recovery=recovery,
         queue_free=queue_free,

@@ -6,7 +6,9 @@ from typing import Protocol, assert_never
 import structlog
 
 from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_worker.clock import Clock
+from cmfm_worker.line.messages import SourceChanged, SourceSeen
 from cmfm_worker.line.records.recorder import Evidence
 from cmfm_worker.line.verdicts.actions import (
     Action,
@@ -22,7 +24,6 @@ from cmfm_worker.line.verdicts.actions import (
 )
 from cmfm_worker.line.verdicts.publisher import Publisher
 from cmfm_worker.line.verdicts.result import log_verdict
-from cmfm_worker.line.verdicts.worker_state import StateReporter
 
 
 class Note(Protocol):
@@ -44,14 +45,16 @@ class Outputs:
         self,
         *,
         publisher: Publisher,
-        state: StateReporter,
+        worker_state: Callable[[], WorkerState],
+        update_source: Callable[[SourceChanged | SourceSeen], None],
         clock: Clock,
         note: Note | None,
         observe: Callable[[Result, int], None],
         record: Callable[[Evidence], None],
     ) -> None:
         self._publisher = publisher
-        self._state = state
+        self._worker_state = worker_state
+        self._update_source = update_source
         self._clock = clock
         self._note = note
         self._observe = observe
@@ -65,7 +68,7 @@ class Outputs:
 
     def send_state(self) -> None:
         """Send the worker state of now."""
-        self._publisher.state(self._state.message())
+        self._publisher.state(self._worker_state())
 
     def close(self) -> None:
         """Close the sockets; what is queued is still delivered within the linger time."""
@@ -89,7 +92,7 @@ class Outputs:
             case SendMaps(message):
                 self._publisher.maps(message)
             case UpdateSource(event):
-                self._state.source_changed(event)
+                self._update_source(event)
             case SendState():
                 self.send_state()
             case _:

@@ -22,9 +22,9 @@ class Publisher:
         sockets, results, maps = settings.sockets, settings.results, settings.maps
         self._state_topic = topic(settings.line.name, settings.line.station, "state")
         self._results = bind(
-            context, zmq.PUB, sockets.results, send_hwm=results.hwm, lock=keys.curve_server("results")
+            context, zmq.PUB, sockets.results, send_hwm=results.hwm, curve=keys.curve_server("results")
         )
-        self._maps = bind(context, zmq.PUB, sockets.maps, send_hwm=maps.hwm, lock=keys.curve_server("maps"))
+        self._maps = bind(context, zmq.PUB, sockets.maps, send_hwm=maps.hwm, curve=keys.curve_server("maps"))
         self.history = RecentResults(results.history)
 
     def result(self, message: Sequence[bytes]) -> None:

@@ -51,7 +51,7 @@ class Router:
     """
 
     def __init__(self, context: Context, endpoint: str, curve: CurveServer | None = None) -> None:
-        self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM, lock=curve)
+        self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM, curve=curve)
         self._log = structlog.get_logger("requests")
 
     def serve(self) -> None:

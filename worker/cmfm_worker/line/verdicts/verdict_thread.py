@@ -28,13 +28,17 @@ STOPPED: Final = fault(Reason.DRAINING, "the worker stopped before this part was
 
 
 class VerdictThread:
-    """The thread "verdicts". It alone steps the book and uses the sockets of `outputs`, `control`, `recovery`."""
+    """The thread "verdicts". It alone steps the book and uses the sockets of `outputs`, `control` and `recovery`.
+
+    Any thread posts to `events`; the events of one thread keep their order. Whoever made `events` closes it.
+    """
 
     def __init__(
         self,
         book: VerdictBook,
         outputs: Outputs,
         *,
+        events: WakeableQueue[BookEvent],
         control: ControlServer,
         recovery: RecoveryServer,
         queue_free: Callable[[], int],
@@ -50,7 +54,7 @@ class VerdictThread:
         self._queue_free = queue_free
         self._state_ns = int(state_ms * NS_PER_MS)
         self._clock = clock
-        self._events: WakeableQueue[BookEvent] = WakeableQueue()
+        self._events = events
         self._next_state_ns = 0
         self._open_triggers = STOPPED
         self._stop = threading.Event()
@@ -59,10 +63,6 @@ class VerdictThread:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
-
-    def post(self, event: BookEvent) -> None:
-        """Hand an event to the book, from any thread. The events of one thread keep their order."""
-        self._events.post(event)
 
     def stop(self, *, timeout_s: float, open_triggers: Decision = STOPPED) -> None:
         """Give open triggers this FAULT, send what waits and a last state, close the sockets, end the thread."""
@@ -140,4 +140,3 @@ class VerdictThread:
         self._control.close()
         self._recovery.close()
         self._outputs.close()
-        self._events.close()

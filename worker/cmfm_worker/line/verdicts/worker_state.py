@@ -20,8 +20,8 @@ class _Source:
 class StateReporter:
     """Makes the worker state of now. The service sets `phase`; the verdict thread alone updates the cameras.
 
-    Any thread may read. The callables give the values of now: totals, free ring slots, names of the loaded recipes,
-    and nanoseconds that a part costs (None while unknown).
+    Any thread may read. The callables return the totals, the free ring slots, and the nanoseconds that a part costs
+    (None while unknown).
     """
 
     def __init__(
@@ -33,7 +33,6 @@ class StateReporter:
         clock: Clock,
         totals: Callable[[], Totals],
         queue_free: Callable[[], int],
-        recipes: Callable[[], Sequence[str]],
         part_ns: Callable[[], int | None],
     ) -> None:
         self.phase: WorkerPhase = "starting"
@@ -44,7 +43,6 @@ class StateReporter:
         self._sources = {endpoint: _Source() for endpoint in endpoints}
         self._totals = totals
         self._queue_free = queue_free
-        self._recipes = recipes
         self._part_ns = part_ns
 
     def source_changed(self, event: SourceChanged | SourceSeen) -> None:
@@ -60,8 +58,8 @@ class StateReporter:
         """Return for each endpoint whether its camera is connected."""
         return {endpoint: source.alive for endpoint, source in self._sources.items()}
 
-    def message(self) -> WorkerState:
-        """Make the worker state of now."""
+    def message(self, recipes: Sequence[str]) -> WorkerState:
+        """Make the worker state of now; `recipes` are the names of those that are loaded."""
         totals, part_ns = self._totals(), self._part_ns()
         verdicts = {str(verdict).lower(): totals.verdicts[verdict] for verdict in Verdict}
         return WorkerState(
@@ -76,7 +74,7 @@ class StateReporter:
             ),
             queue_free=self._queue_free(),
             in_flight=totals.open,
-            recipes=tuple(self._recipes()),
+            recipes=tuple(recipes),
             device=self._device,
             sent_ns=self._clock.realtime_ns(),
             part_ms=None if part_ns is None else part_ns / NS_PER_MS,
