@@ -286,3 +286,64 @@ def test_convolutions_get_each_frame_by_itself() -> None:
         torch.testing.assert_close(alone.psi_2d[0], together.psi_2d[i])
         torch.testing.assert_close(alone.psi_3d[0], together.psi_3d[i])
         assert together.psi[i].max() > 0
+
+
+def on_grid(features: PixelFeatures) -> PixelFeatures:
+    """The same features at every second row and column alone."""
+    grid = torch.zeros_like(features.mask)
+    grid[:, ::2, ::2] = True
+    return replace(features.at(grid), grid_px=2)
+
+
+def slab(rows: slice, columns: slice) -> PixelFeatures:
+    """Random features at a rectangle of one frame."""
+    torch.manual_seed(6)
+    mask = torch.zeros(1, 224, 224, dtype=torch.bool)
+    mask[:, rows, columns] = True
+    count = int(mask.sum())
+    return PixelFeatures(torch.randn(count, D2), torch.randn(count, D3), mask)
+
+
+def test_a_value_on_a_grid_stands_for_its_pixels() -> None:
+    """Every second pixel has features: Ψ_2D and Ψ_3D are theirs at the pixels between, and 0 outside the part."""
+    whole, mapping = slab(slice(40, 100), slice(60, 120)), make_mapping()
+    maps, every = anomaly_maps(on_grid(whole), mapping), anomaly_maps(whole, mapping)
+    for found, expected in ((maps.psi_2d, every.psi_2d), (maps.psi_3d, every.psi_3d)):
+        repeated = expected[:, ::2, ::2].repeat_interleave(2, 1).repeat_interleave(2, 2)
+        torch.testing.assert_close(found, repeated)
+
+
+def test_a_continued_map_reaches_what_is_missing() -> None:
+    """A hole and a piece missing at the edge have the Ψ of the surface around them; far away Ψ is 0."""
+    whole = slab(slice(40, 140), slice(40, 140))
+    hole = torch.ones_like(whole.mask)
+    hole[:, 60:66, 60:66] = hole[:, 132:, 80:100] = False
+    features, mapping = whole.at(hole), make_mapping()
+    plain, further = (anomaly_maps(features, mapping, continue_map=go_on) for go_on in (False, True))
+    typical = float(further.level)
+    assert float(plain.psi[0, 63, 63]) < 0.8 * typical
+    assert float(further.psi[0, 63, 63]) == pytest.approx(typical, rel=0.2)
+    assert float(further.psi[0, 136, 90]) > 0.6 * typical
+    assert float(further.psi[0, 146, 60]) == pytest.approx(0.75 * typical, rel=0.25)
+    assert float(further.psi[0, 200:].max()) == 0
+    torch.testing.assert_close(further.psi[0, 90:110, 90:110], plain.psi[0, 90:110, 90:110])
+    assert torch.equal(further.psi_2d, plain.psi_2d)
+
+
+def test_the_paper_s_map_is_not_continued() -> None:
+    """Unless asked for, Ψ is the smoothed product and nothing else."""
+    features, mapping = slab(slice(40, 140), slice(40, 140)), make_mapping()
+    maps = anomaly_maps(features, mapping)
+    assert torch.equal(maps.psi, smoothed(maps.psi_2d * maps.psi_3d))
+
+
+def test_a_part_is_measured_by_its_own_level_as_far_as_good_parts_vary() -> None:
+    """Ψ is divided by its mean over the part, and by no more than the range allows."""
+    features, mapping = slab(slice(40, 140), slice(40, 140)), make_mapping()
+    plain = anomaly_maps(features, mapping)
+    level = float(plain.level)
+    assert level == pytest.approx(float(plain.psi[features.mask].mean()), rel=1e-4)
+    for levels, divisor in (((level / 2, 2 * level), level), ((level / 4, level / 2), level / 2)):
+        found = anomaly_maps(features, mapping, level_range=levels)
+        torch.testing.assert_close(found.psi, plain.psi / divisor)
+        assert float(found.level) == level

@@ -5,15 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cmfm_worker.cfm.classic.channels import SIGMAS_2D_PX, opponent_colours
 from cmfm_worker.cfm.classic.context import WIDE_2D, WIDE_3D, skyline
-from cmfm_worker.cfm.classic.extractor import (
-    MIN_POINTS,
-    PREDICTED_2D,
-    SIGMAS_2D_PX,
-    ClassicExtractor,
-    opponent_colours,
-)
-from cmfm_worker.cfm.classic.filters import curvatures
+from cmfm_worker.cfm.classic.derivatives import curvatures
+from cmfm_worker.cfm.classic.extractor import MIN_POINTS, PREDICTED_2D, ClassicExtractor
 from cmfm_worker.cfm.extractor import PixelFeatures, TooFewPointsError
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
@@ -43,11 +38,14 @@ def joined(*some: PreparedFrames) -> PreparedFrames:
     return PreparedFrames(**{name: torch.cat([getattr(f, name) for f in some]) for name in names})
 
 
-def test_every_foreground_pixel_has_a_finite_feature() -> None:
-    """Widths are as announced, and there is a row for each pixel of the part and no other."""
+def test_every_second_foreground_pixel_has_a_finite_feature() -> None:
+    """Widths are as announced, and there is a row for each grid pixel of the part and no other."""
     some = frames()
     features = EXTRACTOR(some)
-    pixels = int(some.foreground.sum())
+    grid = torch.zeros_like(some.foreground)
+    grid[:, ::2, ::2] = some.foreground[:, ::2, ::2]
+    assert torch.equal(features.mask, grid)
+    pixels = int(grid.sum())
     assert features.e2d.shape == (pixels, EXTRACTOR.d2)
     assert features.e3d.shape == (pixels, EXTRACTOR.d3)
     assert features.e2d.isfinite().all()
@@ -82,12 +80,12 @@ def test_a_stain_changes_colour_features_where_it_is_and_no_height() -> None:
     assert torch.equal(clean.e2d, dent.e2d)
     inside = torch.zeros_like(part.foreground)
     inside[:, 62:72, 52:62] = True
-    at = inside[part.foreground]
+    at = inside[clean.mask]
     assert ((clean.e2d - stain.e2d).abs().sum(1)[at] > 0.5).all()
     assert ((clean.e3d - dent.e3d).abs().sum(1)[at] > 0.5).all()
     far = torch.zeros_like(part.foreground)
     far[:, 150:160, 150:170] = True  # beyond the widest filter and what it gathers around it
-    away = far[part.foreground]
+    away = far[clean.mask]
     assert torch.equal(clean.e2d[away, :PREDICTED_2D], stain.e2d[away, :PREDICTED_2D])
 
 
@@ -97,9 +95,9 @@ def test_a_line_is_told_from_a_spot_whichever_way_it_runs(turn_deg: float) -> No
     y, x = torch.meshgrid(torch.arange(41.0) - 20, torch.arange(41.0) - 20, indexing="ij")
     turn = torch.tensor(turn_deg).deg2rad()
     across = x * turn.cos() + y * turn.sin()
-    line, spot = (-torch.exp(-d.square() / 8) for d in (across, torch.hypot(x, y)))
-    (line_high, spot_high), (line_low, spot_low) = (
-        c[:, 0, 20, 20] for c in curvatures(torch.stack([line, spot])[:, None])
+    line, spot = (-torch.exp(-d.square() / 8)[None] for d in (across, torch.hypot(x, y)))
+    (line_high, line_low), (spot_high, spot_low) = (
+        [c[0, 10, 10] for c in curvatures(plane)] for plane in (line, spot)
     )
     assert line_high > 5 * line_low.abs()
     assert spot_low == pytest.approx(float(spot_high), rel=0.05)
@@ -108,9 +106,9 @@ def test_a_line_is_told_from_a_spot_whichever_way_it_runs(turn_deg: float) -> No
 
 def test_the_skyline_tells_from_where_a_place_is_in_shadow() -> None:
     """A wall 10 pixels to the right and 5 mm high rises half a millimetre a pixel there, and in no other direction."""
-    h = torch.zeros(1, 1, 40, 64)
+    h = torch.zeros(1, 40, 64)
     h[..., 40:] = 5.0
-    seen = skyline(h, torch.ones_like(h))[0, :, 20, 30]
+    seen = skyline(h, torch.ones_like(h))[:, 10, 15]
     assert seen[0] == pytest.approx(5.0 / 12, rel=1e-6)  # the surface is looked at 8 and 12 pixels away
     assert seen[[1, 7]].tolist() == pytest.approx([5.0 / 16] * 2)  # at a slant the wall is 14 pixels away
     assert seen[2:7].abs().max() == 0
@@ -121,8 +119,8 @@ def test_the_outline_is_in_both_features() -> None:
     part = frames()
     features = EXTRACTOR(part)
     share = torch.zeros(SIZE_PX, SIZE_PX)
-    share[part.foreground[0]] = features.e2d[:, -WIDE_2D - 2]
-    places = [share[110, 110], (share[60, 110] + share[61, 110]) / 2, share[60:62, 50:52].mean()]
+    share[features.mask[0]] = features.e2d[:, -WIDE_2D - 2]
+    places = [share[110, 110], share[60, 110], share[60, 50]]
     assert [float(place) for place in places] == pytest.approx([1.0, 0.57, 0.57**2], abs=0.12)
     outlines = features.e2d[:, -WIDE_2D - 2 : -WIDE_2D], features.e3d[:, -WIDE_3D - 2 : -WIDE_3D]
     assert torch.equal(*outlines)
@@ -130,11 +128,11 @@ def test_the_outline_is_in_both_features() -> None:
 
 def test_what_is_no_part_stands_in_no_light() -> None:
     """A wall of the tray's is not on the skyline; with nothing around, all directions go down."""
-    h = torch.zeros(1, 1, 40, 64)
+    h = torch.zeros(1, 40, 64)
     h[..., 40:] = 5.0
     weight = torch.zeros_like(h)
     weight[..., 20, 30] = 1.0
-    assert (skyline(h, weight)[0, :, 20, 30] < 0).all()
+    assert (skyline(h, weight)[:, 10, 15] < 0).all()
 
 
 def test_context_knows_what_a_pixel_is_to_its_part() -> None:
@@ -169,3 +167,29 @@ def test_opponent_colours_of_grey_are_its_brightness_alone() -> None:
     assert torch.allclose(
         opponent_colours(grey), torch.tensor([0.4, 0.0, 0.0])[:, None, None].expand(3, 2, 2)
     )
+
+
+def test_a_sensor_that_measures_odd_rows_alone_is_seen_there() -> None:
+    """The grid starts where most points are, so that a sparse sensor loses none of them."""
+    sparse = frames()
+    foreground = torch.zeros_like(sparse.foreground)
+    foreground[:, 1::2, 1::2] = sparse.foreground[:, 1::2, 1::2]
+    features = EXTRACTOR(replace(sparse, foreground=foreground, xyz=sparse.xyz * foreground[:, None]))
+    assert torch.equal(features.mask, foreground)
+    assert features.e3d.isfinite().all()
+
+
+def test_points_seen_through_a_slot_are_no_cliff() -> None:
+    """A strip one pixel wide far below the surface has no features and changes those around it little."""
+    part = frames()
+    through = part.xyz.clone()
+    through[:, 2, 100, 80:100] += 0.012
+    slot = replace(part, xyz=through)
+    clean, seen = EXTRACTOR(part), EXTRACTOR(slot)
+    assert not seen.mask[0, 100, 80:100].any()
+    assert int(clean.mask.sum() - seen.mask.sum()) == 10
+    kept = seen.mask[clean.mask]
+    moved = (clean.e3d[kept] - seen.e3d).abs().amax(0)
+    dent = replace(part, xyz=through.clone())
+    dent.xyz[:, 2, 96:105, 80:100] = part.xyz[:, 2, 96:105, 80:100] + 0.012
+    assert (EXTRACTOR(dent).e3d - clean.e3d).abs().amax(0)[0] > 5 * moved[0]

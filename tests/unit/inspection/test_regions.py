@@ -53,6 +53,7 @@ def part(
         foreground=measured,
         valid=measured,
         score=float(psi.max()),
+        level=1.0,
         coverage=1.0,
         peak_px=(0, 0),
         peak_xyz_m=None,

@@ -10,7 +10,7 @@ from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.fit.fit import FitOptions
 from cmfm_worker.cfm.fit.metric import simulated_frames_per_part
 from cmfm_worker.datasets.source import FROM_FILES
-from cmfm_worker.teaching.features import EVERY_PX, TeachFeatures, variations_for
+from cmfm_worker.teaching.features import TeachFeatures, variations_for
 from cmfm_worker.teaching.options import TeachOptions
 
 CLASSIC = FitOptions.for_preset("classic")
@@ -25,21 +25,20 @@ def extracted(
     with TeachFeatures("float32") as features:
         pixels = features.extract(ClassicExtractor(), parts, options, fit, lambda *_: None, FROM_FILES)
         stores = features.stores
-        assert features.nominal.own_counts == pixels
+        assert features.nominal.own_counts == pytest.approx([px / 4 for px in pixels], rel=0.1)
         return pixels, [list(store.counts) for store in stores], [list(store.names) for store in stores]
 
 
 def test_every_part_is_kept_with_its_variations_and_defects(taught: tuple[Path, Path]) -> None:
-    """All pixels of a part, every fourth of each variation; those in defects, and a grid of those beside them."""
+    """The grid's pixels of a part and of each variation, of them those in defects, and every fourth beside them."""
     pixels, (nominal, defective, beside), names = extracted(taught[0], CLASSIC)
     assert len(pixels) == 2
     assert len(nominal) == 2 * (1 + CLASSIC.variations)
-    assert nominal[:2] == pixels
-    for count in nominal[2:]:
-        assert count == pytest.approx(pixels[0] / EVERY_PX**2, rel=0.1)
+    for count in nominal:
+        assert count == pytest.approx(pixels[0] / 4, rel=0.1)
     assert len(defective) == len(beside) == 2 * simulated_frames_per_part(2)
-    assert 0.01 < sum(defective) / (simulated_frames_per_part(2) * sum(pixels)) < 0.5
-    assert 0.03 < sum(beside) / (simulated_frames_per_part(2) * sum(pixels)) < 1 / 9 + 0.01
+    assert 0.0025 < sum(defective) / (simulated_frames_per_part(2) * sum(pixels)) < 0.125
+    assert 0.02 < sum(beside) / (simulated_frames_per_part(2) * sum(pixels)) < 1 / 16 + 0.005
     assert set(names[0]) == set(names[1]) == set(names[2])
     assert len(set(names[0])) == 2
 
@@ -47,7 +46,8 @@ def test_every_part_is_kept_with_its_variations_and_defects(taught: tuple[Path, 
 def test_only_what_the_fit_asks_for_is_kept(taught: tuple[Path, Path]) -> None:
     """Without a metric no defect is simulated; without variations parts are taken as they are."""
     pixels, counts, _ = extracted(taught[0], replace(CLASSIC, metric=False, variations=0))
-    assert counts == [pixels, [], []]
+    assert counts[0] == pytest.approx([px / 4 for px in pixels], rel=0.1)
+    assert counts[1:] == [[], []]
 
 
 def test_what_is_drawn_follows_the_seed(taught: tuple[Path, Path]) -> None:

@@ -188,7 +188,8 @@ def _classic_mapping(
     extractor: Extractor, architecture: Architecture = "mlp", modality: Modality = "cross"
 ) -> MappingPair:
     """As wide as a fit makes it."""
-    from cmfm_worker.cfm.classic.extractor import CONTEXT_2D, CONTEXT_3D
+    from cmfm_worker.cfm.classic.channels import CONTEXT_3D
+    from cmfm_worker.cfm.classic.extractor import CONTEXT_2D
 
     hidden = FitOptions.for_preset("classic", architecture).hidden
     return seeded_mapping(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cmfm_worker.bench.rates import synchronise
 from cmfm_worker.bench.sizes import Sizes
-from cmfm_worker.cfm.anomaly_maps import AnomalyMaps, aggregate, anomaly_maps, scatter_to_maps
+from cmfm_worker.cfm.anomaly_maps import AnomalyMaps, aggregate, anomaly_maps, level_of, scatter_to_maps
 from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
@@ -86,7 +86,13 @@ def begin(setup: Setup, rgb: Tensor, xyz: Tensor) -> ReadBack:
     """Frames on the device to Ψ and scores on their way to the host. Call it in inference mode."""
     frames = setup.prepare(rgb, xyz, setup.background)
     features, scoring = extract(setup.extractor, frames), setup.scoring
-    maps = anomaly_maps(features, setup.mapping, setup.distance, smoothing_px=scoring.smoothing_px)
+    maps = anomaly_maps(
+        features,
+        setup.mapping,
+        setup.distance,
+        smoothing_px=scoring.smoothing_px,
+        continue_map=scoring.continue_map,
+    )
     return ReadBack(maps.psi, score(maps.psi, "published", scoring.highest_px))
 
 
@@ -104,8 +110,9 @@ def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[A
     with watch("mapping"):
         psi_of_pixels = pixel_distances(features, setup.mapping, setup.distance)
     with watch("aggregate"):
-        psi_2d, psi_3d = scatter_to_maps(features.mask, *psi_of_pixels)
-        maps = AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, smoothing_px=setup.scoring.smoothing_px))
+        both, scoring = scatter_to_maps(features, *psi_of_pixels), setup.scoring
+        psi = aggregate(*both, smoothing_px=scoring.smoothing_px, continue_map=scoring.continue_map)
+        maps = AnomalyMaps(*both, psi, level_of(psi, features.mask))
     return maps, _sizes(rgb, xyz, frames, features)
 
 

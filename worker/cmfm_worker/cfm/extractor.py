@@ -58,6 +58,9 @@ class PixelFeatures:
 
     The last `context` channels of either (2D, 3D) are read by a mapping and not predicted by it; the last `wide` of
     them tell of so much of the part that a network could know each of a few dozen parts by them.
+
+    `grid_px` is the distance of the pixels that have features, along either axis: each stands for so many rows and
+    columns from its own on.
     """
 
     e2d: Tensor
@@ -65,6 +68,7 @@ class PixelFeatures:
     mask: Tensor
     context: tuple[int, int] = (0, 0)
     wide: tuple[int, int] = (0, 0)
+    grid_px: int = 1
 
     @property
     def d2(self) -> int:
@@ -86,12 +90,11 @@ class PixelFeatures:
         counts = self.counts
         e2d, e3d = (torch.split(x, counts) for x in (self.e2d, self.e3d))
         mask = self.mask[torch.as_tensor(list(frames), dtype=torch.long, device=self.mask.device)]
-        return PixelFeatures(
+        return replace(
+            self,
             e2d=torch.cat([e2d[i] for i in frames]) if frames else self.e2d[:0],
             e3d=torch.cat([e3d[i] for i in frames]) if frames else self.e3d[:0],
             mask=mask,
-            context=self.context,
-            wide=self.wide,
         )
 
     def at(self, pixels: Tensor) -> PixelFeatures:

@@ -26,18 +26,20 @@ class Scoring:
     """Smoothing and score of one recipe.
 
     `smoothing_px` is the σ of the Gaussian over Ψ, in pixels of the map. The score is the mean of the `highest_px`
-    highest pixels of Ψ. The defaults are the paper's (§ 3.3): σ = 4 and the maximum, which is 1 pixel.
+    highest pixels of Ψ. With `continue_map` Ψ is continued beyond the pixels that have features. The defaults are the
+    paper's (§ 3.3): σ = 4 and the maximum, which is 1 pixel.
     """
 
     smoothing_px: float = 4.0
     highest_px: int = 1
+    continue_map: bool = False
 
     @classmethod
     def for_preset(cls, preset: Preset, nominal_px: int) -> Scoring:
         """Return the scoring of a preset for parts with `nominal_px` foreground pixels; `paper` has the paper's."""
         if preset == "paper":
             return cls()
-        return cls(CLASSIC_SMOOTHING_PX, max(round(CLASSIC_SHARE * nominal_px), 1))
+        return cls(CLASSIC_SMOOTHING_PX, max(round(CLASSIC_SHARE * nominal_px), 1), continue_map=True)
 
 
 PAPER_SCORING: Final = Scoring()

@@ -47,6 +47,11 @@ class TokenFeatures:
     mask: Tensor
 
     @property
+    def grid_px(self) -> int:
+        """Return 1: every pixel has features."""
+        return 1
+
+    @property
     def d2(self) -> int:
         """Width of a 2D feature."""
         return self.image.tokens.shape[1]

@@ -72,7 +72,7 @@ class Inspector:
         problems = find_problems(frames, least) if sizes is None else problems_of(sizes, least)
         sound = [i for i, problem in enumerate(problems) if problem is None]
         psi_2d, psi_3d, psi = (frames.xyz.new_zeros(frames.foreground.shape) for _ in range(3))
-        scores = frames.xyz.new_full((len(models),), torch.nan)
+        scores, levels = frames.xyz.new_full((2, len(models)), torch.nan)
         if sound:
             chosen = frames
             if len(sound) < len(models):
@@ -82,10 +82,19 @@ class Inspector:
             for model, places in _by_model([models[i] for i in sound]).items():
                 mine = features if len(places) == len(sound) else features.select(places)
                 how = model.recipe.score
-                maps = anomaly_maps(mine, model.mapping, how.distance, how.aggregation, how.smoothing_px)
+                maps = anomaly_maps(
+                    mine,
+                    model.mapping,
+                    how.distance,
+                    how.aggregation,
+                    how.smoothing_px,
+                    continue_map=how.continue_map,
+                    level_range=how.level_range,
+                )
                 at = on_device([sound[place] for place in places], psi.device)
                 psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, maps.psi
                 scores[at] = score(maps.psi, how.normalisation, how.highest_px)
+                levels[at] = maps.level
         peak_px, peak_xyz_m = _peaks(psi, frames)
         return InspectedBatch(
             psi=psi,
@@ -96,6 +105,7 @@ class Inspector:
             foreground=frames.foreground,
             valid=frames.valid,
             score=scores,
+            level=levels,
             coverage=_coverage(frames, models),
             peak_px=peak_px,
             peak_xyz_m=peak_xyz_m,

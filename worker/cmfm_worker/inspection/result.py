@@ -37,6 +37,7 @@ class InspectedPart:
     foreground: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     score: float
+    level: float
     coverage: float | None
     peak_px: tuple[int, int] | None
     peak_xyz_m: tuple[float, float, float] | None
@@ -59,7 +60,8 @@ class InspectedBatch:
     """B frames' findings on the device; fields as in `InspectedPart` with a leading B, NaN for "not known".
 
     `coverage` (B,): foreground pixels over those of the recipe's median nominal part, so that missing 3D
-    lowers it and a part like the others has about 1.
+    lowers it and a part like the others has about 1. `level` (B,): the mean of Ψ over the part, before the recipe
+    divided Ψ by it.
     """
 
     psi: Tensor
@@ -70,6 +72,7 @@ class InspectedBatch:
     foreground: Tensor
     valid: Tensor
     score: Tensor
+    level: Tensor
     coverage: Tensor
     peak_px: Tensor
     peak_xyz_m: Tensor
@@ -100,6 +103,7 @@ class InspectedBatch:
             foreground=self.foreground[i].numpy(),
             valid=self.valid[i].numpy(),
             score=float(self.score[i]),
+            level=float(self.level[i]),
             coverage=None if np.isnan(coverage) else coverage,
             peak_px=None if problem else (row, column),
             peak_xyz_m=None if problem or np.isnan(x) else (x, y, z),

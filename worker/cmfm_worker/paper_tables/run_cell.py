@@ -122,7 +122,7 @@ def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
 def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: ScoreSection) -> dict[str, Any]:
     """What `evaluate` measures and both curves, on one map of every part."""
     normalisation = how.normalisation
-    maps = [_psi(part, aggregation, how.smoothing_px) for part in parts]
+    maps = [_psi(part, aggregation, how) for part in parts]
     scores = [float(score(torch.from_numpy(psi)[None], normalisation, how.highest_px)) for psi in maps]
     outcomes = [
         FrameOutcome(psi, value, part.gt, part.files.defect, part.found.foreground)
@@ -138,10 +138,13 @@ def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: Score
     }
 
 
-def _psi(part: MeasuredPart, aggregation: Aggregation, smoothing_px: float) -> NDArray[np.float32]:
+def _psi(part: MeasuredPart, aggregation: Aggregation, how: ScoreSection) -> NDArray[np.float32]:
+    if aggregation == how.aggregation:
+        return part.found.psi
     psi_2d, psi_3d = (torch.from_numpy(psi)[None] for psi in (part.found.psi_2d, part.found.psi_3d))
-    psi: NDArray[np.float32] = aggregate(psi_2d, psi_3d, aggregation, smoothing_px)[0].numpy()
-    return psi
+    psi = aggregate(psi_2d, psi_3d, aggregation, how.smoothing_px, continue_map=how.continue_map)
+    of_part: NDArray[np.float32] = psi[0].numpy()
+    return of_part
 
 
 def _fit_figures(taught: Taught) -> dict[str, Any]:

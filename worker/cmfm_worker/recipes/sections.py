@@ -109,7 +109,9 @@ class ScoreSection(Section):
     the networks must have learned, `metric` such residuals in a metric learned for them. `aggregation`: what Ψ is made
     of; the paper multiplies Ψ_2D and Ψ_3D. `smoothing_px`: σ of the Gaussian over Ψ. `highest_px`: the score is the
     mean of so many of the highest pixels of Ψ, its maximum with 1. `normalisation`: `absolute` takes Ψ as it is,
-    `published` Ψ / √(mean of the non-zero Ψ).
+    `published` Ψ / √(mean of the non-zero Ψ). `continue_map`: Ψ is continued into holes and beside the part.
+    `level_range`: Ψ is divided by the part's own mean Ψ, held within this range of nominal parts; without it Ψ is not
+    divided.
     """
 
     normalisation: Literal["absolute", "published"] = "absolute"
@@ -117,6 +119,15 @@ class ScoreSection(Section):
     aggregation: Aggregation = "product"
     smoothing_px: float = Field(default=PAPER_SCORING.smoothing_px, ge=SMOOTHING_PX[0], le=SMOOTHING_PX[1])
     highest_px: int = Field(default=PAPER_SCORING.highest_px, ge=1, le=MAP_PX)
+    continue_map: bool = PAPER_SCORING.continue_map
+    level_range: tuple[Finite, Finite] | None = None
+
+    @field_validator("level_range")
+    @classmethod
+    def _positive_and_ordered(cls, levels: tuple[float, float] | None) -> tuple[float, float] | None:
+        if levels is not None and not 0 < levels[0] <= levels[1]:
+            raise ValueError(f"level_range must be two positive numbers in ascending order, not {levels}")
+        return levels
 
 
 class ThresholdOrigin(Section):

@@ -10,7 +10,6 @@ import torch
 
 from cmfm_protocol.files.dataset import PartFiles
 from cmfm_worker.cfm.extractor import Extractor
-from cmfm_worker.cfm.fast.mask_indices import every_nth
 from cmfm_worker.cfm.fit.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
 from cmfm_worker.cfm.fit.metric import simulated_frames_per_part, simulated_pixels
@@ -23,9 +22,6 @@ from cmfm_worker.teaching.options import TeachOptions
 
 VARIED_FRAMES: Final = 200
 """So many variations in all are enough: where parts are many each has fewer, and one at least."""
-
-EVERY_PX: Final = 2
-"""Of a variation every so many-th pixel along either axis is kept: it has the part's other pixels to stand beside."""
 
 _SEEDS_APART: Final = 1_000_000  # so that the parts of two seeds have nothing drawn in common
 
@@ -99,7 +95,7 @@ class TeachFeatures:
         self.nominal.add(extractor(frames), names)
         for round_ in range(variations_for(parts, fit.variations)):
             varied = extractor(vary_nominal(frames, [seed + round_ * parts for seed in seeds]))
-            self.nominal.add(varied.at(every_nth(frames.foreground, EVERY_PX)), names, varied=True)
+            self.nominal.add(varied, names, varied=True)
         for round_ in range(simulated_frames_per_part(parts) if fit.metric else 0):
             found = simulated_pixels(extractor, frames, [seed + round_ * parts for seed in seeds])
             for store, features in zip((self.defective, self.beside), found, strict=True):

@@ -71,6 +71,7 @@ def score_section(preset: Preset, options: TeachOptions, distance: Distance, nom
         aggregation=options.aggregation,
         smoothing_px=usual.smoothing_px if options.smoothing_px is None else options.smoothing_px,
         highest_px=usual.highest_px if options.highest_px is None else options.highest_px,
+        continue_map=usual.continue_map,
     )
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.classic.masked_filters import MaskedFilters, enlarge_to, stride_of
+from cmfm_worker.cfm.classic.derivatives import GRID_PX
+from cmfm_worker.cfm.classic.masked_filters import MaskedPlanes, Smoothing
 
 WIDE_2D_PX: Final = (16.0, 32.0)
 WIDE_3D_PX: Final = (24.0, 48.0)
@@ -48,66 +49,65 @@ _NOWHERE: Final = -1e3
 
 @dataclass(frozen=True)
 class Context:
-    """Context channels, each (1, c, H, W): `near` ones of the close surroundings, `wide` ones of much of the part."""
+    """Context channels, each (c, h, w): `near` ones of the close surroundings, `wide` ones of much of the part."""
 
     near: list[Tensor]
     wide: list[Tensor]
 
 
-def colour_context(O: Tensor, fine: Tensor, weight: Tensor, filters: MaskedFilters) -> Context:  # noqa: E741
-    """Compute the context of opponent colours O (1, 3, H, W): `NEAR_2D` and `WIDE_2D` channels.
+def colour_context(colours: MaskedPlanes, fine: Tensor, outline: list[Tensor]) -> Context:
+    """Compute the context of opponent colours (3, H, W): `NEAR_2D` and `WIDE_2D` channels.
 
-    `fine` is their mean at a fine scale. Near: both colour differences divided by lightness, which makes them
+    `fine` (3, h, w) is their mean at a fine scale. Near: both colour differences divided by lightness, which makes them
     independent of the lamp's strength, and the outline. Wide: fine colours minus the part's mean, log lightness minus
     its mean, and means and deviations of wide neighbourhoods.
     """
-    lightness = fine[:, :1].clamp(min=0) + _DARKEST
-    wide = [fine - _over_part(O, weight), lightness.log() - _over_part(lightness.log(), weight)]
+    lightness = fine[:1].clamp(min=0) + _DARKEST
+    weight = colours.weight[:, ::GRID_PX, ::GRID_PX]
+    logarithm = lightness.log()
+    typical = (logarithm * weight).sum() / weight.sum().clamp(min=1)
+    wide = [fine - colours.over_part(), logarithm - typical]
     for sigma in WIDE_2D_PX:
-        wide += [enlarge_to(m, O) for m in filters.mean_and_deviation(O, weight, sigma)]
-    return Context([fine[:, 1:] / lightness, *_outline(weight, filters)], wide)
+        wide += colours.mean_and_deviation(sigma)
+    return Context([fine[1:] / lightness, *outline], wide)
 
 
-def height_context(
-    h: Tensor, finest: Tensor, fine: Tensor, weight: Tensor, filters: MaskedFilters
-) -> Context:
-    """Compute the context of heights h (1, 1, H, W) in mm: `NEAR_3D` and `WIDE_3D` channels.
+def height_context(heights: MaskedPlanes, finest: Tensor, fine: Tensor, outline: list[Tensor]) -> Context:
+    """Compute the context of heights (1, H, W) in mm: `NEAR_3D` and `WIDE_3D` channels.
 
-    `finest` and `fine` are their means at two fine scales. Near: the skyline and the outline. Wide: the fine height
-    minus the part's mean, its median and the means of wide neighbourhoods, and the deviations of these.
+    `finest` (1, H, W) and `fine` (1, h, w) are their means at two fine scales. Near: the skyline and the outline.
+    Wide: the fine height minus the part's mean, its median and the means of wide neighbourhoods, and the deviations of
+    these.
     """
-    wide = [fine - _over_part(h, weight), fine - h[weight > 0].median()]
+    wide = [fine - heights.over_part(), fine - heights.planes[heights.weight > 0].median()]
     for sigma in WIDE_3D_PX:
-        mean, deviation = (enlarge_to(m, h) for m in filters.mean_and_deviation(h, weight, sigma))
+        mean, deviation = heights.mean_and_deviation(sigma)
         wide += [fine - mean, deviation]
-    return Context([skyline(finest, weight), *_outline(weight, filters)], wide)
+    return Context([skyline(finest, heights.weight), *outline], wide)
 
 
-def _outline(weight: Tensor, filters: MaskedFilters) -> list[Tensor]:
-    """Return the share of part pixels in every pixel's neighbourhood, (1, 1, H, W) for each scale."""
-    return [enlarge_to(filters.smooth(weight, sigma, stride_of(sigma)), weight) for sigma in OUTLINE_PX]
+def outline_context(weight: Tensor, smooth: Smoothing) -> list[Tensor]:
+    """Return the share of part pixels in every grid pixel's neighbourhood, (1, h, w) for each scale."""
+    return [smooth(weight, sigma, GRID_PX) for sigma in OUTLINE_PX]
 
 
 def skyline(h: Tensor, weight: Tensor) -> Tensor:
-    """Compute the steepest rise from every pixel within 16 pixels, in eight directions: (1, 8, H, W) mm a pixel.
+    """Compute the steepest rise from every grid pixel within 16 pixels, in eight directions: (8, h, w) mm a pixel.
 
-    Directions start at the right of the picture and go clockwise. Only pixels of the part are considered.
+    Heights `h` and `weight` are (1, H, W). Directions start at the right of the picture and go clockwise. Only pixels
+    of the part are considered.
     """
     reach = SKYLINE_STEPS_PX[-1]
     height, width = h.shape[-2:]
     around = F.pad(torch.where(weight > 0, h, _NOWHERE), (reach,) * 4, value=_NOWHERE)
+    here = h[:, ::GRID_PX, ::GRID_PX]
     steepest = []
     for direction in range(SKYLINE_DIRECTIONS):
         angle = 2 * math.pi * direction / SKYLINE_DIRECTIONS
-        highest = torch.full_like(h, _LOWEST)
+        highest = torch.full_like(here, _LOWEST)
         for step in SKYLINE_STEPS_PX:
             top, left = reach + round(step * math.sin(angle)), reach + round(step * math.cos(angle))
-            there = around[..., top : top + height, left : left + width]
-            highest = torch.maximum(highest, (there - h) / step)
+            there = around[:, top : top + height : GRID_PX, left : left + width : GRID_PX]
+            highest = torch.maximum(highest, (there - here) / step)
         steepest.append(highest)
-    return torch.cat(steepest, dim=1)
-
-
-def _over_part(planes: Tensor, weight: Tensor) -> Tensor:
-    """Return every channel's mean over the part."""
-    return (planes * weight).sum((2, 3), keepdim=True) / weight.sum()
+    return torch.cat(steepest)

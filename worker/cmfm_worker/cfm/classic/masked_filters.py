@@ -2,58 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.classic.filters import enlarge, gaussian_matrix
+from cmfm_worker.cfm.classic.derivatives import GRID_PX, Derivatives
+from cmfm_worker.cfm.classic.filters import gaussian_matrix
 
 MIN_WEIGHT: Final = 1e-4
 """The least divisor of a mean: the share of the mask under the filter. At the part's own pixels it is always larger."""
 
-
-def stride_of(sigma_px: float) -> int:
-    """Return the grid step of a filter: 1 pixel below σ = 4 pixels, 2 from there, 4 from σ = 8, 8 from σ = 16."""
-    return 1 if sigma_px < 4 else 2 if sigma_px < 8 else 4 if sigma_px < 16 else 8
+COARSE_PX: Final = 4.0
+"""From this σ on a mean is evaluated on the grid alone, and its derivatives are differences of grid neighbours."""
 
 
-def enlarge_to(planes: Tensor, like: Tensor) -> Tensor:
-    """Resize bilinearly to the size of `like`: (B, C, h, w) → (B, C, H, W)."""
-    return planes if planes.shape[-2:] == like.shape[-2:] else enlarge(planes, like.shape[-2:])
-
-
-class MaskedFilters:
-    """Means and deviations on the grid of their σ: (B, C, H, W) → (B, C, H / stride, W / stride).
-
-    `weight` is 1 at the part's pixels and 0 elsewhere. H and W are multiples of 8, σ is in pixels. Matrices are kept
-    for each size of plane.
-    """
+class Smoothing:
+    """Plain Gaussian means of planes (C, H, W). σ is in pixels. Matrices are kept for each size of plane."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._matrices: dict[tuple[int, float, int], Tensor] = {}
 
-    def mean(self, planes: Tensor, weight: Tensor, sigma: float) -> Tensor:
-        """Compute the Gaussian mean over the part's pixels."""
-        stride = stride_of(sigma)
-        under = self.smooth(weight, sigma, stride).clamp(min=MIN_WEIGHT)
-        return self.smooth(planes * weight, sigma, stride) / under
-
-    def mean_and_deviation(self, planes: Tensor, weight: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """Compute the same mean and the standard deviation around it."""
-        mean, square = self.mean(planes, weight, sigma), self.mean(planes.square(), weight, sigma)
-        return mean, (square - mean.square()).clamp(min=0).sqrt()
-
-    def smooth(self, planes: Tensor, sigma: float, stride: int) -> Tensor:
-        """Compute the Gaussian mean over all pixels. Edges are repeated."""
-        along_rows = self._matrix(planes.shape[-2], sigma, stride)
-        along_columns = self._matrix(planes.shape[-1], sigma, stride)
-        return torch.matmul(along_rows, torch.matmul(planes, along_columns.T))
+    def __call__(self, planes: Tensor, sigma: float, stride: int = 1) -> Tensor:
+        """Smooth and keep every `stride`-th row and column. Edges are repeated."""
+        channels, height, width = planes.shape
+        along_rows, along_columns = self._matrix(height, sigma, stride), self._matrix(width, sigma, stride)
+        rows = (planes.reshape(channels * height, width) @ along_columns.T).view(channels, height, -1)
+        return torch.matmul(along_rows, rows)
 
     def _matrix(self, size_px: int, sigma: float, stride: int) -> Tensor:
-        """Return a matrix, kept for each size. A side of the part's box has at most 28 sizes."""
+        """Return a matrix, kept for each size. The sides of a part's box have few sizes."""
         key = size_px, sigma, stride
         if key not in self._matrices:
             self._matrices[key] = gaussian_matrix(size_px, sigma, stride).to(self._device)
         return self._matrices[key]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Planes at one σ on the grid: their masked mean with its derivatives, and the deviation around it (C, h, w).
+
+    `mean_at_pixels` (C, H, W) is the mean at every pixel, for a σ below `COARSE_PX`.
+    """
+
+    mean: Derivatives
+    deviation: Tensor
+    mean_at_pixels: Tensor | None
+
+
+class MaskedPlanes:
+    """Planes (C, H, W) of a part and its `weight` (1, H, W), 1 at its pixels and 0 elsewhere, ready to be filtered.
+
+    Products with the weight are made once. Each scale then takes one or two matrix products along each axis.
+    """
+
+    def __init__(self, planes: Tensor, weight: Tensor, smooth: Smoothing) -> None:
+        self._smooth = smooth
+        self.planes, self.weight = planes, weight
+        self._weighted = torch.cat([weight, planes * weight])
+        self._squares = planes.square() * weight
+        self.pixels = weight.sum()
+
+    @property
+    def on_grid(self) -> Tensor:
+        """Return the planes at every second pixel, (C, h, w)."""
+        return self.planes[:, ::GRID_PX, ::GRID_PX]
+
+    def mean_at_pixels(self, sigma: float) -> Tensor:
+        """Return the Gaussian mean over the part's pixels, at every pixel: (C, H, W)."""
+        return self._means(sigma)[0]
+
+    def scale(self, sigma: float) -> Scale:
+        """Return mean, derivatives and deviation at a σ."""
+        if sigma >= COARSE_PX:
+            mean, deviation = self.mean_and_deviation(sigma)
+            return Scale(Derivatives.of_grid(mean), deviation, None)
+        mean, under = self._means(sigma)
+        derivatives = Derivatives.of_pixels(mean)
+        square = self._smooth(self._squares, sigma, GRID_PX) / under[:, ::GRID_PX, ::GRID_PX]
+        return Scale(derivatives, _deviation(square, derivatives.values), mean)
+
+    def mean_and_deviation(self, sigma: float) -> tuple[Tensor, Tensor]:
+        """Return both on the grid alone, (C, h, w) each."""
+        both = self._smooth(torch.cat([self._weighted, self._squares]), sigma, GRID_PX)
+        mean, square = (both[1:] / both[:1].clamp(min=MIN_WEIGHT)).chunk(2)
+        return mean, _deviation(square, mean)
+
+    def over_part(self) -> Tensor:
+        """Return every plane's mean over the part, (C, 1, 1)."""
+        return self._weighted[1:].sum((1, 2), keepdim=True) / self.pixels
+
+    def _means(self, sigma: float) -> tuple[Tensor, Tensor]:
+        smoothed = self._smooth(self._weighted, sigma)
+        under = smoothed[:1].clamp(min=MIN_WEIGHT)
+        return smoothed[1:] / under, under
+
+
+def _deviation(square: Tensor, mean: Tensor) -> Tensor:
+    return (square - mean.square()).clamp_(min=0).sqrt_()

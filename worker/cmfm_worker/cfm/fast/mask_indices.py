@@ -26,8 +26,7 @@ def indices_by_running_count(flat: Tensor, count: int) -> Tensor:
     return indices[:count]
 
 
-def every_nth(mask: Tensor, n: int) -> Tensor:
-    """Keep a mask (B, H, W) at every n-th row and column only."""
-    some = torch.zeros_like(mask)
-    some[:, ::n, ::n] = mask[:, ::n, ::n]
-    return some
+def every_nth_true(mask: Tensor, n: int) -> Tensor:
+    """Keep every n-th True element of each mask of a batch (B, H, W), counted row after row."""
+    flat = mask.flatten(1)
+    return (flat & ((flat.cumsum(1) - 1) % n == 0)).view_as(mask)

@@ -13,6 +13,9 @@ from cmfm_worker.cfm.mapping.networks import MappingNetwork
 MARGIN_PX = 4
 """How far from the border of a cut-out its predictions differ from those on the whole map; see `cut_out`."""
 
+LEAST_GRID_PX = 16
+"""Fewer pixels are taken as they are, whether or not they lie on a grid."""
+
 Rectangle = tuple[slice, slice]
 
 
@@ -65,6 +68,7 @@ class ConvEncoderDecoder(MappingNetwork):
 
     def _of_frame(self, E: Tensor, inside: Tensor, heads: Sequence[nn.Module]) -> list[Tensor]:
         """One frame's features (P, d_in) at its pixels `inside` (H, W)."""
+        inside = own_grid(inside)
         inside = inside[cut_out(inside)]
         dense = E.new_zeros((*inside.shape, self.d_in))
         dense[inside] = E
@@ -74,6 +78,18 @@ class ConvEncoderDecoder(MappingNetwork):
             x = F.relu(layer(x), inplace=True)
         x = F.relu(self.decoder(F.max_pool2d(x, 2)), inplace=True)
         return [head(x)[0].permute(1, 2, 0)[inside] for head in heads]  # C H W -> H W C -> P C
+
+
+def own_grid(inside: Tensor) -> Tensor:
+    """Return the map of every second row and column if all pixels `inside` (H, W) lie on those, else the whole map.
+
+    Features of `classic` are on such a grid, and a convolution must see neighbours. H and W are even, `inside` has a
+    pixel. A few pixels say nothing about a grid.
+    """
+    places = inside.nonzero()
+    down, right = (places[0] % 2).tolist()
+    on_grid = len(places) >= LEAST_GRID_PX and bool((places % 2 == places[0] % 2).all())
+    return inside[down::2, right::2] if on_grid else inside
 
 
 def cut_out(inside: Tensor) -> Rectangle:
