@@ -5,10 +5,11 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import ClassVar
 
@@ -74,19 +75,32 @@ def test_start_without_a_port_leaves_nothing_behind(settings: Settings, taken: s
             serve(broken)
 
 
+def read_boots(settings: Settings) -> list[tuple[str, ...]]:
+    assert settings.ledger.path is not None
+    with closing(sqlite3.connect(settings.ledger.path)) as connection:
+        return connection.execute("SELECT * FROM boots").fetchall()
+
+
 def test_second_worker_does_not_take_the_sockets_of_the_first(settings: Settings) -> None:
-    """On ipc too, an endpoint in use stops the start."""
+    """On ipc too, an endpoint in use stops the start, and the ledger of the first stays as it was."""
+    boots: list[list[tuple[str, ...]]] = []
 
     def act(outside: Outside) -> None:
         outside.send(1)
+        outside.listen(1)
+        boots.append(read_boots(settings))
         with pytest.raises(StartupError, match="in use"), ExitStack() as second:
             open_line(settings, second, factories=FACTORIES)
+        boots.append(read_boots(settings))
+        outside.send(1, first=1)
         outside.listen(1)
         outside.signal()
 
     outside = Outside(settings, act)
     assert serve(settings).code is ExitCode.OK
     outside.end()
+    assert len(boots[0]) == 1
+    assert boots[0] == boots[1]
 
 
 def test_drain_decides_every_accepted_part(settings: Settings) -> None:
@@ -114,11 +128,22 @@ class SignallingExtractor(ColourAndPlace):
         return super().__call__(frames)
 
 
-def test_signal_during_the_start_ends_it(settings: Settings) -> None:
-    """A worker that is told to stop while its recipes warm up ends with 0 and never accepts a frame."""
-    with nothing_left(settings.sockets.results):
-        inspector = Inspector(SignallingExtractor())
-        assert serve(settings, inspector_maker=lambda *_: lambda _: inspector).code is ExitCode.OK
+def test_signal_during_the_start_ends_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is told to stop while its recipes warm up ends with 0 and never says that it is ready."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        with nothing_left(settings.sockets.results):
+            inspector = Inspector(SignallingExtractor())
+            assert serve(settings, inspector_maker=lambda *_: lambda _: inspector).code is ExitCode.OK
+        systemd.setblocking(False)
+        messages = [systemd.recv(4096).decode() for _ in range(2)]
+        with pytest.raises(BlockingIOError):
+            systemd.recv(4096)
+    assert messages[0].startswith("STATUS=starting")
+    assert messages[1].startswith("STOPPING=1")
 
 
 class HangingInspector(LineInspector):
