@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmfm_worker.bench import twin
-from cmfm_worker.bench.benchmark import measure
+from cmfm_worker.bench.benchmark import run_benchmark
 from cmfm_worker.bench.made_up_frames import load_frames, made_up_frame
 from cmfm_worker.bench.mapping_work import mapping_of_pixels, mapping_of_tokens
 from cmfm_worker.bench.options import BenchError, BenchOptions, Variant
@@ -109,7 +109,7 @@ def test_mappings_that_are_none_are_explained(wrong: BenchOptions, message: str)
 
 def test_convolutions_cost_more_than_the_mlp() -> None:
     """The paper's finding (Table 8) shows in the same report: more operations, and more time for the mapping."""
-    report = measure(replace(QUICK, mappings=("mlp", "conv_encoder_decoder")), lambda _: None)
+    report = run_benchmark(replace(QUICK, mappings=("mlp", "conv_encoder_decoder")), lambda _: None)
     stages = [
         {stage["stage"]: stage for stage in variant["stages"]}["mapping"] for variant in report["variants"]
     ]

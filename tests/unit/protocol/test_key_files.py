@@ -50,7 +50,7 @@ def test_secret_is_its_owners_whatever_the_umask(tmp_path: Path, pair: KeyPair) 
 def test_no_key_is_replaced(tmp_path: Path, pair: KeyPair, there: str) -> None:
     """A file of that name, even a dangling link, keeps both from being written."""
     (tmp_path / there).symlink_to(tmp_path / "nowhere")
-    with pytest.raises(KeyFileError, match="is there already"):
+    with pytest.raises(KeyFileError, match="exists already"):
         write_pair(tmp_path, "plc1", pair)
     assert [entry.name for entry in tmp_path.iterdir()] == [there]
 

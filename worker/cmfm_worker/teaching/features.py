@@ -13,7 +13,7 @@ from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.fast.mask_indices import every_nth
 from cmfm_worker.cfm.fit.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
-from cmfm_worker.cfm.fit.metric import rounds_for, simulated_pixels
+from cmfm_worker.cfm.fit.metric import simulated_frames_per_part, simulated_pixels
 from cmfm_worker.cfm.fit.nominal_variation import vary_nominal
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.datasets.scored import Progress, refuse_uninspectable
@@ -100,7 +100,7 @@ class TeachFeatures:
         for round_ in range(variations_for(parts, fit.variations)):
             varied = extractor(vary_nominal(frames, [seed + round_ * parts for seed in seeds]))
             self.nominal.add(varied.at(every_nth(frames.foreground, EVERY_PX)), names, varied=True)
-        for round_ in range(rounds_for(parts) if fit.metric else 0):
+        for round_ in range(simulated_frames_per_part(parts) if fit.metric else 0):
             found = simulated_pixels(extractor, frames, [seed + round_ * parts for seed in seeds])
             for store, features in zip((self.defective, self.beside), found, strict=True):
                 store.add(features, names)

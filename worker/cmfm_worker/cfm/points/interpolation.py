@@ -79,13 +79,6 @@ def inverse_distance_weights(d2: Tensor) -> Tensor:
     return inverse / inverse.sum(1, keepdim=True)
 
 
-def point_sampling(
-    mask: Tensor, foreground: Tensor, token: Tensor, weight: Tensor, tokens: int
-) -> TokenSampling:
-    """`begin_point_sampling` for who needs the matrix at once. Waits for the device."""
-    return begin_point_sampling(mask, foreground, token, weight, tokens).finish()
-
-
 def begin_point_sampling(
     mask: Tensor,
     foreground: Tensor,

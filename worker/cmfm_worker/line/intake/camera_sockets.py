@@ -48,7 +48,7 @@ class CameraSockets:
         try:
             for socket in (self.socket, self._watched):
                 socket.setsockopt(zmq.IPV6, "[" in endpoint)
-                keys.introduce(socket, endpoint)
+                keys.configure_client(socket, endpoint)
                 socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()

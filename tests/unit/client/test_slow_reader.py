@@ -6,8 +6,9 @@ from pathlib import Path
 
 READER = """
 import random, sys, threading, time, zmq
-from cmfm_sim import sockets
-from cmfm_sim.subscriber import ResultSubscriber, SubscriberOptions
+from cmfm_client import sockets
+from cmfm_client.events import Damaged
+from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
 sockets.HEARTBEAT_IVL_MS, sockets.HEARTBEAT_TIMEOUT_MS = 50, 100  # so that it takes seconds to go wrong, not minutes
 folder, seconds = sys.argv[1], float(sys.argv[2])
 
@@ -24,7 +25,7 @@ subscriber = ResultSubscriber(SubscriberOptions(f"ipc://{folder}/results", maps=
 until_s, heard = time.monotonic() + seconds, 0
 while time.monotonic() < until_s:
     time.sleep(random.uniform(0.05, 0.5))
-    heard += len(subscriber.poll(0))
+    heard += sum(isinstance(event, Damaged) for event in subscriber.poll(0))  # what is published is no map
 print("heard" if heard else "nothing", flush=True)
 import os
 os._exit(0)

@@ -1,43 +1,24 @@
-"""The verdicts on a replay's own triggers, heard in a thread of their own while the camera sends."""
+"""Results on a replay's own triggers, received in a thread of their own while the camera sends."""
 
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from types import TracebackType
 from typing import Final
 
+from cmfm_client.events import LinkChanged, Received, Silence
+from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
 from cmfm_sim.accounting import Account, account
 from cmfm_sim.errors import FailedError
-from cmfm_sim.record import Key, Received, TriggerLog, TriggerRecord
-from cmfm_sim.subscriber import ResultSubscriber, SubscriberOptions
+from cmfm_sim.trigger_log import TriggerMemory
 
 POLL_S: Final = 0.05
 LAST_VERDICT_S: Final = 3.0
-"""Past the last deadline, how long a verdict is still waited for."""
+"""Time past the last deadline for which a verdict is still waited for."""
 
 
-class TriggerMemory(TriggerLog):
-    """A log of triggers that also remembers them."""
-
-    def __init__(self, path: Path | None) -> None:
-        super().__init__(path)
-        self.records: dict[Key, TriggerRecord] = {}
-
-    def trigger(self, record: TriggerRecord) -> None:
-        """A trigger fired."""
-        self.records[record.key] = record
-        super().trigger(record)
-
-    def not_sent(self, stream_uuid: str, seq: int) -> None:
-        """Its frame was dropped by the camera."""
-        key = (stream_uuid, seq)
-        self.records[key] = replace(self.records[key], sent=False)
-        super().not_sent(stream_uuid, seq)
-
-
-class Answers:
-    """Listens from when the context is entered. Raises InputError for an endpoint that is none."""
+class ReplayResults:
+    """Receives while the context is open, in the thread "results". Raises EndpointError."""
 
     def __init__(self, options: SubscriberOptions) -> None:
         self._options = options
@@ -45,13 +26,15 @@ class Answers:
         self._received: list[Received] = []
         self._heard = threading.Event()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="answers", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="results", daemon=True)
 
-    def __enter__(self) -> "Answers":
+    def __enter__(self) -> "ReplayResults":
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
         self._subscriber.close()
@@ -66,7 +49,7 @@ class Answers:
                 )
 
     def account(self, triggers: TriggerMemory, stopped: Callable[[], bool]) -> Account:
-        """The account of all triggers, once each has its verdict or none can be expected any more."""
+        """The account of all triggers, once each has its verdict or its time is over."""
         fired = list(triggers.records.values())
         last_ns = max((record.trigger_ns + int(record.deadline_ms * 1e6) for record in fired), default=0)
         until_s = time.monotonic() + max((last_ns - time.time_ns()) / 1e9, 0.0) + LAST_VERDICT_S
@@ -78,7 +61,8 @@ class Answers:
 
     def _listen(self) -> None:
         while not self._stop.is_set():
-            events = self._subscriber.poll(POLL_S)
-            self._received += [event for event in events if isinstance(event, Received)]
-            if events:
-                self._heard.set()
+            for event in self._subscriber.poll(POLL_S):
+                if isinstance(event, Received):
+                    self._received.append(event)
+                if not isinstance(event, Silence | LinkChanged):
+                    self._heard.set()

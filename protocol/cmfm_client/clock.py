@@ -1,4 +1,4 @@
-"""The clocks of the simulator, in one place so that tests can set them."""
+"""Clocks of cameras, simulator and benchmark, in one place so that tests can set them."""
 
 import time
 from typing import Final, Protocol
@@ -8,14 +8,14 @@ NS_PER_S: Final = 1_000_000_000
 
 
 class Clock(Protocol):
-    """Two readings: one that is written into messages, one that never steps."""
+    """Two readings in nanoseconds: one that is written into messages, and one that never steps."""
 
     def realtime_ns(self) -> int:
-        """CLOCK_REALTIME, nanoseconds since the epoch."""
+        """CLOCK_REALTIME, nanoseconds since 1970-01-01 UTC."""
         ...
 
     def monotonic_ns(self) -> int:
-        """CLOCK_MONOTONIC, nanoseconds: what triggers are paced by."""
+        """CLOCK_MONOTONIC, nanoseconds; triggers and heartbeats are paced by it."""
         ...
 
 
