@@ -25,7 +25,6 @@ from cmfm_protocol.wire.control import (
     decode_reply,
     encode_request,
 )
-from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.processes import Child, Children, program
@@ -213,16 +212,9 @@ def test_header_cannot_name_a_path(site: Site) -> None:
     )
     with Camera(options) as camera:
         camera.wait_for_subscriber(30)
-        for seq, name in enumerate(names):
-            header = FrameHeader(
-                stream_uuid=camera.stream_uuid,
-                seq=seq,
-                part_id=f"../../{name}",
-                trigger_ns=time.time_ns(),
-                deadline_ms=20_000.0,
-                recipe=name,
-            )
-            assert camera.send(seq, encode_frame(camera.frame_topic, header, rgb, xyz))
+        for name in names:
+            trigger = camera.trigger(f"../../{name}", recipe=name, deadline_ms=20_000.0, announce=False)
+            assert camera.publish(trigger, rgb, xyz)
         mine = {(camera.stream_uuid, seq) for seq in range(len(names))}
         line = site.line
         line.wait_for(lambda: mine <= {item.key for item in line.received}, site.worker, 60)

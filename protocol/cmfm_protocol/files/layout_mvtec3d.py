@@ -21,7 +21,7 @@ _XYZ_SUFFIXES: Final = (".tiff", ".tif")
 def parts_of_split(category: Path, split: str) -> list[PartFiles]:
     """The parts of one split of a category's folder, sorted by kind of defect and file name.
 
-    Raises DatasetError where a folder is missing or a part lacks its RGB or XYZ file.
+    Raises DatasetError if a folder is missing or a part lacks its RGB or XYZ file.
     """
     folder = category / SPLIT_FOLDERS[split]
     kinds = _folders(folder) if split == "test" else [folder]
@@ -35,7 +35,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files by name without suffix; hidden ones (".DS_Store", "._000.png") are none of ours."""
+    """Files by name without suffix; hidden ones (".DS_Store", "._000.png") are ignored."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is missing; expected {SHAPE}")
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))

@@ -164,7 +164,7 @@ def decode_request(body: MessageFrame) -> Request:
         require_version(data)
         operation = data.get("op")
         if not isinstance(operation, str) or operation not in REQUESTS:
-            raise Violation(Reason.MALFORMED, f"none of {', '.join(REQUESTS)}", "op")
+            raise Violation(Reason.MALFORMED, f"not one of {', '.join(REQUESTS)}", "op")
         request: Request = read(REQUESTS[operation], data)
         return request
 

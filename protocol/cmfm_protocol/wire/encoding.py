@@ -126,7 +126,7 @@ def ours() -> Iterator[None]:
 
 @contextmanager
 def theirs(named: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Raise RemoteProtocolError for a rule that is broken in what arrived; `named` is what attributes it by then."""
+    """Raise RemoteProtocolError for a rule that is broken in a received message; `named` attributes it to a part."""
     try:
         yield
     except Violation as violation:

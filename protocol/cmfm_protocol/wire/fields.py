@@ -1,4 +1,4 @@
-"""Fields of messages: declared once, as `Annotated` types of a frozen dataclass, and what derives from that.
+"""Fields of messages: declared once, as `Annotated` types of a frozen dataclass; encoder, decoder and tables follow.
 
     deadline_ms: Annotated[float, number(0, MAX_DEADLINE_MS), Unit("ms"), Meaning("from the trigger to the verdict")]
 
@@ -75,7 +75,7 @@ class Field:
 
     @property
     def required(self) -> bool:
-        """Whether the key must be on the wire."""
+        """True if the key must be on the wire."""
         return self.default is MISSING
 
 

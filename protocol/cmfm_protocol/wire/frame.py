@@ -38,7 +38,7 @@ from cmfm_protocol.wire.wire_types import (
 )
 
 CLOCKS: Final = ("realtime", "monotonic", "none")
-"""What `trigger_ns` counts: CLOCK_REALTIME, the worker's own CLOCK_MONOTONIC, or nothing comparable."""
+"""The clocks of `trigger_ns`: CLOCK_REALTIME, the worker's own CLOCK_MONOTONIC, or nothing comparable."""
 
 UNATTRIBUTED_STREAM: Final = "unattributed"
 """Stream under which the worker answers messages that belong to no stream; no camera may use it."""

@@ -6,7 +6,7 @@ Decoders check them before they allocate anything; encoders refuse to exceed the
 from typing import Final
 
 PROTOCOL_MAJOR: Final = 1
-"""Messages of another major version are not understood and become FAULTs (`unknown_version`)."""
+"""Messages of another major version cannot be read and become FAULTs (`unknown_version`)."""
 
 MAX_HEADER_BYTES: Final = 65_536
 """A frame header needs about 500 bytes; the rest is room for a camera's own keys."""
@@ -28,7 +28,7 @@ MAX_MESSAGE_FRAMES: Final = 2 + MAX_ARRAYS + 1
 """Topic, header, arrays, seal."""
 
 MAX_TEXT_BYTES: Final = 256
-"""UTF-8 bytes of any text: ids and one line of detail, never documents."""
+"""UTF-8 bytes of any text: ids and one line of detail."""
 
 MAX_NAME_CHARS: Final = 64
 """Names of lines, stations and recipes: they become topics, metric labels and folders."""
@@ -43,7 +43,7 @@ NAME_RULE: Final = (
 """`NAME_PATTERN` for error messages."""
 
 MAX_REGIONS: Final = 64
-"""Defect regions in a result, largest peak first: more are one bad part, not more information."""
+"""Defect regions in a result, largest peak first; more would tell nothing more about the part."""
 
 MAX_RESULT_BYTES: Final = 32_768
 """A result with all its regions and the longest texts needs about 10 kB."""
@@ -73,7 +73,7 @@ MAX_MAP_KEYS: Final = 64
 """Keys of any map: twice what the largest message has; unknown ones are ignored."""
 
 MAX_LIST_ITEMS: Final = 1_024
-"""Items of any list, before the list's own limit is looked at."""
+"""Items of any list, before the list's own limit is checked."""
 
 MAX_COUNT: Final = 9_007_199_254_740_991
 """2^53 - 1, the largest integer that is exact in every language on the line (a PLC's LREAL, JSON)."""

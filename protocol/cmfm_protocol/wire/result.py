@@ -1,4 +1,4 @@
-"""Results: one verdict for every trigger, from the worker to whoever acts on it (WIRE.md, result)."""
+"""Results: one verdict for every trigger, from the worker to those who act on it (WIRE.md, result)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -115,7 +115,7 @@ class Result:
         int, integer(), Unit("parts"), Meaning("FAULTs since the worker's boot, this one included")
     ]
     coverage: Annotated[
-        float | None, optional(number(0)), Unit("1"), Meaning("part of the expected area with valid 3D")
+        float | None, optional(number(0)), Unit("1"), Meaning("share of the expected area with valid 3D")
     ]
     peak_px: Annotated[
         tuple[int, int] | None,
@@ -177,12 +177,12 @@ def check_invariants(result: Result) -> None:
     PASS a score below the threshold, FAIL one at or above it. The reason belongs to the verdict.
     """
     if result.reason not in REASONS_OF[result.verdict]:
-        raise Violation(Reason.MALFORMED, f"{result.reason} is no reason for {result.verdict}", "reason")
+        raise Violation(Reason.MALFORMED, f"{result.reason} is not a reason for {result.verdict}", "reason")
     if result.verdict not in (Verdict.PASS, Verdict.FAIL):
         return
     for field in ("score", "threshold", "received_ns"):
         if getattr(result, field) is None:
-            raise Violation(Reason.MALFORMED, f"{result.verdict} without one", field)
+            raise Violation(Reason.MALFORMED, f"{result.verdict} needs one", field)
     if not result.deadline_met:
         raise Violation(Reason.MALFORMED, f"{result.verdict} after the deadline", "deadline_met")
     if result.score is not None and result.threshold is not None:

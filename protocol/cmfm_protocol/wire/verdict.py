@@ -1,4 +1,4 @@
-"""Verdicts, the reasons behind them, and what both mean to a PLC (WIRE.md, verdicts)."""
+"""Verdicts, their reasons, and their names in OPC 40001-101 (WIRE.md, verdicts)."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Verdict(StrEnum):
-    """What became of one triggered part. Only PASS lets a part through."""
+    """The outcome for one triggered part. Only PASS lets a part through."""
 
     PASS = "PASS"  # noqa: S105 (a verdict, not a password)
     FAIL = "FAIL"
@@ -15,13 +15,14 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why; every reason belongs to one verdict (`REASONS_OF`)."""
+    """The reason of a verdict; every reason belongs to one verdict (`REASONS_OF`)."""
 
     BELOW_THRESHOLD = "below_threshold"
     ABOVE_THRESHOLD = "above_threshold"
     LOW_COVERAGE = "low_coverage"
     GREY_BAND = "grey_band"
     DRIFT = "drift"
+    OTHER_CALIBRATION = "other_calibration"
     LOST = "lost"
     MALFORMED = "malformed"
     UNKNOWN_VERSION = "unknown_version"
@@ -42,14 +43,16 @@ class Reason(StrEnum):
 _INSPECTED: Final = {
     Verdict.PASS: frozenset({Reason.BELOW_THRESHOLD}),
     Verdict.FAIL: frozenset({Reason.ABOVE_THRESHOLD}),
-    Verdict.UNDECIDED: frozenset({Reason.LOW_COVERAGE, Reason.GREY_BAND, Reason.DRIFT}),
+    Verdict.UNDECIDED: frozenset(
+        {Reason.LOW_COVERAGE, Reason.GREY_BAND, Reason.DRIFT, Reason.OTHER_CALIBRATION}
+    ),
 }
 
 FAULT_REASONS: Final = frozenset(Reason) - frozenset().union(*_INSPECTED.values())
-"""Why a part was not inspected."""
+"""Reasons why a part was not inspected."""
 
 REASONS_OF: Final[Mapping[Verdict, frozenset[Reason]]] = {**_INSPECTED, Verdict.FAULT: FAULT_REASONS}
-"""The reasons that may stand beside each verdict; the sets are disjoint and cover `Reason`."""
+"""The reasons of each verdict; the sets are disjoint and cover `Reason`."""
 
 VERDICT_OF: Final[Mapping[Reason, Verdict]] = {
     reason: verdict for verdict, reasons in REASONS_OF.items() for reason in reasons

@@ -16,7 +16,7 @@ from cmfm_protocol.wire.limits import MAX_COUNT, MAX_TEXT_BYTES, MAX_TIME_NS, NA
 from cmfm_protocol.wire.verdict import Reason
 
 Check = Callable[[object], Any]
-"""Takes what msgpack gave, returns the value as the message has it. Raises Violation."""
+"""Takes a value as msgpack returned it, returns it as the message has it. Raises Violation."""
 
 _NAME: Final = re.compile(NAME_PATTERN)
 _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -71,7 +71,7 @@ def one_of(choices: Collection[str]) -> WireType:
         if not isinstance(value, str):
             raise _expected("text", value)
         if value not in choices:
-            raise broken(f"none of {', '.join(choices)}")
+            raise broken(f"not one of {', '.join(choices)}")
         return value
 
     *first, last = [f"`{choice}`" if choice else "empty" for choice in choices]
@@ -173,7 +173,7 @@ def map_of(keys: Collection[str], inner: WireType, *, complete: bool) -> WireTyp
         if not isinstance(value, dict):
             raise _expected("a map", value)
         if not set(value) <= set(keys):
-            raise broken(f"a key that is none of {', '.join(keys)}")
+            raise broken(f"a key that is not one of {', '.join(keys)}")
         if complete and (absent := [key for key in keys if key not in value]):
             raise Violation(Reason.MALFORMED, "missing", absent[0])
         return {key: check_at(key, inner.check, value[key]) for key in keys if key in value}

@@ -257,6 +257,7 @@ NOT_ON_A_GPU_MACHINE = [
     "prometheus_client",
     "tomli_w",
     "cmfm_protocol",
+    "cmfm_client",
     "cmfm_sim",
 ]
 

@@ -33,7 +33,7 @@ def test_nothing_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run("keys", "new", "--out", tmp_path, "--name", "plc1") == 0
     before = (tmp_path / "plc1.key_secret").read_bytes()
     assert run("keys", "new", "--out", tmp_path, "--name", "plc1") == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert (tmp_path / "plc1.key_secret").read_bytes() == before
 
 

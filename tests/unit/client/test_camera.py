@@ -1,18 +1,20 @@
-"""The simulated camera on real sockets."""
+"""A camera on real sockets."""
 
 import time
+from dataclasses import fields, replace
 
 import pytest
 import zmq
-from tests.unit.made.line_messages import message
+from tests.unit.made.line_messages import message, pictures
 from tests.unit.made.line_sockets import Connect
 
 from cmfm_client.camera import Camera, CameraOptions
-from cmfm_client.errors import BindError, EndpointError, NoSubscriberError
+from cmfm_client.errors import BindError, ClientError, EndpointError, NoSubscriberError
 from cmfm_protocol.wire.errors import LocalProtocolError
 from cmfm_protocol.wire.frame import decode_frame
 from cmfm_protocol.wire.state import CameraState, decode_camera_state
 from cmfm_protocol.wire.topics import parse_topic
+from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 
 LARGE = [b"x" * 2_000_000]
 """More than a kernel's socket buffer takes."""
@@ -134,6 +136,81 @@ def test_a_line_that_is_no_name_is_refused(endpoint: str) -> None:
     """Before anything is bound."""
     with pytest.raises(LocalProtocolError, match="line 'a/b'"):
         Camera(CameraOptions(endpoint, line="a/b"))
+
+
+def test_camera_counts_triggers_and_seals_their_frames(endpoint: str, connect: Connect) -> None:
+    """Each part has the next number; its frame says what its trigger said, under checksums, after the announcement."""
+    with Camera(CameraOptions(endpoint)) as camera:
+        worker = connect(zmq.SUB, camera.endpoint)
+        camera.wait_for_subscriber(5)
+        triggers = [
+            camera.trigger(f"part-{n}", recipe="bagel", deadline_ms=200.0, encoder=n, calib_id="c")
+            for n in range(2)
+        ]
+        for trigger in triggers:
+            assert camera.publish(trigger, *pictures())
+    received = [worker.recv_multipart() for _ in range(4)]
+    kinds = [parse_topic(parts[0]).kind for parts in received]
+    assert kinds == ["trigger", "trigger", "frame", "frame"]
+    announced = [decode_trigger(parts) for parts in received[:2]]
+    assert [replace(message, sealed=False) for message in announced] == triggers
+    frames = [decode_frame(parts) for parts in received[2:]]
+    assert all(message.sealed for message in announced)
+    assert all(frame.sealed for frame in frames)
+    for frame, trigger in zip(frames, triggers, strict=True):
+        names = [field.name for field in fields(TriggerMessage) if field.name != "sealed"]
+        said = {name: getattr(frame.header, name) for name in names}
+        assert said == {name: getattr(trigger, name) for name in names}
+    assert [trigger.seq for trigger in triggers] == [0, 1]
+
+
+def test_number_is_never_used_twice(endpoint: str) -> None:
+    """A trigger has one frame, also if it was dropped; another camera's trigger has none here."""
+    with Camera(CameraOptions(endpoint)) as camera, Camera(CameraOptions("tcp://127.0.0.1:*")) as other:
+        trigger, foreign = camera.trigger("a"), other.trigger("a")
+        assert not camera.publish(trigger, *pictures())  # nobody listens
+        for wrong in (trigger, foreign, replace(trigger, seq=1)):
+            with pytest.raises(ClientError, match="expects no frame"):
+                camera.publish(wrong, *pictures())
+        camera.send(5, message(5))
+        assert camera.trigger("b").seq == 6
+
+
+def test_trigger_that_cannot_be_sent_takes_no_number(endpoint: str) -> None:
+    """A gap in the numbers would be a part to the worker."""
+    with Camera(CameraOptions(endpoint)) as camera:
+        with pytest.raises(LocalProtocolError):
+            camera.trigger("line\nbreak")
+        assert camera.trigger("fine").seq == 0
+
+
+def test_last_heartbeat_counts_triggers_without_a_frame(endpoint: str, connect: Connect) -> None:
+    """The worker learns of a part whose frame never came, without an announcement."""
+    with Camera(CameraOptions(endpoint)) as camera:
+        worker = connect(zmq.SUB, camera.endpoint)
+        camera.wait_for_subscriber(5)
+        camera.publish(camera.trigger("a", announce=False), *pictures())
+        camera.trigger("b", announce=False)
+    _, states = receive_all(worker)
+    assert states[-1].next_seq == 2
+
+
+def test_triggers_without_a_frame_do_not_pile_up(endpoint: str) -> None:
+    """The newest 1024 may still have their frame."""
+    with Camera(CameraOptions(endpoint)) as camera:
+        triggers = [camera.trigger(str(n), announce=False) for n in range(1025)]
+        with pytest.raises(ClientError):
+            camera.publish(triggers[0], *pictures())
+        camera.publish(triggers[1], *pictures())
+
+
+def test_ipc_endpoint_is_not_taken_from_its_camera(endpoint: str, connect: Connect) -> None:
+    """libzmq would give it to the second camera without a word."""
+    with Camera(CameraOptions(endpoint)) as camera:
+        with pytest.raises(BindError, match="another process listens"):
+            Camera(CameraOptions(endpoint))
+        connect(zmq.SUB, endpoint)
+        assert camera.wait_for_subscriber(5)
 
 
 def receive_all(worker: zmq.Socket[bytes]) -> tuple[list[list[bytes]], list[CameraState]]:
