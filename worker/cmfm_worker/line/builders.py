@@ -78,7 +78,7 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
     admission = Admission(
         settings=settings,
         ring=core.ring,
-        shelf=recipes.registry,
+        recipes=recipes.registry,
         tracker=tracker,
         post=core.events.post,
         done_ns=lambda now_ns: timing.done_ns(1, now_ns),
