@@ -227,7 +227,7 @@ def test_line_says_where(tmp_path: Path, normalisation: str) -> None:
     for name, fail_at, fails in (("b", 0.9 * score, True), ("c", 1.1 * score, False)):
         taught = model(tmp_path / name, score=scoring, threshold=ThresholdSection(fail_at=fail_at))
         found = inspector.inspect(rgb, xyz, [taught]).parts()[0]
-        decision = decision_of(found, LineRecipe(taught, inspector))
+        decision = decision_of(found, LineRecipe(taught, inspector), "")
         assert decision.verdict is (Verdict.FAIL if fails else Verdict.PASS)
         assert [region.peak_px for region in decision.regions][:1] == ([found.peak_px] if fails else [])
 

@@ -238,7 +238,7 @@ class BrokenClock(SystemClock):
     """A clock that the verdict thread cannot read."""
 
     def monotonic_ns(self) -> int:
-        if threading.current_thread().name in ("desk", "verdicts"):
+        if threading.current_thread().name == "verdicts":
             raise OSError("a bug")
         return super().monotonic_ns()
 

@@ -245,7 +245,7 @@ def test_paper_recipe_from_before_there_was_a_choice_of_2d_extractor(tmp_path: P
 def test_2d_extractor_is_recorded_by_timms_name() -> None:
     """A short name written by hand means the model; what can be no model, and one for `classic`, are refused."""
     assert paper(image="dinov2").image == "vit_base_patch14_dinov2.lvd142m"
-    with pytest.raises(ValueError, match="is no image extractor"):
+    with pytest.raises(ValueError, match="is not an image extractor"):
         paper(image="hf-hub:somewhere/else")
     with pytest.raises(ValueError, match="only 'paper'"):
         ExtractorSection(preset="classic", version="2", image="dino")

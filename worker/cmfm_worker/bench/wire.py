@@ -115,22 +115,22 @@ def _intake(
         sockets=SocketsSection(frames=(endpoint,)),
         recipes=RecipesSection(folder=recipes, default=RECIPE),
     )
-    shelf = RecipeRegistry(
+    registry = RecipeRegistry(
         settings.recipes, make_inspector=inspector_maker(settings.weights.folder, CPU), device=CPU
     )
-    shelf.load_all()
+    registry.load_all()
     window_ns = int(settings.intake.reorder_window_ms * NS_PER_MS)
-    reception = Admission(
+    admission = Admission(
         settings=settings.intake,
         ring=ring,
-        shelf=shelf,
+        recipes=registry,
         tracker=SequenceTracker(max_gap=settings.intake.max_gap, window_ns=window_ns),
         post=arrivals.post,
         done_ns=lambda now_ns: now_ns,
         clock=SystemClock(),
     )
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    return Receiver(settings, context, reception, arrivals.post, read_keys(settings.curve)), context
+    return Receiver(settings, context, admission, arrivals.post, read_keys(settings.curve)), context
 
 
 def _consume(ring: Ring, arrivals: Arrivals) -> None:

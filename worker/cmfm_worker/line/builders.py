@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import torch
 
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_worker.cfm.fast.graphs import GraphRecorder, graph_recorder_for
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.clock import NS_PER_MS, NS_PER_S, Clock
@@ -40,11 +41,12 @@ from cmfm_worker.line.messages import BookEvent, Decision
 from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.net.wakeable_queue import WakeableQueue
 from cmfm_worker.line.records.builder import Records
-from cmfm_worker.line.verdicts.account import Account
+from cmfm_worker.line.verdicts.builder import ControlActions, new_book, open_verdict_thread
+from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
-from cmfm_worker.line.verdicts.requests import ControlServer, RecoveryServer
-from cmfm_worker.line.verdicts.verdict_thread import STOPPED, BookOptions, VerdictThread
-from cmfm_worker.line.verdicts.worker_state import LineState, StateMessage
+from cmfm_worker.line.verdicts.verdict_book import VerdictBook
+from cmfm_worker.line.verdicts.verdict_thread import STOPPED, VerdictThread
+from cmfm_worker.line.verdicts.worker_state import StateReporter
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.recipes.registry import RecipeRegistry
 from cmfm_worker.settings.model import Settings
@@ -76,10 +78,10 @@ class Core:
     device: torch.device
     cpu_threads: int  # of a computation on a CPU
     clock: Clock
-    state: LineState
+    state: StateReporter
     ring: Ring
     timing: BatchTiming
-    account: Account
+    book: VerdictBook  # the verdict thread alone steps it; any thread reads its totals
     events: WakeableQueue[BookEvent]  # from all threads to the verdict thread
     threads: LineThreads
 
@@ -116,16 +118,26 @@ def open_core(settings: Settings, stack: ExitStack, clock: Clock) -> Core:
         pinned=device.type == "cuda",
         expected_pixels=settings.device.expected_pixels,
     )
+    book, timing = new_book(settings, boot_id), BatchTiming()
+    state = StateReporter(
+        boot_id=boot_id,
+        device=str(device),
+        endpoints=settings.sockets.frames,
+        clock=clock,
+        totals=lambda: book.totals,
+        queue_free=lambda: ring.free,
+        part_ns=lambda: timing.part_ns,
+    )
     return Core(
         settings=settings,
         boot_id=boot_id,
         device=device,
         cpu_threads=cpu_threads,
         clock=clock,
-        state=LineState(boot_id=boot_id, device=str(device), endpoints=settings.sockets.frames, clock=clock),
+        state=state,
         ring=ring,
-        timing=BatchTiming(),
-        account=Account(),
+        timing=timing,
+        book=book,
         events=events,
         threads=LineThreads(),
     )
@@ -163,7 +175,7 @@ def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tu
     gc_control = GcControl()
     gc_control.watch()
     stack.callback(gc_control.restore)
-    collector = LineCollector(lambda: core.account.counts, gauges, core.state.sources_alive)
+    collector = LineCollector(lambda: core.book.totals, gauges, core.state.sources_alive)
     return Metrics(collector, gc_control), gc_control
 
 
@@ -179,7 +191,7 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
     admission = Admission(
         settings=settings,
         ring=core.ring,
-        shelf=recipes.registry,
+        recipes=recipes.registry,
         tracker=tracker,
         post=core.events.post,
         done_ns=lambda now_ns: timing.done_ns(1, now_ns),
@@ -203,35 +215,31 @@ def open_verdicts(
     request_drain: Callable[[], None],
 ) -> VerdictThread:
     """Bind the sockets for requests and make the verdict thread. Raises StartupError if a port is taken."""
-    settings, context, keys = core.settings, net.context, net.keys
-    state = heartbeat(core, recipes)
-    recovery = RecoveryServer(
-        context, settings.sockets.recovery, publisher.history, core.boot_id, keys.curve_server("recovery")
-    )
-    control = ControlServer(
-        context,
-        settings.sockets.control,
-        state=state,
-        announce=intake.announce,
-        load_recipe=recipes.registry.load_in_background,
-        drain=request_drain,
-        curve=keys.curve_server("control"),
-    )
-    verdicts = VerdictThread(
-        events=core.events,
-        account=core.account,
-        options=BookOptions(core.boot_id, settings.results.state_ms, settings.maps.publish),
+    registry = recipes.registry
+
+    def worker_state() -> WorkerState:
+        return core.state.message(registry.names)
+
+    outputs = Outputs(
         publisher=publisher,
-        recovery=recovery,
-        control=control,
-        sinks=[metrics.observe],
-        queue_free=lambda: core.ring.free,
-        state=state,
-        on_source=core.state.source_changed,
+        worker_state=worker_state,
+        update_source=core.state.source_changed,
         clock=core.clock,
-        record=records.recorder.record,
         note=records.ledger.note if records.ledger else None,
-        lateness=metrics.observe_lateness,
+        observe=metrics.observe,
+        record=records.recorder.record,
+    )
+    verdicts = open_verdict_thread(
+        core.settings,
+        net,
+        boot_id=core.boot_id,
+        clock=core.clock,
+        book=core.book,
+        events=core.events,
+        queue_free=lambda: core.ring.free,
+        publisher=publisher,
+        outputs=outputs,
+        requests=ControlActions(worker_state, intake.announce, registry.load_in_background, request_drain),
     )
     stack.callback(stop_verdicts, core.state, verdicts)
     core.threads.add("verdicts", verdicts)
@@ -268,7 +276,7 @@ def open_health(
     """Tell systemd that the line is starting; serve probes and metrics. Raises StartupError if the port is taken."""
     settings = core.settings
     health = HealthReporter(
-        totals=lambda: core.account.counts,
+        totals=lambda: core.book.totals,
         phase=lambda: core.state.phase,
         liveness=LivenessMonitor(turns, limit_s=settings.metrics.stalled_after_s, clock=core.clock),
         notifier=notifier,
@@ -281,23 +289,13 @@ def open_health(
     return health
 
 
-def heartbeat(core: Core, recipes: Recipes) -> StateMessage:
-    """Return the function that makes the state heartbeat."""
-    return lambda: core.state.message(
-        core.account,
-        queue_free=core.ring.free,
-        recipes=recipes.registry.names,
-        part_ns=core.timing.part_ns,
-    )
-
-
 def stop_intake(intake: Receiver) -> None:
     """End the intake: no frame is accepted any more."""
     intake.stop()
     intake.join(STOP_LIMIT_S)
 
 
-def stop_verdicts(state: LineState, verdicts: VerdictThread, open_parts: Decision = STOPPED) -> None:
-    """End the verdict thread: parts that are open get `open_parts`, and a last heartbeat says "stopped"."""
+def stop_verdicts(state: StateReporter, verdicts: VerdictThread, open_triggers: Decision = STOPPED) -> None:
+    """End the verdict thread: parts that are open get `open_triggers`, and a last heartbeat says "stopped"."""
     state.phase = "stopped"
-    verdicts.stop(timeout_s=STOP_LIMIT_S, open_parts=open_parts)
+    verdicts.stop(timeout_s=STOP_LIMIT_S, open_triggers=open_triggers)

@@ -84,7 +84,7 @@ def open_line(
     )  # before the verdicts, whose control socket calls it
     verdicts = open_verdicts(core, stack, net, publisher, recipes, records, intake, metrics, request_drain)
     loop = open_compute(core, stack, gives_up, factories.batch_inspector())
-    turns = {"loop": loop.turns, "verdicts": verdicts.rounds, "intake": intake.rounds}
+    turns = {"loop": loop.turns, "verdicts": verdicts.turns, "intake": intake.turns}
     health = open_health(core, stack, turns, notifier, gc_control, metrics)
     verdicts.start()  # heartbeats say "starting" while recipes load
     return Line(core, recipes, records, intake, verdicts, loop, health)
