@@ -19,7 +19,7 @@ _DISTANCE_M, _WIDTH_M, _HEIGHT_M = 0.5, 0.2, 0.03
 
 @dataclass(frozen=True)
 class Frames:
-    """Host frames of one size: `rgb` (F, H, W, 3) uint8, `xyz` (F, H, W, 3) float32 metres; `source` says where from."""
+    """Host frames of one size: `rgb` (F, H, W, 3) uint8, `xyz` (F, H, W, 3) float32 metres; `source` their origin."""
 
     rgb: Tensor
     xyz: Tensor

@@ -25,7 +25,7 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         wobble = smooth_noise(rng, canvas.v_mm, np.zeros_like(canvas.v_mm), 9.0)
         across = canvas.u_mm - np.float32(middle) - np.float32(slant) * canvas.v_mm - 0.35 * wobble
         swell = smooth_noise(rng, canvas.u_mm, canvas.v_mm, 5.0)
-        # Piping ends short of the rim. Its width is the same for all kinds: from above only the colour tells them apart.
+        # Piping ends short of the rim. All kinds have the same width: from above only the colour tells them apart.
         half_mm = rng.uniform(2.6, 3.5) + 0.18 * swell
         weight = inside(np.abs(across) - half_mm, 0.5) * ramp(edge, 0.25, 0.5)
         _shape(canvas, blueprint.shape_kinds[stripe], weight, across / half_mm, swell)
