@@ -1,8 +1,8 @@
 """Differences between good parts: marks without relief, and relief without colour.
 
 Neither modality predicts them from the other, so each map alone takes them for defects (Ψ_2D is high on a fleck,
-Ψ_3D on a grain under the skin). Only both maps together show that they are harmless. Each is smaller or fainter than the
-defect that they resemble.
+Ψ_3D on a grain under the skin). Only both maps together show that they are harmless. Each is smaller or fainter
+than the defect that it resembles.
 """
 
 import numpy as np
