@@ -170,11 +170,11 @@ def test_fitting_leaves_the_process_random_numbers_alone() -> None:
 
 
 def test_progress_is_told_after_every_epoch() -> None:
-    """Epoch, epochs in all and both losses, in order."""
-    calls: list[tuple[int, int, float, float]] = []
+    """The callback gets the stage "fit", the epochs done and the epochs in all; the report has one loss an epoch."""
+    calls: list[tuple[str, int, int]] = []
     _, report = fit_mapping(store_of([200, 200]), replace(QUICK, epochs=3), lambda *call: calls.append(call))
-    assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
-    assert tuple(call[2] for call in calls) == report.loss_2d
+    assert calls == [("fit", 1, 3), ("fit", 2, 3), ("fit", 3, 3)]
+    assert len(report.loss_2d) == len(report.loss_3d) == 3
 
 
 def test_what_cannot_teach_is_refused_by_name() -> None:

@@ -48,9 +48,15 @@ def test_too_few_parts_are_refused_with_what_is_needed() -> None:
         conformal_threshold([], 0.5)
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 6, 9, 19, 29, 49, 99, 999])
+def test_the_smallest_supported_rate_needs_exactly_that_many_parts() -> None:
+    """For every number of parts, also where 1 / (1 / (n + 1)) is rounded up (n = 48): nobody is told to record one
+    part more than the rate needs."""
+    assert [parts for parts in range(1, 1000) if parts_needed(smallest_supported_rate(parts)) != parts] == []
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 6, 9, 19, 29, 48, 49, 99, 999])
 def test_the_smallest_supported_rate_is_supported_and_no_smaller_one(parts: int) -> None:
-    """The rate named to the user works with exactly that many parts; a hair below it does not."""
+    """The rate named to the user works with exactly that many parts; a slightly smaller one does not."""
     scores = list(range(parts))
     rate = smallest_supported_rate(parts)
     assert conformal_threshold(scores, rate) > parts - 1

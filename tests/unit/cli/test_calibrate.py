@@ -235,7 +235,7 @@ def test_training_parts_that_have_changed_since(
     (data / "dome" / "train" / "good" / "xyz" / "003.tiff").unlink()
     split = ["--root", data, "--category", "dome", "--split", "train"]
     assert calibrate(tmp_path / "few", *split, "--dry-run") == 2
-    assert "cannot be told" in capsys.readouterr().err
+    assert "cannot be determined" in capsys.readouterr().err
 
 
 def test_parts_of_another_category_are_remarked_on(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-Advance = Callable[[str, int, int], None]
+from cmfm_worker.cfm.progress import ReportProgress
 
 
 @contextmanager
-def progress_bars(titles: Mapping[str, str]) -> Iterator[Advance]:
+def progress_bars(titles: Mapping[str, str]) -> Iterator[ReportProgress]:
     """A bar for each stage that reports; call the result with (stage, done, total).
 
     `titles` names the stages in their order: where one begins again, those after it have not begun.

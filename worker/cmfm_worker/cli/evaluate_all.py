@@ -13,7 +13,7 @@ from cmfm_worker.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from cmfm_worker.cli.console import Advance
+    from cmfm_worker.cfm.progress import ReportProgress
     from cmfm_worker.paper_tables.engines import Engine
     from cmfm_worker.paper_tables.experiments import Cell, SuiteOptions
     from cmfm_worker.paper_tables.print_tables import PrintedTable
@@ -134,7 +134,7 @@ def _device(how: HowToRun) -> torch.device:
     return choose_device(how.devices[0])
 
 
-def _engine(how: HowToRun) -> Callable[[Advance], Engine]:
+def _engine(how: HowToRun) -> Callable[[ReportProgress], Engine]:
     """The engine, once it is known who hears of its progress. Raises InputError for a device or cluster not there."""
     from cmfm_worker.line.compute.device import choose_device
     from cmfm_worker.paper_tables.engines import DevicesEngine, LocalEngine

@@ -1,6 +1,5 @@
 """`cmfm-worker weights`: which extractor weights are needed, fetch them, check them, convert them."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,8 +118,8 @@ def fetch(weights: Folder, which: Which = "all") -> None:
         except WeightsError as error:
             if published is None:
                 raise InputError(f"{kind}: timm does not say where it is published") from error
-        with progress_bars({kind: published.title}) as progress:
-            path, digest = download(published, weights, partial(progress, kind))
+        with progress_bars({"fetch": published.title}) as progress:
+            path, digest = download(published, weights, progress)
         remark(f"{path}: sha256 {digest}" + ("" if published.sha256 else " (none on record to compare with)"))
 
 

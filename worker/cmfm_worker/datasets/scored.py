@@ -1,11 +1,12 @@
 """Parts of a data set, scored by the code path of the line and kept without their maps: verdicts under any limits."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cmfm_protocol.files.dataset import GOOD, PartFiles
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.decide import decide
@@ -13,9 +14,6 @@ from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.inspection.result import Problem
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import Recipe
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage, how much of it is done and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def score_parts(
     *,
     batch: int,
     stage: str,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource = FROM_FILES,
 ) -> list[ScoredPart]:
     """Score every part, in the order given, prepared by `source`; `model` needs no threshold.

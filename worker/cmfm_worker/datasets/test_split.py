@@ -1,7 +1,7 @@
 """A test split through a recipe: what was found on every part, and what the line would have decided."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part_ground_truth
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, ground_truth_at_map_size
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.inspection.result import InspectedPart
 from cmfm_worker.recipes.loaded_model import LoadedModel
-
-Progress = Callable[[str, int, int], None]
-"""Called with "test", how many parts are done and how many there are."""
 
 
 @dataclass(slots=True)
@@ -84,7 +82,7 @@ def measure_parts(
     parts: Sequence[PartFiles],
     batch: int,
     tally: Tally,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource = FROM_FILES,
 ) -> Iterator[MeasuredPart]:
     """Inspect parts in batches, prepared by `source`; what was found on each beside its ground truth.
@@ -117,7 +115,7 @@ def inspect_parts(
     parts: Sequence[PartFiles],
     batch: int,
     tally: Tally,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource = FROM_FILES,
 ) -> Iterator[FrameOutcome]:
     """The outcomes of `measure_parts` alone, which keep less in memory."""
@@ -128,7 +126,7 @@ def inspect_parts(
 class _Run:
     """How many parts are done."""
 
-    def __init__(self, tally: Tally, total: int, progress: Progress) -> None:
+    def __init__(self, tally: Tally, total: int, progress: ReportProgress) -> None:
         self._tally = tally
         self._total = total
         self._progress = progress

@@ -14,9 +14,10 @@ import torch
 
 from cmfm_protocol.files.dataset import DatasetError
 from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.errors import InputError
 from cmfm_worker.paper_tables.experiments import Cell, SuiteOptions
-from cmfm_worker.paper_tables.run_cell import Progress, extractor_for, measure_cell
+from cmfm_worker.paper_tables.run_cell import extractor_for, measure_cell
 from cmfm_worker.paper_tables.store import CellResult
 
 
@@ -40,7 +41,7 @@ class Engine(Protocol):
 class CellRunner:
     """Measures cells one after the other on one device, and keeps the extractor while cells need the same."""
 
-    def __init__(self, options: SuiteOptions, device: torch.device, progress: Progress) -> None:
+    def __init__(self, options: SuiteOptions, device: torch.device, progress: ReportProgress) -> None:
         self._options, self._device, self._progress = options, device, progress
         self._extractor: tuple[tuple[str, int], Extractor] | None = None
 
@@ -62,7 +63,7 @@ class CellRunner:
 class LocalEngine:
     """This process on one device; `progress` hears how far the present cell is."""
 
-    def __init__(self, device: torch.device, progress: Progress) -> None:
+    def __init__(self, device: torch.device, progress: ReportProgress) -> None:
         self._device, self._progress = device, progress
 
     def run(self, cells: Sequence[Cell], options: SuiteOptions) -> Iterator[CellEnd]:

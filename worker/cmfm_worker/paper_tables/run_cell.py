@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cmfm_worker.bench.provenance import provenance
 from cmfm_worker.cfm.anomaly import aggregate, score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.metrics.evaluate import GOOD, FrameOutcome, evaluate, psi_for_aupro
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.cfm.variants import Aggregation
 from cmfm_worker.datasets.cache.store import source_of
 from cmfm_worker.datasets.test_split import MeasuredPart, Tally, measure_parts
@@ -35,9 +36,6 @@ from cmfm_worker.teaching.options import TeachOptions
 from cmfm_worker.teaching.teach import Taught, teach
 from cmfm_worker.teaching.which_parts import TeachParts, choose_parts
 
-Progress = Callable[[str, int, int], None]
-"""Called with a stage ("extract", "fit", "validate", "test"), how much of it is done and how much there is."""
-
 
 def extractor_for(settings: CellSettings, options: SuiteOptions, device: torch.device) -> Extractor:
     """The extractor a cell needs. Raises InputError naming the weights that are missing."""
@@ -54,7 +52,9 @@ def extractor_for(settings: CellSettings, options: SuiteOptions, device: torch.d
     )
 
 
-def measure_cell(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: Progress) -> CellResult:
+def measure_cell(
+    cell: Cell, options: SuiteOptions, extractor: Extractor, progress: ReportProgress
+) -> CellResult:
     """Teach and measure. Raises DatasetError and InputError naming files or parts that cannot teach."""
     taught = _taught(cell, options, extractor, progress)
     inspector, tally = Inspector(extractor), Tally()
@@ -81,7 +81,7 @@ def measure_cell(cell: Cell, options: SuiteOptions, extractor: Extractor, progre
     return CellResult(figures, files)
 
 
-def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: Progress) -> Taught:
+def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: ReportProgress) -> Taught:
     settings = cell.settings
     parts = choose_cell_parts(cell, options)
     source = source_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,20 +14,16 @@ from cmfm_worker.cfm.fit.feature_store import FeatureStore
 from cmfm_worker.cfm.fit.nominal import FitError, check_parts, predict_constants, standardiser_of
 from cmfm_worker.cfm.fit.options import FitOptions
 from cmfm_worker.cfm.mapping.pair import MappingPair, new_pair
+from cmfm_worker.cfm.progress import ReportProgress
 
 __all__ = [
     "FitError",
     "FitOptions",
     "FitReport",
-    "Progress",
     "cosine_distance",
     "fit_mapping",
     "negative_log_likelihood",
 ]
-
-Progress = Callable[[int, int, float, float], None]
-"""Called after every epoch: (epochs done, epochs in all, mean 2D loss, mean 3D loss)."""
-
 
 MAX_GRADIENT = 5.0
 """Length to which the gradient of a fit with spreads is cut."""
@@ -55,7 +51,7 @@ class FitReport:
 def fit_mapping(
     features: FeatureStore,
     options: FitOptions,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[MappingPair, FitReport]:
     """Fit M_2D→3D and M_3D→2D jointly on the parts in the store, by Adam on the mean of Eq. 2 over the
@@ -79,7 +75,7 @@ def fit_mapping(
         if not all(map(math.isfinite, losses[-1])):
             raise FitError(f"the loss of epoch {epoch + 1} is not a finite number; lower lr ({options.lr:g})")
         if progress is not None:
-            progress(epoch + 1, options.epochs, *losses[-1])
+            progress("fit", epoch + 1, options.epochs)
     for network in (pair.to_3d, pair.to_2d):
         network.eval().requires_grad_(False)
     limit = options.pixels_per_image

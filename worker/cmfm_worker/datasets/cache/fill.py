@@ -4,13 +4,14 @@ A part's file appears whole or not at all, so that a run may be interrupted at a
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from cmfm_protocol.files.dataset import DatasetError, PartFiles
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.cache.key import Preparation
 from cmfm_worker.datasets.cache.part_file import (
     PartRecord,
@@ -22,9 +23,6 @@ from cmfm_worker.datasets.cache.part_file import (
 from cmfm_worker.datasets.cache.store import FORMAT_VERSION, MANIFEST, PARTS, PreparedCache
 from cmfm_worker.datasets.source import FROM_FILES
 from cmfm_worker.errors import InputError
-
-Progress = Callable[[str, int, int], None]
-"""Called with "prepare", how many parts are done and how many there are."""
 
 
 @dataclass(slots=True)
@@ -65,7 +63,11 @@ def open_or_make(folder: Path, preparation: Preparation, *, force: bool) -> Prep
 
 
 def fill(
-    cache: PreparedCache, parts: Sequence[PartFiles], batch: int, device: torch.device, progress: Progress
+    cache: PreparedCache,
+    parts: Sequence[PartFiles],
+    batch: int,
+    device: torch.device,
+    progress: ReportProgress,
 ) -> Filled:
     """Prepare the parts that the cache does not hold as they are now.
 
@@ -89,7 +91,7 @@ def fill(
 class _Run:
     """What a run has done so far."""
 
-    def __init__(self, cache: PreparedCache, total: int, progress: Progress) -> None:
+    def __init__(self, cache: PreparedCache, total: int, progress: ReportProgress) -> None:
         self.filled = Filled()
         self._cache = cache
         self._total = total
