@@ -94,7 +94,7 @@ def fit_literally(extractor: Extractor, parts: list[PartFiles], options: FitOpti
 
 def quality(extractor: Extractor, mapping: MappingPair, parts: list[PartFiles]) -> dict[str, float]:
     """I-AUROC and AUPRO at 0.3 on a test split, by the code path of the line."""
-    section = MappingSection(sha256="0" * 64, d2=mapping.d2, d3=mapping.d3, hidden=mapping.to_3d.hidden)
+    section = MappingSection.of(mapping, "0" * 64)
     recipe = Recipe(
         name="compared",
         extractor=ExtractorSection.of(extractor.identity),

@@ -51,14 +51,14 @@ def line(recipes: Path) -> RecipeRegistry[Inspector]:
 )
 def test_what_is_no_name_opens_nothing(line: RecipeRegistry[Inspector], name: str) -> None:
     """Dots, slashes, absolute paths and the like are refused before anything is looked for."""
-    with pytest.raises(InputError, match="not a name"):
+    with pytest.raises(InputError, match="not a valid name"):
         line.load(name)
     assert line.names == []
 
 
 def test_absolute_path_of_a_recipe_is_refused(line: RecipeRegistry[Inspector], recipes: Path) -> None:
     """Not even where a good recipe lies there."""
-    with pytest.raises(InputError, match="not a name"):
+    with pytest.raises(InputError, match="not a valid name"):
         line.load(str(recipes / "part"))
 
 

@@ -130,7 +130,7 @@ def fit(
     from cmfm_worker.cli.fit_summary import show, summary
     from cmfm_worker.datasets.cache.store import source_of
     from cmfm_worker.line.compute.device import choose_device, choose_precision
-    from cmfm_worker.recipes.extractors import build_extractor, say_unknown_hashes
+    from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
     from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
     from cmfm_worker.recipes.sections import background_section
     from cmfm_worker.teaching.options import TeachOptions
@@ -172,7 +172,7 @@ def fit(
         precision=products,
         image=image_extractor,
     )
-    for line in say_unknown_hashes(taught_by.identity):
+    for line in unknown_hashes(taught_by.identity):
         remark(line)
     how = TeachOptions(
         dataset=root.resolve().name,

@@ -64,7 +64,7 @@ def import_published(
     from cmfm_worker.cfm.mapping.files import load_published
     from cmfm_worker.cli.console import remark
     from cmfm_worker.line.compute.device import choose_device
-    from cmfm_worker.recipes.extractors import build_extractor, say_unknown_hashes
+    from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
     from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
     from cmfm_worker.recipes.recipe import RecipeDraft
     from cmfm_worker.recipes.sections import ExtractorSection, ScoreSection, background_section
@@ -75,7 +75,7 @@ def import_published(
     extractor = build_extractor(
         "paper", weights, blocks=blocks, group_size=group_size, device=choose_device("cpu")
     )
-    for line in say_unknown_hashes(extractor.identity):
+    for line in unknown_hashes(extractor.identity):
         remark(line)
     mapping = load_published(mapping_2d3d, mapping_3d2d, d2=extractor.d2, d3=extractor.d3)
     draft = RecipeDraft(
