@@ -31,7 +31,7 @@ from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.metrics.evaluate import evaluate
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.datasets.batches import read_batches
-from cmfm_worker.datasets.test_split import Tally, inspect_parts
+from cmfm_worker.datasets.test_split import Tally, split_outcomes
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import Recipe
@@ -103,7 +103,7 @@ def quality(extractor: Extractor, mapping: MappingPair, parts: list[PartFiles]) 
         mapping=section,
     )
     model = LoadedModel(recipe, mapping, recipe.model_sha)
-    found = inspect_parts(Inspector(extractor), model, parts, 1, Tally(), lambda *_: None)
+    found = split_outcomes(Inspector(extractor), model, parts, 1, Tally(), lambda *_: None)
     figures = evaluate(found, "absolute")
     return {"i_auroc": figures["i_auroc"], "aupro": figures["aupro"][AUPRO]}
 

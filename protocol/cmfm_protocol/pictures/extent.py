@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 PEAK_SHARE: Final = 0.5
 """Of the highest Ψ nearby, that a pixel of a defect has at least."""
@@ -22,23 +23,7 @@ def extent_floor(psi: NDArray[Any], level: float) -> NDArray[np.float64]:
     `psi` (H, W) finite; `level` is the threshold in its unit. The highest pixel of a map that reaches `level` is always
     in a defect.
     """
-    nearby = _highest_around(_highest_around(psi, NEARBY_PX).T, NEARBY_PX).T
+    nearby = ndimage.maximum_filter(
+        psi, size=2 * NEARBY_PX + 1, mode="nearest"
+    )  # at the edges: within the map
     return np.maximum(PEAK_SHARE * nearby.astype(np.float64), level)
-
-
-def _highest_around(values: NDArray[Any], reach: int) -> NDArray[Any]:
-    """The maximum of the 2 · `reach` + 1 values around each place of every row; cut off at the ends.
-
-    Windows of doubled width are joined from two of the last: a handful of passes whatever the reach.
-    """
-    width = 2 * reach + 1
-    highest = np.pad(values, ((0, 0), (reach, reach)), constant_values=-np.inf)
-    joined = 1
-    while 2 * joined <= width:
-        highest = np.maximum(highest[:, :-joined], highest[:, joined:])
-        joined *= 2
-    rest = width - joined
-    around: NDArray[Any] = np.maximum(
-        highest[:, : values.shape[1]], highest[:, rest : rest + values.shape[1]]
-    )
-    return around

@@ -34,7 +34,7 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
     from cmfm_worker.cfm.metrics.evaluate import evaluate as figures_of
     from cmfm_worker.cli.console import progress_bars, remark
     from cmfm_worker.datasets.cache.store import source_of
-    from cmfm_worker.datasets.test_split import Tally, inspect_parts
+    from cmfm_worker.datasets.test_split import Tally, split_outcomes
     from cmfm_worker.inspection.inspector import Inspector
     from cmfm_worker.line.compute.device import choose_device, choose_precision
     from cmfm_worker.recipes.extractors import extractor_of
@@ -58,7 +58,7 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
     tally = Tally()
     with progress_bars({"test": "inspecting"}) as progress:
         model = LoadedModel.of(loaded, on, products)
-        found = inspect_parts(inspector, model, parts, trial.batch, tally, progress, source)
+        found = split_outcomes(inspector, model, parts, trial.batch, tally, progress, source)
         figures = figures_of(found, loaded.recipe.score.normalisation)
     figures |= tally.as_figures() | {
         "recipe": loaded.recipe.name,

@@ -10,7 +10,7 @@ from cmfm_worker.cli import options
 
 if TYPE_CHECKING:
     from cmfm_protocol.files.dataset import PartFiles
-    from cmfm_worker.datasets.cache.fill import Filled
+    from cmfm_worker.datasets.cache.fill import FillReport
     from cmfm_worker.recipes.sections import BackgroundSection
 
 
@@ -57,7 +57,7 @@ def prepare(
     from cmfm_protocol.files.dataset import DatasetError
     from cmfm_worker.cli.console import print_json, progress_bars, remark
     from cmfm_worker.datasets.cache.fill import fill, open_or_make
-    from cmfm_worker.datasets.cache.key import Preparation
+    from cmfm_worker.datasets.cache.key import CacheKey
     from cmfm_worker.datasets.cache.part_file import MAX_PART_BYTES
     from cmfm_worker.line.compute.device import choose_device
 
@@ -65,7 +65,7 @@ def prepare(
     how = _background(recipe, background, plane_distance_m, clusters)
     parts = _parts(root, category, dataset, chosen_light)
     on = choose_device(device)
-    cache = open_or_make(out, Preparation.here(how.options(), on), force=force)
+    cache = open_or_make(out, CacheKey.here(how.options(), on), force=force)
     remark(f"{len(parts)} parts; prepared they take at most {len(parts) * MAX_PART_BYTES / 1e6:.0f} MB")
     start = time.perf_counter()
     with progress_bars({"prepare": "preparing"}) as progress:
@@ -115,7 +115,7 @@ def _parts(root: Path, category: list[str] | None, dataset: options.Layout, ligh
     return parts
 
 
-def _summary(filled: "Filled", out: Path, seconds: float) -> dict[str, Any]:
+def _summary(filled: "FillReport", out: Path, seconds: float) -> dict[str, Any]:
     return {
         "prepared": str(out),
         "parts": filled.prepared + filled.kept,
@@ -128,7 +128,7 @@ def _summary(filled: "Filled", out: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _show(filled: "Filled", out: Path, seconds: float) -> None:
+def _show(filled: "FillReport", out: Path, seconds: float) -> None:
     from cmfm_worker.cli.console import show_facts
 
     show_facts(

@@ -1,4 +1,4 @@
-"""Parts of a data set, scored by the code path of the line and kept without their maps: verdicts under any limits."""
+"""Scores parts of a data set by the code path of the line, without keeping maps; gives verdicts under any limits."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from cmfm_worker.recipes.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """What was found on one part; `foreground_px` of the map's 224×224. With a `problem` the score is NaN."""
+    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` the score is NaN."""
 
     id: str
     defect: str
@@ -28,11 +28,11 @@ class ScoredPart:
 
     @property
     def good(self) -> bool:
-        """Whether the part is nominal by its label."""
+        """True if the part is nominal by its label."""
         return self.defect == GOOD
 
     def verdict(self, recipe: Recipe) -> Verdict:
-        """What the line would say in time: FAULT where the part cannot be inspected, else the recipe's word."""
+        """Return the line's verdict, deadlines aside: FAULT if the part cannot be inspected, else the recipe's."""
         if self.problem is not None:
             return Verdict.FAULT
         nominal_px = recipe.coverage.nominal_median_px
@@ -49,9 +49,9 @@ def score_parts(
     progress: ReportProgress,
     source: PartSource = FROM_FILES,
 ) -> list[ScoredPart]:
-    """Score every part, in the order given, prepared by `source`; `model` needs no threshold.
+    """Score every part in the given order, prepared by `source`; `model` needs no threshold.
 
-    Raises DatasetError naming a torn file, InputError where `source` cannot give a part.
+    Raises DatasetError naming an unreadable file, InputError if `source` does not have a part.
     """
     scored: list[ScoredPart] = []
     background = model.recipe.background.options()
@@ -74,12 +74,12 @@ def _problem(problem: Problem | None, score: float) -> str | None:
 
 
 def require_inspectable(nominal: Sequence[ScoredPart]) -> None:
-    """Raise InputError naming every part that cannot be inspected, or whose score is no number."""
+    """Raise InputError naming every part that cannot be inspected or whose score is not finite."""
     refuse_uninspectable([f"{part.id}: {part.problem}" for part in nominal if part.problem is not None])
 
 
 def refuse_uninspectable(bad: Sequence[str]) -> None:
-    """Raise InputError where some nominal parts, named with their reason, cannot be inspected."""
+    """Raise InputError if there are nominal parts that cannot be inspected; `bad` names each with its reason."""
     if bad:
         raise InputError(
             "these nominal parts cannot be inspected; record them again or remove them:\n" + "\n".join(bad)

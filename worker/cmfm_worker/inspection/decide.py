@@ -1,4 +1,4 @@
-"""From a score to a verdict, by the recipe alone; the deadline has its say later (`desk.py`)."""
+"""Decides the verdict on a part from its score and coverage. Deadlines are applied later, in `line.verdicts`."""
 
 import math
 
@@ -7,12 +7,11 @@ from cmfm_worker.recipes.recipe import Recipe
 
 
 def decide(score: float, coverage: float | None, recipe: Recipe) -> tuple[Verdict, Reason]:
-    """The verdict on a part by its score, normalised as the recipe says, and coverage (`CoverageSection`).
+    """Decide by the score, in the recipe's normalisation, and by the coverage (`CoverageSection`).
 
-    In this order: a score that is no finite number is a FAULT; too little 3D is UNDECIDED whatever the
-    score, since what was not measured was not inspected; then the threshold and the grey band below it.
-    `coverage` None means that the recipe does not know its parts' size. Raises ValueError for a recipe
-    without a threshold.
+    The rules apply in this order. A score that is not finite is a FAULT. Too little 3D is UNDECIDED whatever the
+    score: what was not measured was not inspected. Then threshold and grey band decide. `coverage` None means that
+    the recipe does not know the size of its parts. Raises ValueError for a recipe without a threshold.
     """
     threshold = recipe.threshold
     if threshold is None:

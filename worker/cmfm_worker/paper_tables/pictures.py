@@ -11,7 +11,7 @@ from cmfm_protocol.pictures.panels import part_panel
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.areas import PixelPools, UndefinedMetricError
 from cmfm_worker.cfm.metrics.evaluate import GOOD
-from cmfm_worker.datasets.test_split import MeasuredPart
+from cmfm_worker.datasets.test_split import InspectedTestPart
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.paper_tables.experiments import Cell
 from cmfm_worker.paper_tables.store import PICTURES
@@ -28,7 +28,7 @@ _OVERLAP_LIMIT: Final = 0.3
 class _Judged:
     """A part with its verdict, and how well its map fits what is there (AUPRO@30% within it; None: good part)."""
 
-    part: MeasuredPart
+    part: InspectedTestPart
     verdict: str
     reason: str
     overlap: float | None
@@ -39,7 +39,7 @@ class _Judged:
 
 
 def telling_pictures(
-    cell: Cell, parts: Sequence[MeasuredPart], model: LoadedModel
+    cell: Cell, parts: Sequence[InspectedTestPart], model: LoadedModel
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Which parts are shown and why, as plain values for JSON, and their PNG files by path in the run's folder."""
     judged = [_judge(part, model) for part in parts]
@@ -62,7 +62,7 @@ def telling_pictures(
     return shown, files
 
 
-def _judge(part: MeasuredPart, model: LoadedModel) -> _Judged:
+def _judge(part: InspectedTestPart, model: LoadedModel) -> _Judged:
     verdict, reason = map(str, decide(part.found.score, part.found.coverage, model.recipe))
     try:
         overlap = PixelPools([part.found.psi], [part.gt]).aupro_exact([_OVERLAP_LIMIT])[0]

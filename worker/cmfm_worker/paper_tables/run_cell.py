@@ -19,7 +19,7 @@ from cmfm_worker.cfm.metrics.evaluate import GOOD, FrameOutcome, evaluate, psi_f
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.cfm.variants import Aggregation
 from cmfm_worker.datasets.cache.store import source_of
-from cmfm_worker.datasets.test_split import MeasuredPart, Tally, measure_parts
+from cmfm_worker.datasets.test_split import InspectedTestPart, Tally, inspect_split
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.paper_tables.curves import pro_curve, roc_curve
@@ -65,7 +65,7 @@ def measure_cell(
     model = LoadedModel.of(loaded, extractor.device, options.precision)
     speed = measure_speed(inspector, model, test, options.batch)
     source = source_of(options.prepared, test, options.background.options(), extractor.device)
-    parts = list(measure_parts(inspector, model, test, options.batch, tally, progress, source))
+    parts = list(inspect_split(inspector, model, test, options.batch, tally, progress, source))
     figures = {
         "metrics": {a: _metrics(parts, a, loaded.recipe.score) for a in cell.aggregations},
         "fps": speed.fps if speed else None,
@@ -118,7 +118,9 @@ def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
     )
 
 
-def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: ScoreSection) -> dict[str, Any]:
+def _metrics(
+    parts: Sequence[InspectedTestPart], aggregation: Aggregation, how: ScoreSection
+) -> dict[str, Any]:
     """What `evaluate` measures and both curves, on one map of every part."""
     normalisation = how.normalisation
     maps = [_psi(part, aggregation, how.smoothing_px) for part in parts]
@@ -137,7 +139,7 @@ def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: Score
     }
 
 
-def _psi(part: MeasuredPart, aggregation: Aggregation, smoothing_px: float) -> NDArray[np.float32]:
+def _psi(part: InspectedTestPart, aggregation: Aggregation, smoothing_px: float) -> NDArray[np.float32]:
     psi_2d, psi_3d = (torch.from_numpy(psi)[None] for psi in (part.found.psi_2d, part.found.psi_3d))
     psi: NDArray[np.float32] = aggregate(psi_2d, psi_3d, aggregation, smoothing_px)[0].numpy()
     return psi
@@ -157,7 +159,7 @@ def _fit_figures(taught: Taught) -> dict[str, Any]:
     }
 
 
-def _part_figures(part: MeasuredPart, model: LoadedModel) -> dict[str, Any]:
+def _part_figures(part: InspectedTestPart, model: LoadedModel) -> dict[str, Any]:
     verdict, _ = decide(part.found.score, part.found.coverage, model.recipe)
     return {
         "id": part.files.id,

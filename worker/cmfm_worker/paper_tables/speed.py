@@ -51,7 +51,7 @@ def measure_speed(
 def _inspect(inspector: Inspector, model: LoadedModel, batch: PartBatch) -> float:
     """Seconds until the results are on the host."""
     start = time.perf_counter()
-    inspector.inspect(batch.rgb, batch.xyz, [model] * len(batch.files)).on_its_way().copies.wait()
+    inspector.inspect(batch.rgb, batch.xyz, [model] * len(batch.files)).start_read_back().copies.wait()
     return time.perf_counter() - start
 
 
