@@ -1,7 +1,8 @@
 """The contracts of an inspection line: wire messages, data set files, pictures. No sockets, no torch.
 
-Encoders raise LocalProtocolError, decoders RemoteProtocolError and nothing else. The wire is described in
-WIRE.md; files are in `cmfm_protocol.files.dataset`, pictures in `cmfm_protocol.pictures.panels`.
+This module exports the wire (`cmfm_protocol.wire`, described in WIRE.md), which needs numpy and msgpack alone. Encoders
+raise LocalProtocolError, decoders RemoteProtocolError and nothing else. Data sets are read by
+`cmfm_protocol.files.dataset`, pictures are drawn by `cmfm_protocol.pictures.panels`.
 """
 
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps, decode_maps, encode_maps

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cmfm_client.events import Key, Received
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.punctuality import Punctuality, punctuality
-from cmfm_sim.record import Key, Received, TriggerRecord
 from cmfm_sim.spread import Spread
+from cmfm_sim.trigger_log import TriggerRecord
 
 SHOWN: Final = 5
 """Keys named in one line about many."""

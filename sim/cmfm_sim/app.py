@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from cmfm_client.errors import ClientError, EndpointError, RecordError
 from cmfm_protocol.files.dataset import DatasetError
 from cmfm_protocol.files.key_files import KeyFileError
 from cmfm_protocol.wire.errors import ProtocolError
@@ -45,9 +46,9 @@ def main() -> None:
     """Entry point of `cmfm-sim`: runs `app` and exits with 0, 1 or 2 as `--help` says."""
     try:
         app()
-    except (InputError, DatasetError, KeyFileError, ProtocolError) as error:
+    except (InputError, DatasetError, KeyFileError, ProtocolError, EndpointError, RecordError) as error:
         _exit(BAD_INPUT, error)
-    except FailedError as error:
+    except (FailedError, ClientError) as error:
         _exit(FAILED, error)
 
 

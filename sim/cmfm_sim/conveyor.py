@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from cmfm_client.clock import NS_PER_S, Clock
 from cmfm_protocol.files.dataset import PartFiles
-from cmfm_sim.clock import NS_PER_S, Clock
 
 ENCODER_COUNTS_PER_PART: Final = 1000
 """Counts of the simulated encoder from one part to the next."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cmfm_client.events import Event
+from cmfm_client.result_log import ResultLog
+from cmfm_client.subscriber import ResultSubscriber
 from cmfm_protocol.files.dataset import DatasetError, list_parts
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.accounting import Account, account, compare_with_worker
@@ -16,8 +19,7 @@ from cmfm_sim.errors import FailedError
 from cmfm_sim.listener import LineListener
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.processes import Child, Children, program
-from cmfm_sim.record import ResultLog, read_triggers
-from cmfm_sim.subscriber import Event, ResultSubscriber
+from cmfm_sim.trigger_log import read_triggers
 
 FIT_LIMIT_S: Final = 900.0
 READY_LIMIT_S: Final = 180.0

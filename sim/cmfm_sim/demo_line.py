@@ -8,9 +8,9 @@ from typing import Final
 
 import tomli_w
 
+from cmfm_client.subscriber import SubscriberOptions
 from cmfm_sim.errors import InputError
-from cmfm_sim.sockets import free_ports
-from cmfm_sim.subscriber import SubscriberOptions
+from cmfm_sim.ports import free_ports
 
 MARKER: Final = ".cmfm-demo"
 """The file that says a folder is the demo's own, which the next demo may empty."""

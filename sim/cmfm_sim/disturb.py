@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cmfm_sim.clock import NS_PER_S
+from cmfm_client.clock import NS_PER_S
 from cmfm_sim.damage import DAMAGES, Message, Parts
 from cmfm_sim.faults import Fault, FaultKind
 
@@ -65,11 +65,6 @@ class Disturber:
         """What is still held back for a successor that does not come."""
         released, self._held = self._held, []
         return tuple(released)
-
-    @property
-    def holds_back(self) -> bool:
-        """Whether a message waits for its successor."""
-        return bool(self._held)
 
     def _departures(self, seq: int, parts: Parts, fault: Fault | None) -> list[Departure]:
         message = list(parts)

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Sequence
 
+from cmfm_client.events import Event, Key, Lost, Received
+from cmfm_client.result_log import ResultLog
+from cmfm_client.subscriber import ResultSubscriber
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.pictures import RejectPictures
-from cmfm_sim.record import Key, Received, ResultLog
-from cmfm_sim.subscriber import Event, Lost, ResultSubscriber
 
 POLL_S = 0.05
 
@@ -57,7 +58,7 @@ class LineListener:
                 self.received.append(event)
                 self.keys.add(event.key)
                 self._pictures.result(event.result)
-                self._log.result(event)
+                self._log.write(event)
             elif isinstance(event, WorkerState):
                 self.state = event
             elif isinstance(event, Lost):

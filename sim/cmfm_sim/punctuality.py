@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cmfm_sim.record import Received, TriggerRecord
+from cmfm_client.events import Received
 from cmfm_sim.spread import Spread
+from cmfm_sim.trigger_log import TriggerRecord
 
 GRACE_MS: Final = 5.0
 """What the contract allows a verdict after its part's deadline (WIRE.md)."""

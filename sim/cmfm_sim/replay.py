@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from cmfm_client.camera import Camera
+from cmfm_client.clock import NS_PER_S, Clock
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.trigger import TriggerMessage
-from cmfm_sim.camera import Camera
-from cmfm_sim.clock import NS_PER_S, Clock
 from cmfm_sim.conveyor import Conveyor, Trigger
 from cmfm_sim.damage import Message
 from cmfm_sim.disturb import Departure, Disturber
 from cmfm_sim.faults import FaultKind
 from cmfm_sim.feed import Feed, ReadPart
-from cmfm_sim.record import TriggerLog, TriggerRecord
 from cmfm_sim.spread import Spread
+from cmfm_sim.trigger_log import TriggerLog, TriggerRecord
 
 LEAD_S = 0.25
 """From the subscriber's arrival to the first trigger: time for a first heartbeat."""

@@ -11,16 +11,21 @@ from typing import Any, Final, Protocol
 from rich.console import Console
 from rich.text import Text
 
+from cmfm_client.events import Damaged, Event, LinkChanged, LossCause, Lost, NewBoot, Received, Silence
+from cmfm_client.result_log import ResultLog
+from cmfm_client.subscriber import ResultSubscriber
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.pictures import RejectPictures
-from cmfm_sim.record import Received, ResultLog
-from cmfm_sim.subscriber import Damaged, Event, LinkChanged, Lost, ResultSubscriber
 from cmfm_sim.verdict_text import STYLES, verdict_text
 
-SILENCE_S: Final = 2.0
-"""A worker says something every 500 ms; after this long there is none."""
+CAUSES: Final = {
+    LossCause.NO_RECOVERY: "give --recover-endpoint to have missed results",
+    LossCause.NO_REPLY: "the worker's recovery socket does not reply",
+    LossCause.TOO_OLD: "the worker no longer holds them; they are in its ledger",
+    LossCause.NEW_BOOT: "the worker was restarted; they are in its ledger",
+}
 
 POLL_S: Final = 0.1
 LAST_MAPS_S: Final = 1.0
@@ -34,8 +39,8 @@ class Display(Protocol):
         """Show what came."""
         ...
 
-    def silent(self, silent: bool) -> None:
-        """No worker has been heard for SILENCE_S, or one is heard again."""
+    def heard_again(self) -> None:
+        """Show that the worker is heard again after `Silence`."""
         ...
 
 
@@ -49,15 +54,19 @@ class JsonDisplay:
         elif isinstance(event, WorkerState):
             self._write("state", asdict(event))
         elif isinstance(event, Lost):
-            self._write("lost", event.missing._asdict())
+            self._write("lost", {**event.missing._asdict(), "cause": event.cause})
+        elif isinstance(event, NewBoot):
+            self._write("new_boot", asdict(event))
         elif isinstance(event, Damaged):
             self._write("damaged", {"detail": event.detail})
         elif isinstance(event, LinkChanged):
             self._write("link", {"alive": event.alive})
+        elif isinstance(event, Silence):
+            self._write("silent", {})
 
-    def silent(self, silent: bool) -> None:
-        """Write that the worker is gone, or back."""
-        self._write("silent" if silent else "heard", {})
+    def heard_again(self) -> None:
+        """Write that the worker is back."""
+        self._write("heard", {})
 
     def _write(self, kind: str, fields: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps({"event": kind, **fields}) + "\n")
@@ -82,20 +91,23 @@ class PeopleDisplay:
             self._state(event)
         elif isinstance(event, Lost):
             first, last = event.missing.first_id, event.missing.last_id
+            self._note(f"results {first} to {last} were missed: {CAUSES[event.cause]}", "bold red")
+        elif isinstance(event, NewBoot):
             self._note(
-                f"results {first} to {last} were missed and cannot be had (--recover-endpoint?)", "bold red"
+                f"the worker was restarted; results of {event.former_boot_id[:8]} after "
+                f"{event.former_newest_id} are in its ledger alone",
+                "bold yellow",
             )
         elif isinstance(event, Damaged):
             self._note(f"a message that is not the wire: {event.detail}", "bold red")
         elif isinstance(event, LinkChanged) and not event.alive:
             self._note("the connection to the worker is gone", "bold red")
+        elif isinstance(event, Silence):
+            self._note(f"no worker heard for {event.seconds:.0f} s", "bold red")
 
-    def silent(self, silent: bool) -> None:
-        """Print that the worker is gone, or back."""
-        if silent:
-            self._note(f"no worker heard for {SILENCE_S:g} s", "bold red")
-        else:
-            self._note("worker heard", "green")
+    def heard_again(self) -> None:
+        """Print that the worker is back."""
+        self._note("worker heard", "green")
 
     def totals(self) -> Text:
         """The verdicts shown so far."""
@@ -132,26 +144,25 @@ def watch(
     Raises InputError where a picture cannot be written.
     """
     seen = 0
-    heard_s = started_s = time.monotonic()
+    started_s = time.monotonic()
     silent = False
     until_s: float | None = None  # set when all verdicts have come
     while not stopped():
         events = subscriber.poll(POLL_S)
+        if silent and any(not isinstance(event, LinkChanged | Silence) for event in events):
+            silent = False
+            display.heard_again()
         for event in events:
+            silent = silent or isinstance(event, Silence)
             if isinstance(event, Received) and until_s is not None:
                 continue  # one more than asked for
             if log is not None and isinstance(event, Received):
-                log.result(event)
+                log.write(event)
             display_event(event, display, pictures)
             seen += isinstance(event, Received)
             if count is not None and seen >= count and until_s is None:
                 until_s = time.monotonic() + (LAST_MAPS_S if pictures else 0.0)
         now_s = time.monotonic()
-        heard = any(not isinstance(event, LinkChanged) for event in events)
-        heard_s = now_s if heard else heard_s
-        if silent is not (now_s - heard_s > SILENCE_S):
-            silent = not silent
-            display.silent(silent)
         if (until_s is not None and now_s >= until_s) or (
             timeout_s is not None and now_s - started_s >= timeout_s
         ):

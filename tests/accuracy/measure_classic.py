@@ -21,8 +21,9 @@ import torch
 from cmfm_protocol.files.dataset import list_parts
 from cmfm_sim.datasets.families import FAMILIES, family_of
 from cmfm_sim.datasets.write import write_dataset
-from cmfm_worker.cfm.anomaly import score, smooth
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
+from cmfm_worker.cfm.equations import smoothed as smooth_map
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, evaluate
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.datasets.test_split import Tally, split_outcomes
@@ -137,7 +138,7 @@ def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
         def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> Any:
             found, how = super().inspect_prepared(frames, models), models[0].recipe.score
             for key, psi in (("i_auroc_2d", found.psi_2d), ("i_auroc_3d", found.psi_3d)):
-                smoothed = smooth(psi, how.smoothing_px)
+                smoothed = smooth_map(psi, how.smoothing_px)
                 alone[key] += score(smoothed, how.normalisation, how.highest_px).tolist()
             return found
 

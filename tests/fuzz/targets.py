@@ -6,7 +6,7 @@ Anything else is a finding.
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -156,8 +156,8 @@ def content(value: Any) -> Any:
         header = replace(value.header, arrays=())
         return header, value.rgb.shape, value.rgb.tobytes(), value.xyz.shape, value.xyz.tobytes()
     if isinstance(value, AnomalyMaps):
-        fields = [getattr(value, name) for name in AnomalyMaps.__slots__]
-        return [(f.shape, f.tobytes()) if isinstance(f, np.ndarray) else f for f in fields]
+        said = [getattr(value, field.name) for field in fields(AnomalyMaps)]
+        return [(one.shape, one.tobytes()) if isinstance(one, np.ndarray) else one for one in said]
     if isinstance(value, np.ndarray):
         return value.shape, value.tobytes()
     return value

@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 import torch
-from torch import Tensor
+from tests.unit.made.clouds import bumpy_surface, farthest_points_by_definition, grid
 
 from cmfm_worker.cfm.points.farthest_points_cuda import chooses_the_same, find_kernel
 from cmfm_worker.cfm.points.grouping import (
@@ -24,35 +24,12 @@ pytestmark = [
 ]
 
 
-def literally(points: Tensor, count: int) -> Tensor:
-    """From the first point on, always the point farthest from all chosen ones, of equals the first."""
-    chosen = [0]
-    found = torch.full((len(points),), torch.inf)
-    while len(chosen) < count:
-        dx, dy, dz = (points - points[chosen[-1]]).square().unbind(1)
-        found = torch.minimum(found, (dx + dy) + dz)
-        chosen.append(int(found.argmax()))
-    return torch.tensor(chosen)
-
-
-def surface(count: int, seed: int) -> Tensor:
-    """A bumpy part half a metre away."""
-    xyz = torch.rand((count, 3), generator=torch.Generator().manual_seed(seed))
-    return xyz * torch.tensor([0.1, 0.1, 0.004]) + torch.tensor([-0.05, -0.05, 0.5])
-
-
-def grid(side: int) -> Tensor:
-    """Points on which nearly every choice is a tie."""
-    y, x = torch.meshgrid(torch.arange(float(side)), torch.arange(float(side)), indexing="ij")
-    return torch.stack([x, y, torch.ones_like(x)], -1).flatten(0, 1) / 1024
-
-
 CLOUDS = [
-    surface(CENTRES, 0),
-    surface(4096, 1),
-    surface(4097, 2),
-    surface(12_345, 3),
-    surface(50_176, 4),
+    bumpy_surface(CENTRES, 0),
+    bumpy_surface(4096, 1),
+    bumpy_surface(4097, 2),
+    bumpy_surface(12_345, 3),
+    bumpy_surface(50_176, 4),
     grid(64),
 ]
 
@@ -61,7 +38,7 @@ def test_one_launch_chooses_the_points_of_the_definition() -> None:
     """Clouds of many sizes together: at, over and far over a tile, and a grid of ties."""
     found = farthest_points_of_all([cloud.cuda() for cloud in CLOUDS], CENTRES)
     for index, cloud in zip(found, CLOUDS, strict=True):
-        assert torch.equal(index.cpu(), literally(cloud, CENTRES))
+        assert torch.equal(index.cpu(), farthest_points_by_definition(cloud, CENTRES))
 
 
 def test_copies_of_one_point_are_no_trouble() -> None:

@@ -22,13 +22,13 @@ import torch
 from cmfm_protocol.files.dataset import PartFiles, list_parts
 from cmfm_sim.datasets.synthetic import CATEGORIES
 from cmfm_sim.datasets.write import write_dataset
-from cmfm_worker.cfm.anomaly import distance_of
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.fit.feature_store import FeatureStore
 from cmfm_worker.cfm.fit.fit import MAX_GRADIENT, FitOptions, _losses, _new_pair, fit_mapping
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.metrics.evaluate import evaluate
+from cmfm_worker.cfm.pixel_distances import distance_of
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.datasets.batches import read_batches
 from cmfm_worker.datasets.test_split import Tally, split_outcomes

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from cmfm_worker.cfm.anomaly import crossmodal_maps, score
+from cmfm_worker.cfm.anomaly_maps import anomaly_maps
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.fast.precision import Precision, why_not
 from cmfm_worker.cfm.mapping.files import load_published
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.points.interpolation import bilinear_sampling
-from cmfm_worker.cfm.tokens import TokenFeatures
+from cmfm_worker.cfm.token_features import TokenFeatures
 
 from .golden import NAMES, GoldenFrame, relative_l2
 
@@ -43,7 +44,7 @@ def test_golden_vector(
     extract = extractor(vector.blocks, vector.group_size)
     found = extract.tokens(vector.frames)
     mapping = load_published(vector.mapping_2d3d, vector.mapping_3d2d, d2=768, d3=found.d3)
-    maps = crossmodal_maps(found, mapping)
+    maps = anomaly_maps(found, mapping)
     e2d_rows, e3d_rows = pixel_rows(extract, vector, found)
     stages = {
         "e2d_rows": e2d_rows,
@@ -69,7 +70,7 @@ def test_half_precision_meets_its_own_tolerance(
     vector = golden("dev_l12_g128_102_hole")
     extract = PaperExtractor(seeded_weights, vector.blocks, vector.group_size, precision=precision)
     mapping = replace(load_published(vector.mapping_2d3d, vector.mapping_3d2d), precision=precision)
-    maps = crossmodal_maps(extract.tokens(vector.frames), mapping)
+    maps = anomaly_maps(extract.tokens(vector.frames), mapping)
     errors = {name: relative_l2(getattr(maps, name)[0], vector.expected[name]) for name in MAPS}
     errors["score"] = relative_l2(score(maps.psi, "published")[0], vector.expected["score"])
     assert 1e-4 < max(errors.values()) <= TOLERANCE_OF_HALF_PRECISION, errors

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cmfm_worker.cfm.anomaly import crossmodal_maps, score
+from cmfm_worker.cfm.anomaly_maps import anomaly_maps
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping.files import load_published
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
@@ -57,7 +58,7 @@ def errors_against_twin(
 ) -> dict[str, float]:
     """Relative L2 of every stage; E_2D inside the mask only, where the fast path has it."""
     features = extractor.tokens(batch)
-    maps = crossmodal_maps(features, load_published(golden.mapping_2d3d, golden.mapping_3d2d))
+    maps = anomaly_maps(features, load_published(golden.mapping_2d3d, golden.mapping_3d2d))
     e2d, e3d = dense_features(features.at_pixels())
     return {
         "e2d": relative_l2(e2d, twin.e2d * features.mask[0, ..., None]),
@@ -116,11 +117,11 @@ def test_batch_equals_its_frames_one_by_one(
     )
     features = extract.tokens(together)
     assert len(set(features.at_pixels().counts)) == 2
-    maps = crossmodal_maps(features, mapping)
-    picked = crossmodal_maps(features.select([1]), mapping)
+    maps = anomaly_maps(features, mapping)
+    picked = anomaly_maps(features.select([1]), mapping)
     assert torch.equal(picked.psi[0], maps.psi[1])
     for i, vector in enumerate(vectors):
-        alone = crossmodal_maps(extract.tokens(vector.frames), mapping)
+        alone = anomaly_maps(extract.tokens(vector.frames), mapping)
         assert relative_l2(maps.psi_2d[i], alone.psi_2d[0]) <= 1e-5
         assert relative_l2(maps.psi[i], alone.psi[0]) <= 1e-5
 

@@ -15,9 +15,10 @@ import torch
 from tests.unit.made.graphs import ReplayedCalls
 from torch import Tensor
 
-from cmfm_worker.cfm import anomaly, paper_extractor
-from cmfm_worker.cfm.anomaly import AnomalyMaps, crossmodal_maps
-from cmfm_worker.cfm.fast.places import counted_places
+from cmfm_worker.cfm import anomaly_maps as maps_module
+from cmfm_worker.cfm import paper_extractor
+from cmfm_worker.cfm.anomaly_maps import AnomalyMaps, anomaly_maps
+from cmfm_worker.cfm.fast.mask_indices import indices_by_running_count
 from cmfm_worker.cfm.mapping.files import load_published
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
@@ -31,7 +32,7 @@ MAPS = ("psi_2d", "psi_3d", "psi")
 
 
 def by_counts(mask: Tensor, count: int) -> Tensor:
-    return counted_places(mask.flatten(), count)
+    return indices_by_running_count(mask.flatten(), count)
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def off_the_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[PaperExtractor], P
     """Makes an extractor, and what lies around it, go the way of other devices."""
 
     def let(extractor: PaperExtractor) -> PaperExtractor:
-        for module in (anomaly, interpolation, paper_extractor):
-            monkeypatch.setattr(module, "places_of_true", by_counts)
+        for module in (maps_module, interpolation, paper_extractor):
+            monkeypatch.setattr(module, "indices_of_true", by_counts)
         for name in ("scipy.sparse", "pykdtree.kdtree"):
             monkeypatch.setitem(sys.modules, name, None)
         extractor.device = torch.device("meta")  # asked only whether it is the CPU
@@ -53,7 +54,7 @@ def maps_of(extractor: PaperExtractor, mapping: MappingPair, *frames: GoldenFram
     rgb, xyz = (torch.stack([getattr(frame, name) for frame in frames]) for name in ("rgb", "xyz"))
     batch = prepare(rgb, xyz, BackgroundOptions(method="none"))
     with torch.inference_mode():
-        return crossmodal_maps(extractor.tokens(batch), mapping)
+        return anomaly_maps(extractor.tokens(batch), mapping)
 
 
 def test_golden_vector_off_the_cpu(

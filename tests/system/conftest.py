@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from cmfm_client.curve import ClientKeys
+from cmfm_client.events import Damaged, Event, Lost, Received
+from cmfm_client.subscriber import ResultSubscriber
 from cmfm_protocol.wire.state import WorkerState
-from cmfm_sim.curve import ClientKeys
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.processes import Child, Children, program
-from cmfm_sim.record import Received, TriggerRecord, read_triggers
-from cmfm_sim.subscriber import Damaged, Event, Lost, ResultSubscriber
+from cmfm_sim.trigger_log import TriggerRecord, read_triggers
 
 READY_LIMIT_S = 90.0
 

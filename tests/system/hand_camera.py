@@ -1,12 +1,10 @@
-"""A camera in the test's own hand: parts with the names and recipes that the test gives them."""
+"""A camera that a test drives part by part, with the names and recipes that the test gives them."""
 
-import time
 from pathlib import Path
 from types import TracebackType
 
+from cmfm_client.camera import Camera, CameraOptions
 from cmfm_protocol.files.dataset import list_parts, read_part
-from cmfm_protocol.wire.frame import FrameHeader, encode_frame
-from cmfm_sim.camera import Camera, CameraOptions
 
 
 class HandCamera:
@@ -26,19 +24,16 @@ class HandCamera:
         self._camera.__exit__(kind, error, trace)
 
     def wait_for_worker(self) -> None:
-        """Until then nobody would hear."""
+        """Wait until the worker has subscribed."""
         self._camera.wait_for_subscriber(60)
 
     def send(self, part_id: str, recipe: str = "praline", deadline_ms: float = 60_000.0) -> None:
-        """One part; its trigger is now."""
-        seq = len(self.sent)
-        stream = self._camera.stream_uuid
-        header = FrameHeader(
-            stream, seq, part_id, time.time_ns(), deadline_ms, recipe, clock="realtime", simulated=True
+        """Send one part, triggered now."""
+        trigger = self._camera.trigger(
+            part_id, recipe=recipe, deadline_ms=deadline_ms, simulated=True, announce=False
         )
-        rgb, xyz = self._images[seq % len(self._images)]
-        assert self._camera.send(seq, encode_frame(self._camera.frame_topic, header, rgb, xyz))
-        self.sent.append((stream, seq))
+        assert self._camera.publish(trigger, *self._images[trigger.seq % len(self._images)])
+        self.sent.append((trigger.stream_uuid, trigger.seq))
 
     def rest(self, seconds: float) -> None:
         """Wait, with heartbeats."""

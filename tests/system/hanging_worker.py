@@ -1,19 +1,22 @@
-"""`cmfm-worker` on a device that hangs: from part `hang` on, a computation never comes back from C."""
+"""`cmfm-worker --config …` on a device that hangs: the computation of the part `hang` never returns from C."""
 
 import ctypes
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
-from cmfm_worker import app
-from cmfm_worker.line import wiring as assembly
+from cmfm_worker.cli.run import run_line
 from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import Decision
+from cmfm_worker.line.service import serve
+from cmfm_worker.line.wiring import Factories
 
 
-class HangingBench(LineInspector):
-    """Computes as always until it is given the part that hangs."""
+class HangingInspector(LineInspector):
+    """Inspects until it is given the part that hangs."""
 
     def inspect(
         self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
@@ -24,5 +27,5 @@ class HangingBench(LineInspector):
 
 
 if __name__ == "__main__":
-    setattr(assembly, "LineInspector", HangingBench)  # noqa: B010 (the type checker would have it constant)
-    app.main()
+    factories = Factories(batch_inspector=HangingInspector)
+    sys.exit(run_line(Path(sys.argv[-1]), lambda settings: serve(settings, factories)))

@@ -1,29 +1,31 @@
-"""`cmfm-worker` with an inspection that costs next to nothing: for runs of so many parts that the method has no time.
+"""`cmfm-worker --config …` with an inspection that takes almost no time, for runs of very many parts.
 
-Everything else is the worker's own: sockets, sequence, ring, loop, desk, ledger, drain. The stub looks at the part's
-own bytes: the first pixel's red says whether it fails, and a frame whose bytes are not all its own (`tiny_frame`)
-is never passed.
+Everything else is the worker's own: sockets, sequence, ring, loop, verdicts, ledger, drain. The stub decides by the
+frame's bytes: the first pixel's red says whether the part fails, and a frame that mixes the bytes of two parts
+(`tiny_frame`) is a FAULT.
 """
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker import app
-from cmfm_worker.line import wiring as assembly
+from cmfm_worker.cli.run import run_line
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import Decision, fault
+from cmfm_worker.line.service import serve
+from cmfm_worker.line.wiring import Factories
 
 SIDE_PX = 16
 THRESHOLD = 0.5
 
 
 def tiny_frame(number: int, *, defective: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A frame whose points can be told from its colours: rgb (16, 16, 3), xyz (16, 16, 3) metres."""
+    """Return a frame whose points follow from its colours: rgb (16, 16, 3), xyz (16, 16, 3) metres."""
     rng = np.random.default_rng(number)
     rgb = rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     rgb[0, 0, 0] = 200 if defective else 20
@@ -31,17 +33,17 @@ def tiny_frame(number: int, *, defective: bool) -> tuple[NDArray[np.uint8], NDAr
 
 
 def points_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The points that belong to a tiny frame's colours."""
+    """Return the points that belong to a tiny frame's colours."""
     return rgb.astype(np.float32) / np.float32(256) + np.float32(0.25)
 
 
-class StubBench:
-    """Decides by one pixel, after a look at all of them."""
+class StubInspector:
+    """Decides by one pixel, after checking all of them."""
 
     def inspect(
         self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
     ) -> list[Decision]:
-        """One decision a slot, in order."""
+        """Return one decision a slot, in order."""
         return [self._decide(*item) for item in zip(slots, rgb, xyz, strict=True)]
 
     def _decide(self, slot: FilledSlot, rgb: torch.Tensor, xyz: torch.Tensor) -> Decision:
@@ -62,5 +64,5 @@ class StubBench:
 
 
 if __name__ == "__main__":
-    vars(assembly)["LineInspector"] = StubBench
-    app.main(sys.argv[1:])
+    factories = Factories(batch_inspector=StubInspector)
+    sys.exit(run_line(Path(sys.argv[-1]), lambda settings: serve(settings, factories)))

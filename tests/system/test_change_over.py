@@ -12,9 +12,9 @@ import pytest
 import torch
 import zmq
 
+from cmfm_client.events import Received
 from cmfm_protocol.wire.control import LoadRecipeRequest, decode_reply, encode_request
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_sim.record import Received
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.recipe import RecipeDraft, load_recipe
 

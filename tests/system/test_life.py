@@ -1,4 +1,4 @@
-"""The life of the service as its supervisors see it: systemd, Kubernetes, and a device that hangs."""
+"""The life of the service as systemd and Kubernetes see it, also when a device hangs."""
 
 import signal
 import socket
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_sim.sockets import free_ports
+from cmfm_sim.ports import free_ports
 
 from .conftest import Line
 from .hand_camera import HandCamera
@@ -23,26 +23,26 @@ MakeLine = Callable[[str], Line]
 
 
 class Systemd:
-    """The receiving end of sd_notify, as systemd has it."""
+    """The receiving end of sd_notify."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.setblocking(False)
-        self._heard: list[str] = []
+        self._received: list[str] = []
 
-    def heard(self) -> list[str]:
-        """Every assignment so far, without the status lines."""
+    def received(self) -> list[str]:
+        """Return every assignment so far, without the status lines."""
         while True:
             try:
                 text = self._socket.recv(4096).decode()
             except BlockingIOError:
-                return self._heard
-            self._heard += [line for line in text.split("\n") if not line.startswith("STATUS=")]
+                return self._received
+            self._received += [line for line in text.split("\n") if not line.startswith("STATUS=")]
 
     def fed(self) -> int:
-        """How often the watchdog has been fed."""
-        return self.heard().count("WATCHDOG=1")
+        """Return how often the watchdog has been fed."""
+        return self.received().count("WATCHDOG=1")
 
     def close(self) -> None:
         self._socket.close()
@@ -50,7 +50,7 @@ class Systemd:
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
-    """The worker's supervisor; it wants to hear from it every 2 s."""
+    """The worker's supervisor, with a watchdog of 2 s."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     monkeypatch.setenv("WATCHDOG_USEC", "2000000")
     made = Systemd(tmp_path / "notify")
@@ -72,19 +72,19 @@ def metric(url: str, name: str) -> float:
     return float(line.split()[1])
 
 
-def test_supervisors_see_a_life_from_start_to_end(
+def test_supervisors_follow_a_life_from_start_to_end(
     make_line: MakeLine, synthetic_root: Path, systemd: Systemd
 ) -> None:
-    """Ready after warm-up, alive while it turns, recipes reloaded on SIGHUP, stopping at the end."""
+    """Probes and systemd report ready after warm-up, alive while the loop turns, reloading on SIGHUP, stopping."""
     line = make_line("ipc")
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     worker = line.start(metrics={"port": port})
-    line.wait_for(lambda: "READY=1" in systemd.heard(), worker, 20)
+    line.wait_for(lambda: "READY=1" in systemd.received(), worker, 20)
     assert get(f"{url}/readyz") == (200, "ready\n")
     status, text = get(f"{url}/livez")
     assert status == 200
-    assert {part.split(":")[0] for part in text.splitlines()} == {"loop", "desk", "intake"}
+    assert {line.split(":")[0] for line in text.splitlines()} == {"loop", "verdicts", "intake"}
     assert metric(url, "cmfm_gc_frozen_objects") > 100_000
     with HandCamera(line.endpoints.frames, synthetic_root) as camera:
         camera.wait_for_worker()
@@ -94,18 +94,18 @@ def test_supervisors_see_a_life_from_start_to_end(
         line.wait_for(lambda: len(line.received) == 10, worker, 90)
     fed = systemd.fed()
     line.wait_for(lambda: systemd.fed() >= fed + 2, worker, 30)  # also while idle
-    line.wait_for(lambda: systemd.heard().count("READY=1") == 2, worker, 30)
+    line.wait_for(lambda: systemd.received().count("READY=1") == 2, worker, 30)
     assert metric(url, "cmfm_gc_pause_seconds_total") > 0
     line.finish(worker)
     assert all(item.result.verdict is not Verdict.FAULT for item in line.received)
-    others = [said for said in systemd.heard() if said != "WATCHDOG=1" and "MONOTONIC_USEC" not in said]
+    others = [item for item in systemd.received() if item != "WATCHDOG=1" and "MONOTONIC_USEC" not in item]
     assert others == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
 
 
-def test_hung_device_is_found_answered_and_ended(
+def test_hung_device_ends_the_line_after_its_faults(
     make_line: MakeLine, synthetic_root: Path, systemd: Systemd
 ) -> None:
-    """A computation that never returns: no feed, a FAULT for everything open, exit code 5; good parts stay good."""
+    """If a computation never returns: no watchdog feed, a FAULT for each open part, exit code 5."""
     line = make_line("ipc")
     line.program = [sys.executable, str(Path(__file__).with_name("hanging_worker.py"))]
     device: dict[str, object] = {"threads": 1, "warmup_px": 160, "hang_limit_s": 8.0}
@@ -133,7 +133,7 @@ def test_hung_device_is_found_answered_and_ended(
 
 
 def test_second_interrupt_forces_the_end(make_line: MakeLine, synthetic_root: Path) -> None:
-    """Ctrl-C drains and waits for what hangs; a second one gives it up with a FAULT, and the code is 1."""
+    """Ctrl-C drains and waits for the hanging part; a second Ctrl-C makes it a FAULT and ends with 1."""
     line = make_line("ipc")
     line.program = [sys.executable, str(Path(__file__).with_name("hanging_worker.py"))]
     worker = line.start()

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cmfm_client.events import Received
 from cmfm_protocol.wire.state import WorkerState
-from cmfm_sim.record import Received
 
 from .load.changes import Load, Witness
 from .load.tally import Tally

@@ -1,15 +1,13 @@
 """Real sensor captures through the running line: nothing about them stops it or goes unanswered."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cmfm_client.camera import Camera, CameraOptions
 from cmfm_protocol.files.dataset import read_rgb, read_xyz
-from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_sim.camera import Camera, CameraOptions
 
 from .conftest import Line
 
@@ -24,11 +22,11 @@ def test_real_captures_get_their_verdicts(make_line: Callable[[str], Line], shar
     with Camera(CameraOptions(endpoint=line.endpoints.frames)) as camera:
         worker = line.start()
         camera.wait_for_subscriber(30)
-        for seq, name in enumerate(names):
+        for name in names:
             rgb = read_rgb(shared / "real_frames" / "rgb" / f"{name}.png")
             xyz = read_xyz(shared / "real_frames" / "xyz" / f"{name}.tiff")
-            header = FrameHeader(camera.stream_uuid, seq, name, time.time_ns(), 20_000.0, "praline")
-            assert camera.send(seq, encode_frame(camera.frame_topic, header, rgb, xyz))
+            trigger = camera.trigger(name, recipe="praline", deadline_ms=20_000.0, announce=False)
+            assert camera.publish(trigger, rgb, xyz)
             for _ in range(4):
                 camera.rest(0.05)
         line.wait_for(lambda: len(line.received) == len(names), worker, 60)

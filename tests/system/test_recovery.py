@@ -1,17 +1,20 @@
 """Subscribers that are killed, late, slow or stopped: each ends with the same record, and none slows the line."""
 
+import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
 
+from cmfm_client.json_lines import read_json_lines
 from cmfm_protocol.wire.control import AnnounceRequest, decode_reply, encode_request
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.processes import Child, program
-from cmfm_sim.record import read_results
 
 from .conftest import Line
 from .test_line import settle
@@ -29,7 +32,13 @@ def watch(line: Line, record: Path) -> Child:
 
 
 def recorded(record: Path) -> list[int]:
-    return [item.result.result_id for item in read_results(record)] if record.exists() else []
+    """The ids in a record."""
+    return [result["result_id"] for result in results_in(record)]
+
+
+def results_in(record: Path) -> list[dict[str, Any]]:
+    """The results in a record, as JSON gives them."""
+    return [line["result"] for _, line in read_json_lines(record)] if record.exists() else []
 
 
 def flood(line: Line, stream: str, parts: int) -> None:
@@ -76,9 +85,9 @@ def test_every_subscriber_ends_with_the_same_record(
     for record in (killed, slow, late):
         wait_for_record(line, record, worker)
     line.finish(worker)
-    expected = [item.result for item in line.received]
+    expected = [json.loads(json.dumps(asdict(item.result))) for item in line.received]
     for record in (killed, slow, late):
-        assert [item.result for item in read_results(record)][: len(expected)] == expected
+        assert results_in(record)[: len(expected)] == expected
         assert recorded(record) == list(range(1, len(expected) + 1))
 
 

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import zmq
 
+from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.curve import CameraKeys, ClientKeys
+from cmfm_client.sockets import ZmqContext
 from cmfm_protocol.files.key_files import KeyPair, read_pair, read_public, write_pair
 from cmfm_protocol.wire.control import (
     DrainRequest,
@@ -22,13 +25,9 @@ from cmfm_protocol.wire.control import (
     decode_reply,
     encode_request,
 )
-from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_sim.camera import Camera, CameraOptions
-from cmfm_sim.curve import CameraKeys, ClientKeys
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.processes import Child, Children, program
-from cmfm_sim.sockets import ZmqContext
 
 from .conftest import Line
 
@@ -59,7 +58,7 @@ class Site:
         with context, context.socket(zmq.DEALER) as socket:
             socket.setsockopt(zmq.LINGER, 0)
             if keys is not None:
-                keys.put_on(socket)
+                keys.apply_to(socket)
             socket.connect(getattr(self.line.endpoints, name))
             socket.send_multipart([b"", body])
             return decode_reply(socket.recv_multipart()[-1]) if socket.poll(int(wait_s * 1000)) else None
@@ -159,7 +158,7 @@ def test_who_is_not_on_the_list_hears_nothing(site: Site) -> None:
         for name, keys in {**strangers(site), "reader": site.reader}.items():
             socket = ears[name] = context.socket(zmq.SUB)
             if keys is not None:
-                keys.put_on(socket)
+                keys.apply_to(socket)
             socket.subscribe(b"")
             socket.connect(site.line.endpoints.results)
             socket.connect(site.line.endpoints.maps)
@@ -213,16 +212,9 @@ def test_header_cannot_name_a_path(site: Site) -> None:
     )
     with Camera(options) as camera:
         camera.wait_for_subscriber(30)
-        for seq, name in enumerate(names):
-            header = FrameHeader(
-                stream_uuid=camera.stream_uuid,
-                seq=seq,
-                part_id=f"../../{name}",
-                trigger_ns=time.time_ns(),
-                deadline_ms=20_000.0,
-                recipe=name,
-            )
-            assert camera.send(seq, encode_frame(camera.frame_topic, header, rgb, xyz))
+        for name in names:
+            trigger = camera.trigger(f"../../{name}", recipe=name, deadline_ms=20_000.0, announce=False)
+            assert camera.publish(trigger, rgb, xyz)
         mine = {(camera.stream_uuid, seq) for seq in range(len(names))}
         line = site.line
         line.wait_for(lambda: mine <= {item.key for item in line.received}, site.worker, 60)

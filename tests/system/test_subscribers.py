@@ -1,4 +1,4 @@
-"""The subscribers in deploy/ that a PLC gateway starts from: only a PASS opens the gate."""
+"""The subscribers in deploy/ that a PLC gateway starts from: only a PASS lets a part through."""
 
 import os
 import shutil
@@ -26,6 +26,7 @@ GOOD = zmq.curve_keypair()[0].decode()
 RESULT = topic("line1", "station1", "result")
 FAULT = replace(
     PASS,
+    result_id=2,
     verdict=Verdict.FAULT,
     reason=Reason.DEADLINE,
     deadline_met=False,
@@ -49,7 +50,7 @@ def results(tmp_path: Path) -> Iterator[tuple[zmq.Socket[bytes], str]]:
 
 @pytest.fixture
 def encrypted(results: tuple[zmq.Socket[bytes], str]) -> tuple[zmq.Socket[bytes], str, KeyPair]:
-    """The same over TCP, for who expects this key."""
+    """The same publisher over TCP and CURVE, with its key pair."""
     socket, endpoint = results
     socket.unbind(endpoint)
     server = KeyPair(*zmq.curve_keypair())
@@ -75,7 +76,7 @@ def said(
 
 @pytest.mark.parametrize("name", ["plc_gateway.py", "plc_gateway.c"])
 def test_subscribers_stay_small(name: str) -> None:
-    """A gateway's author can read them in a minute: at most 25 lines."""
+    """At most 25 lines: the author of a gateway reads them in a minute."""
     assert len((FOLDER / name).read_text().splitlines()) <= 25
 
 

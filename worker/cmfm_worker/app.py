@@ -1,6 +1,6 @@
-"""`cmfm-worker`: the commands, and how their errors become exit codes.
+"""`cmfm-worker`: its commands, and the exit code of each error.
 
-Only light imports here: torch and timm wait until a command needs them, so that `--help` answers at once.
+No command module imports torch or timm before it needs them, so that `--help` is quick.
 """
 
 import signal
@@ -32,7 +32,7 @@ EXIT_CODES = """Exit codes:
 
 0  it worked
 
-1  a bug of ours (with a traceback), or a second signal cut the drain short
+1  a bug of ours (with a traceback), or a second signal that cut the drain short
 
 2  bad input or usage: the message names the file, key or option
 
@@ -44,7 +44,7 @@ EXIT_CODES = """Exit codes:
 """
 
 _BAD_INPUT_ELSEWHERE = frozenset({"DatasetError", "KeyFileError", "WeightsError"})
-"""Bad input as the packages below name it; known by name, because importing them would load torch."""
+"""Bad input, by the error's name in the packages below: importing the classes would load torch."""
 
 app = typer.Typer(
     name="cmfm-worker",
@@ -63,7 +63,7 @@ app.command("import")(import_.import_published)
 app.command("calibrate")(calibrate.calibrate)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
-app.command("bench")(bench.bench)
+app.command("bench", **bench.SETTINGS)(bench.bench)
 app.command("ledger")(ledger.ledger)
 app.command("replay-part")(replay_part.replay_part)
 app.add_typer(keys.app, name="keys", short_help="Make the key files of a line that encrypts.")
@@ -89,7 +89,7 @@ def run(
         return
     if config is None:
         raise typer.BadParameter("--config line.toml is missing")
-    # Until the service takes the signal over: nothing has been accepted, and loading torch takes seconds.
+    # Until the service handles the signal: no frame has been accepted, and loading torch takes seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
     from cmfm_worker.cli.run import run_line
 
@@ -108,11 +108,11 @@ def check(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of `cmfm-worker`: runs `app` (on the process's own arguments) and exits with an `ExitCode`."""
+    """Run `app`, by default on the process's arguments, and exit with an `ExitCode`: the entry point."""
     wait_briefly()
     try:
         app(None if arguments is None else list(arguments))
-    except Exception as error:  # noqa: BLE001 (the last resort of the process: every error gets its exit code)
+    except Exception as error:  # noqa: BLE001 (every error gets its exit code)
         code = exit_code(error)
         if code is ExitCode.BUG:
             traceback.print_exception(error)
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The exit code of an error that ended a command; BUG for everything that is nobody's input."""
+    """Return the exit code of an error that ended a command; BUG unless the error is known."""
     if isinstance(error, InputError) or is_bad_input_elsewhere(error):
         return ExitCode.BAD_INPUT
     if isinstance(error, StartupError):
@@ -135,7 +135,7 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 def is_bad_input_elsewhere(error: BaseException) -> bool:
-    """Whether `cmfm_protocol` or `cfm` raised this because of the user's files."""
+    """Whether `cmfm_protocol` or `cfm` raised the error because of the user's files."""
     kinds = type(error).__mro__
     return any(
         kind.__name__ in _BAD_INPUT_ELSEWHERE and kind.__module__.startswith("cmfm_") for kind in kinds

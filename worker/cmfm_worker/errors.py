@@ -1,4 +1,4 @@
-"""What ends a command: errors of the user's input, of the start-up, of the device; anything else is our bug.
+"""Errors that end a command: wrong input, a failed start, a failed device. Any other error is our bug.
 
 `app.main` turns each into its exit code and one line on stderr; only our bugs show a traceback.
 """
@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
 
 
 class InputError(Exception):
-    """What the user gave cannot be used; the message names the file, key or field and what was expected."""
+    """The user's input cannot be used; the message names the file, key or field and what was expected."""
 
 
 class StartupError(Exception):
@@ -26,8 +26,8 @@ class StartupError(Exception):
 
 
 class LostDeviceError(Exception):
-    """The accelerator stopped answering; the process must be started again by its supervisor."""
+    """The accelerator was lost; the supervisor must start the process again."""
 
 
 class HungDeviceError(Exception):
-    """A computation did not come back; the process must be started again, and nothing of it is waited for."""
+    """A computation did not come back; the process must be started again, without waiting for it."""

@@ -1,9 +1,9 @@
-"""Data sets on disk: which layouts there are, which parts are in one, and what is in a part.
+"""Data sets on disk: their layouts, the parts in one, and the arrays of a part.
 
-| layout | is |
+| layout | data set |
 |---|---|
 | `mvtec3d` | MVTec 3D-AD, or any folder laid out like it (`layout_mvtec3d`) |
-| `synthetic` | what `cmfm-sim make` writes: the same |
+| `synthetic` | made by `cmfm-sim make`, laid out like `mvtec3d` |
 | `eyecandies` | Eyecandies (`layout_eyecandies`) |
 """
 
@@ -47,9 +47,9 @@ LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A layout in words, and the folder of each split in that of a category."""
+    """A layout in text, and the folder of each split below that of a category."""
 
-    words: str
+    text: str
     splits: Mapping[str, str]
 
 
@@ -63,23 +63,23 @@ _SHAPES: Final[Mapping[str, _Shape]] = {
 
 
 def categories(root: Path, layout: Layout = "mvtec3d") -> list[str]:
-    """Names of the categories under `root`, sorted. Raises DatasetError where there is none."""
+    """Names of the categories under `root`, sorted. Raises DatasetError if there is none."""
     shape = _shape(layout)
     if not root.is_dir():
         problem = "is a file" if root.exists() else "does not exist"
-        raise DatasetError(f"{root} {problem}; expected a folder {shape.words}")
+        raise DatasetError(f"{root} {problem}; expected a folder {shape.text}")
     found = _categories(root, shape)
     if not found:
         others = [name for name, other in _SHAPES.items() if other is not shape and _categories(root, other)]
         hint = f"; it has the layout {others[0]!r}" if others else ""
         raise DatasetError(
-            f"{root} is not a data set: no folder in it has {shape.splits['train']}; expected {shape.words}{hint}"
+            f"{root} is not a data set: no folder in it has {shape.splits['train']}; expected {shape.text}{hint}"
         )
     return found
 
 
 def has_split(root: Path, category: str, split: str, layout: Layout = "mvtec3d") -> bool:
-    """Whether a category has the folder of a split. Raises DatasetError where there is no such category."""
+    """True if a category has the folder of a split. Raises DatasetError if there is no such category."""
     shape = _shape(layout)
     return (_category_folder(root, category, layout) / _split_folder(shape, split)).is_dir()
 
@@ -89,10 +89,10 @@ def list_parts(
 ) -> list[PartFiles]:
     """The parts of one split, in a fixed order: by kind of defect and file name, in `eyecandies` by number.
 
-    `light` says which of Eyecandies' six images is a part's RGB; other layouts have one.
+    `light` selects which of Eyecandies' six images is a part's RGB; other layouts have one.
 
-    Raises DatasetError where `root` is not a data set, the category or the split is not in it, it holds no
-    part, or a part lacks a file.
+    Raises DatasetError if `root` is not a data set, the category or the split is not in it, it holds no part, or a part
+    lacks a file.
     """
     shape = _shape(layout)
     name = _split_folder(shape, split)
@@ -102,14 +102,14 @@ def list_parts(
     else:
         parts = layout_mvtec3d.parts_of_split(folder, split)
     if not parts:
-        raise DatasetError(f"{folder / name} holds no parts; expected {shape.words}")
+        raise DatasetError(f"{folder / name} holds no parts; expected {shape.text}")
     return parts
 
 
 def list_nominal_folder(folder: Path) -> list[PartFiles]:
-    """The parts of a folder that holds nothing but rgb/ and xyz/, sorted by file name; all are taken for nominal.
+    """The parts of a folder that holds only rgb/ and xyz/, sorted by file name; all count as nominal.
 
-    Raises DatasetError where it holds no part, or a part lacks its RGB or XYZ file.
+    Raises DatasetError if it holds no part, or a part lacks its RGB or XYZ file.
     """
     if not folder.is_dir():
         problem = "is a file" if folder.exists() else "does not exist"
@@ -123,28 +123,28 @@ def list_nominal_folder(folder: Path) -> list[PartFiles]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Reads an 8-bit PNG (RGB, grey, palette; alpha dropped): (H, W, 3) uint8 sRGB. Raises DatasetError."""
+    """Read an 8-bit PNG (RGB, grey, palette; alpha dropped): (H, W, 3) uint8 sRGB. Raises DatasetError."""
     return read_png(path)
 
 
 def read_xyz(path: Path) -> NDArray[np.float32]:
-    """Reads a float32 or float64 TIFF of three channels: (H, W, 3) float32, metres. Raises DatasetError.
+    """Read a float32 or float64 TIFF of three channels: (H, W, 3) float32, metres. Raises DatasetError.
 
-    Points that are not finite or (0, 0, 0) were not measured; they are returned as they are.
+    Points that are not finite or (0, 0, 0) were not measured; they are returned unchanged.
     """
     return read_tiff(path)
 
 
 def read_ground_truth(path: Path) -> NDArray[np.bool_]:
-    """Reads an 8-bit PNG: (H, W) bool, True where it is not 0 (black). Raises DatasetError."""
+    """Read an 8-bit PNG: (H, W) bool, True for pixels that are not 0 (black). Raises DatasetError."""
     gt: NDArray[np.bool_] = read_png(path).max(axis=-1) > 0
     return gt
 
 
 def read_part(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Reads RGB (H, W, 3) uint8 and XYZ (H, W, 3) float32 metres.
+    """Read RGB (H, W, 3) uint8 and XYZ (H, W, 3) float32 metres.
 
-    Raises DatasetError where either cannot be read or they differ in size.
+    Raises DatasetError if either cannot be read or they differ in size.
     """
     rgb = read_rgb(files.rgb)
     xyz = read_xyz(files.xyz) if files.depth_info is None else read_depth_points(files.xyz, files.depth_info)
@@ -154,9 +154,9 @@ def read_part(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
 def read_part_ground_truth(files: PartFiles, height: int, width: int) -> NDArray[np.bool_]:
-    """The defect's pixels, (height, width) bool; nothing but False for a good part.
+    """The defect's pixels, (height, width) bool; all False for a good part.
 
-    Raises DatasetError where the ground truth of a defective part is missing or is not of that size.
+    Raises DatasetError if the ground truth of a defective part is missing or is not of that size.
     """
     if files.label == 0:
         return np.zeros((height, width), dtype=np.bool_)
@@ -167,10 +167,10 @@ def read_part_ground_truth(files: PartFiles, height: int, width: int) -> NDArray
 
 
 def check_ground_truths(parts: Sequence[PartFiles]) -> None:
-    """Look at the ground truth of every defective part, its first bytes only: is it there, and of the part's size?
+    """Check, by its first bytes, that the ground truth of every defective part is there and of the part's size.
 
-    Raises DatasetError naming the first that is not. A part whose own picture cannot be measured is passed
-    over: reading it says what is wrong with it.
+    Raises DatasetError naming the first that is not. A part whose own picture has no readable size is skipped: reading
+    that part raises an error of its own.
     """
     for part in parts:
         if part.label == 0:
@@ -218,5 +218,5 @@ def _category_folder(root: Path, category: str, layout: Layout) -> Path:
         return root / category
     shape = _shape(layout)
     if category and (root / category).is_dir():
-        raise DatasetError(f"{root / category / shape.splits['train']} is missing; expected {shape.words}")
+        raise DatasetError(f"{root / category / shape.splits['train']} is missing; expected {shape.text}")
     raise DatasetError(f"{root} has no category {category!r}; it has {', '.join(known)}")

@@ -1,10 +1,10 @@
-"""A depth picture of Eyecandies and the points it stands for (eyecan-ai.github.io/eyecandies, Format).
+"""Points from a depth picture of Eyecandies (eyecan-ai.github.io/eyecandies, Format).
 
 The picture is a 16-bit PNG; its unit lies beside it in YAML: depth = png / 65535 · (max − min) + min, metres.
 Depth is along the optical axis, not along the ray, and the principal point is (width / 2, height / 2) in
-whole pixels, as the data set's own conversion has it. The camera's pose is left out: points stay in the
-sensor's coordinates, where the line's own sensors have them, too. A pose is a rigid motion, which changes
-neither a height above the tray nor a distance, and the tray is found in every frame.
+whole pixels, as in the data set's own conversion. The camera's pose is left out: points stay in the sensor's
+coordinates, like those of a line's sensors. A pose is a rigid motion, which changes neither a height above the tray nor
+a distance, and the tray is found in every frame.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from cmfm_protocol.files.picture_files import DatasetError, png_size, read_png_1
 from cmfm_protocol.files.yaml_files import number_at, read_yaml
 
 FOCAL_PX: Final = 711.11
-"""Of the one camera of all pictures, both ways, at `SIDE_PX` × `SIDE_PX` pixels."""
+"""Focal length of the one camera of all pictures, in both directions, at `SIDE_PX` × `SIDE_PX` pixels."""
 
 SIDE_PX: Final = 512
 FULL_SCALE: Final = 65_535
@@ -54,10 +54,10 @@ def decode_depth(png: NDArray[np.uint16], least_m: float, most_m: float) -> NDAr
 
 
 def points_from_depth(depth_m: NDArray[np.float64], focal_px: float) -> NDArray[np.float32]:
-    """Points (H, W, 3) float32 metres of the depths (H, W) along z; (0, 0, 0) where a depth is not above 0.
+    """Points (H, W, 3) float32 metres of the depths (H, W) along z; (0, 0, 0) for depths that are not above 0.
 
-    x grows with the columns, y with the rows, z away from the camera. Raises ValueError for a focal length
-    that is none.
+    x grows with the columns, y with the rows, z away from the camera. Raises ValueError for a focal length that is not
+    positive and finite.
     """
     if not 0 < focal_px < float("inf"):
         raise ValueError(f"a focal length is a positive number of pixels, not {focal_px}")

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cmfm_protocol.wire.limits import NAME_PATTERN
+from cmfm_protocol.wire.limits import NAME_PATTERN, NAME_RULE
 
 PUBLIC_SUFFIX: Final = ".key"
 SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 (a file name's end)
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-"""Whoever has a secret key is its owner, so nobody else may read or replace the file."""
+"""Permissions of others than the owner. A secret key proves its owner, so nobody else may read or replace the file."""
 
 MAX_FILE_BYTES: Final = 65_536
-"""A certificate is a few lines; what is larger is something else."""
+"""A certificate is a few lines; a larger file is something else."""
 
 _KEY: Final = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _ENTRY: Final = re.compile(r"""^\s*(public|secret)-key\s*=\s*["']?([^"'\s]*)["']?\s*$""", re.MULTILINE)
@@ -37,14 +37,14 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A public key and its secret one, Z85 as bytes. The secret is in no representation of it."""
+    """A public key and its secret one, Z85 as bytes. The `repr` leaves out the secret."""
 
     public: bytes
     secret: bytes = field(repr=False)
 
 
 def read_pair(path: Path) -> KeyPair:
-    """The pair in a secret certificate. Raises KeyFileError, also where others than its owner may read the file."""
+    """The pair in a secret certificate. Raises KeyFileError, also if others than its owner may read the file."""
     keys = _read(path)
     mode = path.stat().st_mode
     if mode & OTHERS:
@@ -53,12 +53,14 @@ def read_pair(path: Path) -> KeyPair:
             f"chmod 600 {path}, and make a new pair if others may have read it"
         )
     if "secret" not in keys:
-        raise KeyFileError(f"{path}: holds no secret key; it is the file that ends in {SECRET_SUFFIX}")
+        raise KeyFileError(
+            f"{path}: holds no secret key; the secret key is in the file that ends in {SECRET_SUFFIX}"
+        )
     return KeyPair(keys["public"], keys["secret"])
 
 
 def read_public(path: Path) -> bytes:
-    """The key in a public certificate. Raises KeyFileError, also where a secret key is in it."""
+    """The key in a public certificate. Raises KeyFileError, also if a secret key is in it."""
     keys = _read(path)
     if "secret" in keys:
         raise KeyFileError(
@@ -69,9 +71,9 @@ def read_public(path: Path) -> bytes:
 
 
 def read_allowed(folder: Path) -> tuple[dict[bytes, str], list[str]]:
-    """The public certificates (`*.key`) of a folder, key → name; and what is wrong with those that are none.
+    """The public certificates (`*.key`) of a folder, key → name, and a message for each file that is not one.
 
-    Raises KeyFileError where the folder itself cannot be read.
+    Raises KeyFileError if the folder itself cannot be read.
     """
     allowed: dict[bytes, str] = {}
     problems: list[str] = []
@@ -79,7 +81,7 @@ def read_allowed(folder: Path) -> tuple[dict[bytes, str], list[str]]:
         paths = sorted(path for path in folder.iterdir() if path.suffix == PUBLIC_SUFFIX)
     except OSError as error:
         raise KeyFileError(
-            f"{folder}: no folder of public keys that can be read ({error.strerror}); an empty one lets nobody in"
+            f"{folder}: this folder of public keys cannot be read ({error.strerror}); an empty one admits nobody"
         ) from error
     for path in paths:
         try:
@@ -90,16 +92,16 @@ def read_allowed(folder: Path) -> tuple[dict[bytes, str], list[str]]:
 
 
 def write_pair(folder: Path, name: str, pair: KeyPair) -> tuple[Path, Path]:
-    """Write `NAME.key_secret` (mode 0600) and `NAME.key`; returns both. Never over a file that is there.
+    """Write `NAME.key_secret` (mode 0600) and `NAME.key`; returns both paths. Never replaces a file.
 
-    `folder` is made where it is missing. Raises KeyFileError.
+    `folder` is made if it is missing. Raises KeyFileError.
     """
     if re.fullmatch(NAME_PATTERN, name) is None:
-        raise KeyFileError(f"{name!r}: no name for a key; 1 to 64 of A-Z a-z 0-9 _ . -")
+        raise KeyFileError(f"name {name!r} of a key: {NAME_RULE}")
     secret, public = folder / f"{name}{SECRET_SUFFIX}", folder / f"{name}{PUBLIC_SUFFIX}"
     for path in (secret, public):
         if os.path.lexists(path):
-            raise KeyFileError(f"{path}: is there already; keys are never replaced, choose another name")
+            raise KeyFileError(f"{path}: exists already; keys are never replaced, choose another name")
     entry = f'    public-key = "{pair.public.decode()}"\n'
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,9 @@ def write_pair(folder: Path, name: str, pair: KeyPair) -> tuple[Path, Path]:
 
 
 def _create(path: Path, mode: int, entries: str) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)  # so from its first byte on
+    descriptor = os.open(
+        path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode
+    )  # with its mode from the first byte on
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         os.fchmod(descriptor, mode)  # whatever the umask
         file.write(f"{_BANNER[path.suffix]}\nmetadata\ncurve\n{entries}")
@@ -122,11 +126,11 @@ def _read(path: Path) -> dict[str, bytes]:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
     except OSError as error:
-        raise KeyFileError(f"{path}: no key file that can be read ({error.strerror})") from error
+        raise KeyFileError(f"{path}: this key file cannot be read ({error.strerror})") from error
     found = dict(_ENTRY.findall(text))
     if "public" not in found:
         raise KeyFileError(f"{path}: not a ZeroMQ certificate, it has no public-key")
     for kind, key in found.items():
         if not _KEY.fullmatch(key):
-            raise KeyFileError(f"{path}: the {kind}-key is not one, 40 characters of Z85 are expected")
+            raise KeyFileError(f"{path}: the {kind}-key is not a key; expected 40 characters of Z85")
     return {kind: key.encode() for kind, key in found.items()}

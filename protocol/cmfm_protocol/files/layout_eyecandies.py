@@ -6,8 +6,8 @@ Items of a part: `image_0` to `image_5` (PNG, one a light), `depth` (16-bit PNG)
 `mask` (8-bit PNG, not 0 where a defect is), and others that are not read here (`normals`, `pose`). train and
 val hold nominal parts only. test_private has no ground truth and is no split here.
 
-What makes a part defective is its `mask`. What kind of defect it has is said by `metadata` (YAML: a number a
-kind, not 0 where the part has it), else by the masks of single kinds (`bumps_mask`, ...), else it is "defect".
+A part is defective if its `mask` is not empty. The kind of its defect is in `metadata` (YAML: a number a kind, not 0 if
+the part has it), else in the masks of single kinds (`bumps_mask`, ...), else it is "defect".
 """
 
 import re
@@ -25,10 +25,10 @@ SHAPE: Final = (
 SPLIT_FOLDERS: Final = {"train": "train/data", "validation": "val/data", "test": "test_public/data"}
 
 LIGHTS: Final = ("all spots", "bottom", "right", "top", "left", "light box")
-"""What each of the six images was lit by."""
+"""The light of each of the six images."""
 
 DEFAULT_LIGHT: Final = 4
-"""The image that the paper's numbers were computed from (DESIGN § 5)."""
+"""The image that the paper's numbers were computed from (docs/method.md, data sets)."""
 
 KINDS: Final = ("bumps", "dents", "colors", "normals")
 COMBINED: Final = "combined"
@@ -42,8 +42,7 @@ _DEPTH_SUFFIX: Final = "_depth.png"
 def parts_of_split(category: Path, split: str, light: int) -> list[PartFiles]:
     """The parts of one split of a category's folder, sorted by their numbers, seen in one of the `LIGHTS`.
 
-    Raises DatasetError where the folder is missing, a part lacks a file, or (test) its mask or metadata
-    cannot be read.
+    Raises DatasetError if the folder is missing, a part lacks a file, or (test) its mask or metadata cannot be read.
     """
     if light not in range(len(LIGHTS)):
         raise DatasetError(f"light {light} is not one of 0 to {len(LIGHTS) - 1}")
@@ -57,7 +56,7 @@ def parts_of_split(category: Path, split: str, light: int) -> list[PartFiles]:
 
 
 def depth_info_beside(depth: Path) -> Path:
-    """Where the unit of a depth picture is: NN_info_depth.yaml beside NN_depth.png. Raises DatasetError."""
+    """The file with the unit of a depth picture: NN_info_depth.yaml beside NN_depth.png. Raises DatasetError."""
     if not depth.name.endswith(_DEPTH_SUFFIX):
         raise DatasetError(
             f"{depth} is a PNG; expected NN{_DEPTH_SUFFIX} beside its NN_info_depth.yaml, or a TIFF"
@@ -99,8 +98,8 @@ def _kinds_in_metadata(folder: Path, number: str, names: set[str]) -> list[str]:
     if f"{number}_metadata.yaml" not in names:
         return []
     path = folder / f"{number}_metadata.yaml"
-    said = read_yaml(path)
-    return [kind for kind in KINDS if kind in said and number_at(path, said, kind)]
+    numbers = read_yaml(path)
+    return [kind for kind in KINDS if kind in numbers and number_at(path, numbers, kind)]
 
 
 def _kinds_in_masks(folder: Path, number: str, names: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The layout of MVTec 3D-AD (DESIGN § 5): also what `cmfm-sim make` writes, and how one's own parts are laid out.
+"""The layout of MVTec 3D-AD (docs/method.md, data sets), in which `cmfm-sim make` writes and a user's own parts lie.
 
     <root>/<category>/{train,validation,test}/<defect>/{rgb/*.png, xyz/*.tiff, gt/*.png}
 
@@ -21,7 +21,7 @@ _XYZ_SUFFIXES: Final = (".tiff", ".tif")
 def parts_of_split(category: Path, split: str) -> list[PartFiles]:
     """The parts of one split of a category's folder, sorted by kind of defect and file name.
 
-    Raises DatasetError where a folder is missing or a part lacks its RGB or XYZ file.
+    Raises DatasetError if a folder is missing or a part lacks its RGB or XYZ file.
     """
     folder = category / SPLIT_FOLDERS[split]
     kinds = _folders(folder) if split == "test" else [folder]
@@ -35,7 +35,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files by name without suffix; hidden ones (".DS_Store", "._000.png") are none of ours."""
+    """Files by name without suffix; hidden ones (".DS_Store", "._000.png") are ignored."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is missing; expected {SHAPE}")
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))

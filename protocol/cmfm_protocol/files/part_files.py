@@ -1,4 +1,4 @@
-"""One part on disk: the files that hold it, and what is known of it without opening them."""
+"""One part on disk: its files, and what their names say about it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ SPLITS = ("train", "validation", "test")
 class PartFiles:
     """The files of one part.
 
-    `id` is unique in the data set and safe as a file name: "bagel-test-hole-003". `gt` is where the ground
-    truth of a defective part has to be (reading it says so if it is not there); None for a good part without.
-    `depth_info` is None where `xyz` is a picture of points (TIFF); where `xyz` is a depth picture (16-bit PNG,
-    `cmfm_protocol.files.depth_picture`) it is the file of that picture's unit.
+    `id` is unique in the data set and safe as a file name: "bagel-test-hole-003". `gt` is the path of the ground truth
+    that a defective part must have (reading raises an error if it is missing); None for a good part without one.
+    `depth_info` is None if `xyz` is a picture of points (TIFF). If `xyz` is a depth picture (16-bit PNG,
+    `cmfm_protocol.files.depth_picture`), it is the file of that picture's unit.
     """
 
     id: str

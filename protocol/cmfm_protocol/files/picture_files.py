@@ -1,7 +1,7 @@
-"""PNG and TIFF files in, arrays out; whatever is wrong with a file is a `DatasetError` that names it.
+"""Readers of PNG and TIFF files; a file that cannot be used is a `DatasetError` that names it.
 
-Files arrive torn, half copied or from another tool. What the libraries raise, log and warn about them is
-theirs; a user gets one line: which file, what it is, what was expected.
+Files arrive torn, half copied or from another tool. Whatever the libraries raise or log about them, a user gets one
+line: which file, what it is, what was expected.
 """
 
 import logging
@@ -27,36 +27,36 @@ _OTHER_KINDS = {b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"G
 
 
 class DatasetError(Exception):
-    """A data set is not what it should be; the message names the file or folder and what was expected."""
+    """A data set cannot be used; the message names the file or folder and what was expected."""
 
 
 def read_png(path: Path) -> NDArray[np.uint8]:
-    """Reads a PNG of at most 8 bits as (H, W, 3) uint8 sRGB; alpha is dropped. Raises DatasetError."""
+    """Read a PNG of at most 8 bits as (H, W, 3) uint8 sRGB; alpha is dropped. Raises DatasetError."""
     png_size(path)
     try:
         # Formats are named so that a damaged file is not tried on every decoder Pillow has.
         with Image.open(path, formats=["PNG"]) as image:
             return np.array(image.convert("RGB"), dtype=np.uint8)
-    except Exception as error:  # a damaged PNG raises whatever its decoder stumbled over
+    except Exception as error:  # a damaged PNG raises errors of many kinds
         raise DatasetError(f"{path} is torn or damaged ({_cause(error)}); expected an 8-bit PNG") from error
 
 
 def read_png_16bit(path: Path) -> NDArray[np.uint16]:
-    """Reads a grey PNG of 16 bits as (H, W) uint16. Raises DatasetError."""
+    """Read a grey PNG of 16 bits as (H, W) uint16. Raises DatasetError."""
     png_size(path, bits=16)
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return np.array(image, dtype=np.uint16)
-    except Exception as error:  # the same
+    except Exception as error:  # likewise
         raise DatasetError(
             f"{path} is torn or damaged ({_cause(error)}); expected a grey 16-bit PNG"
         ) from error
 
 
 def png_size(path: Path, *, bits: Literal[8, 16] = 8) -> tuple[int, int]:
-    """Height and width of a PNG of at most 8 bits, or of a grey one of 16, by its first bytes alone.
+    """Height and width of a PNG of at most 8 bits, or of a grey one of 16, from its first bytes.
 
-    Raises DatasetError where the file is missing, no PNG of that kind, or larger than the limits of the wire.
+    Raises DatasetError if the file is missing, is not a PNG of that kind, or is larger than the limits of the wire.
     """
     expected = "an 8-bit PNG" if bits == 8 else "a grey 16-bit PNG"
     _require_file(path)
@@ -84,9 +84,9 @@ def png_size(path: Path, *, bits: Literal[8, 16] = 8) -> tuple[int, int]:
 
 
 def read_tiff(path: Path) -> NDArray[np.float32]:
-    """Reads a TIFF of three float channels as (H, W, 3) float32, compressed or not. Raises DatasetError."""
+    """Read a TIFF of three float channels as (H, W, 3) float32, compressed or not. Raises DatasetError."""
     _check_tiff_chain(path)
-    with _tifffile_kept_quiet() as said:
+    with _tifffile_log() as logged:
         try:
             with tifffile.TiffFile(path) as tiff:
                 series = tiff.series[0]
@@ -95,10 +95,10 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
                 axes = series.axes
         except DatasetError:
             raise
-        except Exception as error:  # a damaged TIFF raises whatever its decoder stumbled over
+        except Exception as error:  # a damaged TIFF raises errors of many kinds
             raise DatasetError(f"{path} is torn or damaged ({_cause(error)}); {_XYZ_EXPECTED}") from error
-    if said:
-        raise DatasetError(f"{path} is torn or damaged ({said[0]}); {_XYZ_EXPECTED}")
+    if logged:
+        raise DatasetError(f"{path} is torn or damaged ({logged[0]}); {_XYZ_EXPECTED}")
     if axes == "SYX":  # stored as three planes
         values = np.moveaxis(values, 0, -1)
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 it becomes inf: a point not measured
@@ -106,7 +106,7 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
 
 
 def _check_tiff_chain(path: Path) -> None:
-    """A reader that is sent in circles never returns."""
+    """Refuse a chain of pages that is a circle, in which a reader would never end."""
     _require_file(path)
     try:
         with path.open("rb") as file:
@@ -138,27 +138,27 @@ def _require_file(path: Path) -> None:
 
 
 def _cause(error: Exception) -> str:
-    """One short line; Pillow puts the path into its messages, which the caller names already."""
+    """The error in one short line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
 @contextmanager
-def _tifffile_kept_quiet() -> Iterator[list[str]]:
-    """Collects what tifffile logs as errors in this thread, and keeps all it logs off the console."""
-    said: list[str] = []
+def _tifffile_log() -> Iterator[list[str]]:
+    """Collect the errors that tifffile logs in this thread, and keep its log off the console."""
+    logged: list[str] = []
     this_thread = threading.get_ident()
 
     def swallow(record: logging.LogRecord) -> bool:
         if record.thread != this_thread:
             return True
         if record.levelno >= logging.ERROR:
-            said.append(" ".join(record.getMessage().split())[:160])
+            logged.append(" ".join(record.getMessage().split())[:160])
         return False
 
     log = logging.getLogger("tifffile")
     log.addFilter(swallow)
     try:
-        yield said
+        yield logged
     finally:
         log.removeFilter(swallow)

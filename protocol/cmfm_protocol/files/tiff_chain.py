@@ -1,14 +1,14 @@
-"""The chain of pages in a TIFF, followed before a reader does: a damaged link can make it a circle.
+"""Check of the chain of pages in a TIFF, before a reader follows it: a damaged link can make it a circle.
 
 TIFF 6.0, section 2 (image file header, image file directory), and the same with 64-bit offsets (BigTIFF). Only the
-links are read; whatever else is wrong is the reader's to find.
+links are read; the reader finds whatever else is wrong.
 """
 
 import struct
 from typing import BinaryIO, Final
 
 MAX_PAGES: Final = 8192
-"""A picture whose every row is a page of its own (MAX_SIDE_PX)."""
+"""A picture with one page a row has so many (MAX_SIDE_PX)."""
 
 _ORDERS: Final = {b"II": "<", b"MM": ">"}
 _CLASSIC: Final = 42
@@ -16,7 +16,7 @@ _BIG: Final = 43
 
 
 def broken_chain(file: BinaryIO) -> str | None:
-    """What is wrong with the chain of pages, None where it ends as it should. `file` is open for reading bytes."""
+    """The error in the chain of pages, or None if the chain ends. `file` is open for reading bytes."""
     try:
         return _follow(file)
     except struct.error:

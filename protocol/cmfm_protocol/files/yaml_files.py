@@ -1,4 +1,4 @@
-"""Small YAML files as data, never as objects; whatever is wrong with one is a `DatasetError` naming file and key."""
+"""Reader of small YAML files, as plain data; errors are a `DatasetError` that names file and key."""
 
 import math
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ import yaml
 from cmfm_protocol.files.picture_files import DatasetError
 
 MAX_YAML_BYTES: Final = 65_536
-"""What data sets say about one picture takes a few lines."""
+"""A data set's facts about one picture take a few lines."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a map. Raises DatasetError naming the file and what is wrong with it."""
+    """Read a YAML file that holds a map. Raises DatasetError naming the file and the error."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_YAML_BYTES + 1)
@@ -30,7 +30,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         yaml.YAMLError,
         ValueError,
         RecursionError,
-    ) as error:  # ValueError: a date that is none, and the like
+    ) as error:  # ValueError: an impossible date, for example
         raise DatasetError(f"{path} is not YAML ({' '.join(str(error).split())[:160]})") from error
     if not isinstance(found, dict):
         raise DatasetError(f"{path} holds {_kind(found)}; expected a map")
@@ -38,7 +38,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def number_at(path: Path, content: Mapping[str, Any], key: str) -> float:
-    """The number under `key` ("normalization.min") of what was read from `path`. Raises DatasetError."""
+    """The number under `key` ("normalization.min") in the content of `path`. Raises DatasetError."""
     value: Any = content
     for name in key.split("."):
         if not isinstance(value, Mapping) or name not in value:

@@ -1,4 +1,4 @@
-"""Colours for numbers: two scales whose lightness grows evenly from dark to light, so that more looks like more."""
+"""Colour maps: two scales whose lightness grows evenly from dark to light, so that a larger number looks larger."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ _STEPS = 256
 def colourise(
     values: NDArray[Any], low: float, high: float, anchors: tuple[str, ...] = HEAT
 ) -> NDArray[np.uint8]:
-    """Colours (H, W) numbers from `low` to `high`: (H, W, 3) uint8 sRGB.
+    """Colour (H, W) numbers from `low` to `high`: (H, W, 3) uint8 sRGB.
 
-    Numbers beyond the range take its end's colour; what is not finite is `NO_VALUE` grey. A range of no
+    Numbers beyond the range get the colour of its end; numbers that are not finite get `NO_VALUE` grey. A range of no
     width gives the low colour up to it and the high colour above.
     """
     values = np.asarray(values, dtype=np.float64)

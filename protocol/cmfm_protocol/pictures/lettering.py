@@ -1,4 +1,4 @@
-"""Text in pictures, in the font that Pillow brings along; it knows no Greek, so the Ψ of the paper is drawn."""
+"""Text in pictures, in the font that comes with Pillow; that font has no Greek, so the paper's Ψ is drawn."""
 
 from functools import lru_cache
 from typing import TypeAlias
@@ -18,7 +18,7 @@ def font(size_px: int) -> Font:
 
 
 def write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size_px: int, fill: Rgb) -> float:
-    """Writes one line with its top left corner at `place` (x, y) and returns where it ends (x)."""
+    """Write one line with its top left corner at `place` (x, y); returns the x at which it ends."""
     x, y = place
     for i, run in enumerate(text.split("Ψ")):
         if i:
@@ -30,13 +30,13 @@ def write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size
 
 
 def width(text: str, size_px: int) -> float:
-    """How wide a line of text is, in pixels."""
+    """The width of a line of text in pixels."""
     greek = text.count("Ψ")
     return font(size_px).getlength(text.replace("Ψ", "")) + greek * _PSI_WIDTH * size_px
 
 
 def shortened(text: str, size_px: int, room_px: float) -> str:
-    """The text, cut with dots where it does not fit."""
+    """The text, cut and ended with dots if it does not fit."""
     if width(text, size_px) <= room_px:
         return text
     while text and width(text + "...", size_px) > room_px:

@@ -1,22 +1,27 @@
-"""Arrays in, arrays out: the outline of a mask, depth as a relief map, anomaly over a picture."""
+"""Pictures as arrays: the outline of a mask, depth as a relief map, anomaly over a picture."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from cmfm_protocol.pictures.colour_map import DEPTH, HEAT, colourise
 
 
-def contour(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The outline of a mask (H, W): those of its pixels that touch (by a side) one that is not in it."""
-    padded = np.pad(mask.astype(np.bool_), 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return np.asarray(mask & ~inner, dtype=np.bool_)
+def outline(mask: NDArray[np.bool_], thickness_px: int = 1) -> NDArray[np.bool_]:
+    """The outline of a mask (H, W): its pixels that touch (by a side) one outside it, or the border of the picture.
+
+    A thicker outline grows by one pixel to every side for each further pixel of thickness.
+    """
+    rim = mask & ~ndimage.binary_erosion(mask)
+    if thickness_px > 1:
+        rim = ndimage.binary_dilation(rim, iterations=thickness_px - 1)
+    return np.asarray(rim, dtype=np.bool_)
 
 
 def depth_picture(depth: NDArray[Any]) -> tuple[NDArray[np.uint8], float, float]:
-    """Colours depth (H, W) in metres, 0 or not finite where nothing was measured: near is bright.
+    """Colour depth (H, W) in metres, 0 or not finite for pixels that were not measured: near is bright.
 
     Returns (H, W, 3) uint8 sRGB with a hint of relief, and the nearest and farthest depth of the scale.
     """
@@ -40,10 +45,9 @@ def heat_over_rgb(
     threshold: float | None,
     foreground: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """Lays the anomaly Ψ (H, W) over the picture (H, W, 3) uint8: nothing below half the threshold, glowing
-    above.
+    """Lay the anomaly Ψ (H, W) over the picture (H, W, 3) uint8: nothing below half the threshold, glowing above.
 
-    What is not `foreground` (H, W) is darkened. Without a usable threshold Ψ's own maximum takes its place.
+    Pixels outside `foreground` (H, W) are darkened. Without a usable threshold Ψ's own maximum takes its place.
     Raises ValueError for arrays of different size.
     """
     if psi.shape != rgb.shape[:2] or (foreground is not None and foreground.shape != psi.shape):
@@ -63,9 +67,10 @@ def heat_over_rgb(
 
 
 def as_scored(psi: NDArray[Any], score: float | None) -> NDArray[Any]:
-    """Ψ (H, W) in the unit of its part's score, so that its maximum is the score; as it is where there is none.
+    """Ψ (H, W) in the unit of its part's score, so that its maximum is the score; unchanged if there is no score.
 
-    A recipe may scale Ψ for its score, or make it of several pixels; so this, not Ψ, is held against a threshold.
+    A recipe may scale Ψ for its score, or take the score from several pixels; so this map, not Ψ, is compared with a
+    threshold.
     """
     highest = float(psi.max())
     if score is None or not np.isfinite(score) or not 0 < highest < np.inf:
@@ -74,7 +79,7 @@ def as_scored(psi: NDArray[Any], score: float | None) -> NDArray[Any]:
 
 
 def anomaly_level(psi: NDArray[Any], threshold: float | None) -> float:
-    """The Ψ at which a pixel is anomalous: the threshold, or Ψ's maximum where there is no usable threshold."""
+    """The Ψ at which a pixel is anomalous: the threshold, or Ψ's maximum if there is no usable threshold."""
     if threshold is not None and np.isfinite(threshold) and threshold > 0:
         return float(threshold)
     finite = psi[np.isfinite(psi)]

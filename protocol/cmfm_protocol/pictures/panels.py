@@ -1,4 +1,4 @@
-"""Pictures for people: what was seen, where it disagrees with itself, and what was decided."""
+"""Panels: a part's picture, depth and anomaly maps side by side under its verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from cmfm_protocol.pictures.colour_map import DEPTH, HEAT, NO_VALUE, colour_table, colourise
-from cmfm_protocol.pictures.extent import extent_floor
 from cmfm_protocol.pictures.lettering import Rgb, shortened, width, write
-from cmfm_protocol.pictures.overlay import anomaly_level, contour, depth_picture, heat_over_rgb
+from cmfm_protocol.pictures.overlay import anomaly_level, depth_picture, heat_over_rgb, outline
+from cmfm_protocol.pictures.region_floor import region_floor
 
 __all__ = [
     "colourise",
     "contact_sheet",
-    "contour",
     "depth_picture",
     "heat_over_rgb",
+    "outline",
     "outlined",
     "part_panel",
 ]
 
-CONTOUR: Rgb = (255, 40, 200)
+OUTLINE: Rgb = (255, 40, 200)
 """Magenta: no product, tray or heat colour comes near it."""
 VERDICT_COLOURS: dict[str, Rgb] = {
     "PASS": (24, 138, 66),
@@ -37,7 +37,7 @@ _MARGIN, _HEADER, _CAPTION, _FOOT = 16, 92, 30, 40  # px
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """One square of a panel: its picture, what it is, its colour scale and what the ends of that mean."""
+    """One square of a panel: its picture, its caption, its colour scale and the labels of the scale's ends."""
 
     picture: Image.Image
     caption: str
@@ -60,13 +60,12 @@ def part_panel(
     reason: str = "",
     tile_px: int = 300,
 ) -> Image.Image:
-    """One part at a glance: verdict, score against threshold, and five tiles.
+    """Draw one part: verdict, score against threshold, and five tiles.
 
-    The tiles are the picture with the outline of what is defective (`cmfm_protocol.pictures.extent`), depth, Ψ_2D
-    (where the colour is not what the shape lets expect), Ψ_3D (the other way round), and Ψ over the picture.
-    `rgb` is (H, W, 3) uint8, all else (H, W): `depth` metres, 0 where nothing was measured; `psi` in the unit
-    of `threshold` and `score`. A part that was not inspected has `score` None. Raises ValueError for arrays
-    of different size.
+    The tiles are the picture with its defect regions outlined (`region_floor`), depth, Ψ_2D (colour that the shape does
+    not predict), Ψ_3D (shape that the colour does not predict), and Ψ over the picture. `rgb` is (H, W, 3) uint8, all
+    else (H, W): `depth` metres, 0 for a pixel that was not measured; `psi` in the unit of `threshold` and `score`. A
+    part that was not inspected has `score` None. Raises ValueError for arrays of different size.
     """
     shape = rgb.shape[:2]
     for name, values in (("depth", depth), ("psi_2d", psi_2d), ("psi_3d", psi_3d), ("psi", psi)):
@@ -90,22 +89,18 @@ def part_panel(
 def outlined(
     rgb: NDArray[np.uint8], values: NDArray[Any], level: float, side_px: int, thickness_px: int = 2
 ) -> Image.Image:
-    """The picture (H, W, 3) in a square of `side_px`, with the outline of where `values` (H, W) reach `level`."""
+    """Draw the picture (H, W, 3) in a square of `side_px`; outline the pixels whose `values` (H, W) reach `level`."""
     image = _fitted(rgb, side_px)
     # Enlarged before it is cut, so that the outline is smooth.
     field = Image.fromarray(np.nan_to_num(np.asarray(values, dtype=np.float32)))
     above = np.asarray(field.resize(image.size, Image.Resampling.BILINEAR)) >= level
-    line = contour(above)
-    for _ in range(thickness_px - 1):
-        padded = np.pad(line, 1)
-        line = line | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     drawn = np.array(image)
-    drawn[line] = CONTOUR
+    drawn[outline(above, thickness_px)] = OUTLINE
     return _squared(Image.fromarray(drawn), side_px)
 
 
 def contact_sheet(rows: Sequence[Sequence[tuple[Image.Image, str]]], title: str) -> Image.Image:
-    """Rows of pictures of one size, each with a caption below it, under a title."""
+    """Draw rows of pictures of one size, each with a caption below it, under a title."""
     side_w, side_h = rows[0][0][0].size
     gap, foot, head = 10, 26, 54
     columns = max(len(row) for row in rows)
@@ -135,7 +130,7 @@ def _seen_tiles(
 def _modality_tiles(
     psi_2d: NDArray[Any], psi_3d: NDArray[Any], psi: NDArray[Any], threshold: float | None, tile_px: int
 ) -> list[_Tile]:
-    # A good part's maps get the scale a bad one's would have, or their noise would look like a finding.
+    # A good part's maps get the scale that a bad one's would have, or their noise would look like a defect.
     peak = max(float(np.nan_to_num(psi).max()), 1e-12)
     headroom = float(np.clip(anomaly_level(psi, threshold) / peak, 1.0, 100.0)) ** 0.5
     tiles = []
@@ -161,11 +156,11 @@ def _anomaly_tile(
 
 
 def _defects(psi: NDArray[Any], threshold: float | None) -> tuple[NDArray[np.float64], float]:
-    """What to outline: a field (H, W) and the value that it reaches in defects; none without a threshold."""
+    """A field (H, W) to outline and the value that it reaches in defects; without a threshold it reaches it nowhere."""
     if threshold is None:
         return np.zeros(psi.shape), 1.0
     known = np.nan_to_num(np.asarray(psi, dtype=np.float64))
-    return known / extent_floor(known, anomaly_level(psi, threshold)), 1.0
+    return known / region_floor(known, anomaly_level(psi, threshold)), 1.0
 
 
 def _draw_tile(panel: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, int], tile: _Tile) -> None:
@@ -185,11 +180,11 @@ def _draw_tile(panel: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, 
 def _draw_header(
     draw: ImageDraw.ImageDraw,
     panel_px: int,
-    words: tuple[str, str, str],
+    texts: tuple[str, str, str],
     score: float | None,
     threshold: float | None,
 ) -> None:
-    verdict, title, reason = words
+    verdict, title, reason = texts
     badge = 30 + width(verdict, 34)
     fill = VERDICT_COLOURS.get(verdict, _QUIET)
     draw.rounded_rectangle([_MARGIN, 14, _MARGIN + badge, 74], radius=8, fill=fill)
@@ -209,7 +204,7 @@ def _draw_gauge(
     threshold: float | None,
     fill: Rgb,
 ) -> None:
-    """The score as a bar that reaches its middle at the threshold."""
+    """Draw the score as a bar that reaches its middle at the threshold."""
     x, y = place
     if score is None or not np.isfinite(score):
         write(draw, (x, y), "no score: not inspected", 20, _INK)
@@ -241,5 +236,5 @@ def _squared(image: Image.Image, side_px: int) -> Image.Image:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, without an exponent where people would not write one."""
+    """Three significant digits, without an exponent for numbers of ordinary size."""
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.2e}"

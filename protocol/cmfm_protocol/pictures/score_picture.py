@@ -1,4 +1,4 @@
-"""A picture of scores against the limits that decide on them: one histogram a group of parts, one axis for all."""
+"""A picture of scores and of the limits that decide on them: one histogram a group of parts, on one axis."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from cmfm_protocol.pictures.lettering import Rgb, shortened, width, write
 from cmfm_protocol.pictures.panels import VERDICT_COLOURS
 
 LOG_FROM_RATIO = 5.0
-"""Scores that span more than this ratio are drawn over a logarithmic axis: the good parts, which set the limits,
-would share a few bars otherwise."""
+"""Scores that span more than this ratio are drawn over a logarithmic axis; otherwise the good parts, which set the
+limits, would share a few bars."""
 BINS = 60
 
 _INK, _QUIET, _PAPER, _LINE = (28, 30, 36), (108, 112, 122), (247, 247, 249), (206, 208, 214)
@@ -23,7 +23,7 @@ _BAR = 62  # px of a row's highest bar
 
 @dataclass(frozen=True, slots=True)
 class ScoreGroup:
-    """Parts of one kind; scores that are no finite numbers are counted beside their bars."""
+    """Scores of parts of one kind; scores that are not finite are counted beside the bars."""
 
     name: str
     scores: Sequence[float]
@@ -31,7 +31,7 @@ class ScoreGroup:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Where a score lies, in pixels from the plot's left edge."""
+    """Maps scores to pixels from the plot's left edge."""
 
     low: float
     high: float
@@ -62,9 +62,9 @@ class _Axis:
 def score_picture(
     groups: Sequence[ScoreGroup], *, fail_at: float, grey_from: float | None = None, title: str = ""
 ) -> Image.Image:
-    """One row a group, each part in the colour of its side of the limits; PASS, UNDECIDED and FAIL are shaded.
+    """Draw one row a group, each part in the colour of its side of the limits; PASS, UNDECIDED and FAIL are shaded.
 
-    Coverage and what else decides beside the score is not in it.
+    Only the score is drawn, not coverage or what else decides.
     """
     axis = _axis_for(groups, [fail_at] if grey_from is None else [grey_from, fail_at])
     bottom = _HEADER + _ROW * len(groups)
@@ -91,7 +91,7 @@ def _axis_for(groups: Sequence[ScoreGroup], limits: Sequence[float]) -> _Axis:
 def _draw_limits(
     draw: ImageDraw.ImageDraw, axis: _Axis, bottom: int, fail_at: float, grey_from: float | None
 ) -> None:
-    """The shaded bands, and the limits' lines with their scores above: FAIL to the right, UNDECIDED to the left."""
+    """Draw shaded bands, and lines of the limits with their scores above: FAIL to the right, UNDECIDED to the left."""
     grey = fail_at if grey_from is None else grey_from
     edges = [0.0, axis.at(grey), axis.at(fail_at), float(_PLOT)]
     top = _HEADER - 6
@@ -148,7 +148,7 @@ def _draw_ticks(draw: ImageDraw.ImageDraw, axis: _Axis, bottom: int) -> None:
 
 
 def _tint(colour: Rgb) -> Rgb:
-    red, green, blue = (round(255 - 0.1 * (255 - part)) for part in colour)
+    red, green, blue = (round(255 - 0.1 * (255 - channel)) for channel in colour)
     return red, green, blue
 
 

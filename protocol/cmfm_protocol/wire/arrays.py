@@ -1,19 +1,19 @@
-"""Arrays beside a header: described by `ArraySpec`, sent as raw bytes, viewed in place (WIRE.md, arrays)."""
+"""Arrays beside a header: described by `ArraySpec`, sent as raw bytes, viewed in place (WIRE.md, array description)."""
 
 import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.wire import limits
-from cmfm_protocol.wire.checks import integer, items, optional, text
 from cmfm_protocol.wire.errors import Violation
-from cmfm_protocol.wire.record import nested
+from cmfm_protocol.wire.fields import Meaning, Unit, nested
 from cmfm_protocol.wire.verdict import Reason
+from cmfm_protocol.wire.wire_types import integer, items, optional, text
 
 MAX_DIMS: Final = 3
 """Rows, columns, channels."""
@@ -21,20 +21,37 @@ MAX_DIMS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class ArraySpec:
-    """What a header says about one array. `dtype` is a numpy type string with byte order ("|u1", "<f4")."""
+    """Description of one array in a header."""
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-    unit: str
-    invalid: str
-    crc32: int | None = None
+    name: Annotated[str, text(empty=False), Meaning("name of the array")]
+    dtype: Annotated[
+        str,
+        text(empty=False),
+        Meaning("element type with byte order: `|u1` uint8, `<f4` float32, `<f2` float16"),
+    ]
+    shape: Annotated[
+        tuple[int, ...],
+        items(integer(), most=MAX_DIMS),
+        Meaning("`[rows, columns]`, or `[rows, columns, channels]`; sides of a frame 1 to 8192"),
+    ]
+    nbytes: Annotated[
+        int,
+        integer(),
+        Unit("bytes"),
+        Meaning("length of the array; the product of `shape` times the element size"),
+    ]
+    unit: Annotated[str, text(), Meaning("unit of the elements")]
+    invalid: Annotated[str, text(), Meaning("mark of an element that was not measured")]
+    crc32: Annotated[
+        int | None,
+        optional(integer(0, 0xFFFF_FFFF)),
+        Meaning("CRC-32 of the array's bytes (zlib's, ISO-HDLC); nil: not checked"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayRule:
-    """What the wire prescribes for one array; None in `shape` is a side of 1 to MAX_SIDE_PX pixels."""
+    """The array that the wire requires; None in `shape` is a side of 1 to MAX_SIDE_PX pixels."""
 
     name: str
     dtypes: tuple[str, ...]
@@ -43,27 +60,18 @@ class ArrayRule:
     invalid: str = "none"
 
 
-SPEC_TABLE: Final = {
-    "name": text(empty=False),
-    "dtype": text(empty=False),
-    "shape": items(integer(), most=MAX_DIMS),
-    "nbytes": integer(),
-    "unit": text(),
-    "invalid": text(),
-    "crc32": optional(integer(0, 0xFFFF_FFFF)),
-}
-SPECS: Final = items(nested(ArraySpec, SPEC_TABLE), most=limits.MAX_ARRAYS)
-"""The check of a header's `arrays`."""
+SPECS: Final = items(nested(ArraySpec), most=limits.MAX_ARRAYS)
+"""Type of a header's `arrays`."""
 
 
 def describe(
     rules: Sequence[ArrayRule], arrays: Mapping[str, NDArray[Any]], *, checksums: bool
 ) -> tuple[tuple[ArraySpec, ...], list[memoryview]]:
-    """Specs and bytes of the arrays to send, in the order of `rules`; an array with gaps is copied together.
+    """Specs and bytes of the arrays to send, in the order of `rules`; only an array with gaps is copied.
 
-    Raises Violation where an array is not as its rule says.
+    Raises Violation for an array that does not follow its rule.
     """
-    specs, parts = [], []
+    specs, frames = [], []
     for rule in rules:
         array = arrays[rule.name]
         if not isinstance(array, np.ndarray):
@@ -74,12 +82,12 @@ def describe(
         _check_spec(rule, spec)
         data = np.ascontiguousarray(array).data.cast("B")
         specs.append(replace(spec, crc32=zlib.crc32(data)) if checksums else spec)
-        parts.append(data)
-    return tuple(specs), parts
+        frames.append(data)
+    return tuple(specs), frames
 
 
 def check_specs(rules: Sequence[ArrayRule], specs: Sequence[ArraySpec]) -> None:
-    """Raises Violation where the arrays announced are not those of `rules`, in that order."""
+    """Raises Violation unless the announced arrays are those of `rules`, in that order."""
     names, expected = [spec.name for spec in specs], [rule.name for rule in rules]
     if len(set(names)) != len(names):
         raise Violation(Reason.ARRAY_MISMATCH, "the same array twice", "arrays")
@@ -89,25 +97,25 @@ def check_specs(rules: Sequence[ArrayRule], specs: Sequence[ArraySpec]) -> None:
         _check_spec(rule, spec)
 
 
-def view(specs: Sequence[ArraySpec], parts: Sequence[memoryview]) -> list[NDArray[Any]]:
-    """The arrays as read-only views of `parts` (nothing is copied), their specs having been checked.
+def view(specs: Sequence[ArraySpec], frames: Sequence[memoryview]) -> list[NDArray[Any]]:
+    """The arrays as read-only views of their message frames; nothing is copied. `specs` must have been checked.
 
-    Raises Violation where the bytes are not as announced (`truncated`, `array_mismatch`, `checksum`).
+    Raises Violation if the bytes are not those announced (`truncated`, `array_mismatch`, `checksum`).
     """
-    if len(parts) < len(specs):
-        raise Violation(Reason.TRUNCATED, f"{len(parts)} arrays arrived, {len(specs)} were announced")
-    if len(parts) > len(specs):
-        raise Violation(Reason.ARRAY_MISMATCH, f"{len(parts)} arrays arrived, {len(specs)} were announced")
-    for spec, part in zip(specs, parts, strict=True):
-        _check_length(spec, part.nbytes)
-    for spec, part in zip(specs, parts, strict=True):
-        if spec.crc32 is not None and zlib.crc32(part) != spec.crc32:
+    if len(frames) < len(specs):
+        raise Violation(Reason.TRUNCATED, f"{len(frames)} arrays arrived, {len(specs)} were announced")
+    if len(frames) > len(specs):
+        raise Violation(Reason.ARRAY_MISMATCH, f"{len(frames)} arrays arrived, {len(specs)} were announced")
+    for spec, frame in zip(specs, frames, strict=True):
+        _check_length(spec, frame.nbytes)
+    for spec, frame in zip(specs, frames, strict=True):
+        if spec.crc32 is not None and zlib.crc32(frame) != spec.crc32:
             raise Violation(Reason.CHECKSUM, "the bytes are not those that were sent", spec.name)
-    return [_view(spec, part) for spec, part in zip(specs, parts, strict=True)]
+    return [_view(spec, frame) for spec, frame in zip(specs, frames, strict=True)]
 
 
-def _view(spec: ArraySpec, part: memoryview) -> NDArray[Any]:
-    return np.frombuffer(part, dtype=np.dtype(spec.dtype)).reshape(spec.shape)  # read-only, as `part` is
+def _view(spec: ArraySpec, frame: memoryview) -> NDArray[Any]:
+    return np.frombuffer(frame, dtype=np.dtype(spec.dtype)).reshape(spec.shape)  # read-only, as `frame` is
 
 
 def _check_length(spec: ArraySpec, nbytes: int) -> None:

@@ -1,22 +1,22 @@
-"""The two ways in which the wire can be violated: by us, or by the other side."""
+"""The errors of the wire: our own mistakes, and those of the other side."""
 
 from cmfm_protocol.wire.verdict import Reason
 
 
 class ProtocolError(Exception):
-    """Something is not the wire of WIRE.md."""
+    """A message does not follow WIRE.md."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We tried to send what the wire forbids: a bug on this side, nothing was sent."""
+    """We tried to send a message that the wire forbids: a bug on this side. Nothing was sent."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """What arrived is not the wire. The only exception that leaves a decoder, whatever the bytes.
+    """A message that arrived does not follow the wire. No other exception leaves a decoder, whatever the bytes.
 
-    `reason` is a FAULT reason, `detail` one printable line for people. The other attributes say which part
-    was announced, each as far as it could be read *and believed*, else None: a header that its seal proves
-    damaged names nothing, so that a flipped bit never accuses another part.
+    `reason` is a FAULT reason, `detail` one printable line for people. The other attributes say which part was
+    announced; each is None unless it could be read and believed. A header that its seal proves damaged names nothing,
+    so that a flipped bit never attributes a FAULT to another part.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class Violation(Exception):  # noqa: N818 (internal: it leaves this package as one of the two errors above)
-    """A broken rule, before it is said whose fault it is; never leaves this package.
+    """A broken rule, before it is known which side broke it; never leaves this package.
 
     `path` names the field, as in `arrays[0].nbytes`.
     """

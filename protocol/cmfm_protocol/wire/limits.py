@@ -6,7 +6,7 @@ Decoders check them before they allocate anything; encoders refuse to exceed the
 from typing import Final
 
 PROTOCOL_MAJOR: Final = 1
-"""Messages of another major version are not understood and become FAULTs (`unknown_version`)."""
+"""Messages of another major version cannot be read and become FAULTs (`unknown_version`)."""
 
 MAX_HEADER_BYTES: Final = 65_536
 """A frame header needs about 500 bytes; the rest is room for a camera's own keys."""
@@ -21,23 +21,29 @@ MAX_ARRAY_BYTES: Final = 201_326_592
 """One array: 4096 x 4096 points of three float32, more than any area sensor of today delivers."""
 
 MAX_MESSAGE_BYTES: Final = 268_435_456
-"""All parts of one message: 4096 x 4096 pixels at 15 bytes, and room. Also ZMQ_MAXMSGSIZE, which counts per
-part: a part between MAX_ARRAY_BYTES and this gets its FAULT (`oversize`), beyond it the connection is cut."""
+"""All frames of one message: 4096 x 4096 pixels at 15 bytes, and room. Also ZMQ_MAXMSGSIZE, which counts each
+message frame: one between MAX_ARRAY_BYTES and this gets its FAULT (`oversize`), beyond it the connection is cut."""
 
-MAX_PARTS: Final = 2 + MAX_ARRAYS + 1
+MAX_MESSAGE_FRAMES: Final = 2 + MAX_ARRAYS + 1
 """Topic, header, arrays, seal."""
 
 MAX_TEXT_BYTES: Final = 256
-"""UTF-8 bytes of any text: ids and one line of detail, never documents."""
+"""UTF-8 bytes of any text: ids and one line of detail."""
 
 MAX_NAME_CHARS: Final = 64
 """Names of lines, stations and recipes: they become topics, metric labels and folders."""
 
-NAME_PATTERN: Final = rf"(?!\.+$)[A-Za-z0-9_.-]{{1,{MAX_NAME_CHARS}}}"
-"""For re.fullmatch. "." and ".." are no names: a recipe's name is also its folder's."""
+NAME_PATTERN: Final = rf"(?!\.)[A-Za-z0-9_.-]{{1,{MAX_NAME_CHARS}}}(?<!\.)"
+"""For re.fullmatch. A name is also the name of a folder: "." and ".." lead elsewhere, a dot in front hides a folder,
+and some file systems drop one at the end."""
+
+NAME_RULE: Final = (
+    f"a name has 1 to {MAX_NAME_CHARS} of A-Z a-z 0-9 _ . - and neither begins nor ends with a dot"
+)
+"""`NAME_PATTERN` for error messages."""
 
 MAX_REGIONS: Final = 64
-"""Defect regions in a result, largest peak first: more are one bad part, not more information."""
+"""Defect regions in a result, largest peak first; more would tell nothing more about the part."""
 
 MAX_RESULT_BYTES: Final = 32_768
 """A result with all its regions and the longest texts needs about 10 kB."""
@@ -67,7 +73,7 @@ MAX_MAP_KEYS: Final = 64
 """Keys of any map: twice what the largest message has; unknown ones are ignored."""
 
 MAX_LIST_ITEMS: Final = 1_024
-"""Items of any list, before the list's own limit is looked at."""
+"""Items of any list, before the list's own limit is checked."""
 
 MAX_COUNT: Final = 9_007_199_254_740_991
 """2^53 - 1, the largest integer that is exact in every language on the line (a PLC's LREAL, JSON)."""

@@ -1,24 +1,26 @@
-"""Heartbeats: what cameras and the worker say of themselves on topic `state` (WIRE.md, state)."""
+"""Heartbeats of cameras and of the worker, on topics of kind `state` (WIRE.md, state)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from cmfm_protocol.wire import limits
-from cmfm_protocol.wire.checks import (
+from cmfm_protocol.wire.encoding import MessageFrame, decode, encode
+from cmfm_protocol.wire.fields import Meaning, Since, Unit, nested
+from cmfm_protocol.wire.result import BootId
+from cmfm_protocol.wire.verdict import FAULT_REASONS
+from cmfm_protocol.wire.wire_types import (
     flag,
     integer,
     items,
+    map_of,
     name,
     number,
     one_of,
     optional,
-    table_of,
     text,
     time_ns,
 )
-from cmfm_protocol.wire.record import Part, Table, decode, encode, nested
-from cmfm_protocol.wire.verdict import FAULT_REASONS
 
 WorkerPhase = Literal["starting", "ready", "draining", "stopped"]
 """`ready` only after warm-up; frames that arrive earlier wait in the sockets."""
@@ -26,101 +28,95 @@ WorkerPhase = Literal["starting", "ready", "draining", "stopped"]
 COUNTS: Final = ("triggers", "pass", "fail", "undecided", "fault")
 """Keys of `WorkerState.counts`; triggers = pass + fail + undecided + fault + those still open."""
 
+SentNs = Annotated[int, time_ns(), Unit("ns"), Meaning("CLOCK_REALTIME")]
+
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
     """A camera's heartbeat, sent on its frame socket.
 
-    Every seq below `next_seq` has been sent, so a worker sees the loss of the last frames without a further
-    one. `closing`: no more frames of this stream. `sent_ns` CLOCK_REALTIME; `pub_drops` frames the camera
-    dropped itself.
+    The worker sees from `next_seq` that the last frames were lost, without a further frame.
     """
 
-    stream_uuid: str
-    next_seq: int
-    closing: bool
-    sent_ns: int
-    pub_drops: int = 0
+    stream_uuid: Annotated[str, text(empty=False), Meaning("as in the frames")]
+    next_seq: Annotated[
+        int, integer(), Meaning("every lower number has been sent (or given up, and counted in `pub_drops`)")
+    ]
+    closing: Annotated[bool, flag(), Meaning("no further frame of this stream will come")]
+    sent_ns: SentNs
+    pub_drops: Annotated[int, integer(), Unit("frames"), Meaning("as in the frame header")] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """One camera endpoint as the worker sees it. `last_seen_ns` CLOCK_REALTIME, 0 = never."""
+    """One camera endpoint as the worker sees it."""
 
-    endpoint: str
-    stream_uuid: str
-    alive: bool
-    last_seen_ns: int
+    endpoint: Annotated[str, text(), Meaning("as configured")]
+    stream_uuid: Annotated[str, text(), Meaning("newest stream seen there; empty before the first")]
+    alive: Annotated[bool, flag(), Meaning("connected, and replying to heartbeats")]
+    last_seen_ns: Annotated[
+        int, time_ns(), Unit("ns"), Meaning("CLOCK_REALTIME of the last sign of life; 0 for never")
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """The worker's heartbeat, sent on the results socket and as the answer to `status`.
+    """The worker's heartbeat, sent on the results socket, and its reply to `status`."""
 
-    `counts` has the keys `COUNTS`; `faults_by_reason` those FAULT reasons that have occurred; both count
-    since boot. `queue_free` free ring slots; `in_flight` triggers without a verdict; `device` what computes;
-    `sent_ns` CLOCK_REALTIME; `part_ms` what a part costs at present (1000 / `part_ms` parts a second are the most that
-    the line can inspect), None where that is not known yet.
-    """
-
-    boot_id: str
-    phase: WorkerPhase
-    uptime_s: float
-    counts: dict[str, int]
-    faults_by_reason: dict[str, int]
-    sources: tuple[SourceState, ...]
-    queue_free: int
-    in_flight: int
-    recipes: tuple[str, ...]
-    device: str
-    sent_ns: int
-    part_ms: float | None = None
-
-
-CAMERA_TABLE: Final[Table] = {
-    "stream_uuid": text(empty=False),
-    "next_seq": integer(),
-    "closing": flag,
-    "sent_ns": time_ns(),
-    "pub_drops": integer(),
-}
-SOURCE_TABLE: Final[Table] = {
-    "endpoint": text(),
-    "stream_uuid": text(),
-    "alive": flag,
-    "last_seen_ns": time_ns(),
-}
-WORKER_TABLE: Final[Table] = {
-    "boot_id": text(empty=False),
-    "phase": one_of(get_args(WorkerPhase)),
-    "uptime_s": number(0),
-    "counts": table_of(COUNTS, integer(), complete=True),
-    "faults_by_reason": table_of(sorted(FAULT_REASONS), integer(), complete=False),
-    "sources": items(nested(SourceState, SOURCE_TABLE), most=limits.MAX_SOURCES),
-    "queue_free": integer(),
-    "in_flight": integer(),
-    "recipes": items(name(), most=limits.MAX_RECIPES),
-    "device": text(),
-    "sent_ns": time_ns(),
-    "part_ms": optional(number(0)),
-}
+    boot_id: Annotated[BootId, Meaning("as in the results")]
+    phase: Annotated[WorkerPhase, one_of(get_args(WorkerPhase)), Meaning("`ready` only after warm-up")]
+    uptime_s: Annotated[float, number(0), Unit("s"), Meaning("since the boot")]
+    counts: Annotated[
+        dict[str, int],
+        map_of(COUNTS, integer(), complete=True),
+        Unit("parts"),
+        Meaning("`triggers`, `pass`, `fail`, `undecided`, `fault`, all five, since the boot"),
+    ]
+    faults_by_reason: Annotated[
+        dict[str, int],
+        map_of(sorted(FAULT_REASONS), integer(), complete=False),
+        Unit("parts"),
+        Meaning("FAULT reasons that have occurred, since the boot"),
+    ]
+    sources: Annotated[
+        tuple[SourceState, ...],
+        items(nested(SourceState), most=limits.MAX_SOURCES),
+        Meaning("[Source](#source), one a camera endpoint"),
+    ]
+    queue_free: Annotated[int, integer(), Unit("slots"), Meaning("free frame buffers")]
+    in_flight: Annotated[int, integer(), Unit("parts"), Meaning("triggers without a verdict")]
+    recipes: Annotated[
+        tuple[str, ...], items(name(), most=limits.MAX_RECIPES), Meaning("recipes that are loaded")
+    ]
+    device: Annotated[str, text(), Meaning("the device that computes")]
+    sent_ns: SentNs
+    part_ms: Annotated[
+        float | None,
+        optional(number(0)),
+        Since(1),
+        Unit("ms"),
+        Meaning(
+            "cost of one part at present, from the newest batches, before the first from the warm-up; "
+            "nil: not known. More than 1000 / `part_ms` parts a second cannot be inspected"
+        ),
+    ] = None
 
 
 def encode_camera_state(topic: bytes, state: CameraState) -> list[bytes]:
     """`[topic][map]`. Raises LocalProtocolError."""
-    return encode(topic, "state", state, CAMERA_TABLE, max_bytes=limits.MAX_STATE_BYTES)
+    return encode(topic, "state", state, max_bytes=limits.MAX_STATE_BYTES)
 
 
-def decode_camera_state(parts: Sequence[Part]) -> CameraState:
+def decode_camera_state(message: Sequence[MessageFrame]) -> CameraState:
     """A camera's heartbeat from `[topic][map]`. Raises RemoteProtocolError."""
-    return decode(parts, CameraState, CAMERA_TABLE, max_bytes=limits.MAX_STATE_BYTES)
+    return decode(message, CameraState, max_bytes=limits.MAX_STATE_BYTES)
 
 
 def encode_worker_state(topic: bytes, state: WorkerState) -> list[bytes]:
     """`[topic][map]`. Raises LocalProtocolError."""
-    return encode(topic, "state", state, WORKER_TABLE, max_bytes=limits.MAX_STATE_BYTES)
+    return encode(topic, "state", state, max_bytes=limits.MAX_STATE_BYTES)
 
 
-def decode_worker_state(parts: Sequence[Part]) -> WorkerState:
+def decode_worker_state(message: Sequence[MessageFrame]) -> WorkerState:
     """A worker's heartbeat from `[topic][map]`. Raises RemoteProtocolError."""
-    return decode(parts, WorkerState, WORKER_TABLE, max_bytes=limits.MAX_STATE_BYTES)
+    return decode(message, WorkerState, max_bytes=limits.MAX_STATE_BYTES)

@@ -1,4 +1,4 @@
-"""Verdicts, the reasons behind them, and what both mean to a PLC (WIRE.md, verdicts)."""
+"""Verdicts, their reasons, and their names in OPC 40001-101 (WIRE.md, verdicts)."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Verdict(StrEnum):
-    """What became of one triggered part. Only PASS lets a part through."""
+    """The outcome for one triggered part. Only PASS lets a part through."""
 
     PASS = "PASS"  # noqa: S105 (a verdict, not a password)
     FAIL = "FAIL"
@@ -15,7 +15,7 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why; every reason belongs to one verdict (`REASONS_OF`)."""
+    """The reason of a verdict; every reason belongs to one verdict (`REASONS_OF`)."""
 
     BELOW_THRESHOLD = "below_threshold"
     ABOVE_THRESHOLD = "above_threshold"
@@ -37,7 +37,6 @@ class Reason(StrEnum):
     RING_FULL = "ring_full"
     WORKER_ERROR = "worker_error"
     DRAINING = "draining"
-    PUBLISHER_LOST = "publisher_lost"
 
 
 _INSPECTED: Final = {
@@ -47,10 +46,10 @@ _INSPECTED: Final = {
 }
 
 FAULT_REASONS: Final = frozenset(Reason) - frozenset().union(*_INSPECTED.values())
-"""Why a part was not inspected."""
+"""Reasons why a part was not inspected."""
 
 REASONS_OF: Final[Mapping[Verdict, frozenset[Reason]]] = {**_INSPECTED, Verdict.FAULT: FAULT_REASONS}
-"""The reasons that may stand beside each verdict; the sets are disjoint and cover `Reason`."""
+"""The reasons of each verdict; the sets are disjoint and cover `Reason`."""
 
 VERDICT_OF: Final[Mapping[Reason, Verdict]] = {
     reason: verdict for verdict, reasons in REASONS_OF.items() for reason in reasons

@@ -4,7 +4,6 @@ Camera and worker, worker and subscriber meet through proxies, so that their con
 camera writes its triggers into a file of its own; the subscriber goes on with one record.
 """
 
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,15 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import tomli_w
-import zmq
 
-from cmfm_protocol.wire.control import StatusRequest
+from cmfm_client.errors import NoReplyError, RefusedError
+from cmfm_client.requests import RequestClient
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.chaos.disk import small_disk
 from cmfm_sim.chaos.proxy import Proxy
+from cmfm_sim.ports import free_ports
 from cmfm_sim.processes import Child, Children, program
-from cmfm_sim.recovery import RequestClient
-from cmfm_sim.sockets import free_ports
 
 LineSettings = Mapping[str, Mapping[str, Any]]
 """Sections of a line.toml."""
@@ -72,9 +70,7 @@ class ChaosLine:
                 for name in (("frames", "results") if options.proxied else ())
             }
             self._children = closing.enter_context(Children(folder / "logs"))
-            self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-            closing.callback(self._context.destroy, 0)
-            self._control = RequestClient(self._context, self._bound("control"), "control")
+            self._control = closing.enter_context(RequestClient(self._bound("control"), timeout_s=STATUS_S))
             self._closing = closing.pop_all()
         self._config = self._write_config()
 
@@ -116,9 +112,11 @@ class ChaosLine:
         return self._boots[name]
 
     def status(self) -> WorkerState | None:
-        """What the worker says of itself, None where it does not answer."""
-        reply = self._control.ask(StatusRequest(uuid.uuid4().hex), STATUS_S)
-        return reply.state if reply is not None else None
+        """The worker's state; None if it does not reply."""
+        try:
+            return self._control.status()
+        except (NoReplyError, RefusedError):
+            return None
 
     def _camera(self, boot: int, faults: str, seed: int) -> list[str]:
         options = self.options

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cmfm_client.json_lines import read_json_lines
 from cmfm_sim.chaos.plan import ActKind
 from cmfm_sim.chaos.run import Done
-from cmfm_sim.record import json_lines
 from cmfm_sim.spread import Spread
 
 Event = dict[str, Any]
@@ -48,7 +48,7 @@ class Report:
 
 def read_events(path: Path) -> list[Event]:
     """What the subscriber heard (`EventLog`). Raises InputError."""
-    return [line for _, line in json_lines(path)]
+    return [line for _, line in read_json_lines(path)]
 
 
 def reports(done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> list[Report]:

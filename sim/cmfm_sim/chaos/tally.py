@@ -20,12 +20,13 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from cmfm_client.events import Key
+from cmfm_client.json_lines import read_json_lines
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.chaos.connected import Span
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import MUST_FAULT
-from cmfm_sim.record import Key, json_lines
 
 FIRED, MUST, ANSWERED = 1, 2, 4
 CODES: Final = {str(verdict): code for code, verdict in enumerate(Verdict, start=1)}
@@ -60,7 +61,7 @@ class Tally:
 
     def add_triggers(self, path: Path, *, killed: bool) -> None:
         """What one boot of a camera fired (`TriggerLog`); `killed`: it did not end by itself. Raises InputError."""
-        for number, line in json_lines(path):
+        for number, line in read_json_lines(path):
             try:
                 stream = self._streams.setdefault(line["stream_uuid"], bytearray())
                 if line["event"] == "not_sent":
@@ -93,7 +94,7 @@ class Tally:
 
     def add_record(self, path: Path) -> None:
         """All results that the subscriber recorded. Raises InputError."""
-        for number, line in json_lines(path):
+        for number, line in read_json_lines(path):
             try:
                 result = line["result"]
                 self._result(result["boot_id"], result["result_id"], result["verdict"])

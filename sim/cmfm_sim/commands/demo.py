@@ -10,15 +10,14 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from cmfm_client.events import Event, Lost, Received
 from cmfm_sim.commands.make import Counts
 from cmfm_sim.datasets.synthetic import CATEGORIES
 from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo, DemoOptions, Stage
 from cmfm_sim.demo_line import DemoFolder
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import FaultPlan
-from cmfm_sim.record import Received
 from cmfm_sim.stopping import stop_on_signals
-from cmfm_sim.subscriber import Event, Lost
 from cmfm_sim.summary import summary_map, summary_view
 from cmfm_sim.verdict_text import verdict_text
 

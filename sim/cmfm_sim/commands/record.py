@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from cmfm_sim.curve import ClientKeys, OwnKey, ServerKey
-from cmfm_sim.record import ResultLog
-from cmfm_sim.recording import EventLog, Recording, read_had
+from cmfm_client.result_log import ResultLog
+from cmfm_client.sockets import check_endpoint
+from cmfm_client.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
+from cmfm_sim.key_options import OwnKey, ServerKey, client_keys
+from cmfm_sim.recording import EventLog, Recording
 from cmfm_sim.stopping import stop_on_signals
-from cmfm_sim.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
 
 
 def record(
@@ -45,21 +46,22 @@ def record(
     May be stopped, killed and started again at any time: it goes on from its
     own file and asks the worker for what it missed. Ends in order on Ctrl-C.
     """
-    had = read_had(out)
+    check_endpoint(endpoint, "--endpoint")
+    check_endpoint(recover_endpoint, "--recover-endpoint")
     options = SubscriberOptions(
         endpoint,
         recovery=recover_endpoint,
         topics=ALL_TOPICS,
         from_start=True,
-        keys=ClientKeys.read(key, server_key),
+        keys=client_keys(key, server_key),
     )
     with (
         stop_on_signals() as stop,
-        ResultLog(out, resume=True) as log,
-        ResultSubscriber(replace(options, had=log.had)) as subscriber,
+        ResultLog(out, resume=True, from_start=True) as log,
+        ResultSubscriber(replace(options, received=log.received)) as subscriber,
     ):
         changes = EventLog(events) if events is not None else None
-        recording = Recording(subscriber, log, changes, had)
+        recording = Recording(subscriber, log, changes)
         try:
             recording.run(stop.is_set)
         finally:

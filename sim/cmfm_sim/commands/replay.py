@@ -13,21 +13,23 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.clock import SystemClock
+from cmfm_client.curve import ClientKeys
+from cmfm_client.sockets import check_endpoint
+from cmfm_client.subscriber import SubscriberOptions
 from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, list_parts
 from cmfm_sim.accounting import Account
-from cmfm_sim.answers import Answers, TriggerMemory
-from cmfm_sim.camera import Camera, CameraOptions
-from cmfm_sim.clock import SystemClock
 from cmfm_sim.conveyor import Conveyor, Lot, plan_triggers
-from cmfm_sim.curve import AllowedKeys, CameraKeys, ClientKeys, OwnKey, ServerKey
 from cmfm_sim.disturb import Disturber
 from cmfm_sim.faults import FaultKind, FaultPlan
 from cmfm_sim.feed import Feed
-from cmfm_sim.record import TriggerLog
+from cmfm_sim.key_options import AllowedKeys, OwnKey, ServerKey, camera_keys, client_keys
 from cmfm_sim.replay import Replay, ReplayReport
+from cmfm_sim.replay_results import ReplayResults
 from cmfm_sim.stopping import stop_on_signals
-from cmfm_sim.subscriber import SubscriberOptions
 from cmfm_sim.summary import summary_map, summary_view
+from cmfm_sim.trigger_log import TriggerLog, TriggerMemory
 
 FAULTS_HELP = (
     "What is to go wrong, as KIND=AMOUNT, separated by commas: drop=0.02,corrupt=3,stall=1:0.5s. With a decimal point "
@@ -156,16 +158,23 @@ def replay(
     plan.check_deadline(deadline_ms)
     disturber = Disturber(plan.schedule(total), seed)
     planned = islice(plan_triggers(lots, passes=loop, shuffle=shuffle), total)
+    for option, given in (
+        ("--endpoint", endpoint),
+        ("--results", results),
+        ("--recover-endpoint", recover_endpoint),
+    ):
+        if given:
+            check_endpoint(given, option)
     options = CameraOptions(
-        endpoint, line, station, send_limit_ms=send_limit_ms, keys=CameraKeys.read(key, allowed_keys)
+        endpoint, line, station, send_limit_ms=send_limit_ms, keys=camera_keys(key, allowed_keys)
     )
-    heard_with = ClientKeys.read(key, server_key) if server_key is not None else None
+    heard_with = client_keys(key, server_key) if server_key is not None else None
     clock = SystemClock()
     with (
         stop_on_signals() as stop,
         Feed(planned, distinct=min(distinct, total)) as feed,
         _log(record, remember=bool(results)) as log,
-        _answers(results, recover_endpoint, heard_with) as answers,
+        _own_results(results, recover_endpoint, heard_with) as own_results,
         _bars(quiet=as_json) as bar,
     ):
         feed.preroll(bar("Reading ahead"), stop.is_set)
@@ -173,8 +182,8 @@ def replay(
             sent = bar("Waiting for a worker")
             sent(0, total)
             camera.wait_for_subscriber(wait_s, stop.is_set)
-            if answers is not None:
-                answers.wait_for_worker(wait_s, stop.is_set)
+            if own_results is not None:
+                own_results.wait_for_worker(wait_s, stop.is_set)
             sent = bar("Triggers")
             report = Replay(
                 camera=camera,
@@ -190,8 +199,8 @@ def replay(
                 tell=lambda trigger, _drops: sent(trigger.seq + 1, total),
             ).run()
         counted = None
-        if answers is not None and isinstance(log, TriggerMemory):
-            counted = answers.account(log, stop.is_set)
+        if own_results is not None and isinstance(log, TriggerMemory):
+            counted = own_results.account(log, stop.is_set)
     _show(report, counted, as_json)
     raise typer.Exit(1 if counted is not None and counted.problems() else 0)
 
@@ -200,8 +209,12 @@ def _log(path: Path | None, *, remember: bool) -> TriggerLog:
     return TriggerMemory(path) if remember else TriggerLog(path)
 
 
-def _answers(results: str, recovery: str, keys: ClientKeys | None) -> AbstractContextManager[Answers | None]:
-    return Answers(SubscriberOptions(results, recovery=recovery, keys=keys)) if results else nullcontext()
+def _own_results(
+    results: str, recovery: str, keys: ClientKeys | None
+) -> AbstractContextManager[ReplayResults | None]:
+    return (
+        ReplayResults(SubscriberOptions(results, recovery=recovery, keys=keys)) if results else nullcontext()
+    )
 
 
 Advance = Callable[[int, int], None]
@@ -224,8 +237,8 @@ def _bars(*, quiet: bool) -> Iterator[Callable[[str], Advance]]:
 
 def _show(report: ReplayReport, counted: Account | None, as_json: bool) -> None:
     if as_json:
-        answers = {} if counted is None else {"answers": summary_map(counted, counted.problems(), [])}
-        typer.echo(json.dumps(asdict(report) | answers))
+        account = {} if counted is None else {"answers": summary_map(counted, counted.problems(), [])}
+        typer.echo(json.dumps(asdict(report) | account))
         return
     late = report.lateness_ms
     faults = ", ".join(f"{kind} {number}" for kind, number in sorted(report.faults.items())) or "none"

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cmfm_sim.curve import ClientKeys, OwnKey, ServerKey
+from cmfm_client.result_log import ResultLog
+from cmfm_client.sockets import check_endpoint
+from cmfm_client.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
 from cmfm_sim.errors import FailedError
+from cmfm_sim.key_options import OwnKey, ServerKey, client_keys
 from cmfm_sim.pictures import RejectPictures
-from cmfm_sim.record import ResultLog
 from cmfm_sim.stopping import stop_on_signals
-from cmfm_sim.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
 from cmfm_sim.watch import JsonDisplay, PeopleDisplay
 from cmfm_sim.watch import watch as run
 
@@ -81,12 +82,19 @@ def watch(
     console = Console(highlight=False)
     people = PeopleDisplay(console)
     pictures = RejectPictures(save) if save is not None else None
-    keys = ClientKeys.read(key, server_key)
+    keys = client_keys(key, server_key)
+    for option, given in (
+        ("--endpoint", endpoint),
+        ("--maps-endpoint", maps_endpoint),
+        ("--recover-endpoint", recover_endpoint),
+    ):
+        if given:
+            check_endpoint(given, option)
     options = SubscriberOptions(endpoint, maps_endpoint, recover_endpoint, ALL_TOPICS, from_start, keys)
     with (
         stop_on_signals() as stop,
-        ResultLog(record, resume=True) as log,
-        ResultSubscriber(replace(options, had=log.had)) as subscriber,
+        ResultLog(record, resume=True, from_start=from_start) as log,
+        ResultSubscriber(replace(options, received=log.received)) as subscriber,
     ):
         if not as_json:
             console.print(f"watching {endpoint} (Ctrl-C ends)", style="dim")

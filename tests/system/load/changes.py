@@ -3,19 +3,14 @@
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import zmq
-
-from cmfm_protocol.wire.control import LoadRecipeRequest
+from cmfm_client.events import Received
+from cmfm_client.requests import RequestClient
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_sim.record import Received
-from cmfm_sim.recovery import RequestClient
-from cmfm_sim.sockets import ZmqContext
 
 LOAD_LIMIT_S: Final = 30.0
 
@@ -104,29 +99,27 @@ class Changer:
         return thread
 
     def _run(self, count: int, every_s: float) -> None:
-        context: ZmqContext = zmq.Context()
         try:
-            client = RequestClient(context, self._control, "control")
-            started_s = time.monotonic()
-            for number in range(count):
-                time.sleep(max(started_s + number * every_s - time.monotonic(), 0))
-                if number % 2:
-                    self._load(client, self.current)
-                else:
-                    self.current = self._names[self.current == self._names[0]]
-                    self.change_overs += 1
+            with RequestClient(self._control) as client:
+                self._change(client, count, every_s)
         except BaseException as error:  # noqa: BLE001 (looked at by the thread that waits)
             self.failure = error
-        finally:
-            context.destroy(0)
+
+    def _change(self, client: RequestClient, count: int, every_s: float) -> None:
+        started_s = time.monotonic()
+        for number in range(count):
+            time.sleep(max(started_s + number * every_s - time.monotonic(), 0))
+            if number % 2:
+                self._load(client, self.current)
+            else:
+                self.current = self._names[self.current == self._names[0]]
+                self.change_overs += 1
 
     def _load(self, client: RequestClient, name: str) -> None:
         """Put the next version where the recipe is, and have it loaded."""
         self._put_in_place(name)
         asked_ns, asked_s = time.time_ns(), time.monotonic()
-        reply = client.ask(LoadRecipeRequest(uuid.uuid4().hex, name), LOAD_LIMIT_S)
-        if reply is None or not reply.ok:
-            raise RuntimeError(f"recipe {name} was not loaded: {reply.error if reply else 'no answer'}")
+        client.load_recipe(name, timeout_s=LOAD_LIMIT_S)
         self.load_s.append(time.monotonic() - asked_s)
         self.loads.append(Load(name, self._placed_sha, asked_ns, time.time_ns()))
 

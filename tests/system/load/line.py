@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import tomli_w
 
+from cmfm_client.events import Damaged, Lost, Received
+from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.datasets.write import write_dataset
 from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.errors import FailedError
 from cmfm_sim.processes import Child, Children, program
-from cmfm_sim.record import Received
-from cmfm_sim.subscriber import Damaged, Lost, ResultSubscriber, SubscriberOptions
 
 from .feed import Feed, Run
 from .forked_worker import ForkedWorker

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cmfm_client.events import Received
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_sim.record import Received
 
 NONE: Final = 0
 """Code of a trigger without a verdict; the verdicts follow in the order of their class."""

@@ -11,21 +11,21 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmfm_worker.bench import twin
-from cmfm_worker.bench.benchmark import measure
+from cmfm_worker.bench.benchmark import run_benchmark
 from cmfm_worker.bench.made_up_frames import load_frames, made_up_frame
 from cmfm_worker.bench.mapping_work import mapping_of_pixels, mapping_of_tokens
 from cmfm_worker.bench.options import BenchError, BenchOptions, Variant
 from cmfm_worker.bench.seeded import seeded_mapping
 from cmfm_worker.bench.sizes import Sizes
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
-from cmfm_worker.cfm.anomaly import distances
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.fast import frozen_linear
 from cmfm_worker.cfm.mapping import at_tokens as token_mapping
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
+from cmfm_worker.cfm.pixel_distances import pixel_distances
 from cmfm_worker.cfm.points.grouping import CENTRES
 from cmfm_worker.cfm.prepare import BackgroundOptions
-from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
+from cmfm_worker.cfm.token_features import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.variants import Architecture, Modality
 
 QUICK = BenchOptions(side_px=96, seconds=0, devices=("cpu",))
@@ -64,11 +64,11 @@ def test_counted_operations_are_those_that_are_done(
     features, sizes = a_part()
     plain = seeded_mapping(D2, D3, architecture, modality)
     with FlopCounterMode(display=False) as counter:
-        distances(features, plain)
+        pixel_distances(features, plain)
     assert counter.get_total_flops() == pytest.approx(mapping_of_tokens(sizes, plain, 4).flop, rel=0.12)
     spreading = seeded_mapping(D2, D3, architecture, modality, spread=True)
     with FlopCounterMode(display=False) as counter:
-        distances(features.at_pixels(), spreading, "standardised")
+        pixel_distances(features.at_pixels(), spreading, "standardised")
     assert counter.get_total_flops() == pytest.approx(mapping_of_pixels(sizes, spreading).flop, rel=0.12)
 
 
@@ -109,7 +109,7 @@ def test_mappings_that_are_none_are_explained(wrong: BenchOptions, message: str)
 
 def test_convolutions_cost_more_than_the_mlp() -> None:
     """The paper's finding (Table 8) shows in the same report: more operations, and more time for the mapping."""
-    report = measure(replace(QUICK, mappings=("mlp", "conv_encoder_decoder")), lambda _: None)
+    report = run_benchmark(replace(QUICK, mappings=("mlp", "conv_encoder_decoder")), lambda _: None)
     stages = [
         {stage["stage"]: stage for stage in variant["stages"]}["mapping"] for variant in report["variants"]
     ]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cmfm_worker.bench import line
-from cmfm_worker.bench.benchmark import measure
+from cmfm_worker.bench.benchmark import run_benchmark
 from cmfm_worker.bench.made_up_frames import load_frames
 from cmfm_worker.bench.options import BenchError, BenchOptions, Variant
 from cmfm_worker.bench.seeded import seeded_mapping
@@ -54,7 +54,7 @@ def test_refused_frames_are_no_measurement(
 def test_line_is_measured_from_the_scheduled_trigger(tmp_path: Path) -> None:
     """A worker process answers every frame of a camera process; quantiles, counts and tables are in the report."""
     options = replace(SMALL, end_to_end=True, rate_hz=4.0, seconds=1.0, background="fixed")
-    report = measure(options, lambda _: None)
+    report = run_benchmark(options, lambda _: None)
     found = report["variants"][0]["end_to_end"]
     assert (found["frames"], sum(found["verdicts"].values())) == (4, 4)
     assert found["verdicts"] == {"PASS": 4}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cmfm_worker.cfm.anomaly import score
-from cmfm_worker.cfm.metrics.areas import aupro_exact, p_auroc
+from cmfm_worker.cfm.anomaly_score import score
+from cmfm_worker.cfm.metrics.areas import PixelPools
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, evaluate, ground_truth_at_map_size
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 
@@ -67,8 +67,8 @@ def test_absolute_figures_are_those_of_the_raw_maps() -> None:
     frames = a_test_set(gain=0.5)
     report = evaluate(frames, "absolute")
     maps, gts = [frame.psi for frame in frames], [frame.gt for frame in frames]
-    assert list(report["aupro"].values()) == pytest.approx(aupro_exact(maps, gts))
-    assert report["p_auroc"] == pytest.approx(p_auroc(maps, gts))
+    assert list(report["aupro"].values()) == pytest.approx(PixelPools(maps, gts).aupro_exact())
+    assert report["p_auroc"] == pytest.approx(PixelPools(maps, gts).auroc())
 
 
 def test_published_figures_normalise_every_frame_by_its_own_mean() -> None:
@@ -78,10 +78,12 @@ def test_published_figures_normalise_every_frame_by_its_own_mean() -> None:
     assert plain["aupro"] == pytest.approx(scaled["aupro"], abs=1e-5)
     assert plain["p_auroc"] != pytest.approx(scaled["p_auroc"], abs=1e-3)
     by_root = [frame.psi / np.sqrt(frame.psi.mean()) for frame in frames]
-    assert plain["p_auroc"] == pytest.approx(p_auroc(by_root, [frame.gt for frame in frames]), abs=1e-6)
+    assert plain["p_auroc"] == pytest.approx(
+        PixelPools(by_root, [frame.gt for frame in frames]).auroc(), abs=1e-6
+    )
     by_mean = [frame.psi / frame.psi[frame.psi != 0].mean() for frame in frames]
     assert plain["aupro"]["0.3"] == pytest.approx(
-        aupro_exact(by_mean, [f.gt for f in frames], [0.3])[0], abs=1e-6
+        PixelPools(by_mean, [f.gt for f in frames]).aupro_exact([0.3])[0], abs=1e-6
     )
 
 

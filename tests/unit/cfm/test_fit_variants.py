@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cmfm_worker.cfm.anomaly import Distance, pixel_distances
+from cmfm_worker.cfm.equations import cosine_distance
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.fit.feature_store import FeatureStore
-from cmfm_worker.cfm.fit.fit import FitOptions, cosine_distance, fit_mapping
+from cmfm_worker.cfm.fit.fit import FitOptions, fit_mapping
 from cmfm_worker.cfm.mapping.pair import new_pair
-from cmfm_worker.cfm.variants import Architecture, Modality
+from cmfm_worker.cfm.pixel_distances import row_distances
+from cmfm_worker.cfm.variants import Architecture, Distance, Modality
 
 D2, D3 = 20, 16
 ARCHITECTURES: list[Architecture] = ["mlp", "mlp_encoder_decoder", "conv_encoder_decoder"]
@@ -53,8 +54,8 @@ def test_every_variant_learns(preset: str, architecture: Architecture, modality:
     assert (pair.architecture, pair.modality) == (architecture, modality)
     fresh = part(99)
     distance: Distance = "standardised" if pair.has_spreads else "angular"
-    nominal = pixel_distances(fresh.e2d, fresh.e3d, pair, distance, fresh.mask)
-    strange = pixel_distances(-fresh.e2d, -fresh.e3d, pair, distance, fresh.mask)
+    nominal = row_distances(fresh.e2d, fresh.e3d, pair, distance, fresh.mask)
+    strange = row_distances(-fresh.e2d, -fresh.e3d, pair, distance, fresh.mask)
     for loss, psi, psi_strange in zip((report.loss_2d, report.loss_3d), nominal, strange, strict=True):
         assert loss[-1] < (loss[0] - 0.3 if pair.has_spreads else 0.5 * loss[0])
         assert psi_strange.mean() > 1.3 * psi.mean()

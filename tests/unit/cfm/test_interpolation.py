@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
 from cmfm_worker.cfm.points.interpolation import (
+    begin_point_sampling,
     bilinear_sampling,
     inverse_distance_weights,
     point_mask,
-    point_sampling,
 )
 
 TOKENS, CHANNELS = 50, 4
@@ -59,7 +59,7 @@ def test_composed_points_equal_the_dense_steps() -> None:
     tokens = torch.randn(3 * TOKENS, CHANNELS)
     dense = scattered(foreground, (tokens[token] * weight[..., None]).sum(1)).permute(0, 2, 3, 1)
     mask = point_mask(foreground)
-    found = point_sampling(mask, foreground, token, weight, tokens=3 * TOKENS)(tokens)
+    found = begin_point_sampling(mask, foreground, token, weight, tokens=3 * TOKENS).finish()(tokens)
     torch.testing.assert_close(found, dense[mask], rtol=1e-4, atol=1e-6)
 
 
@@ -74,13 +74,13 @@ def test_matrix_holds_each_token_of_a_pixel_once() -> None:
     """Equal (pixel, token) pairs are summed, which is what makes the matrix small."""
     foreground = foregrounds()[1:2]
     count = int(foreground.sum())
-    sampling = point_sampling(
+    sampling = begin_point_sampling(
         point_mask(foreground),
         foreground,
         torch.tensor([[0, 1, 2]]).expand(count, 3),
         torch.rand(count, 3),
         3,
-    )
+    ).finish()
     assert len(sampling.token) == 3 * len(sampling.starts)
 
 
@@ -89,9 +89,9 @@ def test_pieces_are_the_rows_and_join_again() -> None:
     torch.manual_seed(3)
     foreground = foregrounds()[:1]
     count = int(foreground.sum())
-    sampling = point_sampling(
+    sampling = begin_point_sampling(
         point_mask(foreground), foreground, torch.randint(TOKENS, (count, 3)), torch.rand(count, 3), TOKENS
-    )
+    ).finish()
     tokens = torch.randn(TOKENS, CHANNELS)
     whole, counts = sampling(tokens), [0, 1, 700, 0, len(sampling) - 701]
     pieces = list(sampling.split(counts))
@@ -117,9 +117,9 @@ def test_product_with_and_without_scipy_is_the_same(monkeypatch: pytest.MonkeyPa
     token, weight = torch.randint(TOKENS, (count, 3)), torch.rand(count, 3)
     arguments = (point_mask(foreground), foreground, token, weight, TOKENS)
     tokens = torch.randn(TOKENS, CHANNELS)
-    found = point_sampling(*arguments)(tokens)
+    found = begin_point_sampling(*arguments).finish()(tokens)
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
-    torch.testing.assert_close(point_sampling(*arguments)(tokens), found)
+    torch.testing.assert_close(begin_point_sampling(*arguments).finish()(tokens), found)
 
 
 def test_no_pixels_give_no_features() -> None:
@@ -127,7 +127,9 @@ def test_no_pixels_give_no_features() -> None:
     empty = torch.zeros(2, 224, 224, dtype=torch.bool)
     assert not point_mask(empty).any()
     assert bilinear_sampling(empty)(torch.randn(2 * 784, 5)).shape == (0, 5)
-    sampling = point_sampling(empty, empty, torch.empty(0, 3, dtype=torch.long), torch.empty(0, 3), 4)
+    sampling = begin_point_sampling(
+        empty, empty, torch.empty(0, 3, dtype=torch.long), torch.empty(0, 3), 4
+    ).finish()
     assert sampling(torch.randn(4, 5)).shape == (0, 5)
 
 

@@ -1,6 +1,7 @@
 """The metrics against golden numbers, hand-counted curves and slow literal definitions."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,17 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cmfm_worker.cfm.metrics.areas import (
-    LIMITS,
-    UndefinedMetricError,
-    aupro_exact,
-    aupro_thresholds,
-    auroc,
-    p_auroc,
-)
+from cmfm_worker.cfm.metrics.areas import LIMITS, Maps, PixelPools, UndefinedMetricError, auroc
+
+
+def aupro_exact(
+    maps: Maps, gts: Maps, limits: Sequence[float] = LIMITS, foreground: Maps | None = None
+) -> list[float]:
+    return PixelPools(maps, gts, foreground).aupro_exact(limits)
+
+
+def aupro_thresholds(maps: Maps, gts: Maps, count: int = 99) -> list[float]:
+    return PixelPools(maps, gts).aupro_thresholds(count=count)
 
 
 def test_golden_maps_give_the_golden_numbers(shared: Path) -> None:
@@ -26,7 +30,7 @@ def test_golden_maps_give_the_golden_numbers(shared: Path) -> None:
     assert aupro_exact(maps, gts) == pytest.approx(golden["aupro_exact"], abs=1e-6)
     assert aupro_thresholds(maps, gts) == pytest.approx(golden["aupro_99"], abs=1e-6)
     assert auroc(maps.max(axis=(1, 2)), golden["labels"]) == pytest.approx(float(golden["i_auroc"]), abs=1e-6)
-    assert p_auroc(maps, gts) == pytest.approx(float(golden["p_auroc"]), abs=1e-6)
+    assert PixelPools(maps, gts).auroc() == pytest.approx(float(golden["p_auroc"]), abs=1e-6)
 
 
 def test_auroc_counts_ties_half() -> None:
@@ -141,7 +145,7 @@ def test_maps_may_differ_in_size_from_part_to_part() -> None:
     """A list of arrays of different sizes gives what their pixels give."""
     maps = [np.array([[0.0, 3.0]]), np.array([[1.0], [2.0], [0.5]])]
     gts = [np.array([[False, True]]), np.array([[False], [True], [False]])]
-    assert p_auroc(maps, gts) == 1.0
+    assert PixelPools(maps, gts).auroc() == 1.0
 
 
 @pytest.mark.parametrize("value", [False, True])
@@ -151,7 +155,7 @@ def test_data_of_one_class_is_refused(value: bool) -> None:
     with pytest.raises(UndefinedMetricError, match="at least one"):
         aupro_exact(maps, gts)
     with pytest.raises(UndefinedMetricError):
-        p_auroc(maps, gts)
+        PixelPools(maps, gts).auroc()
     with pytest.raises(UndefinedMetricError):
         auroc(np.ones(3), np.full(3, value))
 
@@ -161,7 +165,7 @@ def test_values_that_are_not_numbers_are_refused() -> None:
     gts = np.zeros((1, 2, 2), dtype=bool)
     gts[0, 0, 0] = True
     with pytest.raises(ValueError, match="NaN"):
-        p_auroc(np.full((1, 2, 2), np.nan), gts)
+        PixelPools(np.full((1, 2, 2), np.nan), gts).auroc()
     with pytest.raises(ValueError, match="NaN"):
         auroc(np.array([np.nan, 1.0]), np.array([0, 1]))
 
@@ -170,9 +174,9 @@ def test_mismatched_inputs_are_named() -> None:
     """Different numbers or shapes of maps and masks, and a limit that is no rate, are errors that say so."""
     gts = np.zeros((2, 4, 4), dtype=bool)
     with pytest.raises(ValueError, match="differ in number"):
-        p_auroc(np.zeros((3, 4, 4)), gts)
+        PixelPools(np.zeros((3, 4, 4)), gts).auroc()
     with pytest.raises(ValueError, match=r"map 0: shape \(4, 5\)"):
-        p_auroc(np.zeros((2, 4, 5)), gts)
+        PixelPools(np.zeros((2, 4, 5)), gts).auroc()
     gts[0, 0] = True
     with pytest.raises(ValueError, match="false-positive rate"):
         aupro_exact(np.zeros((2, 4, 4)), gts, [30.0])

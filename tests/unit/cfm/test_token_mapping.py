@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmfm_worker.cfm.anomaly import crossmodal_maps, distances
+from cmfm_worker.cfm.anomaly_maps import anomaly_maps
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping import at_tokens as token_mapping
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
-from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
+from cmfm_worker.cfm.pixel_distances import pixel_distances
+from cmfm_worker.cfm.token_features import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.variants import Architecture, Modality
 
 TOKENS_A_FRAME = 30
@@ -45,7 +46,7 @@ def pair(d2: int, d3: int, hidden: int | None = None) -> MappingPair:
 def test_maps_are_those_at_the_pixels(d2: int, d3: int, hidden: int | None) -> None:
     """Outputs wider and narrower than the hidden layer, one block of rows and several."""
     features, mapping = made_up(d2, d3, 0.03, 0.01), pair(d2, d3, hidden)
-    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    found, expected = anomaly_maps(features, mapping), anomaly_maps(features.at_pixels(), mapping)
     for name in ("psi_2d", "psi_3d", "psi"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
 
@@ -63,9 +64,9 @@ def test_nearly_perfect_prediction_keeps_its_digits() -> None:
     first = TokenSampling(torch.zeros(count, dtype=torch.long), torch.ones(count), torch.arange(count))
     same = SampledTokens(constant[None], first)
     exact = MappingPair(mapping.to_3d.double(), mapping.to_2d.double())
-    expected = distances(PixelFeatures(flat.e2d.double(), flat.e3d.double(), flat.mask), exact)
+    expected = pixel_distances(PixelFeatures(flat.e2d.double(), flat.e3d.double(), flat.mask), exact)
     mapping = MappingPair(mapping.to_3d.float(), mapping.to_2d.float())
-    found = distances(TokenFeatures(same, same, flat.mask), mapping)
+    found = pixel_distances(TokenFeatures(same, same, flat.mask), mapping)
     for psi, reference in zip(found, expected, strict=True):
         assert 1e-6 < reference.mean() < 1e-3
         torch.testing.assert_close(psi.double(), reference, rtol=1e-2, atol=0)
@@ -74,19 +75,19 @@ def test_nearly_perfect_prediction_keeps_its_digits() -> None:
 def test_selected_frames_get_the_maps_they_have_in_the_batch() -> None:
     """A batch may mix recipes: any frames, in any order, with only the tokens they need."""
     features, mapping = made_up(6, 10, 0.02, 0.0, 0.03, 0.01), pair(6, 10)
-    together = crossmodal_maps(features, mapping)
+    together = anomaly_maps(features, mapping)
     chosen = features.select([3, 0])
     assert len(chosen.image.tokens) == len(chosen.points.tokens) == 2 * TOKENS_A_FRAME
-    apart = crossmodal_maps(chosen, mapping)
+    apart = anomaly_maps(chosen, mapping)
     torch.testing.assert_close(apart.psi_2d, together.psi_2d[[3, 0]])
     torch.testing.assert_close(apart.psi_3d, together.psi_3d[[3, 0]])
-    assert crossmodal_maps(features.select([1]), mapping).psi.abs().max() == 0
-    assert crossmodal_maps(features.select([]), mapping).psi.shape == (0, 224, 224)
+    assert anomaly_maps(features.select([1]), mapping).psi.abs().max() == 0
+    assert anomaly_maps(features.select([]), mapping).psi.shape == (0, 224, 224)
 
 
 def test_no_pixels_give_empty_maps() -> None:
     """Frames of which nothing is left are all 0, not an error."""
-    maps = crossmodal_maps(made_up(6, 10, 0.0, 0.0), pair(6, 10))
+    maps = anomaly_maps(made_up(6, 10, 0.0, 0.0), pair(6, 10))
     assert maps.psi_2d.abs().max() == maps.psi.abs().max() == 0
 
 
@@ -95,9 +96,9 @@ def test_standardised_features_go_the_way_over_the_pixels() -> None:
     features, plain = made_up(6, 10, 0.01), pair(6, 10)
     standardise = Standardiser(torch.randn(6), torch.rand(6) + 0.5, torch.randn(10), torch.rand(10) + 0.5)
     mapping = MappingPair(plain.to_3d, plain.to_2d, standardise)
-    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    found, expected = anomaly_maps(features, mapping), anomaly_maps(features.at_pixels(), mapping)
     assert torch.equal(found.psi, expected.psi)
-    assert not torch.allclose(found.psi, crossmodal_maps(features, plain).psi)
+    assert not torch.allclose(found.psi, anomaly_maps(features, plain).psi)
 
 
 def test_widths_that_do_not_fit_are_refused() -> None:
@@ -105,16 +106,16 @@ def test_widths_that_do_not_fit_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"widths 6 \(2D\) and 10 \(3D\) do not fit a mapping between 10 and 6"
     ):
-        crossmodal_maps(made_up(6, 10, 0.01), pair(10, 6))
+        anomaly_maps(made_up(6, 10, 0.01), pair(10, 6))
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1 << 20])
 def test_chunks_do_not_show(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pixels pass together, each gets the same distances."""
     features, mapping = made_up(6, 10, 0.001), pair(6, 10)
-    expected = distances(features, mapping)
+    expected = pixel_distances(features, mapping)
     monkeypatch.setattr(token_mapping, "_PIXELS_AT_ONCE", {"cpu": rows})
-    for found, reference in zip(distances(features, mapping), expected, strict=True):
+    for found, reference in zip(pixel_distances(features, mapping), expected, strict=True):
         torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-6)
 
 
@@ -122,7 +123,7 @@ def test_half_precision_stays_within_the_golden_tolerance() -> None:
     """With bf16 products at the pixels the maps are those of fp32 to 3 %."""
     features, exact = made_up(64, 96, 0.01), pair(64, 96)
     rough = MappingPair(exact.to_3d, exact.to_2d, precision="bf16")
-    found, expected = distances(features, rough), distances(features, exact)
+    found, expected = pixel_distances(features, rough), pixel_distances(features, exact)
     for psi, reference in zip(found, expected, strict=True):
         assert psi.dtype == torch.float32
         assert 0 < (psi - reference).norm() / reference.norm() < 3e-2
@@ -138,7 +139,7 @@ def test_other_pixelwise_networks_have_their_maps_at_the_tokens_too(
     torch.manual_seed(9)
     mapping = new_pair(31, 70, architecture, modality)
     assert mapping.at_tokens is not None
-    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    found, expected = anomaly_maps(features, mapping), anomaly_maps(features.at_pixels(), mapping)
     for name in ("psi_2d", "psi_3d", "psi"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
 
@@ -148,6 +149,6 @@ def test_convolutions_go_the_way_over_the_pixels() -> None:
     features = made_up(6, 10, 0.01)
     torch.manual_seed(9)
     mapping = new_pair(6, 10, "conv_encoder_decoder")
-    found, expected = crossmodal_maps(features, mapping), crossmodal_maps(features.at_pixels(), mapping)
+    found, expected = anomaly_maps(features, mapping), anomaly_maps(features.at_pixels(), mapping)
     assert found.psi.max() > 0
     assert torch.equal(found.psi, expected.psi)

@@ -1,4 +1,4 @@
-"""The command line itself: help, exit codes, what a user sees of an error."""
+"""The command line: help, exit codes, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDevice
 
 
 def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--help` lists what can be done and what the exit codes mean."""
+    """`--help` lists the commands and explains the exit codes."""
     assert run("--help") == 0
     shown = capsys.readouterr().out
     for command in ("fit", "prepare", "import", "inspect", "evaluate", "check", "weights", "--config"):
@@ -24,7 +24,7 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    """What `--help` imports holds neither torch nor timm: it answers at once."""
+    """`--help` imports neither torch nor timm, so that it is quick."""
     program = (
         "import sys, cmfm_worker.app; print(sorted({'torch', 'timm', 'zmq', 'scipy'} & set(sys.modules)))"
     )
@@ -54,14 +54,14 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_exit_codes(error: Exception, code: ExitCode) -> None:
-    """Only what the user can put right is bad input; everything unforeseen is our bug."""
+    """Only errors that the user can correct are bad input; everything unforeseen is our bug."""
     assert exit_code(error) is code
 
 
 def test_a_bug_shows_its_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What nobody foresaw ends with exit code 1 and a traceback to send to us."""
+    """An unforeseen error ends with exit code 1 and a traceback to send to us."""
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
@@ -86,7 +86,7 @@ app.main(["--config", "nowhere.toml"])
 
 
 def test_signal_while_the_program_loads_ends_it_with_0() -> None:
-    """A supervisor that changes its mind in the first seconds sees a clean end, not a process killed by a signal."""
+    """A SIGTERM in the first seconds ends the process with 0, not by the signal."""
     command = [sys.executable, "-c", SIGNALLED_WHILE_LOADING]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -20,7 +20,7 @@ from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.folder import copy_recipe, replace_recipe_file
 from cmfm_worker.recipes.recipe import Recipe, load_recipe, read_recipe_file
 from cmfm_worker.recipes.registry import RecipeRegistry
-from cmfm_worker.settings.sections import Recipes
+from cmfm_worker.settings.sections.compute import RecipesSection
 
 
 def calibrate(recipe: Path, *more: object) -> int:
@@ -411,7 +411,7 @@ def test_imported_recipe_becomes_one_that_the_line_takes(
         write_part(tmp_path / "lot", f"{i}", *frame(i))
     monkeypatch.setattr("cmfm_worker.recipes.extractors.extractor_of", lambda *_: ColourAndPlace())
     shelf = RecipeRegistry(
-        Recipes(folder=tmp_path / "recipes"),
+        RecipesSection(folder=tmp_path / "recipes"),
         make_inspector=lambda _: Inspector(ColourAndPlace()),
         device=torch.device("cpu"),
     )

@@ -7,7 +7,7 @@ import zmq
 from tests.unit.made.dataset import run
 
 from cmfm_protocol.files.key_files import read_pair, read_public
-from cmfm_worker.settings.model import load_settings
+from cmfm_worker.settings.load import load_settings
 
 
 def test_pair_is_made_and_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +33,7 @@ def test_nothing_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run("keys", "new", "--out", tmp_path, "--name", "plc1") == 0
     before = (tmp_path / "plc1.key_secret").read_bytes()
     assert run("keys", "new", "--out", tmp_path, "--name", "plc1") == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert (tmp_path / "plc1.key_secret").read_bytes() == before
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.line.records.test_ledger import write_version_1
 from tests.unit.made.dataset import run
 from tests.unit.made.verdicts import BASE_NS, result
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.errors import InputError
 from cmfm_worker.line.records.ledger.writer import Ledger
-from cmfm_worker.line.records.time_text import moment_ns, utc_text
+from cmfm_worker.line.records.time_text import parse_time_ns, utc_text
 
 VERDICTS = [Verdict.PASS] * 6 + [Verdict.FAIL] * 2 + [Verdict.UNDECIDED, Verdict.FAULT]
 
@@ -157,13 +156,16 @@ def test_ledger_in_use_can_be_read(capsys: pytest.CaptureFixture[str], tmp_path:
     assert [row["result_id"] for row in found] == [1]
 
 
-def test_ledger_of_version_1_can_be_read_as_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Reading an old ledger does not change it; the hashes it does not have are null."""
-    path = tmp_path / "ledger.sqlite"
-    write_version_1(path)
+def test_ledger_of_another_version_is_refused(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """Exit code 2, a line that names the file and its version, and the file is unchanged."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 0")  # as version 1 left it
+    connection.close()
     before = path.read_bytes()
-    (row,) = ask(capsys, path)["rows"]
-    assert (row["verdict"], row["frame_sha256"]) == ("PASS", None)
+    assert run("ledger", "--path", path) == 2
+    told = capsys.readouterr().err
+    assert str(path) in told
+    assert "version 1, older than any release" in told
     assert path.read_bytes() == before
 
 
@@ -195,11 +197,11 @@ def test_wrong_option(capsys: pytest.CaptureFixture[str], path: Path, options: t
     assert capsys.readouterr().err
 
 
-def test_moments() -> None:
-    """Moments are UTC unless they say otherwise; ages count back from now."""
-    assert moment_ns("1970-01-01T00:00:01", 0) == 10**9
-    assert moment_ns("1970-01-01T01:00:01+01:00", 0) == 10**9
-    assert moment_ns("90m", 6000 * 10**9) == 600 * 10**9
-    assert utc_text(moment_ns("2026-03-01T06:00:00.123", 0)) == "2026-03-01T06:00:00.123Z"
+def test_times() -> None:
+    """A time is UTC unless it has an offset; an age counts back from now."""
+    assert parse_time_ns("1970-01-01T00:00:01", 0) == 10**9
+    assert parse_time_ns("1970-01-01T01:00:01+01:00", 0) == 10**9
+    assert parse_time_ns("90m", 6000 * 10**9) == 600 * 10**9
+    assert utc_text(parse_time_ns("2026-03-01T06:00:00.123", 0)) == "2026-03-01T06:00:00.123Z"
     with pytest.raises(InputError, match="7d"):
-        moment_ns("tomorrow", 0)
+        parse_time_ns("tomorrow", 0)

@@ -16,7 +16,7 @@ from cmfm_worker.line.compute.device import choose_precision
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.recipes.registry import RecipeRegistry
-from cmfm_worker.settings.sections import Recipes
+from cmfm_worker.settings.sections.compute import RecipesSection
 
 CPU = torch.device("cpu")
 
@@ -57,7 +57,7 @@ def test_line_gives_its_precision_to_extractor_and_mapping(
     saved(tmp_path / "part")
     graphs = ReplayedCalls()
     shelf = RecipeRegistry(
-        Recipes(folder=tmp_path),
+        RecipesSection(folder=tmp_path),
         make_inspector=inspector_maker(tmp_path, CPU, "bf16", graphs),
         device=CPU,
         precision="bf16",

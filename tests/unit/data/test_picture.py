@@ -1,4 +1,4 @@
-"""Pictures for people: what they show, and that odd data does not break them."""
+"""Pictures: what they show, and that odd data does not break them."""
 
 from typing import Any
 
@@ -9,15 +9,16 @@ from PIL import Image
 
 from cmfm_protocol.pictures.colour_map import DEPTH, HEAT, NO_VALUE, colour_table, lightness
 from cmfm_protocol.pictures.panels import (
-    CONTOUR,
+    OUTLINE,
     VERDICT_COLOURS,
     colourise,
     contact_sheet,
-    contour,
     depth_picture,
     heat_over_rgb,
+    outline,
     part_panel,
 )
+from cmfm_protocol.pictures.region_floor import region_floor
 
 SIDE = 64
 
@@ -70,16 +71,46 @@ def test_a_range_of_no_width_is_no_error(low: float, high: float) -> None:
     assert colourise(np.full((3, 4), 1.0), low, high).shape == (3, 4, 3)
 
 
-def test_the_contour_is_the_rim_of_the_mask() -> None:
+def test_the_outline_is_the_rim_of_the_mask() -> None:
     """It lies on the mask, is closed, and is there at the border of the picture too."""
     np.testing.assert_array_equal(
-        contour(np.ones((4, 5), np.bool_)),
+        outline(np.ones((4, 5), np.bool_)),
         [[1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [1, 0, 0, 0, 1], [1, 1, 1, 1, 1]],
     )
-    rim = contour(disc(20))
+    rim = outline(disc(20))
     assert not (rim & ~disc(20)).any()
     assert not rim[disc(17)].any()
-    assert not contour(np.zeros((4, 5), np.bool_)).any()
+    assert not outline(np.zeros((4, 5), np.bool_)).any()
+
+
+@pytest.mark.parametrize("thickness_px", [1, 2, 3])
+def test_the_outline_is_that_of_its_definition(thickness_px: int) -> None:
+    """Pixel by pixel: in the mask with a neighbour outside, and then what touches the outline, once a pixel."""
+    mask = np.random.default_rng(thickness_px).uniform(size=(60, 41)) < 0.8
+    mask[20:40, 10:30] = True
+    expected = mask & ~shifted(mask, np.logical_and)
+    for _ in range(thickness_px - 1):
+        expected = expected | shifted(expected, np.logical_or)
+    np.testing.assert_array_equal(outline(mask, thickness_px), expected)
+
+
+def shifted(mask: NDArray[np.bool_], join: np.ufunc) -> NDArray[np.bool_]:
+    """The four neighbours of each pixel joined; there is nothing beyond the border."""
+    padded = np.pad(mask, 1)
+    neighbours = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
+    return np.asarray(join.reduce(neighbours), dtype=np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [("f2", (224, 224)), ("f4", (224, 224)), ("f8", (60, 300)), ("f4", (5, 5))]
+)
+def test_the_floor_of_regions_is_that_of_its_definition(dtype: str, shape: tuple[int, int]) -> None:
+    """Pixel by pixel: the level, or half of the highest Ψ within 32 pixels, if that is more."""
+    psi = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    floor = region_floor(psi, 0.9)
+    for row, column in np.random.default_rng(1).integers(0, shape, size=(200, 2)):
+        nearby = psi[max(row - 32, 0) : row + 33, max(column - 32, 0) : column + 33]
+        assert floor[row, column] == max(float(nearby.max()) / 2, 0.9)
 
 
 def test_heat_shows_only_what_comes_near_the_threshold() -> None:
@@ -120,9 +151,9 @@ def test_the_outline_is_drawn_where_the_map_reaches_the_threshold() -> None:
     high = panel(np.where(disc(9), 1.5, 0.1))
     tile = 128 + 16
     first, last = high[:, :tile], high[:, -tile:]
-    assert has_colour(first, CONTOUR)
-    assert has_colour(last, CONTOUR)
-    assert not has_colour(panel(np.where(disc(9), 0.9, 0.1)), CONTOUR)
+    assert has_colour(first, OUTLINE)
+    assert has_colour(last, OUTLINE)
+    assert not has_colour(panel(np.where(disc(9), 0.9, 0.1)), OUTLINE)
 
 
 def test_the_outline_leaves_out_what_only_shines() -> None:
@@ -130,7 +161,7 @@ def test_the_outline_leaves_out_what_only_shines() -> None:
     shining = np.where(disc(5), 9.0, np.where(disc(18), 1.5, 0.1))
     plain = np.where(disc(5), 9.0, 0.1)
     tile = 128 + 16
-    outlines = [(panel(psi)[:, :tile] == CONTOUR).all(axis=-1) for psi in (shining, plain)]
+    outlines = [(panel(psi)[:, :tile] == OUTLINE).all(axis=-1) for psi in (shining, plain)]
     boxes = [np.ptp(np.argwhere(line), axis=0) for line in outlines]
     np.testing.assert_allclose(boxes[0], boxes[1], atol=2)
 

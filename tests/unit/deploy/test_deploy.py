@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from cmfm_worker.line.builders import STOP_LIMIT_S
 from cmfm_worker.line.service import DRAIN_LIMIT_S
-from cmfm_worker.line.wiring import STOP_LIMIT_S
 from cmfm_worker.settings.model import Settings
 
 REPOSITORY = Path(__file__).parents[3]

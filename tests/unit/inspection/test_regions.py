@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from tests.unit.made.recipes import ColourAndPlace, frames, model, saved
 
-from cmfm_protocol.pictures.extent import extent_floor
+from cmfm_protocol.pictures.region_floor import region_floor
 from cmfm_protocol.wire.limits import MAX_REGIONS
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.cfm.anomaly import score
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.inspection.regions import find_regions, regions_of
 from cmfm_worker.inspection.result import InspectedPart
@@ -213,7 +213,7 @@ def test_extent_is_half_of_the_highest_nearby_at_every_pixel() -> None:
     """The floor of a defect's extent is its definition at random pixels of a map, edges and corners included."""
     rng = np.random.default_rng(3)
     psi = rng.random((SIDE_PX, SIDE_PX)).astype(np.float32) ** 20
-    floor = extent_floor(psi, 0.1)
+    floor = region_floor(psi, 0.1)
     places = [(0, 0), (0, 223), (223, 223), (223, 0), *rng.integers(0, SIDE_PX, (200, 2)).tolist()]
     for row, column in places:
         nearby = psi[max(row - 32, 0) : row + 33, max(column - 32, 0) : column + 33]

@@ -1,4 +1,4 @@
-"""A line that runs on while its recipe is calibrated: the new limits hold from the control request on."""
+"""Calibrating the recipe of a running line: the new limits hold from the control request on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import pytest
 import zmq
 from tests.unit.made.dataset import read_json, run, write_part
 from tests.unit.made.recipes import ColourAndPlace, frames
-from tests.unit.made.service import Outside, line_settings
+from tests.unit.made.service import Outside, line_settings, serve
 
 from cmfm_protocol.wire.control import LoadRecipeRequest, decode_reply, encode_request
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.errors import ExitCode
-from cmfm_worker.line.service import Service
 from cmfm_worker.recipes.recipe import load_recipe
 
 
@@ -22,7 +21,7 @@ def test_part_in_the_grey_band_is_undecided_from_the_reload_on(
 ) -> None:
     """The same part is decided by the old limits until `load_recipe`, then UNDECIDED with the reason grey_band; the
     model is the same in both verdicts, the threshold is the new one."""
-    settings = line_settings(tmp_path, monkeypatch)
+    settings = line_settings(tmp_path)
     monkeypatch.setattr("cmfm_worker.recipes.extractors.extractor_of", lambda *_: ColourAndPlace())
     recipe, lot = settings.recipes.folder / "part", tmp_path / "lot"
     rgb, xyz = frames(1)
@@ -52,7 +51,7 @@ def test_part_in_the_grey_band_is_undecided_from_the_reload_on(
         outside.signal()
 
     outside = Outside(settings, act)
-    assert Service(settings).serve() is ExitCode.OK
+    assert serve(settings).code is ExitCode.OK
     outside.end()
     before, between, after = outside.results
     assert taught.recipe.threshold is not None

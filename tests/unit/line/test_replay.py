@@ -25,7 +25,7 @@ from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import Decision, LineRecipe, Trigger, TriggerKey
 from cmfm_worker.line.records.archive import Archive, made_on
-from cmfm_worker.line.records.archive_folder import kept_folders
+from cmfm_worker.line.records.archive_folder import part_folders
 from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.line.records.recorder import Evidence, Recorder
 from cmfm_worker.recipes.loaded_model import LoadedModel
@@ -103,7 +103,7 @@ class Line:
         return run("replay-part", part, "--config", self.config, *options)
 
     def folder(self, number: int) -> Path:
-        (found,) = [part for part in kept_folders(self.kept) if part.name.endswith(f"_{number}")]
+        (found,) = [part for part in part_folders(self.kept) if part.name.endswith(f"_{number}")]
         return found
 
 

@@ -1,4 +1,4 @@
-"""The life of the service: it ends by itself, with an honest code, and leaves nothing behind, however it went."""
+"""The life of the service: it ends by itself, with an honest exit code, and leaves nothing behind."""
 
 import gc
 import os
@@ -8,36 +8,40 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
-from tests.unit.made.recipes import saved
-from tests.unit.made.service import Outside, line_settings, nothing_left
+from tests.unit.made.recipes import ColourAndPlace, saved
+from tests.unit.made.service import FACTORIES, Outside, line_settings, nothing_left, serve
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, StartupError
-from cmfm_worker.line import wiring as assembly
+from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.prepare import PreparedFrames
+from cmfm_worker.clock import SystemClock
+from cmfm_worker.errors import ExitCode, InputError, StartupError
+from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.line.compute.line_inspector import LineInspector
-from cmfm_worker.line.compute.warm_up import WarmUp
+from cmfm_worker.line.health.gc_control import THRESHOLDS
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import Decision
-from cmfm_worker.line.service import Flags, Service
-from cmfm_worker.line.verdicts.verdict_thread import VerdictThread
+from cmfm_worker.line.service import Flags
+from cmfm_worker.line.wiring import open_line
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Metrics
+from cmfm_worker.settings.sections.health import MetricsSection
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(tmp_path: Path) -> Settings:
     """A line with one recipe, on an extractor that needs no time."""
-    return line_settings(tmp_path, monkeypatch)
+    return line_settings(tmp_path)
 
 
 @pytest.fixture(autouse=True)
 def stray_signals() -> Iterator[None]:
-    """A signal that comes when no service takes it fails the test, and not pytest itself."""
+    """Let a signal that no service takes fail the test instead of ending pytest."""
     stray: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: stray.append(number))
     yield
@@ -46,49 +50,47 @@ def stray_signals() -> Iterator[None]:
 
 
 def test_start_that_fails_leaves_nothing_behind(settings: Settings) -> None:
-    """A recipe folder that is not there, found when everything else runs: the error, no thread, no socket."""
+    """If the recipe folder is missing, the error names it, and no thread or socket stays."""
     broken = settings.model_copy(
         update={"recipes": settings.recipes.model_copy(update={"folder": Path("/nowhere")})}
     )
     with nothing_left(settings.sockets.results), pytest.raises(InputError, match="nowhere"):
-        Service(broken).serve()
+        serve(broken)
 
 
 @pytest.mark.parametrize("taken", ["metrics", "control", "frames"])
 def test_start_without_a_port_leaves_nothing_behind(settings: Settings, taken: str) -> None:
-    """A port that another process has is named; what had been opened by then is closed."""
+    """A port that another process has is named; whatever had been opened by then is closed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if taken == "metrics":
-            broken = settings.model_copy(update={"metrics": Metrics(port=port)})
+            broken = settings.model_copy(update={"metrics": MetricsSection(port=port)})
         else:
             wrong = {"control": f"tcp://127.0.0.1:{port}", "frames": ("ipc:///nowhere/" + "x" * 200,)}[taken]
             sockets = settings.sockets.model_copy(update={taken: wrong})
             broken = settings.model_copy(update={"sockets": sockets})
         name = "nowhere" if taken == "frames" else str(port)
         with nothing_left(settings.sockets.results), pytest.raises(StartupError, match=name):
-            Service(broken).serve()
+            serve(broken)
 
 
 def test_second_worker_does_not_take_the_sockets_of_the_first(settings: Settings) -> None:
     """On ipc too, an endpoint in use stops the start."""
-    first = Service(settings)
 
     def act(outside: Outside) -> None:
         outside.send(1)
-        second = Service(settings)
-        with pytest.raises(StartupError, match="in use"), second._parts.closing:
-            second._startup()  # not `serve`: signals are the main thread's
+        with pytest.raises(StartupError, match="in use"), ExitStack() as second:
+            open_line(settings, second, factories=FACTORIES)
         outside.listen(1)
         outside.signal()
 
     outside = Outside(settings, act)
-    assert first.serve() is ExitCode.OK
+    assert serve(settings).code is ExitCode.OK
     outside.end()
 
 
-def test_drain_answers_every_accepted_part(settings: Settings) -> None:
-    """One signal: what was sent before it has its verdict, and the code is 0."""
+def test_drain_decides_every_accepted_part(settings: Settings) -> None:
+    """After one signal the parts that were sent before it have their verdicts, and the code is 0."""
 
     def act(outside: Outside) -> None:
         outside.send(6)
@@ -98,37 +100,44 @@ def test_drain_answers_every_accepted_part(settings: Settings) -> None:
 
     with nothing_left(settings.sockets.results):
         outside = Outside(settings, act)
-        assert Service(settings).serve() is ExitCode.OK
+        assert serve(settings).code is ExitCode.OK
         outside.end()
     assert [result.seq for result in outside.results] == list(range(6))
     assert all(result.verdict is not Verdict.FAULT for result in outside.results)
 
 
-def test_signal_during_the_start_ends_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is told to stop while its recipes load ends with 0 and never takes a frame."""
-    monkeypatch.setattr(WarmUp, "beside", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+class SignallingExtractor(ColourAndPlace):
+    """Sends this process SIGTERM when it is used."""
+
+    def __call__(self, frames: PreparedFrames) -> PixelFeatures:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super().__call__(frames)
+
+
+def test_signal_during_the_start_ends_it(settings: Settings) -> None:
+    """A worker that is told to stop while its recipes warm up ends with 0 and never accepts a frame."""
     with nothing_left(settings.sockets.results):
-        assert Service(settings).serve() is ExitCode.OK
+        inspector = Inspector(SignallingExtractor())
+        assert serve(settings, inspector_maker=lambda *_: lambda _: inspector).code is ExitCode.OK
 
 
-class HangingBench(LineInspector):
-    """A device that never answers."""
+class HangingInspector(LineInspector):
+    """Hangs, as a device does, until `released`; the warm-up is computed."""
 
-    gate = threading.Event()
+    def __init__(self) -> None:
+        self.released = threading.Event()
 
     def inspect(
         self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
     ) -> list[Decision]:
         if slots[0].index >= 0:  # not the warm-up
-            self.gate.wait(60)
+            self.released.wait(60)
         return super().inspect(slots, rgb, xyz)
 
 
-def test_second_signal_ends_a_hanging_computation(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What hangs is given up: its parts get their FAULT, and the process ends, with 1."""
-    monkeypatch.setattr(assembly, "LineInspector", HangingBench)
+def test_second_signal_ends_a_hanging_computation(settings: Settings) -> None:
+    """The computation is given up: its parts get their FAULT, and the process ends with 1."""
+    inspector = HangingInspector()
 
     def act(outside: Outside) -> None:
         outside.send(2)
@@ -140,19 +149,17 @@ def test_second_signal_ends_a_hanging_computation(
 
     outside = Outside(settings, act)
     started_s = time.monotonic()
-    assert Service(settings).serve() is ExitCode.BUG
+    ended = serve(settings, batch_inspector=lambda: inspector)
+    assert (ended.code, ended.left_computing) == (ExitCode.BUG, True)
     assert time.monotonic() - started_s < 20
     outside.end()
-    HangingBench.gate.set()
-    HangingBench.gate = threading.Event()
+    inspector.released.set()
     assert [result.reason for result in outside.results] == [Reason.DRAINING] * 2
 
 
-def test_hung_device_ends_the_line_after_its_faults(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A computation that never returns is found out: everything open is a FAULT that says so, and the line ends."""
-    monkeypatch.setattr(assembly, "LineInspector", HangingBench)
+def test_hung_device_ends_the_line_after_its_faults(settings: Settings) -> None:
+    """If a computation never returns, every open part becomes a FAULT that says so, and the line ends with 5."""
+    inspector = HangingInspector()
     device = settings.device.model_copy(update={"hang_limit_s": 4.0})
 
     def act(outside: Outside) -> None:
@@ -160,20 +167,45 @@ def test_hung_device_ends_the_line_after_its_faults(
         outside.listen(6)
 
     outside = Outside(settings, act)
-    hung = Service(settings.model_copy(update={"device": device}))
-    with pytest.raises(HungDeviceError, match="4 s"):
-        hung.serve()
+    ended = serve(settings.model_copy(update={"device": device}), batch_inspector=lambda: inspector)
     outside.end()
-    assert hung.left_computing
-    HangingBench.gate.set()
-    HangingBench.gate = threading.Event()
+    assert (ended.code, ended.left_computing) == (ExitCode.HUNG_DEVICE, True)
+    assert "4 s" in ended.message
+    inspector.released.set()
     assert sorted(result.seq for result in outside.results) == list(range(6))
     assert {result.reason for result in outside.results} == {Reason.WORKER_ERROR}
     assert all("hangs" in result.detail for result in outside.results)
 
 
-class ThreadCountingBench(LineInspector):
-    """Notes over how many threads a computation is spread."""
+class LosingInspector(LineInspector):
+    """Loses the device at the first part; the warm-up is computed."""
+
+    def inspect(
+        self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
+    ) -> list[Decision]:
+        if slots[0].index >= 0:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return super().inspect(slots, rgb, xyz)
+
+
+def test_lost_device_ends_the_line_after_its_faults(settings: Settings) -> None:
+    """A part whose device is lost becomes a FAULT, the line ends with 4, and no computation is left behind."""
+
+    def act(outside: Outside) -> None:
+        outside.send(1)
+        outside.listen(1)
+
+    with nothing_left(settings.sockets.results):
+        outside = Outside(settings, act)
+        ended = serve(settings, batch_inspector=LosingInspector)
+        outside.end()
+    assert (ended.code, ended.left_computing) == (ExitCode.LOST_DEVICE, False)
+    assert "unspecified launch failure" in ended.message
+    assert [result.reason for result in outside.results] == [Reason.WORKER_ERROR]
+
+
+class ThreadCountingInspector(LineInspector):
+    """Notes how many threads a computation uses."""
 
     threads: ClassVar[set[int]] = set()
 
@@ -184,11 +216,8 @@ class ThreadCountingBench(LineInspector):
         return super().inspect(slots, rgb, xyz)
 
 
-def test_threads_of_a_computation_are_the_lanes_alone(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`device.threads` is for inspecting; whatever else the process does has one, and afterwards what it had."""
-    monkeypatch.setattr(assembly, "LineInspector", ThreadCountingBench)
+def test_only_the_lane_computes_with_several_threads(settings: Settings) -> None:
+    """`device.threads` counts for inspecting; all other threads of the process have one, and afterwards as before."""
     before, others = torch.get_num_threads(), []
 
     def act(outside: Outside) -> None:
@@ -198,59 +227,61 @@ def test_threads_of_a_computation_are_the_lanes_alone(
         outside.signal()
 
     outside = Outside(settings, act)
-    spread = settings.device.model_copy(update={"threads": 3})
-    assert Service(settings.model_copy(update={"device": spread})).serve() is ExitCode.OK
+    device = settings.device.model_copy(update={"threads": 3})
+    ended = serve(settings.model_copy(update={"device": device}), batch_inspector=ThreadCountingInspector)
+    assert ended.code is ExitCode.OK
     outside.end()
-    assert (ThreadCountingBench.threads, others, torch.get_num_threads()) == ({3}, [1], before)
+    assert (ThreadCountingInspector.threads, others, torch.get_num_threads()) == ({3}, [1], before)
 
 
-def test_line_without_its_desk_ends(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A desk that fails is a bug of ours that ends the process: nobody is left with a worker that says nothing."""
+class BrokenClock(SystemClock):
+    """A clock that the verdict thread cannot read."""
 
-    def broken(*_: object) -> None:
-        raise OSError("a bug")
+    def monotonic_ns(self) -> int:
+        if threading.current_thread().name in ("desk", "verdicts"):
+            raise OSError("a bug")
+        return super().monotonic_ns()
 
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(VerdictThread, "_settle", broken)
-    with nothing_left(settings.sockets.results), pytest.raises(RuntimeError, match="verdict"):
-        Service(settings).serve()
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_line_without_its_verdict_thread_ends(settings: Settings) -> None:
+    """If the verdict thread fails, the process ends: a worker without verdicts would look alive."""
+    with nothing_left(settings.sockets.results), pytest.raises(RuntimeError, match="verdicts thread failed"):
+        serve(settings, clock=BrokenClock())
 
 
 def test_only_a_second_signal_forces() -> None:
     """A drain that was asked for over the control socket is not cut short by the supervisor's first signal."""
     flags = Flags()
     flags.request_drain()
-    flags.stop()
+    flags.on_signal(signal.SIGTERM, None)
     assert (flags.drain, flags.force) == (True, False)
-    flags.stop()
+    flags.on_signal(signal.SIGTERM, None)
     assert flags.force
 
 
-def test_steady_state_has_a_frozen_heap(settings: Settings) -> None:
-    """A running service has frozen what was loaded, measures the collector, and collects again in idle turns;
-    afterwards the process's collector is as before."""
-    before = gc.get_freeze_count()
-    seen: list[int] = []
+def test_running_service_has_frozen_what_was_loaded(settings: Settings) -> None:
+    """While it runs, loaded objects are frozen and collections are rare; afterwards the collector is as before."""
+    before = gc.get_freeze_count(), gc.get_threshold()
+    seen: list[tuple[int, tuple[int, int, int]]] = []
 
     def act(outside: Outside) -> None:
         outside.send(2)
         outside.listen(2)
-        seen.append(gc.get_freeze_count())
-        seen.append(line._parts.garbage.collections[2])
+        seen.append((gc.get_freeze_count(), gc.get_threshold()))
         outside.signal()
 
-    line = Service(settings)
     outside = Outside(settings, act)
-    assert line.serve() is ExitCode.OK
+    assert serve(settings).code is ExitCode.OK
     outside.end()
-    frozen, full_collections = seen
+    ((frozen, thresholds),) = seen
     assert frozen > 50_000  # torch alone is more
-    assert full_collections >= 1
-    assert gc.get_freeze_count() == before
+    assert thresholds == THRESHOLDS
+    assert (gc.get_freeze_count(), gc.get_threshold()) == before
 
 
 def test_hang_up_loads_the_recipes_again(settings: Settings) -> None:
-    """After SIGHUP parts have the new model, and a recipe that is new in the folder can be asked for."""
+    """After SIGHUP parts are decided by the new model."""
     shas: list[str] = []
 
     def act(outside: Outside) -> None:
@@ -259,19 +290,15 @@ def test_hang_up_loads_the_recipes_again(settings: Settings) -> None:
         folder = settings.recipes.folder
         shutil.rmtree(folder / "part")
         shas.append(saved(folder / "part", seed=1).model_sha)
-        saved(folder / "another", seed=2, name="another")
         outside.signal(signal.SIGHUP)
         until_s = time.monotonic() + 20
-        while "another" not in line._parts.shelf.names or line._parts.shelf.models[0].sha != shas[0]:
+        while outside.results[-1].model_sha != shas[0]:
             assert time.monotonic() < until_s
-            time.sleep(0.05)
-        outside.send(1, first=1)
-        outside.listen(1)
+            outside.send(1, first=len(outside.results))
+            outside.listen(1)
         outside.signal()
 
-    line = Service(settings)
     outside = Outside(settings, act)
-    assert line.serve() is ExitCode.OK
+    assert serve(settings).code is ExitCode.OK
     outside.end()
-    old, new = outside.results
-    assert old.model_sha != new.model_sha == shas[0]
+    assert outside.results[0].model_sha != shas[0]

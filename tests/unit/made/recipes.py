@@ -1,4 +1,4 @@
-"""Recipes, networks and frames small enough for unit tests, and an extractor that anyone can compute by hand."""
+"""Recipes, networks and frames small enough for unit tests, and an extractor whose features are simple."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IDENTITY = ExtractorIdentity("classic", "colour and place", 12, 128)
 
 
 class ColourAndPlace:
-    """The features of a pixel are its colour and its point; the mask is the foreground."""
+    """An extractor whose features of a pixel are its colour and its point; the mask is the foreground."""
 
     identity = IDENTITY
     d2 = d3 = 3
@@ -39,7 +39,7 @@ class ColourAndPlace:
 
 
 def pair(seed: int = 0) -> MappingPair:
-    """Two small networks with weights drawn from a seed."""
+    """Return two small networks with weights drawn from a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         to_3d, to_2d = (Mapping(3, 3, hidden=4).eval().requires_grad_(False) for _ in range(2))
@@ -47,7 +47,7 @@ def pair(seed: int = 0) -> MappingPair:
 
 
 def draft(**changes: Any) -> RecipeDraft:
-    """A complete recipe for `ColourAndPlace` with the tray left on, some of its sections replaced."""
+    """Return a complete recipe for `ColourAndPlace` that keeps the background, some of its sections replaced."""
     sections: dict[str, Any] = {
         "name": "part",
         "extractor": ExtractorSection.of(IDENTITY),
@@ -60,17 +60,17 @@ def draft(**changes: Any) -> RecipeDraft:
 
 
 def saved(folder: Path, seed: int = 0, **changes: Any) -> LoadedRecipe:
-    """A recipe written to a folder."""
+    """Write a recipe to a folder and return it."""
     return save_recipe(folder, draft(**changes), pair(seed))
 
 
 def model(folder: Path, seed: int = 0, **changes: Any) -> LoadedModel:
-    """A recipe ready for an inspector."""
+    """Return a recipe that is ready for an inspector."""
     return LoadedModel.of(saved(folder, seed, **changes), torch.device("cpu"))
 
 
 def frames(count: int, side_px: int = 64) -> tuple[Tensor, Tensor]:
-    """Different frames, rgb (B, S, S, 3) uint8 and xyz (B, S, S, 3) metres, every point valid."""
+    """Return different frames, rgb (B, S, S, 3) uint8 and xyz (B, S, S, 3) metres, every point valid."""
     generator = torch.Generator().manual_seed(5)
     rgb = torch.randint(0, 256, (count, side_px, side_px, 3), dtype=torch.uint8, generator=generator)
     grid = torch.linspace(-0.1, 0.1, side_px)

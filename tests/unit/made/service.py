@@ -6,33 +6,43 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import zmq
 from tests.unit.made.recipes import ColourAndPlace, frames, saved
 
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.result import Result, decode_result
 from cmfm_protocol.wire.topics import topic
-from cmfm_worker.inspection import inspector
+from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.line import service
+from cmfm_worker.line.service import Ended
+from cmfm_worker.line.wiring import Factories
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Ledger
+from cmfm_worker.settings.sections.records import LedgerSection
 
-OWN_THREADS = {"desk", "intake", "copy", "compute", "ledger", "recorder"}
+OWN_THREADS = {"desk", "verdicts", "intake", "copy", "compute", "decide", "ledger", "recorder", "zap"}
+
+FACTORIES = Factories(inspector_maker=lambda *_: lambda _: Inspector(ColourAndPlace()))
+"""An extractor that needs no time and no weights."""
 
 
-def line_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A line with one recipe, on an extractor that needs no time."""
-    monkeypatch.setattr(inspector, "extractor_of", lambda *_: ColourAndPlace())
+def serve(settings: Settings, **others: Any) -> Ended:
+    """Run the line in this thread; `others` are factories beside that of the extractor."""
+    return service.serve(settings, replace(FACTORIES, **others))
+
+
+def line_settings(tmp_path: Path) -> Settings:
+    """Settings of a line with one recipe, taught on `ColourAndPlace`."""
     saved(tmp_path / "recipes" / "part")
     names = ("results", "maps", "recovery", "control")
     sockets: dict[str, Any] = {name: f"ipc://{tmp_path}/{name}" for name in names}
     return Settings(
         sockets={**sockets, "frames": [f"ipc://{tmp_path}/frames"]},
         recipes={"folder": tmp_path / "recipes"},
-        ledger=Ledger(path=tmp_path / "ledger.sqlite"),
+        ledger=LedgerSection(path=tmp_path / "ledger.sqlite"),
         kept={"folder": tmp_path / "kept"},
         device={"name": "cpu", "warmup_px": 64},
     )
@@ -40,7 +50,7 @@ def line_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @contextmanager
 def nothing_left(endpoint: str) -> Iterator[None]:
-    """Fails where a thread of the line runs on or its sockets are still bound afterwards."""
+    """Fail if a thread of the line is still alive afterwards or its sockets are still bound."""
     before = set(threading.enumerate())
     yield
     names = {thread.name for thread in set(threading.enumerate()) - before}
@@ -52,7 +62,7 @@ def nothing_left(endpoint: str) -> Iterator[None]:
 
 
 class Outside:
-    """A camera and a subscriber, in a thread of their own while the service has the main thread."""
+    """A camera and a subscriber in a thread of their own, while the service has the main thread."""
 
     def __init__(self, settings: Settings, act: Callable[["Outside"], None]) -> None:
         self.results: list[Result] = []
@@ -62,7 +72,7 @@ class Outside:
         self._thread.start()
 
     def send(self, count: int, deadline_ms: float = 20_000.0, first: int = 0) -> None:
-        """Wait for the worker, then send parts `first`, `first` + 1 …"""
+        """Send parts `first`, `first` + 1 …; the part 0 waits for the worker."""
         if not first:
             assert self._camera.poll(20_000)
         rgb, xyz = (tensor.numpy()[0] for tensor in frames(1))
@@ -71,21 +81,21 @@ class Outside:
             self._camera.send_multipart(encode_frame(topic("line1", "station1", "frame"), header, rgb, xyz))
 
     def listen(self, count: int) -> None:
-        """Wait for verdicts."""
+        """Wait for so many verdicts."""
         missing = count
         while missing:
             assert self._results.poll(20_000)
-            parts = self._results.recv_multipart()
-            if parts[0] == topic("line1", "station1", "result"):
-                self.results.append(decode_result(parts))
+            message = self._results.recv_multipart()
+            if message[0] == topic("line1", "station1", "result"):
+                self.results.append(decode_result(message))
                 missing -= 1
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """What a supervisor sends."""
+        """Send this process a signal, as a supervisor does."""
         os.kill(os.getpid(), number)
 
     def end(self) -> None:
-        """Wait until all has been done."""
+        """Wait until `act` has returned."""
         self._thread.join(30)
         assert not self._thread.is_alive()
 
@@ -101,5 +111,5 @@ class Outside:
                 assert results.poll(20_000)  # a heartbeat: from here on no verdict is missed
                 self._act(self)
             except BaseException:
-                self.signal()  # or the service would wait for it for ever
+                self.signal()  # otherwise the service would wait for ever
                 raise

@@ -90,7 +90,7 @@ def test_topic_comes_apart_as_it_was_made(kind: str) -> None:
     assert parse_topic(memoryview(topic("line-1", "st.2_b", kind))) == Topic("line-1", "st.2_b", kind)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "ä", ".", "..", "x" * 65, "line\n"])
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "ä", ".", "..", "a.", ".a", "x" * 65, "line\n"])
 def test_bad_name_makes_no_topic(name: str) -> None:
     """A name that would change the topic's shape, or a folder's, is refused."""
     with pytest.raises(LocalProtocolError):

@@ -23,7 +23,7 @@ from cmfm_protocol import (
     topic,
 )
 from cmfm_protocol.wire import limits
-from cmfm_protocol.wire.record import plain
+from cmfm_protocol.wire.fields import plain
 
 TOPIC = topic("line1", "station1", "result")
 FAULT: dict[str, Any] = {

@@ -34,7 +34,7 @@ from cmfm_protocol import (
     topic,
 )
 from cmfm_protocol.wire import limits
-from cmfm_protocol.wire.record import plain
+from cmfm_protocol.wire.fields import plain
 
 TOPIC = topic("line1", "station1", "state")
 COUNTS = {"triggers": 3, "pass": 1, "fail": 0, "undecided": 0, "fault": 2}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgpack
 import numpy as np
@@ -17,16 +17,28 @@ import zmq
 from cmfm_protocol import (
     OPC_40001_101,
     VERDICT_OF,
+    ArraySpec,
+    CameraState,
+    FrameHeader,
     Reason,
+    Region,
     RemoteProtocolError,
+    Reply,
     Result,
+    ResultsPage,
+    SourceState,
+    TriggerMessage,
     Verdict,
+    WorkerState,
     decode_frame,
     encode_result,
     topic,
 )
 from cmfm_protocol.files.key_files import KeyPair, write_pair
-from cmfm_protocol.wire import anomaly_map, arrays, control, frame, limits, result, state, trigger
+from cmfm_protocol.wire import anomaly_map, arrays, control, frame, limits
+from cmfm_protocol.wire.encoding import VERSION
+from cmfm_protocol.wire.fields import Field, Meaning, field_of, fields_of
+from cmfm_protocol.wire.wire_types import one_of
 
 DOCUMENT = (Path(__file__).parents[3] / "protocol" / "WIRE.md").read_text(encoding="utf-8")
 TIMEOUT_MS = 10_000
@@ -45,35 +57,65 @@ def split(line: str) -> list[str]:
     return [cell.strip().replace("\\|", "|").replace("`", "") for cell in cells]
 
 
-def column(heading: str, table: int = 0) -> list[str]:
-    return [row[0] for row in tables(heading)[table]]
+def row_of(field: Field, *, only: str = "") -> list[str]:
+    """The row of WIRE.md that a declaration requires, without the marks of code."""
+    notes = [] if field.required else ["optional", *since(field), f"default {shown(field.default)}"]
+    kind = f"{field.wire_type.name} ({', '.join(notes)})" if notes else field.wire_type.name
+    meaning = f"{only} only: {field.meaning}" if only else field.meaning
+    return [cell.replace("`", "") for cell in (field.name, kind, field.unit, meaning)]
 
 
-REQUEST_FIELDS = {field for _, table in control.REQUESTS.values() for field in table}
+def since(field: Field) -> list[str]:
+    return [f"since 1.{field.since}"] if field.since else []
 
-FIELDS: list[tuple[str, set[str]]] = [
-    ("Frame header", {"v", frame.SEALED_KEY, *frame.HEADER_TABLE}),
-    ("Array description", {*arrays.SPEC_TABLE}),
-    ("Trigger fields", {"v", *trigger.TRIGGER_TABLE}),
-    ("Result fields", {"v", *result.RESULT_TABLE}),
-    ("Regions", {*result.REGION_TABLE}),
-    ("Map header", {"v", *anomaly_map.HEADER_TABLE}),
-    ("Camera state", {"v", *state.CAMERA_TABLE}),
-    ("Worker state", {"v", *state.WORKER_TABLE}),
-    ("Source", {*state.SOURCE_TABLE}),
-    ("Request", {"v", *REQUEST_FIELDS}),
-    ("Reply", {"v", *control.REPLY_TABLE}),
-    ("Page", {*control.PAGE_TABLE}),
+
+def shown(default: object) -> str:
+    if default is None:
+        return "nil"
+    return str(default).lower() if isinstance(default, bool) else str(default) or "empty"
+
+
+def request_rows() -> list[list[str]]:
+    """The requests in one table: what all have, then what each operation adds."""
+    operation = row_of(OPERATION)
+    rows = [row_of(VERSION), row_of(fields_of(control.StatusRequest)[0]), operation]
+    for name, kind in control.REQUESTS.items():
+        rows += [row_of(field, only=name) for field in fields_of(kind) if field.name not in ("id", "op")]
+    return rows
+
+
+OPERATION = field_of(
+    "op", Annotated[str, one_of(list(control.REQUESTS)), Meaning(fields_of(control.StatusRequest)[1].meaning)]
+)
+MESSAGE, INSIDE = (VERSION,), ()
+"""Fields that a map has before those of its class: a message the version, a map inside a message none."""
+
+DECLARED: list[tuple[str, list[list[str]]]] = [
+    (heading, [row_of(field) for field in (*before, *fields_of(kind), *after)])
+    for heading, kind, before, after in [
+        ("Frame header", FrameHeader, MESSAGE, (frame.SEALED,)),
+        ("Array description", ArraySpec, INSIDE, ()),
+        ("Trigger fields", TriggerMessage, MESSAGE, ()),
+        ("Result fields", Result, MESSAGE, ()),
+        ("Regions", Region, INSIDE, ()),
+        ("Map header", anomaly_map.MapHeader, MESSAGE, ()),
+        ("Camera state", CameraState, MESSAGE, ()),
+        ("Worker state", WorkerState, MESSAGE, ()),
+        ("Source", SourceState, INSIDE, ()),
+        ("Reply", Reply, MESSAGE, ()),
+        ("Page", ResultsPage, INSIDE, ()),
+    ]
 ]
 
 
 @pytest.mark.parametrize(
-    ("heading", "fields"), FIELDS, ids=lambda value: value if isinstance(value, str) else ""
+    ("heading", "declared"),
+    [*DECLARED, ("Request", request_rows())],
+    ids=lambda v: v if isinstance(v, str) else "",
 )
-def test_every_field_is_documented_once(heading: str, fields: set[str]) -> None:
-    """A table of the document lists exactly the fields that the decoder reads."""
-    documented = column(heading)
-    assert sorted(documented) == sorted(fields)
+def test_tables_of_fields_are_the_declarations(heading: str, declared: list[list[str]]) -> None:
+    """Field, type, limits, default, unit and meaning are those of the code, in the order in which they are sent."""
+    assert tables(heading)[0] == declared
 
 
 @pytest.mark.parametrize(
@@ -92,7 +134,7 @@ def test_limits_are_those_of_the_code() -> None:
     """Every limit stands in the document with the value that is enforced, and no other."""
     documented = {row[0]: int(row[1]) for row in tables("Limits")[0]}
     enforced = {
-        name: value for name, value in vars(limits).items() if name.isupper() and name != "NAME_PATTERN"
+        name: value for name, value in vars(limits).items() if name.isupper() and not name.startswith("NAME_")
     }
     assert documented == enforced
 

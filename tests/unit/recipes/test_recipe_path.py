@@ -11,7 +11,7 @@ from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.registry import RecipeRegistry, recipe_path
 from cmfm_worker.recipes.sections import ExtractorSection
-from cmfm_worker.settings.sections import Recipes
+from cmfm_worker.settings.sections.compute import RecipesSection
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def recipes(tmp_path: Path) -> Path:
 def line(recipes: Path) -> RecipeRegistry[Inspector]:
     """A shelf over that folder."""
     return RecipeRegistry(
-        Recipes(folder=recipes),
+        RecipesSection(folder=recipes),
         make_inspector=lambda _: Inspector(ColourAndPlace()),
         device=torch.device("cpu"),
     )
@@ -39,6 +39,8 @@ def line(recipes: Path) -> RecipeRegistry[Inspector]:
         ".",
         "..",
         "...",
+        "part.",
+        ".part",
         "../outside",
         "part/../../outside",
         "part/",
@@ -51,14 +53,14 @@ def line(recipes: Path) -> RecipeRegistry[Inspector]:
 )
 def test_what_is_no_name_opens_nothing(line: RecipeRegistry[Inspector], name: str) -> None:
     """Dots, slashes, absolute paths and the like are refused before anything is looked for."""
-    with pytest.raises(InputError, match="not a valid name"):
+    with pytest.raises(InputError, match="a name has 1 to 64"):
         line.load(name)
     assert line.names == []
 
 
 def test_absolute_path_of_a_recipe_is_refused(line: RecipeRegistry[Inspector], recipes: Path) -> None:
     """Not even where a good recipe lies there."""
-    with pytest.raises(InputError, match="not a valid name"):
+    with pytest.raises(InputError, match="a name has 1 to 64"):
         line.load(str(recipes / "part"))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cmfm_worker.errors import InputError
 from cmfm_worker.settings.endpoints import is_local
-from cmfm_worker.settings.model import load_settings
+from cmfm_worker.settings.load import load_settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 

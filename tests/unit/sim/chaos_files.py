@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from cmfm_client.events import Received
+from cmfm_client.result_log import ResultLog
 from cmfm_protocol.wire.result import Result
-from cmfm_sim.record import Received, ResultLog, TriggerLog, TriggerRecord
+from cmfm_sim.trigger_log import TriggerLog, TriggerRecord
 
 ROW = ("boot_id", "result_id", "stream_uuid", "seq", "verdict", "reason")
 
@@ -39,5 +41,5 @@ def write_ledger(path: Path, results: Iterable[Result], **endings: str) -> Path:
 def write_record(path: Path, results: Iterable[Result]) -> Path:
     with ResultLog(path) as log:
         for result in results:
-            log.result(Received(result, None))
+            log.write(Received(result, None))
     return path

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 import pytest
+from tests.unit.made.line_messages import received, worker_state
 
+from cmfm_client.events import Received
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.accounting import account, compare_with_worker
 from cmfm_sim.faults import MUST_FAULT, FaultKind
-from cmfm_sim.record import Received, TriggerRecord
 from cmfm_sim.spread import Spread
+from cmfm_sim.trigger_log import TriggerRecord
 
-from .made_values import received, trigger, worker_state
+from .made_values import trigger
 
 PASS, FAIL, UNDECIDED, FAULT = Verdict
 STRAY = received(0, FAULT, result_id=99, stream_uuid=UNATTRIBUTED_STREAM, reason=Reason.CHECKSUM)

@@ -5,16 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.made.line_messages import result
 
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.chaos.connected import Span
 from cmfm_sim.chaos.tally import Tally, tally_of
 from cmfm_sim.faults import FaultKind
-from cmfm_sim.record import TriggerRecord
+from cmfm_sim.trigger_log import TriggerRecord
 
 from .chaos_files import write_ledger, write_record, write_triggers
-from .made_values import result, trigger
+from .made_values import trigger
 
 FIVE = [trigger(seq) for seq in range(5)]
 

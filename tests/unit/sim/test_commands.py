@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from tests.unit.made.line_sockets import Connect
 
 from cmfm_protocol.files.dataset import list_parts, read_part
 from cmfm_protocol.wire.frame import Frame, decode_frame
@@ -16,9 +17,7 @@ from cmfm_sim import app
 from cmfm_sim.demo import rate_for
 from cmfm_sim.demo_line import MARKER, DemoFolder, Endpoints
 from cmfm_sim.errors import InputError
-from cmfm_sim.record import read_triggers
-
-from .conftest import Connect
+from cmfm_sim.trigger_log import read_triggers
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -42,8 +41,8 @@ def replay_arguments(root: Path, *more: object) -> list[object]:
         (["--faults", "lose=1"], "'lose' is none of"),
         (["--faults", "late=1:1s", "--deadline-ms", "5000"], "not past the deadline"),
         (["--faults", "drop=999"], "999 faults"),
-        (["--endpoint", "5555"], "--endpoint '5555' is no endpoint"),
-        (["--line", "a b"], "line 'a b' is no name"),
+        (["--endpoint", "5555"], "--endpoint '5555' is not an endpoint"),
+        (["--line", "a b"], "line 'a b': a name has 1 to 64"),
         (["--rate", "0"], "--rate"),
         (["--dataset", "imagenet"], "imagenet"),
         (["--light", "2"], "--dataset eyecandies, not synthetic"),

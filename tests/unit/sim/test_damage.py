@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tests.unit.made.line_messages import message
 
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import decode_frame
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_sim.damage import DAMAGES, Message, Parts, Rng
 from cmfm_sim.faults import MUST_FAULT, FaultKind
-
-from .made_values import message
 
 SEEDS = range(60)
 

@@ -1,9 +1,9 @@
 """A fault plan carried out on messages, without sockets."""
 
+from tests.unit.made.line_messages import message
+
 from cmfm_sim.disturb import Departure, Disturber
 from cmfm_sim.faults import Fault, FaultKind
-
-from .made_values import message
 
 
 def test_without_faults_every_message_leaves_as_it_is() -> None:

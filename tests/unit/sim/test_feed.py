@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.unit.made.line_messages import pictures
 
 from cmfm_protocol.files.dataset import DatasetError
 from cmfm_sim.conveyor import Trigger, plan_triggers
 from cmfm_sim.feed import READ_AHEAD, Feed, Pictures, ReadPart
 
-from .made_values import lot, pictures
+from .made_values import lot
 
 
 class Disk:

@@ -1,76 +1,59 @@
-"""A record that goes on after its subscriber was killed: complete, and nothing twice."""
+"""Taking a subscriber's events into a record and an event log."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.unit.made.line_messages import received, worker_state
 
-from cmfm_sim.record import Received, ResultLog, cut_torn_line, read_results
-from cmfm_sim.recording import Had, Recording, read_had
-from cmfm_sim.result_order import Missing
-from cmfm_sim.subscriber import Event, Lost
+from cmfm_client.events import Event, LinkChanged, LossCause, Lost, NewBoot
+from cmfm_client.json_lines import read_json_lines
+from cmfm_client.received_ids import Missing
+from cmfm_client.result_log import ResultLog
+from cmfm_sim.recording import EventLog, Recording
 
-from .made_values import received, result, worker_state
 
+class Played:
+    """Gives out batches of events; the last one when it is asked to catch up."""
 
-class SlowWorker:
-    """Publishes what it is given; asked for missed results it answers only the second time."""
-
-    def __init__(self, *batches: list[Event]) -> None:
+    def __init__(self, *batches: list[Event], last: list[Event] | None = None) -> None:
         self._batches = iter(batches)
-        self.asked: list[Missing] = []
+        self._last = last or []
 
     def poll(self, timeout_s: float) -> list[Event]:
         return next(self._batches, [])
 
     def catch_up(self) -> list[Event]:
-        return []
-
-    def ask_again(self, missing: Missing) -> list[Received]:
-        self.asked.append(missing)
-        numbers = range(missing.first_id - 1, missing.last_id)
-        return [Received(result(seq), None) for seq in numbers] if len(self.asked) > 1 else []
+        return self._last
 
 
-def run(worker: SlowWorker, path: Path, polls: int) -> None:
+def run(source: Played, path: Path, polls: int, events: EventLog | None = None) -> int:
     left: Iterator[bool] = iter([False] * polls)
     with ResultLog(path, resume=True) as log:
-        Recording(worker, log, None, read_had(path)).run(lambda: next(left, True))
+        recording = Recording(source, log, events)
+        recording.run(lambda: next(left, True))
+    return recording.results
 
 
-def test_missed_results_are_asked_for_until_they_come(tmp_path: Path) -> None:
-    """A worker that hangs does not answer at once; its results are not given up for that."""
-    state = worker_state({})
-    worker = SlowWorker([Lost(Missing("boot", 1, 2)), received(2), state], [received(3), state], [state])
-    run(worker, tmp_path / "r", 4)
-    assert sorted(item.result.result_id for item in read_results(tmp_path / "r")) == [1, 2, 3, 4]
-    assert len(worker.asked) == 2
+def test_results_are_recorded_until_the_end(tmp_path: Path) -> None:
+    """With those that are there when it is stopped, and those that it asks for then."""
+    source = Played([received(0)], [received(1)], last=[received(2)])
+    assert run(source, tmp_path / "r", 1) == 3
+    assert [line["result"]["result_id"] for _, line in read_json_lines(tmp_path / "r")] == [1, 2, 3]
 
 
-def test_record_goes_on_after_a_kill(tmp_path: Path) -> None:
-    """The line that was being written is cut off, its result taken again, and none is recorded twice."""
-    path = tmp_path / "r"
-    run(SlowWorker([received(0), received(1)]), path, 1)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
-    cut_torn_line(path)
-    assert read_had(path)["boot"].newest == 1
-    run(SlowWorker([received(0), received(1), received(2)]), path, 1)
-    assert [item.result.result_id for item in read_results(path)] == [1, 2, 3]
-
-
-@pytest.mark.parametrize("content", [b"", b"torn", b'{"a": 1}\n', b'{"a": 1}\ntorn' + b"x" * 200_000])
-def test_only_a_torn_line_is_cut(tmp_path: Path, content: bytes) -> None:
-    """Whole lines stay, however long the torn one is."""
-    path = tmp_path / "r"
-    path.write_bytes(content)
-    cut_torn_line(path)
-    assert path.read_bytes() == content[: content.rfind(b"\n") + 1]
-
-
-def test_holes_of_an_earlier_run_are_known(tmp_path: Path) -> None:
-    """What was missed before the kill is still owed after it."""
-    with ResultLog(tmp_path / "r") as log:
-        for seq in (0, 3):
-            log.result(received(seq))
-    assert read_had(tmp_path / "r") == {"boot": Had(newest=4, owed={2, 3})}
+def test_other_events_are_logged_with_their_time(tmp_path: Path) -> None:
+    """A heartbeat that says nothing new is left out."""
+    events = EventLog(tmp_path / "e")
+    said: list[Event] = [
+        LinkChanged(True),
+        worker_state({}),
+        worker_state({}),
+        NewBoot("second", "boot", 7),
+        Lost(Missing("boot", 1, 2), LossCause.TOO_OLD),
+    ]
+    run(Played(said), tmp_path / "r", 1, events)
+    events.close()
+    lines = [line for _, line in read_json_lines(tmp_path / "e")]
+    assert [line["event"] for line in lines] == ["link", "state", "new_boot", "lost"]
+    assert lines[-1]["cause"] == "too_old"
+    assert all(line["at_ns"] > 0 for line in lines)

@@ -7,23 +7,24 @@ from pathlib import Path
 
 import pytest
 import zmq
+from tests.unit.made.line_messages import pictures
+from tests.unit.made.line_sockets import Connect
 
+from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.clock import SystemClock
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import FrameHeader, decode_frame
 from cmfm_protocol.wire.state import decode_camera_state
 from cmfm_protocol.wire.topics import parse_topic
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
-from cmfm_sim.camera import Camera, CameraOptions
-from cmfm_sim.clock import SystemClock
 from cmfm_sim.conveyor import Conveyor, plan_triggers
 from cmfm_sim.disturb import Disturber
 from cmfm_sim.faults import FaultKind, FaultPlan
 from cmfm_sim.feed import Feed
-from cmfm_sim.record import TriggerLog, read_triggers
 from cmfm_sim.replay import Replay, ReplayReport
+from cmfm_sim.trigger_log import TriggerLog, read_triggers
 
-from .conftest import Connect
-from .made_values import lot, pictures
+from .made_values import lot
 
 PERIOD_S = 0.01
 

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from tests.unit.made.line_messages import received, result, worker_state
 
+from cmfm_client.events import Damaged, Event, LossCause, Lost, Received
+from cmfm_client.received_ids import Missing
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.state import SourceState
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.accounting import Account, account, compare_with_worker
 from cmfm_sim.errors import InputError
 from cmfm_sim.pictures import RejectPictures, picture_name
-from cmfm_sim.record import Received
-from cmfm_sim.result_order import Missing
-from cmfm_sim.subscriber import Damaged, Event, Lost
 from cmfm_sim.summary import summary_map, summary_view
 from cmfm_sim.verdict_text import verdict_text
 from cmfm_sim.watch import JsonDisplay, PeopleDisplay
 
-from .made_values import received, result, trigger, worker_state
+from .made_values import trigger
 
 
 def maps(verdict: Verdict = Verdict.FAIL, part_id: str = "bagel-test-hole-003", seq: int = 17) -> AnomalyMaps:
@@ -116,7 +116,7 @@ def test_changes_of_the_worker_are_told_once() -> None:
 
 def test_gaps_and_damage_are_told() -> None:
     """Nothing that was missed is passed over."""
-    text = shown(Lost(Missing("boot", 4, 7)), Damaged("malformed: x"))
+    text = shown(Lost(Missing("boot", 4, 7), LossCause.TOO_OLD), Damaged("malformed: x"))
     assert "results 4 to 7 were missed" in text
     assert "not the wire: malformed: x" in text
 
@@ -126,7 +126,7 @@ def test_for_programs_every_event_is_an_object_on_its_line(capsys: pytest.Captur
     events: Sequence[Event] = [
         received(1),
         worker_state({}),
-        Lost(Missing("boot", 1, 2)),
+        Lost(Missing("boot", 1, 2), LossCause.NEW_BOOT),
         Damaged("x"),
         maps(),
     ]
@@ -135,7 +135,7 @@ def test_for_programs_every_event_is_an_object_on_its_line(capsys: pytest.Captur
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"] for line in lines] == ["result", "state", "lost", "damaged"]
     assert (lines[0]["verdict"], lines[0]["seq"], lines[0]["score"]) == ("PASS", 1, 0.25)
-    assert lines[2] == {"event": "lost", "boot_id": "boot", "first_id": 1, "last_id": 2}
+    assert lines[2] == {"event": "lost", "boot_id": "boot", "first_id": 1, "last_id": 2, "cause": "new_boot"}
 
 
 def test_rejected_parts_get_a_picture(tmp_path: Path) -> None:

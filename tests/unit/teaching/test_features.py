@@ -8,7 +8,7 @@ import pytest
 from cmfm_protocol.files.dataset import list_parts
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.fit.fit import FitOptions
-from cmfm_worker.cfm.fit.metric import rounds_for
+from cmfm_worker.cfm.fit.metric import simulated_frames_per_part
 from cmfm_worker.datasets.source import FROM_FILES
 from cmfm_worker.teaching.features import EVERY_PX, TeachFeatures, variations_for
 from cmfm_worker.teaching.options import TeachOptions
@@ -37,9 +37,9 @@ def test_every_part_is_kept_with_its_variations_and_defects(taught: tuple[Path, 
     assert nominal[:2] == pixels
     for count in nominal[2:]:
         assert count == pytest.approx(pixels[0] / EVERY_PX**2, rel=0.1)
-    assert len(defective) == len(beside) == 2 * rounds_for(2)
-    assert 0.01 < sum(defective) / (rounds_for(2) * sum(pixels)) < 0.5
-    assert 0.03 < sum(beside) / (rounds_for(2) * sum(pixels)) < 1 / 9 + 0.01
+    assert len(defective) == len(beside) == 2 * simulated_frames_per_part(2)
+    assert 0.01 < sum(defective) / (simulated_frames_per_part(2) * sum(pixels)) < 0.5
+    assert 0.03 < sum(beside) / (simulated_frames_per_part(2) * sum(pixels)) < 1 / 9 + 0.01
     assert set(names[0]) == set(names[1]) == set(names[2])
     assert len(set(names[0])) == 2
 

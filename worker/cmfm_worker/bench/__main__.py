@@ -1,34 +1,25 @@
-"""`python -m cmfm_worker.bench`: the bench where only torch, timm and numpy are installed."""
+"""`cmfm-worker bench` for machines with torch, timm and numpy alone: the same options, tables as plain text."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from cmfm_worker.bench.benchmark import measure
-from cmfm_worker.bench.options import BenchError, parse_arguments
-from cmfm_worker.bench.tables import as_text, remarks, tables
+from cmfm_worker.bench.command import run_command
+from cmfm_worker.bench.options import BenchError
+from cmfm_worker.bench.tables import Table, as_text
 
+_PROGRAM = "python -m cmfm_worker.bench"
 _BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure and show; the exit code."""
-    options, json_file = parse_arguments(arguments)
+    """Run the command and return its exit code."""
     try:
-        report = measure(options, _say)
-        if json_file is not None:
-            write_json(json_file, report)
+        run_command(arguments, _PROGRAM, say=_say, show=_show)
     except BenchError as error:
         _say(str(error))
         return _BAD_INPUT
-    for table in tables(report):
-        sys.stdout.write(as_text(table) + "\n")
-    for remark in remarks(report):
-        sys.stdout.write(remark + "\n")
     return 0
 
 
@@ -37,12 +28,8 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write a report. Raises BenchError where the file cannot be written."""
-    try:
-        path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
+def _show(table: Table) -> None:
+    sys.stdout.write(as_text(table) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ SCHEMA = 1
 Say = Callable[[str], None]
 
 
-def measure(options: BenchOptions, say: Say) -> dict[str, Any]:
+def run_benchmark(options: BenchOptions, say: Say) -> dict[str, Any]:
     """Everything asked for, as one JSON object; `say` is told what is being measured.
 
     Raises BenchError where the options do not fit together, the frames or the machine.

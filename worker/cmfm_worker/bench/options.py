@@ -1,25 +1,21 @@
-"""What is to be measured."""
+"""The options of the benchmark, and the variants of the method that they stand for. Imports torch late."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import torch
-
-from cmfm_worker.bench.help import HELP
-from cmfm_worker.cfm.extractor import Preset
-from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.cfm.image.models import DINO, short_name, timm_name
 from cmfm_worker.cfm.variants import Architecture, Modality
 
-Background = Literal["ransac", "fixed", "none"]
+if TYPE_CHECKING:
+    from cmfm_worker.cfm.extractor import Preset
+    from cmfm_worker.cfm.fast.precision import Precision
 
-_DESCRIPTION = "How fast the method runs here, stage by stage, beside what the machine could do."
+Background = Literal["ransac", "fixed", "none"]
 
 BLOCKS = (12, 8, 4, 1)
 GROUP_SIZES = (128, 32)
@@ -27,12 +23,12 @@ _HIGHEST_RATE_HZ = 1e5
 
 
 class BenchError(Exception):
-    """The options ask for something that cannot be measured here; the message says why."""
+    """The options ask for something that this machine cannot run; the message says why."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One configuration of the method on one device; `classic` has no more than a device. `image` is timm's name."""
+    """One configuration of the method on one device. `image` is timm's name; `classic` uses only `device`."""
 
     extractor: Preset
     blocks: int
@@ -45,7 +41,7 @@ class Variant:
 
     @property
     def is_papers_mapping(self) -> bool:
-        """Whether the mapping is that of the main paper."""
+        """True if the mapping networks are those of the main paper."""
         return (self.mapping, self.modality) == ("mlp", "cross")
 
     def __str__(self) -> str:
@@ -57,7 +53,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Every option of the command; the comma lists multiply. `help.py` explains them."""
+    """All options of the command (`help.py` explains them). Options that are tuples are combined with one another."""
 
     extractors: tuple[Preset, ...] = ("classic",)
     blocks: tuple[int, ...] = (12,)
@@ -84,7 +80,7 @@ class BenchOptions:
     image_extractor: tuple[str, ...] = ("dino",)
 
     def variants(self) -> list[Variant]:
-        """Every combination, those of `classic` once. Raises BenchError."""
+        """Return every combination of the options, each once. Raises BenchError for options that do not fit."""
         self._check()
         devices = [_device(name) for name in self.devices]
         combined = product(
@@ -100,6 +96,9 @@ class BenchOptions:
         return list(dict.fromkeys(_without_idle_options(Variant(*options)) for options in combined))
 
     def _check(self) -> None:
+        from cmfm_worker.cfm.extractor import Preset
+        from cmfm_worker.cfm.fast.precision import Precision
+
         _check_each("extractors", self.extractors, get_args(Preset))
         self._check_images()
         _check_each("blocks", self.blocks, BLOCKS)
@@ -127,60 +126,6 @@ class BenchOptions:
             raise BenchError("--image-extractor: expected at least one, found nothing")
 
 
-def comma_list(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """A parser of "a,b,c"; raises ValueError where an element is not of `kind`."""
-
-    def parse(text: str) -> tuple[Any, ...]:
-        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
-
-    parse.__name__ = f"comma list of {kind.__name__}"  # what argparse shows
-    return parse
-
-
-PARSERS: dict[str, Callable[[str], Any]] = {
-    "extractors": comma_list(str),
-    "image_extractor": comma_list(str),
-    "blocks": comma_list(int),
-    "group_sizes": comma_list(int),
-    "precisions": comma_list(str),
-    "batches": comma_list(int),
-    "devices": comma_list(str),
-    "mappings": comma_list(str),
-    "modalities": comma_list(str),
-    "weights": Path,
-    "frames": comma_list(Path),
-    "rgb": Path,
-    "xyz": Path,
-    "side_px": int,
-    "background": str,
-    "seconds": float,
-    "threads": int,
-    "rate_hz": float,
-}
-
-
-def parse_option(name: str, text: str) -> Any:
-    """The value of a field of `BenchOptions` from a command line. Raises BenchError."""
-    try:
-        return PARSERS[name](text)
-    except ValueError as error:
-        raise BenchError(f"--{name.replace('_', '-')}: {error}") from error
-
-
-def parse_arguments(arguments: Sequence[str]) -> tuple[BenchOptions, Path | None]:
-    """The options and the file for the JSON, from a command line; leaves the process on bad ones."""
-    parser = argparse.ArgumentParser("python -m cmfm_worker.bench", description=_DESCRIPTION)
-    for field in fields(BenchOptions):
-        flag = "--" + field.name.replace("_", "-")
-        if field.name in PARSERS:
-            parser.add_argument(flag, type=PARSERS[field.name], default=field.default, help=HELP[field.name])
-        else:
-            parser.add_argument(flag, action="store_true", help=HELP[field.name])
-    parser.add_argument("--json", type=Path, default=None, help=HELP["json"])
-    given = vars(parser.parse_args(arguments))
-    return BenchOptions(**{k: v for k, v in given.items() if k != "json"}), given["json"]
-
-
 def _check_each(name: str, given: Sequence[object], allowed: Sequence[object]) -> None:
     unknown = [value for value in given if value not in allowed]
     if unknown or not given:
@@ -189,6 +134,8 @@ def _check_each(name: str, given: Sequence[object], allowed: Sequence[object]) -
 
 
 def _device(name: str) -> str:
+    import torch
+
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -201,7 +148,7 @@ def _device(name: str) -> str:
 
 
 def _without_idle_options(variant: Variant) -> Variant:
-    """`classic` has neither blocks, groups, precisions nor a 2D network: its combinations fall together."""
+    """Set the options that `classic` does not use to one value, so that its combinations become one."""
     if variant.extractor == "classic":
         return replace(variant, blocks=0, group_size=0, precision="fp32", image=DINO)
     return variant

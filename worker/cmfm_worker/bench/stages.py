@@ -12,27 +12,21 @@ from torch import Tensor
 
 from cmfm_worker.bench.rates import synchronise
 from cmfm_worker.bench.sizes import Sizes
-from cmfm_worker.cfm.anomaly import (
-    AnomalyMaps,
-    Distance,
-    aggregate,
-    crossmodal_maps,
-    distance_of,
-    distances,
-    score,
-)
+from cmfm_worker.cfm.anomaly_maps import AnomalyMaps, aggregate, anomaly_maps, scatter_to_maps
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
 from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
-from cmfm_worker.cfm.fast.places import places_of_true
 from cmfm_worker.cfm.fast.read_back import ReadBack
 from cmfm_worker.cfm.mapping.conv_encoder_decoder import cut_out
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor, begin_sampling_from_centres
+from cmfm_worker.cfm.pixel_distances import distance_of, pixel_distances
 from cmfm_worker.cfm.points.grouping import choose_centres, gather_groups
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, part_alone, resize
 from cmfm_worker.cfm.scoring import Scoring
-from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures, extract
+from cmfm_worker.cfm.token_features import SampledTokens, TokenFeatures, extract
+from cmfm_worker.cfm.variants import Distance
 
 TYPICAL_PART_PX = 14_000
 """Foreground pixels of a part, of the 50 176 of a map."""
@@ -92,7 +86,7 @@ def begin(setup: Setup, rgb: Tensor, xyz: Tensor) -> ReadBack:
     """Frames on the device to Ψ and scores on their way to the host. Call it in inference mode."""
     frames = setup.prepare(rgb, xyz, setup.background)
     features, scoring = extract(setup.extractor, frames), setup.scoring
-    maps = crossmodal_maps(features, setup.mapping, setup.distance, smoothing_px=scoring.smoothing_px)
+    maps = anomaly_maps(features, setup.mapping, setup.distance, smoothing_px=scoring.smoothing_px)
     return ReadBack(maps.psi, score(maps.psi, "published", scoring.highest_px))
 
 
@@ -108,11 +102,9 @@ def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[A
         frames = PreparedFrames(rgb_224, part, foreground, valid, plane)
     features = _extract(setup.extractor, frames, watch)
     with watch("mapping"):
-        psi_of_pixels = distances(features, setup.mapping, setup.distance)
+        psi_of_pixels = pixel_distances(features, setup.mapping, setup.distance)
     with watch("aggregate"):
-        psi_2d, psi_3d = torch.zeros((2, *features.mask.shape), device=device)
-        at = places_of_true(features.mask, len(psi_of_pixels[0]))
-        psi_2d.view(-1)[at], psi_3d.view(-1)[at] = psi_of_pixels
+        psi_2d, psi_3d = scatter_to_maps(features.mask, *psi_of_pixels)
         maps = AnomalyMaps(psi_2d, psi_3d, aggregate(psi_2d, psi_3d, smoothing_px=setup.scoring.smoothing_px))
     return maps, _sizes(rgb, xyz, frames, features)
 

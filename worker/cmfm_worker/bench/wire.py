@@ -27,7 +27,8 @@ from cmfm_worker.line.messages import Arrived, BookEvent, Closed, Opened
 from cmfm_worker.line.net.curve import read_keys
 from cmfm_worker.recipes.registry import RecipeRegistry
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Line, Recipes, Sockets
+from cmfm_worker.settings.sections.compute import RecipesSection
+from cmfm_worker.settings.sections.network import LineSection, SocketsSection
 
 _SLOTS = 64
 _FIRST_FRAME_S, _TICK_S = 60.0, 0.05
@@ -110,9 +111,9 @@ def _intake(
 ) -> tuple[Receiver, zmq.Context[zmq.Socket[bytes]]]:
     """The line's own intake behind one camera."""
     settings = Settings(
-        line=Line(name=LINE, station=STATION),
-        sockets=Sockets(frames=(endpoint,)),
-        recipes=Recipes(folder=recipes, default=RECIPE),
+        line=LineSection(name=LINE, station=STATION),
+        sockets=SocketsSection(frames=(endpoint,)),
+        recipes=RecipesSection(folder=recipes, default=RECIPE),
     )
     shelf = RecipeRegistry(
         settings.recipes, make_inspector=inspector_maker(settings.weights.folder, CPU), device=CPU

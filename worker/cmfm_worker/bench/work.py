@@ -1,8 +1,8 @@
 """What each stage must at least do, counted: multiplications and additions, and bytes in and out.
 
-Operations are those of the rewritten method (DESIGN § 6), not of the literal one, and only those of matrix
-products except for the farthest points; bytes are every input read once, every output written once, weights
-once a batch. A floor made of them can only be too low.
+Operations are those of the rewritten method (docs/method.md, exact speed), not of the literal one, and only those
+of matrix products except for the farthest points; bytes are every input read once, every output written once,
+weights once a batch. A floor made of them can only be too low.
 """
 
 from __future__ import annotations

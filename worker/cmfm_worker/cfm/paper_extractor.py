@@ -10,7 +10,7 @@ from torch import Tensor
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures, TooFewPointsError
 from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
 from cmfm_worker.cfm.fast.graphs import Graphed, GraphRecorder
-from cmfm_worker.cfm.fast.places import places_of_true
+from cmfm_worker.cfm.fast.mask_indices import indices_of_true
 from cmfm_worker.cfm.fast.precision import Precision, products, why_not_for
 from cmfm_worker.cfm.image.architecture import paired_blocks
 from cmfm_worker.cfm.image.features import load_image_encoder
@@ -24,7 +24,7 @@ from cmfm_worker.cfm.points.interpolation import (
     inverse_distance_weights,
 )
 from cmfm_worker.cfm.prepare import PreparedFrames
-from cmfm_worker.cfm.tokens import SampledTokens, TokenFeatures
+from cmfm_worker.cfm.token_features import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.weights import find_weights, weights_identity
 
 GROUP_SIZES = (128, 32)
@@ -125,7 +125,7 @@ class PaperExtractor:
         if short:
             raise TooFewPointsError(short, [sizes.points[i] for i in short], self.min_points)
         points = frames.xyz.permute(0, 2, 3, 1).flatten(0, 2)  # B 3 H W -> B·H·W 3
-        of_part = places_of_true(frames.foreground, sum(sizes.points))
+        of_part = indices_of_true(frames.foreground, sum(sizes.points))
         return list(torch.split(points[of_part], list(sizes.points)))
 
 

@@ -1,6 +1,6 @@
 """A frame becomes what the extractors see: 224×224 RGB, 224×224 points and which of them belong to the part.
 
-Facts followed here: DESIGN § 5 (square pad, resize, validity of a point, background plane, clusters).
+Facts followed here: docs/method.md, RGB, points, background.
 """
 
 import math

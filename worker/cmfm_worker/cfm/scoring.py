@@ -1,4 +1,4 @@
-"""How fine a map Ψ is, and of how much of it a part's score is made."""
+"""How much Ψ is smoothed, and from how many of its pixels a part's score is made. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ MAP_PX: Final = 224 * 224
 """Pixels of a map."""
 
 SMOOTHING_PX: Final = (0.5, 32.0)
-"""The least and the most that a recipe may smooth by: below, a Gaussian is a pixel."""
+"""The least and the greatest σ that a recipe may have. A Gaussian of less than 0.5 pixels changes nothing."""
 
 CLASSIC_SMOOTHING_PX: Final = 2.5
+"""σ for `classic`. Its filters give a fine Ψ, and less smoothing keeps small regions apart."""
+
 CLASSIC_SHARE: Final = 0.02
-"""Ψ of `classic` is as fine as its filters: less is smoothed, so that small regions stay apart; and a single grain is
-no defect: so many of a part's pixels have to agree before it is rejected.
-"""
+"""Share of a part's pixels that the score of `classic` is the mean of. A single grain is not a defect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """`smoothing_px`: σ of the Gaussian over Ψ, in its pixels. `highest_px`: the score is the mean of so many of the
-    highest pixels of Ψ.
+    """Smoothing and score of one recipe.
 
-    The paper smooths by σ = 4 and takes the maximum, 1 pixel (§ 3.3).
+    `smoothing_px` is the σ of the Gaussian over Ψ, in pixels of the map. The score is the mean of the `highest_px`
+    highest pixels of Ψ. The defaults are the paper's (§ 3.3): σ = 4 and the maximum, which is 1 pixel.
     """
 
     smoothing_px: float = 4.0
@@ -34,7 +34,7 @@ class Scoring:
 
     @classmethod
     def for_preset(cls, preset: Preset, nominal_px: int) -> Scoring:
-        """What a preset takes on parts of so many foreground pixels; `paper` has the paper's."""
+        """Return the scoring of a preset for parts with `nominal_px` foreground pixels; `paper` has the paper's."""
         if preset == "paper":
             return cls()
         return cls(CLASSIC_SMOOTHING_PX, max(round(CLASSIC_SHARE * nominal_px), 1))
@@ -44,7 +44,7 @@ PAPER_SCORING: Final = Scoring()
 
 
 def scoring_rule(preset: Preset) -> str:
-    """The same in words, whatever the part."""
+    """Describe the scoring of a preset in words, for a part of any size."""
     if preset == "paper":
         return f"σ = {PAPER_SCORING.smoothing_px:g} pixels, maximum"
     return f"σ = {CLASSIC_SMOOTHING_PX:g} pixels, highest {CLASSIC_SHARE:.0%} of the part"

@@ -13,7 +13,8 @@ from cmfm_worker.line.net.curve import read_keys
 from cmfm_worker.recipes.recipe import Recipe, read_recipe_file
 from cmfm_worker.recipes.registry import recipe_names, recipe_path
 from cmfm_worker.recipes.sections import ScoreSection
-from cmfm_worker.settings.model import Settings, load_settings
+from cmfm_worker.settings.load import load_settings
+from cmfm_worker.settings.model import Settings
 
 
 def check_line(config: Path, json: bool) -> int:

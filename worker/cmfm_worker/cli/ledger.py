@@ -96,7 +96,7 @@ def question(
     """The options as a question. Raises InputError for a moment, BadParameter for a verdict that is none."""
     from cmfm_protocol.wire.verdict import Verdict
     from cmfm_worker.line.records.ledger.query import Question
-    from cmfm_worker.line.records.time_text import moment_ns
+    from cmfm_worker.line.records.time_text import parse_time_ns
 
     try:
         wanted = Verdict(verdict.upper()) if verdict is not None else None
@@ -104,8 +104,8 @@ def question(
         raise typer.BadParameter(f"{verdict!r} is none of {', '.join(Verdict)}") from None
     now_ns = time.time_ns()
     return Question(
-        since_ns=moment_ns(since, now_ns) if since is not None else None,
-        until_ns=moment_ns(until, now_ns) if until is not None else None,
+        since_ns=parse_time_ns(since, now_ns) if since is not None else None,
+        until_ns=parse_time_ns(until, now_ns) if until is not None else None,
         verdict=wanted,
         recipe=recipe,
         part=part,

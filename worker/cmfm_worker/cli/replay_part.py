@@ -35,12 +35,12 @@ def replay_part(
     from cmfm_worker.cli.console import print_json
     from cmfm_worker.line.compute.device import choose_device
     from cmfm_worker.line.health.threads import computing_threads
-    from cmfm_worker.line.records.archive_folder import read_kept
+    from cmfm_worker.line.records.archive_folder import read_archived_part
     from cmfm_worker.line.replay import check_against_ledger, find_part, recorded_model, replay
-    from cmfm_worker.settings.model import load_settings
+    from cmfm_worker.settings.load import load_settings
 
     settings = load_settings(config)
-    kept = read_kept(find_part(part, settings))
+    kept = read_archived_part(find_part(part, settings))
     in_ledger = check_against_ledger(kept.facts, settings)
     device = choose_device(settings.device.name)
     torch.set_num_threads(kept.threads or computing_threads(settings.device.threads))

@@ -1,4 +1,4 @@
-"""One batch through the method: prepare → extract → map → aggregate → score (DESIGN § 3).
+"""One batch through the method: prepare → extract → map → aggregate → score.
 
 The running line, `inspect`, `evaluate` and the validation in `fit` all use this code path. A frame that cannot be
 inspected is reported as a `Problem`; it neither raises nor changes the results of other frames in the batch.
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.cfm.anomaly import crossmodal_maps, score
+from cmfm_worker.cfm.anomaly_maps import anomaly_maps
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
 from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
@@ -20,7 +21,7 @@ from cmfm_worker.cfm.fast.graphs import GraphRecorder
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.cfm.fast.read_back import ReadBack, on_device
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames
-from cmfm_worker.cfm.tokens import TokenExtractor, extract
+from cmfm_worker.cfm.token_features import TokenExtractor, extract
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.result import InspectedBatch, Problem
 from cmfm_worker.recipes.extractors import extractor_of, require_match
@@ -80,7 +81,7 @@ class Inspector:
             for model, places in _by_model([models[i] for i in sound]).items():
                 mine = features if len(places) == len(sound) else features.select(places)
                 how = model.recipe.score
-                maps = crossmodal_maps(mine, model.mapping, how.distance, how.aggregation, how.smoothing_px)
+                maps = anomaly_maps(mine, model.mapping, how.distance, how.aggregation, how.smoothing_px)
                 at = on_device([sound[place] for place in places], psi.device)
                 psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, maps.psi
                 scores[at] = score(maps.psi, how.normalisation, how.highest_px)

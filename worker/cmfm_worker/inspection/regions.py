@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cmfm_protocol.pictures.extent import extent_floor
+from cmfm_protocol.pictures.region_floor import region_floor
 from cmfm_protocol.wire.limits import MAX_REGIONS
 from cmfm_protocol.wire.result import Region
 from cmfm_protocol.wire.verdict import Verdict
@@ -62,7 +62,7 @@ def regions_of(part: InspectedPart, verdict: str, recipe: Recipe) -> tuple[Regio
 
 def find_regions(part: InspectedPart, threshold: float) -> tuple[Region, ...]:
     """Find the 8-connected regions where Ψ reaches both `threshold`, in the unit of the score, and half of the highest
-    Ψ nearby (`cmfm_protocol.pictures.extent`).
+    Ψ nearby (`cmfm_protocol.pictures.region_floor`).
 
     Highest peak first, at most MAX_REGIONS. A region's peak is in the unit of Ψ. Its area in mm² is the measured
     surface in it, None without 3D. A part whose score reaches the threshold has at least one region. The part must
@@ -71,7 +71,7 @@ def find_regions(part: InspectedPart, threshold: float) -> tuple[Region, ...]:
     level = np.float64(psi_level(part, threshold))
     if not part.psi.max() >= level:
         return ()
-    above = part.psi >= extent_floor(part.psi, float(level))
+    above = part.psi >= region_floor(part.psi, float(level))
     labels, count = ndimage.label(above, _EIGHT_NEIGHBOURS)
     pixels, boxes = _Pixels.of(labels, count), ndimage.find_objects(labels)
     at = pixels.peaks(part.psi)

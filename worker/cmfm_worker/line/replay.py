@@ -17,7 +17,7 @@ from cmfm_worker.line.compute.device import choose_precision
 from cmfm_worker.line.compute.line_inspector import decision_of
 from cmfm_worker.line.messages import Decision, LineRecipe
 from cmfm_worker.line.records.archive import made_on
-from cmfm_worker.line.records.archive_folder import ArchivedPart, kept_folders, read_facts
+from cmfm_worker.line.records.archive_folder import ArchivedPart, part_folders, read_facts
 from cmfm_worker.line.records.ledger.query import Question, open_ledger
 from cmfm_worker.recipes.extractors import extractor_of
 from cmfm_worker.recipes.loaded_model import LoadedModel
@@ -72,7 +72,7 @@ def find_part(wanted: str, settings: Settings) -> Path:
     boot_id, _, number = wanted.partition("/")
     if not boot_id or not number.isdecimal():
         raise InputError(f"{wanted!r} is neither a folder nor boot_id/result_id, as in `cmfm-worker ledger`")
-    for candidate in kept_folders(settings.kept.folder):
+    for candidate in part_folders(settings.kept.folder):
         if candidate.name.endswith(f"_{number}"):
             facts = read_facts(candidate)
             if (facts["boot_id"], facts["result_id"]) == (boot_id, int(number)):

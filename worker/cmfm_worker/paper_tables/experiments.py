@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout
-from cmfm_worker.cfm.anomaly import Normalisation
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
 from cmfm_worker.cfm.scoring import scoring_rule
-from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality, Normalisation
 from cmfm_worker.paper_tables.variants import Variant
 from cmfm_worker.recipes.sections import BackgroundSection
 
@@ -26,7 +25,8 @@ class SuiteOptions:
     """What a whole run has in common.
 
     `epochs` is what the paper's 250 stand for here (None: the preset's own number). `normalisation` None takes the
-    published one for `paper` and Ψ as it is for `classic` (DESIGN § 5).
+    published one for `paper` and Ψ as it is for `classic` (docs/method.md,
+    scores).
     """
 
     root: Path

@@ -13,7 +13,7 @@ _COST: Final = frozenset({"fps", "memory_mb"})
 
 
 class Measured(NamedTuple):
-    """A number, and for AUPRO the one with 99 thresholds beside the exact one (DESIGN § 5)."""
+    """A number, and for AUPRO the one with 99 thresholds beside the exact one (docs/method.md, AUPRO)."""
 
     value: float
     of_99: float | None = None

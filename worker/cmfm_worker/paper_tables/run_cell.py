@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from cmfm_protocol.files.dataset import list_parts
 from cmfm_worker.bench.provenance import provenance
-from cmfm_worker.cfm.anomaly import aggregate, score
+from cmfm_worker.cfm.anomaly_maps import aggregate
+from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.metrics.evaluate import GOOD, FrameOutcome, evaluate, psi_for_aupro
 from cmfm_worker.cfm.progress import ReportProgress

@@ -4,7 +4,6 @@ New limits replace only `recipe.toml`, in one rename; the mapping beside it stay
 """
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,12 +12,14 @@ from pathlib import Path
 
 import tomli_w
 
+from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_worker.cfm.mapping.files import save_safetensors
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipes.recipe import NAME_PATTERN, RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
+from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
 from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
+from cmfm_worker.settings.names import is_name
 
 _OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
 _READABLE_BY_ALL = 0o755  # temporary folders are private, but the line often runs as another user
@@ -27,10 +28,8 @@ _READABLE_BY_ALL = 0o755  # temporary folders are private, but the line often ru
 def recipe_name(folder: Path) -> str:
     """Return the recipe's name, which is its folder's. Raises InputError if frame headers cannot carry it."""
     name = folder.resolve().name
-    if re.fullmatch(NAME_PATTERN, name) is None:
-        raise InputError(
-            f"{folder}: a recipe has the name of its folder, which must be 1 to 64 of A-Z a-z 0-9 _ . -"
-        )
+    if not is_name(name):
+        raise InputError(f"{folder}: a recipe has the name of its folder, and {NAME_RULE}")
     return name
 
 

@@ -1,4 +1,4 @@
-"""A recipe: all that is taught for one product (DESIGN § 2, 8).
+"""A recipe: all that is taught for one product (docs/method.md, teaching).
 
 It is a folder with `recipe.toml` and `mapping.safetensors`. An unknown key is an error that names the nearest known
 one. The mapping's bytes are checked against the sha256 in `recipe.toml`, so a verdict's `model_sha` identifies the
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import (
@@ -29,20 +29,20 @@ from cmfm_worker.recipes.sections import (
     background_section,
 )
 from cmfm_worker.settings.error_messages import describe_validation_error
+from cmfm_worker.settings.names import Name
 
 if TYPE_CHECKING:
     from cmfm_worker.cfm.mapping.pair import MappingPair
 
 FORMAT_VERSION: Final = 1
 RECIPE_FILE: Final = "recipe.toml"
-NAME_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"  # recipe names travel in frame headers (WIRE.md)
 
 
 class RecipeDraft(Section):
     """A recipe before its mapping is written."""
 
     format_version: Literal[1] = FORMAT_VERSION
-    name: str = Field(pattern=NAME_PATTERN)
+    name: Name
     extractor: ExtractorSection
     background: BackgroundSection = BackgroundSection()
     score: ScoreSection = ScoreSection()

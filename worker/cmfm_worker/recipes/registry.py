@@ -4,25 +4,23 @@ Loading a recipe replaces its two small networks in one assignment. Frames that 
 they were received with, so each verdict has exactly one model id.
 """
 
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 import torch
 
-from cmfm_protocol.wire.limits import NAME_PATTERN
+from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, load_recipe
 from cmfm_worker.recipes.sections import MAPPING_FILE, ExtractorSection
-from cmfm_worker.settings.sections import Recipes
-
-_RECIPE_NAME: Final = re.compile(NAME_PATTERN)
+from cmfm_worker.settings.names import is_name
+from cmfm_worker.settings.sections.compute import RecipesSection
 
 
 class ChecksRecipes(Protocol):
@@ -55,7 +53,7 @@ class RecipeRegistry(Generic[InspectorT]):
 
     def __init__(
         self,
-        settings: Recipes,
+        settings: RecipesSection,
         *,
         make_inspector: Callable[[Recipe], InspectorT],
         device: torch.device,
@@ -191,8 +189,8 @@ def recipe_path(folder: Path, name: str) -> Path:
 
     Raises InputError for an invalid name, and for a recipe whose files lie outside `folder`.
     """
-    if not _RECIPE_NAME.fullmatch(name):
-        raise InputError(f"recipe {name!r}: not a valid name (letters, digits, '_', '.', '-', at most 64)")
+    if not is_name(name):
+        raise InputError(f"recipe {name!r}: {NAME_RULE}")
     path = folder / name
     try:
         home = folder.resolve()

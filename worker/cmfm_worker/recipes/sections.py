@@ -1,4 +1,4 @@
-"""The tables of `recipe.toml` (DESIGN § 8): frozen, validated, unknown keys are errors."""
+"""The tables of `recipe.toml` (docs/method.md, teaching): frozen, validated, unknown keys are errors."""
 
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self

@@ -1,9 +1,9 @@
-"""A validation error in words for the person who wrote the file: where, what is wrong, what was meant.
+"""Turns a validation error into lines for the person who wrote the file: where, what is wrong, what was meant.
 
-Used by every TOML file this package reads (recipes and the line's settings).
+Recipes and the settings of a line use it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -14,11 +14,14 @@ _SIMILAR = 0.6  # difflib ratio from which a known key is taken for the meant on
 _SHOWN_CHARACTERS = 60
 
 
-def describe_validation_error(error: ValidationError, model: type[BaseModel], source: str) -> list[str]:
-    """One line a wrong key: `source: section.key: message`, unknown keys with the nearest known one.
+def describe_validation_error(
+    error: ValidationError, model: type[BaseModel], source: str, *, elsewhere: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return a line for each wrong key: `source: section.key: message`, unknown keys with the nearest known one.
 
-    `model` is the model that refused the data, `source` the file's name. Several complaints about one key
-    (a field of several allowed types) become one line.
+    `model` is the model that refused the data, `source` the file's name. `elsewhere` names the source of each
+    `section.key` that is not from the file. Several errors of one key (a field of several allowed types) become one
+    line.
     """
     messages: dict[str, list[str]] = {}
     for details in error.errors(include_url=False, include_context=False):
@@ -26,17 +29,20 @@ def describe_validation_error(error: ValidationError, model: type[BaseModel], so
         known = messages.setdefault(key, [])
         if message not in known:
             known.append(message)
-    return [": ".join(filter(None, (source, key, " or ".join(texts)))) for key, texts in messages.items()]
+    sources = {key: (elsewhere or {}).get(_section_key(key), source) for key in messages}
+    return [
+        ": ".join(filter(None, (sources[key], key, " or ".join(texts)))) for key, texts in messages.items()
+    ]
 
 
 def nearest_key(key: str, section: type[BaseModel], model: type[BaseModel]) -> str:
-    """What to write instead of an unknown `key` found in `section` of `model`, as the end of a message.
+    """Return the end of a message about an unknown `key` in `section` of `model`: what to write instead.
 
-    The same key of another section first, then a similar one here, then a similar one elsewhere, else all that
-    are known here.
+    It proposes the same key of another section, else a similar one here, else a similar one elsewhere, else it lists
+    the keys known here.
     """
     here = list(section.model_fields)
-    paths = reversed(list(_paths(model)))  # of keys of one name the first path counts
+    paths = reversed(list(_paths(model)))  # if keys share a name, the first path counts
     elsewhere = {path.rpartition(".")[2]: path for path in paths}
     if key in elsewhere:
         return f"did you mean '{elsewhere[key]}'?"
@@ -45,6 +51,11 @@ def nearest_key(key: str, section: type[BaseModel], model: type[BaseModel]) -> s
     if close := get_close_matches(key.lower(), list(elsewhere), n=1, cutoff=_SIMILAR):
         return f"did you mean '{elsewhere[close[0]]}'?"
     return f"known keys: {', '.join(sorted(here))}"
+
+
+def _section_key(key: str) -> str:
+    """The first two steps of a dotted key, without positions."""
+    return ".".join(key.partition("[")[0].split(".")[:2])
 
 
 def _describe(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
@@ -60,9 +71,10 @@ def _describe(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
 
 
 def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, type[BaseModel]]:
-    """The key as the file has it, and the section that holds it.
+    """Return the key as the file has it, and the section that holds it.
 
-    Below a field that is no section, names are pydantic's own (a union's branch): only positions are kept.
+    Below a field that is not a section pydantic adds names of its own (a union's branch). Only positions are kept
+    there.
     """
     section: type[BaseModel] = model
     inside_field = False
@@ -79,7 +91,7 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, ty
 
 
 def _section_of(model: type[BaseModel], field: str) -> type[BaseModel] | None:
-    """The model behind a field, also where it is optional; None for a plain value or an unknown field."""
+    """Return the model behind a field, optional or not; None for a plain value or an unknown field."""
     info = model.model_fields.get(field)
     return None if info is None else next(_models_in(info.annotation), None)
 
@@ -93,7 +105,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every key of a model and of its sections, dotted."""
+    """Yield every key of a model and of its sections, dotted."""
     for name in model.model_fields:
         yield prefix + name
         section = _section_of(model, name)

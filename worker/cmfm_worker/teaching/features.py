@@ -10,10 +10,10 @@ import torch
 
 from cmfm_protocol.files.dataset import PartFiles
 from cmfm_worker.cfm.extractor import Extractor
-from cmfm_worker.cfm.fast.places import thinned
+from cmfm_worker.cfm.fast.mask_indices import every_nth
 from cmfm_worker.cfm.fit.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
-from cmfm_worker.cfm.fit.metric import rounds_for, simulated_pixels
+from cmfm_worker.cfm.fit.metric import simulated_frames_per_part, simulated_pixels
 from cmfm_worker.cfm.fit.nominal_variation import vary_nominal
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.progress import ReportProgress
@@ -101,8 +101,8 @@ class TeachFeatures:
         self.nominal.add(extractor(frames), names)
         for repeat in range(variations_for(parts, fit.variations)):
             varied = extractor(vary_nominal(frames, [seed + repeat * parts for seed in seeds]))
-            self.nominal.add(varied.at(thinned(frames.foreground, EVERY_PX)), names, varied=True)
-        for repeat in range(rounds_for(parts) if fit.metric else 0):
+            self.nominal.add(varied.at(every_nth(frames.foreground, EVERY_PX)), names, varied=True)
+        for repeat in range(simulated_frames_per_part(parts) if fit.metric else 0):
             found = simulated_pixels(extractor, frames, [seed + repeat * parts for seed in seeds])
             for store, features in zip((self.defective, self.beside), found, strict=True):
                 store.add(features, names)

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 
-from cmfm_worker.cfm.anomaly import Distance, Normalisation
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
 from cmfm_worker.cfm.scoring import Scoring
-from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
+from cmfm_worker.cfm.variants import Aggregation, Architecture, Distance, Modality, Normalisation
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import BackgroundSection, ScoreSection
 

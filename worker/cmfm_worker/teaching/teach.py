@@ -11,12 +11,12 @@ from importlib.metadata import version
 import torch
 
 from cmfm_protocol.files.dataset import PartFiles
-from cmfm_worker.cfm.anomaly import distance_of
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.fit.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.fit.metric import with_metric
 from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.pixel_distances import distance_of
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.scored import require_inspectable, score_parts
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
@@ -72,7 +72,7 @@ def teach(
             mapping, report = fit_mapping(
                 features.nominal,
                 options_of_fit,
-                progress,
+                lambda done, total, *_: progress("fit", done, total),
                 extractor.device,
             )
         except FitError as error:

@@ -1,4 +1,4 @@
-"""Chooses the nominal parts to fit on and those that set the threshold; a part is never in both.
+"""Chooses the nominal parts to fit on and those that set the threshold; a part is never in both (docs/method.md).
 
 Parts that were fitted on score lower than new ones, so a threshold from them would be too low.
 """

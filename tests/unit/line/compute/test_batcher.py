@@ -1,4 +1,4 @@
-"""Batches under load: what cannot be in time is shed, oldest first, and costs the others nothing."""
+"""Batches under load: frames that cannot be in time are shed, oldest first, at no cost to the others."""
 
 from types import SimpleNamespace
 from typing import cast
@@ -34,11 +34,11 @@ class Line:
     def __init__(self, *, took_ns: int = 100) -> None:
         self.clock = SetClock()
         self.ring = Ring(slots=8, max_pixels=100, pinned=False)
-        self.pace = BatchTiming()
-        self.pace.launched(1, 0)
-        self.pace.concluded(took_ns)
+        self.timing = BatchTiming()
+        self.timing.launched(1, 0)
+        self.timing.concluded(took_ns)
         self.clock.ns = took_ns
-        self.batcher = Batcher(self.ring, BatchLimits(4, 0), self.clock, self.pace)
+        self.batcher = Batcher(self.ring, BatchLimits(4, 0), self.clock, self.timing)
 
     def put(self, *deadlines_ns: int) -> None:
         for deadline_ns in deadlines_ns:
@@ -50,7 +50,7 @@ class Line:
             self.ring.fill(slot, frame, trigger, MODEL, self.clock.ns)
 
     def next(self) -> tuple[list[int], list[int]]:
-        """Deadlines of the frames to be computed, and of those that were shed."""
+        """Return the deadlines of the frames to be computed, and of those that were shed."""
         batch = self.batcher.next(timeout_s=0)
         if batch is None:
             return [], []
@@ -65,62 +65,62 @@ def test_hopeless_frames_are_shed_and_the_others_computed() -> None:
 
 
 def test_batch_is_only_as_large_as_its_deadlines_allow() -> None:
-    """Four together would all be late: two go now, and the others wait in front."""
+    """Four together would all be late: two are computed now, and the others stay first in the ring."""
     line = Line()
     line.put(350, 351, 352, 900)
     assert line.next() == ([350, 351], [])
-    line.pace.launched(2, line.clock.ns)
-    assert line.next() == ([900], [352])  # behind the two in flight it is too late for the third
+    line.timing.launched(2, line.clock.ns)
+    assert line.next() == ([900], [352])  # behind the two in flight the third would be too late
 
 
 def test_frame_in_flight_counts_before_a_waiting_one() -> None:
-    """What is being computed must be finished first."""
+    """A waiting frame is judged by when the batch in flight will be finished."""
     line = Line()
-    line.pace.launched(3, 100)
+    line.timing.launched(3, 100)
     line.put(450, 550)
     assert line.next() == ([550], [450])
 
 
-def test_pace_that_was_slow_is_measured_again() -> None:
-    """A line that was stopped for a while does not give up every part for ever: the best one is tried."""
+def test_timing_that_was_slow_is_measured_again() -> None:
+    """After a stall the line does not give up every part for ever: the part with the most time left is tried."""
     line = Line(took_ns=1_000_000)
     now_ns = line.clock.ns
     line.put(now_ns + 200, now_ns + 300, now_ns + 100)
     assert line.next() == ([now_ns + 300], [now_ns + 200, now_ns + 100])
     for _ in range(3):
-        line.pace.launched(1, line.clock.ns)
+        line.timing.launched(1, line.clock.ns)
         line.clock.ns += 50
-        line.pace.concluded(line.clock.ns)
+        line.timing.concluded(line.clock.ns)
     now_ns = line.clock.ns
     line.put(now_ns + 40, now_ns + 60)
     assert line.next() == ([now_ns + 60], [now_ns + 40])
 
 
-def test_part_past_its_deadline_is_not_even_tried() -> None:
-    """There is nothing to be won by it."""
+def test_part_past_its_deadline_is_not_tried() -> None:
+    """A part whose deadline has passed is shed, also if nothing is being computed."""
     line = Line()
     line.put(50, 100)
     assert line.next() == ([], [50, 100])
 
 
 def test_nothing_is_tried_while_something_is_computed() -> None:
-    """The pace is being measured already."""
+    """A part that looks too late is shed if a batch in flight measures the timing already."""
     line = Line()
-    line.pace.launched(1, 100)
+    line.timing.launched(1, 100)
     line.put(250)
     assert line.next() == ([], [250])
 
 
 @pytest.mark.parametrize("load", [0.9, 1.1, 1.5, 2.0, 4.0])
-def test_overload_costs_the_parts_that_are_too_many_and_no_others(load: float) -> None:
-    """At any load the device decides parts at nearly its full rate, and what it decides is in time."""
+def test_under_overload_only_the_excess_parts_are_shed(load: float) -> None:
+    """At any load the device decides parts at nearly its full rate, and its decisions are in time."""
     line, period_ns, parts = Line(), int(100 / load), 2000
     fired = in_time = late = shed = refused = 0
     while fired < parts or line.ring.waiting:
         due = int((line.clock.ns - 100) / period_ns) + 1
-        for seq in range(fired, min(due, parts)):  # what came while the device was busy
+        for seq in range(fired, min(due, parts)):  # parts that came while the device was busy
             now_ns = 100 + seq * period_ns
-            given_up = None if line.ring.free else line.ring.shed(line.pace.done_ns(1, now_ns))
+            given_up = None if line.ring.free else line.ring.shed(line.timing.done_ns(1, now_ns))
             if given_up is not None:
                 line.ring.release(given_up.index)
                 shed += 1
@@ -133,14 +133,14 @@ def test_overload_costs_the_parts_that_are_too_many_and_no_others(load: float) -
         if batch is None:
             line.clock.ns += period_ns
             continue
-        line.pace.launched(len(batch.slots), line.clock.ns)
+        line.timing.launched(len(batch.slots), line.clock.ns)
         line.clock.ns += 100 * len(batch.slots)
-        line.pace.concluded(line.clock.ns)
+        line.timing.concluded(line.clock.ns)
         late += sum(slot.trigger.deadline_ns < line.clock.ns for slot in batch.slots)
         in_time += len(batch.slots)
         shed += len(batch.shed)
         for slot in (*batch.slots, *batch.shed):
             line.ring.release(slot.index)
     assert in_time + shed + refused == parts
-    assert late <= 0.01 * parts  # attempts, made when nothing else was there
+    assert late <= 0.01 * parts  # attempts, made when no other frame was waiting
     assert in_time >= 0.95 * min(parts, parts / load)

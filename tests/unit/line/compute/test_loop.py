@@ -1,4 +1,4 @@
-"""The loop: overlapped and serial turns decide alike, a failure costs its parts and no others."""
+"""The loop and its lane: overlapped and serial turns decide alike; a failure costs the parts of its batch alone."""
 
 import queue
 import threading
@@ -17,11 +17,9 @@ from cmfm_worker.clock import SystemClock
 from cmfm_worker.errors import HungDeviceError, LostDeviceError
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
 from cmfm_worker.line.compute.device import CpuSeam, Uploaded
+from cmfm_worker.line.compute.lane import Decide, Flight, Lane
 from cmfm_worker.line.compute.loop import (
     AbandonedError,
-    Decide,
-    Flight,
-    Lane,
     LoopContext,
     conclude,
     launch,
@@ -35,8 +33,8 @@ MODEL = cast("LineRecipe", SimpleNamespace(sha="m"))
 FAR_NS = 1 << 62
 
 
-class MeanBench:
-    """Scores a part by the mean of its points; fails on parts that the test names."""
+class MeanInspector:
+    """Scores a part by the mean of its points; fails on the part `fail_on`."""
 
     def __init__(self, fail_on: int = -1, error: Exception | None = None) -> None:
         self._fail_on = fail_on
@@ -52,130 +50,130 @@ class MeanBench:
         return [Decision(Verdict.PASS, Reason.BELOW_THRESHOLD, score=float(points.mean())) for points in xyz]
 
 
-def make_parts(
-    bench: MeanBench, *, max_batch: int = 3, lane: Lane | None = None
+def make_context(
+    inspector: MeanInspector, *, max_batch: int = 3, lane: Lane | None = None
 ) -> tuple[LoopContext, list[Closed]]:
     closed: list[Closed] = []
     ring, clock = Ring(slots=8, max_pixels=100, pinned=False), SystemClock()
     batcher = Batcher(ring, BatchLimits(max_batch, 1_000_000), clock)
-    return LoopContext(ring, batcher, lane or Lane(CpuSeam(), bench), closed.append, clock), closed
+    return LoopContext(ring, batcher, lane or Lane(CpuSeam(), inspector), closed.append, clock), closed
 
 
-def put(parts: LoopContext, seq: int, deadline_ns: int = FAR_NS) -> None:
-    slot = parts.ring.claim()
+def put(context: LoopContext, seq: int, deadline_ns: int = FAR_NS) -> None:
+    slot = context.ring.claim()
     assert slot is not None
     header = FrameHeader("a", seq, f"p{seq}", 0, 100.0, "r")
     frame = Frame(header, np.zeros((4, 5, 3), np.uint8), np.full((4, 5, 3), seq, np.float32))
     trigger = Trigger(TriggerKey("a", seq), f"p{seq}", "r", "", 0, 0, deadline_ns, simulated=True)
-    parts.ring.fill(slot, frame, trigger, MODEL, time.monotonic_ns())
+    context.ring.fill(slot, frame, trigger, MODEL, time.monotonic_ns())
 
 
 def run(
     turn: Callable[[LoopContext, Flight | None], Flight | None], feed: int
 ) -> list[tuple[int, float | None]]:
-    parts, closed = make_parts(MeanBench())
+    context, closed = make_context(MeanInspector())
     flight: Flight | None = None
     for seq in range(feed):
-        put(parts, seq)
-        if parts.ring.free < 4:
-            flight = turn(parts, flight)
-    while parts.ring.waiting:
-        flight = turn(parts, flight)
+        put(context, seq)
+        if context.ring.free < 4:
+            flight = turn(context, flight)
+    while context.ring.waiting:
+        flight = turn(context, flight)
     if flight is not None:
-        conclude(parts, flight)
-    parts.lane.close()
-    assert parts.ring.free == len(parts.ring)
+        conclude(context, flight)
+    context.lane.close()
+    assert context.ring.free == len(context.ring)
     return [(c.key.seq, c.decision.score) for c in closed]
 
 
 def test_overlapped_and_serial_loops_decide_alike() -> None:
-    """The same feed gets the same decisions in the same order from both loops."""
+    """Both loops give the same frames the same decisions in the same order."""
     assert run(overlapped_turn, 40) == run(serial_turn, 40) == [(seq, float(seq)) for seq in range(40)]
 
 
 def test_batch_n_computes_while_n_minus_1_is_concluded() -> None:
-    """The overlapped loop launches a batch before it waits for the one before."""
-    gate, entered = threading.Event(), threading.Event()
+    """The overlapped loop launches a batch before it waits for the previous one."""
+    release, entered = threading.Event(), threading.Event()
 
-    class GatedBench(MeanBench):
+    class GatedInspector(MeanInspector):
         def inspect(
             self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
         ) -> list[Decision]:
             entered.set()
-            assert gate.wait(10)
+            assert release.wait(10)
             return super().inspect(slots, rgb, xyz)
 
-    parts, closed = make_parts(GatedBench(), max_batch=1)
-    put(parts, 0)
-    flight = overlapped_turn(parts, None)
+    context, closed = make_context(GatedInspector(), max_batch=1)
+    put(context, 0)
+    flight = overlapped_turn(context, None)
     assert flight is not None
     assert entered.wait(10)
     assert closed == []
-    gate.set()
-    assert overlapped_turn(parts, flight) is None
+    release.set()
+    assert overlapped_turn(context, flight) is None
     assert [c.key.seq for c in closed] == [0]
-    parts.lane.close()
+    context.lane.close()
 
 
 def test_failed_batch_is_fault_and_the_loop_goes_on() -> None:
-    """A computation that fails costs the parts of its batch a FAULT, and those after it nothing."""
-    parts, closed = make_parts(MeanBench(fail_on=0), max_batch=1)
+    """A failed computation makes each part of its batch a FAULT; later parts get their verdicts."""
+    context, closed = make_context(MeanInspector(fail_on=0), max_batch=1)
     for seq in range(3):
-        put(parts, seq)
-        serial_turn(parts, None)
+        put(context, seq)
+        serial_turn(context, None)
     assert [(c.decision.verdict, c.decision.reason) for c in closed] == [
         (Verdict.FAULT, Reason.WORKER_ERROR),
         (Verdict.PASS, Reason.BELOW_THRESHOLD),
         (Verdict.PASS, Reason.BELOW_THRESHOLD),
     ]
-    assert parts.ring.free == len(parts.ring)
-    parts.lane.close()
+    assert context.ring.free == len(context.ring)
+    context.lane.close()
 
 
 def test_lost_device_ends_the_loop_after_the_faults() -> None:
-    """A CUDA failure is not survived, but its parts are answered first."""
-    parts, closed = make_parts(
-        MeanBench(fail_on=0, error=RuntimeError("CUDA error: unspecified launch failure"))
+    """After a CUDA failure the loop ends, but first the parts of the batch get their FAULTs."""
+    context, closed = make_context(
+        MeanInspector(fail_on=0, error=RuntimeError("CUDA error: unspecified launch failure"))
     )
-    put(parts, 0)
+    put(context, 0)
     with pytest.raises(LostDeviceError):
-        serial_turn(parts, None)
+        serial_turn(context, None)
     assert [c.decision.reason for c in closed] == [Reason.WORKER_ERROR]
-    parts.lane.close()
+    context.lane.close()
 
 
 def test_frame_past_its_deadline_is_not_computed() -> None:
-    """A part that cannot be answered in time costs no computation."""
-    bench = MeanBench()
-    parts, closed = make_parts(bench)
-    put(parts, 0, deadline_ns=time.monotonic_ns())
-    put(parts, 1)
-    serial_turn(parts, None)
+    """A part whose deadline has passed is not computed."""
+    inspector = MeanInspector()
+    context, closed = make_context(inspector)
+    put(context, 0, deadline_ns=time.monotonic_ns())
+    put(context, 1)
+    serial_turn(context, None)
     assert [(c.key.seq, c.decision.reason) for c in closed] == [
         (0, Reason.DEADLINE),
         (1, Reason.BELOW_THRESHOLD),
     ]
-    assert bench.batches == [[1]]
-    parts.lane.close()
+    assert inspector.batches == [[1]]
+    context.lane.close()
 
 
 def test_batch_is_not_held_for_company_past_a_deadline() -> None:
-    """With a long max_wait a frame about to be due is computed at once."""
-    bench = MeanBench()
-    parts, _ = make_parts(bench)
-    parts.batcher = Batcher(parts.ring, BatchLimits(8, 10_000_000_000), SystemClock())
-    put(parts, 0, deadline_ns=time.monotonic_ns() + 200_000_000)
-    parts.batcher.pace.launched(2, 0)
-    parts.batcher.pace.concluded(150_000_000)  # so long take two
+    """Even with a long max_wait a batch starts in time for its first deadline."""
+    inspector = MeanInspector()
+    context, _ = make_context(inspector)
+    context.batcher = Batcher(context.ring, BatchLimits(8, 10_000_000_000), SystemClock())
+    put(context, 0, deadline_ns=time.monotonic_ns() + 200_000_000)
+    context.batcher.timing.launched(2, 0)
+    context.batcher.timing.concluded(150_000_000)  # two parts take this long
     started = time.monotonic()
-    serial_turn(parts, None)
-    assert bench.batches == [[0]]
+    serial_turn(context, None)
+    assert inspector.batches == [[0]]
     assert time.monotonic() - started < 5
-    parts.lane.close()
+    context.lane.close()
 
 
 class FullDevice(CpuSeam):
-    """A device whose memory is too full for the first batch."""
+    """A device without memory for the first batch."""
 
     def __init__(self) -> None:
         self._refuse = True
@@ -187,58 +185,58 @@ class FullDevice(CpuSeam):
         return super().upload(rgb, xyz)
 
 
-def assert_first_is_lost_and_second_is_not(parts: LoopContext, closed: list[Closed]) -> None:
-    """Two batches of one part: the first ends in a FAULT, the second has its verdict, no slot is kept."""
+def assert_first_is_lost_and_second_is_not(context: LoopContext, closed: list[Closed]) -> None:
+    """Run two batches of one part: the first ends in a FAULT, the second has its verdict, all slots are free."""
     flight: Flight | None = None
     for seq in range(2):
-        put(parts, seq)
-        flight = overlapped_turn(parts, flight)
-    assert overlapped_turn(parts, flight) is None
+        put(context, seq)
+        flight = overlapped_turn(context, flight)
+    assert overlapped_turn(context, flight) is None
     assert [c.decision.reason for c in closed] == [Reason.WORKER_ERROR, Reason.BELOW_THRESHOLD]
-    assert parts.ring.free == len(parts.ring)
-    parts.lane.close()
+    assert context.ring.free == len(context.ring)
+    context.lane.close()
 
 
 def test_batch_that_cannot_be_copied_is_fault_and_the_loop_goes_on() -> None:
-    """A device without room for a batch costs its parts a FAULT, and neither those before nor after it."""
-    parts, closed = make_parts(MeanBench(), max_batch=1)
-    parts.lane.close()
-    parts.lane = Lane(FullDevice(), MeanBench())
-    assert_first_is_lost_and_second_is_not(parts, closed)
+    """If the device has no memory for a batch, its parts become FAULTs and the next batch is computed."""
+    context, closed = make_context(MeanInspector(), max_batch=1)
+    context.lane.close()
+    context.lane = Lane(FullDevice(), MeanInspector())
+    assert_first_is_lost_and_second_is_not(context, closed)
 
 
 def test_hanging_computation_can_be_abandoned() -> None:
-    """A computation that never ends is waited for only until the loop is told to give it up."""
-    gate = threading.Event()
+    """A computation that never ends is waited for until `abandon` says so, or until the hang limit."""
+    release = threading.Event()
 
-    class HangingBench(MeanBench):
+    class HangingInspector(MeanInspector):
         def inspect(
             self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
         ) -> list[Decision]:
-            gate.wait(30)
+            release.wait(30)
             return super().inspect(slots, rgb, xyz)
 
-    parts, closed = make_parts(HangingBench())
-    assert overlapped_turn(parts, None) is None
-    assert parts.turns.completed == 1  # an idle turn is a turn
+    context, closed = make_context(HangingInspector())
+    assert overlapped_turn(context, None) is None
+    assert context.turns.completed == 1  # an idle turn is a turn
     asked = iter([False, True])
-    parts.abandon = lambda: next(asked)
-    put(parts, 0)
+    context.abandon = lambda: next(asked)
+    put(context, 0)
     with pytest.raises(AbandonedError):
-        serial_turn(parts, None)
+        serial_turn(context, None)
     assert closed == []
-    assert parts.turns.completed == 1  # and one that hangs is none
-    parts.abandon, parts.hang_limit_s = lambda: False, 0.5
-    put(parts, 1)
+    assert context.turns.completed == 1  # one that hangs does not count
+    context.abandon, context.hang_limit_s = lambda: False, 0.5
+    put(context, 1)
     with pytest.raises(HungDeviceError, match="1 parts"):
-        serial_turn(parts, None)
-    assert parts.turns.completed == 1
-    gate.set()
-    parts.lane.close(timeout_s=10)
+        serial_turn(context, None)
+    assert context.turns.completed == 1
+    release.set()
+    context.lane.close(timeout_s=10)
 
 
 class StoppedClock(SystemClock):
-    """A clock that jumps by an hour whenever it is looked at, as after SIGCONT."""
+    """A clock that jumps by an hour at every reading, as after SIGCONT."""
 
     def __init__(self) -> None:
         self._ns = 0
@@ -248,22 +246,22 @@ class StoppedClock(SystemClock):
         return self._ns
 
 
-def test_process_that_was_stopped_is_no_hung_device() -> None:
-    """Time in which nothing could compute does not count against the device."""
+def test_stopped_process_does_not_count_as_a_hung_device() -> None:
+    """Time in which the process stood still does not count toward the hang limit."""
 
-    class SlowBench(MeanBench):
+    class SlowInspector(MeanInspector):
         def inspect(
             self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
         ) -> list[Decision]:
             time.sleep(0.5)
             return super().inspect(slots, rgb, xyz)
 
-    parts, closed = make_parts(SlowBench())
-    parts.clock, parts.hang_limit_s = StoppedClock(), 60.0
-    put(parts, 0)
-    serial_turn(parts, None)
+    context, closed = make_context(SlowInspector())
+    context.clock, context.hang_limit_s = StoppedClock(), 60.0
+    put(context, 0)
+    serial_turn(context, None)
     assert [c.decision.verdict for c in closed] == [Verdict.PASS]
-    parts.lane.close()
+    context.lane.close()
 
 
 class ComputesOn(CpuSeam):
@@ -272,12 +270,12 @@ class ComputesOn(CpuSeam):
     overlaps = True
 
 
-class StagedMeanBench(MeanBench):
-    """Issues at once; results are there when the gate opens."""
+class StagedInspector(MeanInspector):
+    """Issues at once; the results come back when `returned` is set."""
 
     def __init__(self, fail_on: int = -1) -> None:
         super().__init__(fail_on)
-        self.gate = threading.Event()
+        self.returned = threading.Event()
         self.issued: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
 
     def begin(
@@ -286,47 +284,47 @@ class StagedMeanBench(MeanBench):
         self.issued.put([slot.trigger.key.seq for slot in slots])
 
         def decide() -> list[Decision]:
-            assert self.gate.wait(10)
+            assert self.returned.wait(10)
             return self.inspect(slots, rgb, xyz)
 
         return decide
 
 
-def make_staged(bench: StagedMeanBench) -> tuple[LoopContext, list[Closed]]:
-    parts, closed = make_parts(bench, max_batch=1)
-    parts.lane.close()
-    parts.lane = Lane(ComputesOn(), bench)
-    return parts, closed
+def make_staged(inspector: StagedInspector) -> tuple[LoopContext, list[Closed]]:
+    context, closed = make_context(inspector, max_batch=1)
+    context.lane.close()
+    context.lane = Lane(ComputesOn(), inspector)
+    return context, closed
 
 
 def test_next_batch_is_issued_before_the_last_has_come_back() -> None:
-    """A device that computes on by itself has work in hand while results are waited for and decided."""
-    bench = StagedMeanBench()
-    parts, closed = make_staged(bench)
-    put(parts, 0)
-    put(parts, 1)
-    flights = [launch(parts, parts.batcher.next(timeout_s=1)) for _ in range(2)]
-    assert [bench.issued.get(timeout=10) for _ in flights] == [[0], [1]]
-    assert bench.batches == []
-    bench.gate.set()
+    """A device that computes on by itself has the next batch while the results of the last are waited for."""
+    inspector = StagedInspector()
+    context, closed = make_staged(inspector)
+    put(context, 0)
+    put(context, 1)
+    flights = [launch(context, context.batcher.next(timeout_s=1)) for _ in range(2)]
+    assert [inspector.issued.get(timeout=10) for _ in flights] == [[0], [1]]
+    assert inspector.batches == []
+    inspector.returned.set()
     for flight in flights:
         assert flight is not None
-        conclude(parts, flight)
+        conclude(context, flight)
     assert [(c.key.seq, c.decision.score) for c in closed] == [(0, 0.0), (1, 1.0)]
-    parts.lane.close()
-    assert not parts.lane.running
+    context.lane.close()
+    assert not context.lane.running
 
 
-def test_results_that_fail_to_come_back_cost_their_batch_alone() -> None:
-    """A batch that fails after it was issued is a FAULT for its parts; the next one has its verdict."""
-    bench = StagedMeanBench(fail_on=0)
-    bench.gate.set()
-    parts, closed = make_staged(bench)
-    assert_first_is_lost_and_second_is_not(parts, closed)
+def test_results_that_fail_to_come_back_are_faults_of_their_batch() -> None:
+    """If a batch fails after it was issued, its parts become FAULTs and the next batch has its verdict."""
+    inspector = StagedInspector(fail_on=0)
+    inspector.returned.set()
+    context, closed = make_staged(inspector)
+    assert_first_is_lost_and_second_is_not(context, closed)
 
 
-class ThreadCountingBench(MeanBench):
-    """Notes over how many threads a computation is spread."""
+class ThreadCountingInspector(MeanInspector):
+    """Notes how many threads a computation uses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -340,29 +338,29 @@ class ThreadCountingBench(MeanBench):
 
 
 def test_only_the_computing_thread_has_several_threads() -> None:
-    """Two threads with several each would take the processors from one another; what others had stays theirs."""
+    """`threads` counts for the thread "compute" alone; the maker and later threads keep their one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    bench, others = ThreadCountingBench(), []
-    lane = Lane(CpuSeam(), bench, threads=3)
+    inspector, others = ThreadCountingInspector(), []
+    lane = Lane(CpuSeam(), inspector, threads=3)
     later = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
     later.start()
     later.join()
-    parts, _ = make_parts(bench, lane=lane)
+    context, _ = make_context(inspector, lane=lane)
     for seq in range(2):
-        put(parts, seq)
-        serial_turn(parts, None)
-    assert (torch.get_num_threads(), others, bench.threads) == (1, [1], [3, 3])
+        put(context, seq)
+        serial_turn(context, None)
+    assert (torch.get_num_threads(), others, inspector.threads) == (1, [1], [3, 3])
     lane.close()
     torch.set_num_threads(before)
 
 
-def test_device_that_computes_nothing_by_itself_needs_no_third_thread() -> None:
-    """On a CPU a batch is decided where it was computed."""
-    bench = StagedMeanBench()
-    parts, closed = make_parts(bench)
-    put(parts, 0)
-    serial_turn(parts, None)
-    assert bench.issued.empty()
+def test_cpu_needs_no_third_thread() -> None:
+    """A device that does not compute on by itself decides a batch in the thread that computed it."""
+    inspector = StagedInspector()
+    context, closed = make_context(inspector)
+    put(context, 0)
+    serial_turn(context, None)
+    assert inspector.issued.empty()
     assert [c.decision.verdict for c in closed] == [Verdict.PASS]
-    parts.lane.close()
+    context.lane.close()

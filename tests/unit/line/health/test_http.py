@@ -1,4 +1,4 @@
-"""Probes over real HTTP, and what they look at: threads that have completed nothing for too long."""
+"""Probes over real HTTP, and the liveness of threads behind them."""
 
 import urllib.error
 import urllib.request
@@ -34,7 +34,7 @@ def get(url: str, method: str = "GET") -> tuple[int, str]:
 
 
 def test_probes_beside_metrics() -> None:
-    """One server answers 200 or 503 with the reason, the metrics, and 404 that names what there is."""
+    """One server serves probes (200 or 503 with the reason), metrics, and a 404 that names the paths."""
     health = [Health(passes=True, text="ready")]
     url, stop = served({"/readyz": lambda: health[0]})
     try:
@@ -63,21 +63,23 @@ def test_port_in_use_is_named() -> None:
         stop()
 
 
-def test_thread_that_completes_nothing_is_stalled() -> None:
-    """Only a thread that has begun and not ended can stall, and it recovers with its next round."""
+def test_thread_that_completes_no_turn_is_stalled() -> None:
+    """Only a thread that has begun and not ended can stall, and it recovers with its next turn."""
     clock = SetClock()
-    loop, desk, intake = CompletedTurns(), CompletedTurns(), CompletedTurns()
-    progress = LivenessMonitor({"loop": loop, "desk": desk, "intake": intake}, limit_s=45, clock=clock)
+    loop, verdicts, intake = CompletedTurns(), CompletedTurns(), CompletedTurns()
+    liveness = LivenessMonitor(
+        {"loop": loop, "verdicts": verdicts, "intake": intake}, limit_s=45, clock=clock
+    )
     clock.now_ns = 100 * NS_PER_S
-    assert progress.stalled() == []  # nothing has begun
+    assert liveness.stalled() == []  # no thread has begun
     loop.begin(clock.now_ns)
     intake.complete(clock.now_ns)
     intake.end()
     clock.now_ns += 44 * NS_PER_S
-    assert progress.stalled() == []
+    assert liveness.stalled() == []
     clock.now_ns += 2 * NS_PER_S
-    assert progress.stalled() == ["loop"]
-    assert progress.ages_s() == {"loop": 46}
+    assert liveness.stalled() == ["loop"]
+    assert liveness.ages_s() == {"loop": 46}
     loop.complete(clock.now_ns)
-    assert progress.stalled() == []
+    assert liveness.stalled() == []
     assert loop.completed == 1

@@ -1,4 +1,4 @@
-"""What the worker has once taken of memory it keeps."""
+"""The worker keeps the memory that it has once taken."""
 
 import subprocess
 import sys
@@ -33,14 +33,14 @@ print(resident_mib() - before)
 
 
 def grown_mib(memory: str, reserve_mib: int = 0) -> float:
-    """By how much a process of its own grows in three backlogs of 120 MiB, in three threads."""
+    """Return by how much a new process grows in three backlogs of 120 MiB, in three threads."""
     command = [sys.executable, "-c", PROGRAM, memory, str(reserve_mib)]
     return float(subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_memory_of_a_backlog_is_kept_and_used_again() -> None:
-    """Three backlogs leave the memory of one; left to itself the C library gives some back."""
+    """Three backlogs need the memory of one; by default the C library returns some of it."""
     kept = grown_mib("keeps")
     assert 110 < kept < 160
     assert grown_mib("left alone") < 0.8 * kept
@@ -48,5 +48,5 @@ def test_memory_of_a_backlog_is_kept_and_used_again() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_backlog_finds_its_memory_in_the_reserve() -> None:
-    """What was held before the line was ready is what a backlog takes: the process does not grow."""
+    """A backlog uses the memory that was reserved before the line was ready: the process does not grow."""
     assert grown_mib("keeps", reserve_mib=130) < 12

@@ -1,4 +1,4 @@
-"""The threads of a computation: one core is left over, and nobody waits for long."""
+"""The threads of a computation: one core is left free, and threads spin only briefly."""
 
 import os
 import subprocess
@@ -11,8 +11,8 @@ from cmfm_worker.line.health.threads import SPINS, computing_threads, wait_brief
 
 
 @pytest.mark.parametrize(("torch_takes", "asked", "threads"), [(8, 0, 7), (2, 0, 1), (1, 0, 1), (2, 2, 2)])
-def test_one_core_is_left_over_unless_all_are_asked_for(torch_takes: int, asked: int, threads: int) -> None:
-    """For the camera, the sockets and the system; a machine of one core computes all the same."""
+def test_one_core_is_left_free_unless_all_are_asked_for(torch_takes: int, asked: int, threads: int) -> None:
+    """By default one core is left for camera, sockets and system; a machine with one core uses it."""
     before = torch.get_num_threads()
     torch.set_num_threads(torch_takes)
     assert computing_threads(asked) == threads
@@ -23,25 +23,25 @@ def test_one_core_is_left_over_unless_all_are_asked_for(torch_takes: int, asked:
     ("given", "spins"),
     [({}, str(SPINS)), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
 )
-def test_the_environment_may_say_how_threads_wait(
+def test_environment_decides_how_threads_wait(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], spins: str | None
 ) -> None:
-    """What an operator has set stays."""
+    """A value that an operator has set stays."""
     monkeypatch.delitem(sys.modules, "torch")
     environment = dict(given)
     wait_briefly(environment)
     assert environment.get("GOMP_SPINCOUNT") == spins
 
 
-def test_after_torch_it_would_be_too_late() -> None:
-    """Nothing is set that has no effect."""
+def test_after_torch_nothing_is_set() -> None:
+    """Once torch is imported the variable would have no effect, so it is not set."""
     environment: dict[str, str] = {}
     wait_briefly(environment)
     assert environment == {}
 
 
-def test_the_command_says_it_before_torch_is_there() -> None:
-    """As the process that runs a line begins."""
+def test_command_sets_it_before_torch_is_imported() -> None:
+    """The process of a command sets the variable at its beginning."""
     program = (
         "import os, sys; from cmfm_worker.app import main\n"
         "try: main(['--help'])\n"

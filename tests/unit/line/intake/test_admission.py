@@ -28,7 +28,7 @@ from cmfm_worker.line.messages import (
     SourceSeen,
     TriggerKey,
 )
-from cmfm_worker.settings.sections import Intake
+from cmfm_worker.settings.sections.network import IntakeSection
 
 FRAME = topic("line1", "station1", "frame")
 STATE = topic("line1", "station1", "state")
@@ -65,7 +65,7 @@ class PostedEvents:
         self.events: list[BookEvent] = []
         self.ring = Ring(slots=slots, max_pixels=max_pixels, pinned=False)
         self.reception = Admission(
-            settings=Intake(**settings),
+            settings=IntakeSection(**settings),
             ring=self.ring,
             shelf=OneRecipe(),
             tracker=SequenceTracker(max_gap=100, window_ns=200 * NS_PER_MS),

@@ -13,7 +13,7 @@ import zmq
 from cmfm_protocol.wire.topics import topic
 from cmfm_worker.line.intake.camera_sockets import Source
 from cmfm_worker.line.net.curve import Keys
-from cmfm_worker.settings.sections import Intake
+from cmfm_worker.settings.sections.network import IntakeSection
 
 TOPIC = topic("line1", "station1", "frame")
 
@@ -35,10 +35,10 @@ while True:
 READER = """
 import random, sys, time, zmq
 from cmfm_worker.line.net.curve import Keys
-from cmfm_worker.settings.sections import Intake
+from cmfm_worker.settings.sections.network import IntakeSection
 from cmfm_worker.line.intake.camera_sockets import Source
 source = Source(
-    zmq.Context(), sys.argv[1], Intake(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()], Keys()
+    zmq.Context(), sys.argv[1], IntakeSection(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()], Keys()
 )
 until_s, went_down = time.monotonic() + float(sys.argv[3]), 0
 while time.monotonic() < until_s:
@@ -105,7 +105,7 @@ def wait_for(source: Source, *, alive: bool, limit_s: float) -> None:
 def source(camera: tuple[subprocess.Popen[str], str]) -> Iterator[Source]:
     """The camera, watched."""
     context = zmq.Context()
-    watched = Source(context, camera[1], Intake(heartbeat_ms=100), [TOPIC], Keys())
+    watched = Source(context, camera[1], IntakeSection(heartbeat_ms=100), [TOPIC], Keys())
     wait_for(watched, alive=True, limit_s=20)
     yield watched
     watched.close()

@@ -1,11 +1,11 @@
-"""Sockets under conditions that a line meets and a desk does not."""
+"""Sockets under conditions of a factory: stalled workers, clients that flood and die."""
 
 import signal
 import subprocess
 import sys
 import time
 
-from cmfm_sim.sockets import free_ports
+from cmfm_sim.ports import free_ports
 
 STALLED = """
 import time, zmq
@@ -35,7 +35,7 @@ context.term()
 
 
 def test_worker_that_was_stopped_goes_on() -> None:
-    """A stall with a full queue costs what was sent meanwhile, and neither the process nor what comes after it."""
+    """A stall with a full queue loses only messages sent meanwhile: the process and later messages are unharmed."""
     ended = subprocess.run(
         [sys.executable, "-c", STALLED], capture_output=True, text=True, timeout=60, check=False
     )
@@ -65,7 +65,7 @@ for _ in range(200_000):
 
 
 def test_client_that_floods_and_dies_does_not_end_the_worker() -> None:
-    """Requests beyond what the queue holds, then a client that hangs and is killed: the desk reads on.
+    """A client sends more requests than the queue holds, hangs and is killed: the worker reads on.
 
     With ZMTP heartbeats on the socket libzmq aborted the worker (issue 4841).
     """

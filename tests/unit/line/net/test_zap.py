@@ -1,4 +1,4 @@
-"""Who comes in: the sockets' keys and the folders of allowed ones, over real sockets."""
+"""Which clients may connect: CURVE keys and allow-lists, over real sockets."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,13 +9,13 @@ import zmq
 
 from cmfm_protocol.files.key_files import KeyPair, write_pair
 from cmfm_worker.errors import InputError
-from cmfm_worker.line.net.curve import Keys, read_keys
+from cmfm_worker.line.net.curve import Keys, SocketName, read_keys
 from cmfm_worker.line.net.sockets import Socket, bind
 from cmfm_worker.line.net.zap import ZapHandler
-from cmfm_worker.settings.sections import Curve
+from cmfm_worker.settings.sections.network import CurveSection
 
 REFUSED_S = 0.6
-"""A client that is to come in needs a few milliseconds."""
+"""How long to wait for a refused client; an admitted one needs a few milliseconds."""
 
 
 def new_pair() -> KeyPair:
@@ -23,42 +23,42 @@ def new_pair() -> KeyPair:
 
 
 class Site:
-    """A folder of keys, a gate, and one socket behind it: a ROUTER that is echoed by `ask`."""
+    """A folder of keys, a ZAP handler, and one CURVE server: a ROUTER that echoes."""
 
-    def __init__(self, folder: Path, door: str) -> None:
+    def __init__(self, folder: Path, socket: SocketName) -> None:
         self.folder = folder
         self.worker = new_pair()
         for name in ("readers", "controllers"):
             (folder / name).mkdir()
         secret, _ = write_pair(folder, "worker", self.worker)
-        self.settings = Curve(
+        self.settings = CurveSection(
             secret_key=secret, readers=folder / "readers", controllers=folder / "controllers"
         )
-        self.door = door
+        self.socket = socket
         self._clients: zmq.Context[Socket] = zmq.Context()
         self.context: zmq.Context[Socket] = zmq.Context()
-        self.gate: ZapHandler | None = None
+        self.zap: ZapHandler | None = None
 
     def allow(self, where: str, name: str = "someone") -> KeyPair:
-        """A new key in one of the folders."""
+        """Put a new key into one of the folders."""
         pair = new_pair()
         _, public = write_pair(self.folder / "out", name, pair)
         public.rename(self.folder / where / public.name)
         return pair
 
-    def open(self, *, gate: bool = True) -> Keys:
-        """Start the gate and bind."""
+    def open(self, *, zap: bool = True) -> Keys:
+        """Start the ZAP handler and bind."""
         keys = read_keys(self.settings)
-        if gate:
-            self.gate = ZapHandler(self.context, keys)
-            self.gate.start()
-        lock = keys.curve_server(self.door)  # type: ignore[arg-type]
-        self._server = bind(self.context, zmq.ROUTER, "tcp://127.0.0.1:*", send_hwm=10, lock=lock)
+        if zap:
+            self.zap = ZapHandler(self.context, keys)
+            self.zap.start()
+        curve = keys.curve_server(self.socket)
+        self._server = bind(self.context, zmq.ROUTER, "tcp://127.0.0.1:*", send_hwm=10, curve=curve)
         self.endpoint = self._server.getsockopt_string(zmq.LAST_ENDPOINT)
         return keys
 
     def ask(self, own: KeyPair | None, *, server: bytes | None = None, wait_s: float = REFUSED_S) -> bool:
-        """Whether a request arrives and its answer comes back."""
+        """Whether a request arrives and its reply comes back."""
         with self._clients.socket(zmq.DEALER) as client:
             client.setsockopt(zmq.LINGER, 0)
             if own is not None:
@@ -78,19 +78,22 @@ class Site:
 
     def close(self) -> None:
         self._server.close(0)
-        if self.gate is not None:
-            self.gate.close()
+        if self.zap is not None:
+            self.zap.close()
         self._clients.destroy(0)
         self.context.term()
 
 
+MakeSite = Callable[[SocketName], Site]
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
-    """Makes a site for a door."""
+def site(tmp_path: Path) -> Iterator[MakeSite]:
+    """Makes a site for a socket."""
     sites: list[Site] = []
 
-    def make(door: str) -> Site:
-        sites.append(Site(tmp_path, door))
+    def make(socket: SocketName) -> Site:
+        sites.append(Site(tmp_path, socket))
         return sites[-1]
 
     yield make
@@ -99,7 +102,7 @@ def site(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
 
 
 @pytest.mark.parametrize(
-    ("door", "folder", "other"),
+    ("socket", "folder", "other"),
     [
         ("results", "readers", "controllers"),
         ("maps", "readers", "controllers"),
@@ -107,51 +110,51 @@ def site(tmp_path: Path) -> Iterator[Callable[[str], Site]]:
         ("control", "controllers", "readers"),
     ],
 )
-def test_each_door_has_its_folder(site: Callable[[str], Site], door: str, folder: str, other: str) -> None:
-    """A key opens the sockets of its own folder and is refused, and counted, at the others."""
-    here = site(door)
+def test_each_socket_has_its_folder(site: MakeSite, socket: SocketName, folder: str, other: str) -> None:
+    """A key is admitted at the sockets of its own folder; at the others it is refused and counted."""
+    here = site(socket)
     welcome, elsewhere = here.allow(folder), here.allow(other, "elsewhere")
     here.open()
     assert here.ask(welcome, wait_s=10)
     assert not here.ask(elsewhere)
-    assert here.gate is not None
-    assert here.gate.refused[door] > 0
-    assert set(here.gate.refused) == {door}
+    assert here.zap is not None
+    assert here.zap.refused[socket] > 0
+    assert set(here.zap.refused) == {socket}
 
 
-def test_strangers_do_not_come_in(site: Callable[[str], Site]) -> None:
-    """An unknown key, no key, an allowed key that expects another worker: nothing arrives, all is counted."""
+def test_strangers_are_refused(site: MakeSite) -> None:
+    """An unknown key, no key, an allowed key that expects another worker: nothing arrives, and each is counted."""
     here = site("control")
     welcome = here.allow("controllers")
     here.open()
-    assert here.gate is not None
+    assert here.zap is not None
     for own, server in ((new_pair(), None), (None, None), (welcome, new_pair().public)):
-        before, until_s = here.gate.refused["control"], time.monotonic() + 20
+        before, until_s = here.zap.refused["control"], time.monotonic() + 20
         # Again and again: libzmq does not see every client that hangs up by itself over the worker's greeting.
-        while here.gate.refused["control"] == before and time.monotonic() < until_s:
+        while here.zap.refused["control"] == before and time.monotonic() < until_s:
             assert not here.ask(own, server=server)
-        assert here.gate.refused["control"] > before
+        assert here.zap.refused["control"] > before
     assert here.ask(welcome, wait_s=10)
 
 
-def test_stolen_public_key_is_not_enough(site: Callable[[str], Site]) -> None:
-    """Who knows an allowed public key and not its secret one stays outside."""
+def test_stolen_public_key_is_not_enough(site: MakeSite) -> None:
+    """A client that has an allowed public key without its secret key is refused."""
     here = site("control")
     welcome = here.allow("controllers")
     here.open()
     assert not here.ask(KeyPair(welcome.public, new_pair().secret))
 
 
-def test_without_its_gate_nobody_comes_in(site: Callable[[str], Site]) -> None:
-    """Not even an allowed key: libzmq's default would be to let everybody in."""
+def test_without_the_zap_handler_every_client_is_refused(site: MakeSite) -> None:
+    """An allowed key is refused too, although libzmq would by default admit every client."""
     here = site("results")
     welcome = here.allow("readers")
-    here.open(gate=False)
+    here.open(zap=False)
     assert not here.ask(welcome)
 
 
-def test_keys_count_without_a_restart(site: Callable[[str], Site]) -> None:
-    """A file that is put into the folder opens the door within seconds, one that is taken away closes it."""
+def test_keys_count_without_a_restart(site: MakeSite) -> None:
+    """A key file that is added to the folder counts within seconds, and so does one that is removed."""
     here = site("control")
     here.open()
     late = here.allow("controllers", "late")
@@ -166,22 +169,22 @@ def test_keys_count_without_a_restart(site: Callable[[str], Site]) -> None:
     assert not here.ask(late)
 
 
-def test_broken_key_file_keeps_the_others_at_work(site: Callable[[str], Site]) -> None:
-    """While the line runs a damaged file is no key, and no reason to shut the known clients out."""
+def test_broken_key_file_keeps_the_others_at_work(site: MakeSite) -> None:
+    """A file that is damaged while the line runs is ignored, and the other clients are still admitted."""
     here = site("control")
     welcome = here.allow("controllers")
     here.open()
     (here.folder / "controllers" / "bad.key").write_text("no key")
     time.sleep(1.1)
     assert here.ask(welcome, wait_s=10)
-    assert here.gate is not None
-    assert here.gate.failure is None
+    assert here.zap is not None
+    assert here.zap.failure is None
 
 
-def test_wrong_settings_are_told_at_the_start(tmp_path: Path) -> None:
+def test_wrong_settings_are_named_at_the_start(tmp_path: Path) -> None:
     """Missing folders, damaged keys and a secret key that others can read: each names what is wrong."""
     secret, _ = write_pair(tmp_path, "worker", new_pair())
-    curve = Curve(secret_key=secret, readers=tmp_path / "r", controllers=tmp_path / "c")
+    curve = CurveSection(secret_key=secret, readers=tmp_path / "r", controllers=tmp_path / "c")
     with pytest.raises(InputError, match=r"\[curve\] .*/r: "):
         read_keys(curve)
     for name in ("r", "c"):
@@ -196,15 +199,15 @@ def test_wrong_settings_are_told_at_the_start(tmp_path: Path) -> None:
         read_keys(curve)
 
 
-def test_mixed_up_pair_is_told_at_the_start(tmp_path: Path) -> None:
-    """Two halves of different pairs would let nobody in, for no visible reason."""
+def test_mixed_up_pair_is_named_at_the_start(tmp_path: Path) -> None:
+    """A public and a secret key of different pairs, which would refuse every client, stop the start."""
     secret, _ = write_pair(tmp_path, "worker", KeyPair(new_pair().public, new_pair().secret))
     with pytest.raises(InputError, match="does not belong"):
-        read_keys(Curve(secret_key=secret, readers=tmp_path, controllers=tmp_path))
+        read_keys(CurveSection(secret_key=secret, readers=tmp_path, controllers=tmp_path))
 
 
-def test_plain_line_has_no_locks() -> None:
-    """Without [curve] nothing changes."""
-    keys = read_keys(Curve())
+def test_line_without_keys_does_not_encrypt() -> None:
+    """Without [curve] there is no key and no CURVE server."""
+    keys = read_keys(CurveSection())
     assert keys.own is None
     assert keys.curve_server("control") is None

@@ -1,10 +1,11 @@
-"""Rejected parts on disk: whole, bounded, the oldest going first, and never in the line's way."""
+"""The archive of rejected parts: complete folders, bounded in size, the oldest deleted first; the line never waits."""
 
 from __future__ import annotations
 
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ from tests.unit.made.dataset import read_json
 from tests.unit.made.verdicts import evidence, frame, maps, result
 
 from cmfm_protocol.files.dataset import read_rgb, read_xyz
+from cmfm_protocol.wire.frame import Frame
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.errors import InputError, StartupError
-from cmfm_worker.line.records import archive as kept_parts
 from cmfm_worker.line.records.archive import Archive, Which, is_wanted
-from cmfm_worker.line.records.archive_folder import folder_bytes, kept_folders, read_kept, write_part
+from cmfm_worker.line.records.archive_folder import folder_bytes, part_folders, read_archived_part, write_part
 from cmfm_worker.line.records.recorder import Evidence, frame_sha256
 
 
@@ -28,16 +29,16 @@ def keep(parts: Archive, *offered: Evidence) -> None:
 
 
 def kept_ids(folder: Path) -> list[int]:
-    return [read_json(part / "result.json")["result_id"] for part in kept_folders(folder)]
+    return [read_json(part / "result.json")["result_id"] for part in part_folders(folder)]
 
 
 def test_part_is_kept_bit_for_bit(tmp_path: Path) -> None:
-    """Frame (points that were not measured included), maps and verdict come back as they were."""
+    """Frame (with points that were not measured), maps and verdict are read back unchanged."""
     parts = Archive(tmp_path / "kept", max_mb=10, which="rejected", made_on={"device": "cpu"})
     keep(parts, evidence(7, score=0.1 + 0.2))
     parts.close()
-    (folder,) = kept_folders(tmp_path / "kept")
-    part, sent, shown = read_kept(folder), frame(7), maps()
+    (folder,) = part_folders(tmp_path / "kept")
+    part, sent, shown = read_archived_part(folder), frame(7), maps()
     assert part.rgb.tobytes() == sent.rgb.tobytes() == read_rgb(folder / "rgb.png").tobytes()
     assert part.xyz.tobytes() == sent.xyz.tobytes() == read_xyz(folder / "xyz.tiff").tobytes()
     for name in ("psi", "psi_2d", "psi_3d", "foreground"):
@@ -57,7 +58,7 @@ def test_part_is_kept_bit_for_bit(tmp_path: Path) -> None:
     ],
 )
 def test_which_parts_are_kept(which: Which, kept: set[Verdict]) -> None:
-    """The settings say which verdicts' parts stay."""
+    """The setting `which` selects parts by their verdict."""
     assert {verdict for verdict in Verdict if is_wanted(which, verdict)} == kept
 
 
@@ -67,13 +68,13 @@ def test_names_hold_nothing_from_the_wire(tmp_path: Path) -> None:
     keep(parts, evidence(1, part_id="../../evil", recipe="/etc", boot_id="../b", stream_uuid="..\\x"))
     parts.close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]
-    (folder,) = kept_folders(tmp_path / "kept")
+    (folder,) = part_folders(tmp_path / "kept")
     assert folder.parent == tmp_path / "kept"
     assert read_json(folder / "result.json")["part_id"] == "../../evil"
 
 
 def test_oldest_parts_make_room(tmp_path: Path) -> None:
-    """The folder stays within its size; what is left are the newest, also after a restart, and strangers stay."""
+    """The folder stays within its size and keeps the newest parts, also after a restart; other files are left alone."""
     folder = tmp_path / "kept"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
@@ -84,17 +85,17 @@ def test_oldest_parts_make_room(tmp_path: Path) -> None:
     first = kept_ids(folder)
     assert first == list(range(9 - len(first), 9))
     assert 1 <= len(first) < 8
-    assert sum(folder_bytes(part) for part in kept_folders(folder)) <= 3e6
+    assert sum(folder_bytes(part) for part in part_folders(folder)) <= 3e6
     following = Archive(folder, max_mb=3, which="rejected")
     keep(following, evidence(9), evidence(10))
     following.close()
     assert kept_ids(folder)[-2:] == [9, 10]
-    assert sum(folder_bytes(part) for part in kept_folders(folder)) <= 3e6
+    assert sum(folder_bytes(part) for part in part_folders(folder)) <= 3e6
     assert (folder / "notes.txt").read_text() == "mine"
 
 
 def test_torn_parts_of_a_killed_process_go(tmp_path: Path) -> None:
-    """A part that was being written when the process died is no part, and does not stay for ever."""
+    """A part that was being written when the process died is deleted at the next start."""
     torn = tmp_path / "kept" / ".partial-20260202T024007000Z_b_7"
     torn.mkdir(parents=True)
     (torn / "rgb.png").write_bytes(b"half")
@@ -102,19 +103,20 @@ def test_torn_parts_of_a_killed_process_go(tmp_path: Path) -> None:
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_slow_disk_drops_parts_and_never_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_disk_drops_parts_and_never_blocks(tmp_path: Path) -> None:
     """Parts beyond the queue are counted, not waited for."""
-    gate = threading.Event()
+    disk_answers = threading.Event()
 
-    def held(*arguments: object) -> int:
-        assert gate.wait(10)
-        return write_part(*arguments)  # type: ignore[arg-type]
+    def held(
+        parent: Path, part: Evidence, received: Frame, sha256: str, made_on: Mapping[str, object]
+    ) -> int:
+        assert disk_answers.wait(10)
+        return write_part(parent, part, received, sha256, made_on)
 
-    monkeypatch.setattr(kept_parts, "write_part", held)
-    parts = Archive(tmp_path / "kept", max_mb=100, which="rejected")
+    parts = Archive(tmp_path / "kept", max_mb=100, which="rejected", write=held)
     for i in range(1, 31):
         keep(parts, evidence(i))
-    gate.set()
+    disk_answers.set()
     parts.close()
     assert parts.kept + parts.dropped == 30
     assert 13 <= parts.dropped <= 14
@@ -122,7 +124,7 @@ def test_slow_disk_drops_parts_and_never_blocks(tmp_path: Path, monkeypatch: pyt
 
 
 def test_disk_that_refuses_costs_the_part_alone(tmp_path: Path) -> None:
-    """A part that cannot be written is counted, leaves nothing half there, and the next one is tried."""
+    """A part that cannot be written is counted and leaves nothing behind; the next one is written."""
     folder = tmp_path / "kept"
     parts = Archive(folder, max_mb=100, which="rejected")
     shutil.rmtree(folder)
@@ -138,7 +140,7 @@ def test_disk_that_refuses_costs_the_part_alone(tmp_path: Path) -> None:
 
 
 def test_part_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
-    """One part does not drive out all others and then break the bound."""
+    """A part that exceeds the bound by itself is dropped instead of deleting all others."""
     parts = Archive(tmp_path / "kept", max_mb=1.5, which="rejected")
     keep(parts, evidence(1))
     huge = Evidence(result(2, Verdict.FAIL), frame(2, side_px=400), maps())
@@ -160,13 +162,13 @@ def test_damaged_part_is_refused(tmp_path: Path) -> None:
     parts = Archive(tmp_path / "kept", max_mb=10, which="rejected")
     keep(parts, evidence(1), evidence(2))
     parts.close()
-    one, two = kept_folders(tmp_path / "kept")
+    one, two = part_folders(tmp_path / "kept")
     shutil.copy(two / "rgb.png", one / "rgb.png")
     with pytest.raises(InputError, match="not the frame that was inspected"):
-        read_kept(one)
+        read_archived_part(one)
     (two / "result.json").write_text('{"verdict": "FAIL"}')
     with pytest.raises(InputError, match="not written by a running line"):
-        read_kept(two)
+        read_archived_part(two)
     (two / "result.json").write_text("[")
     with pytest.raises(InputError, match="cannot be read as JSON"):
-        read_kept(two)
+        read_archived_part(two)

@@ -1,4 +1,4 @@
-"""The journal: what a killed worker had said is known to the next one, whatever its ledger had not written yet."""
+"""The journal: the next worker knows every verdict of a killed one, also those that its ledger had not written."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_rows_outlive_kill_9(tmp_path: Path) -> None:
-    """What was noted before the kill is there after it, in order."""
+    """Rows written before the kill are there after it, in order."""
     ended = subprocess.run([sys.executable, "-c", NOTES_AND_DIES, str(tmp_path / "j")], check=False)
     assert ended.returncode == -signal.SIGKILL
     journal = Journal(tmp_path / "j")
@@ -36,7 +36,7 @@ def test_rows_outlive_kill_9(tmp_path: Path) -> None:
 
 
 def test_the_oldest_rows_make_room(tmp_path: Path) -> None:
-    """The file never grows; the newest rows are kept."""
+    """The file keeps its size and holds the newest rows."""
     journal = Journal(tmp_path / "j")
     for seq in range(SLOTS + 3):
         journal.note([seq])
@@ -45,8 +45,18 @@ def test_the_oldest_rows_make_room(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_torn_row_is_none(tmp_path: Path) -> None:
-    """A row in whose midst the process was killed is passed over, the others are read."""
+def test_a_row_too_long_for_a_slot_harms_no_other(tmp_path: Path) -> None:
+    """A row that does not fit its slot is skipped; every row in the full ring is read back unchanged."""
+    journal = Journal(tmp_path / "j")
+    for seq in range(SLOTS):
+        journal.note([seq])
+    journal.note([SLOTS, "x" * SLOT_BYTES])
+    assert journal.rows() == [(seq,) for seq in range(SLOTS)]
+    journal.close()
+
+
+def test_a_torn_row_is_skipped(tmp_path: Path) -> None:
+    """A row that was being written when the process was killed is skipped, the others are read."""
     journal = Journal(tmp_path / "j")
     for seq in range(3):
         journal.note([seq, "x" * 100])
@@ -76,7 +86,7 @@ def test_ledger_is_complete_after_a_kill(tmp_path: Path) -> None:
     killed.begin("b")
     for number in range(1, 4):
         killed.note(result(number), recipe_sha="c" * 64)
-    killed.note(result(4), recipe_sha="")  # could not be sent, and was a FAULT then
+    killed.note(result(4), recipe_sha="")  # could not be sent, so it became a FAULT
     killed.note(result(4, Verdict.FAULT), recipe_sha="")
     killed.append(result(1), frame_sha256="f" * 64, recipe_sha="c" * 64)  # nothing ends it: as after kill -9
     following = Ledger(path, flush_ms=10)

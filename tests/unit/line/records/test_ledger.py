@@ -1,4 +1,4 @@
-"""The ledger: one row a trigger on disk, none of them waiting for the line."""
+"""The ledger: one row a trigger on disk, and the line waits for none."""
 
 import sqlite3
 import time
@@ -11,8 +11,8 @@ from tests.unit.made.verdicts import BASE_NS, RESULT, result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.errors import StartupError
 from cmfm_worker.line.records.ledger.retention import Retention
-from cmfm_worker.line.records.ledger.schema import ADDED_IN_2, COLUMNS
-from cmfm_worker.line.records.ledger.writer import INSERT, Ledger, row
+from cmfm_worker.line.records.ledger.schema import INSERT
+from cmfm_worker.line.records.ledger.writer import Ledger, row
 
 
 def rows(path: Path) -> list[tuple[object, ...]]:
@@ -50,7 +50,7 @@ def test_rows_reach_the_disk_within_the_flush_interval(tmp_path: Path) -> None:
 
 
 def test_a_restarted_worker_learns_where_each_stream_stood(tmp_path: Path) -> None:
-    """What was answered of each recent stream is known; streams of long ago are forgotten."""
+    """The numbers that had their verdict are known for each recent stream; streams of long ago are forgotten."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
     now_ns = 10 * 24 * 3600 * 10**9
@@ -62,7 +62,7 @@ def test_a_restarted_worker_learns_where_each_stream_stood(tmp_path: Path) -> No
 
 
 def test_a_row_that_cannot_be_written_is_counted(tmp_path: Path) -> None:
-    """A failing disk is loud, and the next rows are tried again."""
+    """A row that the database refuses is counted, and the next rows are written."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
     ledger.append(RESULT)
@@ -83,7 +83,7 @@ def test_ledger_that_cannot_be_opened_stops_the_start(tmp_path: Path) -> None:
 
 
 def test_row_says_which_frame_and_recipe(tmp_path: Path) -> None:
-    """A year later the row names the frame's bytes and the recipe; without a frame it says that there was none."""
+    """A row names its frame's bytes and its recipe by their hashes; without a frame it has NULL."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
     ledger.append(result(1, Verdict.FAIL), frame_sha256="f" * 64, recipe_sha="c" * 64)
@@ -92,10 +92,10 @@ def test_row_says_which_frame_and_recipe(tmp_path: Path) -> None:
     assert hashes(path) == [("f" * 64, "c" * 64), (None, None)]
 
 
-def test_start_after_a_kill_says_what_may_be_missing(
+def test_start_after_a_kill_logs_what_may_be_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The next start names the last row and the flush interval, once; a clean end is not remarked upon."""
+    """The next start logs the last row and the flush interval, once; a clean end logs nothing."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=50)
     ledger.begin("killed-boot")
@@ -113,10 +113,10 @@ def test_start_after_a_kill_says_what_may_be_missing(
 
 
 def test_full_disk_costs_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Rows that the disk refuses are held, loudly, and written when it takes them again."""
+    """Rows that the disk refuses are held, logged as an error, and written when it takes them again."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
-    with sqlite3.connect(path) as connection:  # the closest to a refusing disk without one
+    with sqlite3.connect(path) as connection:  # stands for a disk that refuses
         connection.execute("ALTER TABLE triggers RENAME TO out_of_reach")
     for i in range(1, 6):
         ledger.append(result(i))
@@ -149,7 +149,7 @@ def test_end_does_not_wait_for_a_full_disk(tmp_path: Path) -> None:
     assert ledger.rows_lost == 5
 
 
-def test_old_rows_go_first_and_only_they(tmp_path: Path) -> None:
+def test_only_old_rows_are_deleted(tmp_path: Path) -> None:
     """Rows past their age are deleted when the worker starts, newer ones stay."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
@@ -185,7 +185,7 @@ def test_file_stays_within_its_size(tmp_path: Path) -> None:
 
 
 def test_rows_of_this_boot_are_never_too_old(tmp_path: Path) -> None:
-    """A machine that starts in 1970 and is put right does not delete what it has just written."""
+    """A machine that starts with a clock of 1970, and is then set, does not delete what it has just written."""
     path = tmp_path / "ledger.sqlite"
     Ledger(path, flush_ms=10).close()
     connection = sqlite3.connect(path, isolation_level=None)
@@ -196,27 +196,36 @@ def test_rows_of_this_boot_are_never_too_old(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_ledger_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
-    """A ledger of before the hashes keeps its rows and takes new ones."""
+def test_columns_are_those_that_scripts_read(tmp_path: Path) -> None:
+    """Names and types of the columns, and which may be NULL; all but the two hashes are fields of the result."""
     path = tmp_path / "ledger.sqlite"
-    write_version_1(path)
-    ledger = Ledger(path, flush_ms=10)
-    ledger.append(result(2, Verdict.FAIL), frame_sha256="f" * 64)
-    ledger.close()
-    assert hashes(path) == [(None, None), ("f" * 64, None)]
-    Ledger(path, flush_ms=10).close()  # and once more, now that it is up to date
+    Ledger(path, flush_ms=10).close()
+    connection = sqlite3.connect(path)
+    found = {row[1]: (row[2], bool(row[3])) for row in connection.execute("PRAGMA table_info(triggers)")}
+    connection.close()
+    texts = "boot_id stream_uuid part_id verdict reason detail recipe model_sha calib_id"
+    integers = "result_id seq trigger_ns done_ns latency_us deadline_met simulated"
+    nullable = {"received_ns": "INTEGER", "score": "REAL", "threshold": "REAL", "coverage": "REAL"}
+    nullable |= {"recipe_sha": "TEXT", "frame_sha256": "TEXT"}
+    assert found == (
+        dict.fromkeys(texts.split(), ("TEXT", True))
+        | dict.fromkeys(integers.split(), ("INTEGER", True))
+        | {name: (kind, False) for name, kind in nullable.items()}
+    )
 
 
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm"),
+        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm; this one reads version 2"),
+        ("PRAGMA user_version = 0", "version 1, older than any release; this cmfm reads version 2"),
+        ("PRAGMA application_id = 7", "not a ledger: its application_id is 0x7"),
         ("ALTER TABLE triggers RENAME TO something", "no table `triggers`"),
         ("ALTER TABLE triggers DROP COLUMN score", "lacks score"),
     ],
 )
 def test_file_that_cannot_be_used_is_refused_untouched(tmp_path: Path, statement: str, words: str) -> None:
-    """A newer ledger, or another program's file, stops the start in words and is left as it is."""
+    """A newer or older ledger, or another program's file, stops the start with a message and is left unchanged."""
     path = tmp_path / "ledger.sqlite"
     Ledger(path, flush_ms=10).close()
     connection = sqlite3.connect(path)
@@ -246,18 +255,3 @@ def wait_for_rows(path: Path, count: int) -> None:
             pass
         time.sleep(0.02)
     raise AssertionError(f"no {count} rows in 10 s")
-
-
-def write_version_1(path: Path) -> None:
-    """A ledger as cmfm 0.1 wrote it, with one row."""
-    columns = {name: kind for name, kind in COLUMNS.items() if name not in ADDED_IN_2}
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode=WAL")
-    listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    connection.execute(f"CREATE TABLE triggers ({listed}, PRIMARY KEY (boot_id, result_id)) WITHOUT ROWID")
-    connection.execute("CREATE INDEX by_stream ON triggers (stream_uuid, seq)")
-    values = [getattr(RESULT, name) for name in columns]
-    marks = ", ".join("?" * len(values))
-    connection.execute(f"INSERT INTO triggers VALUES ({marks})", values)  # noqa: S608
-    connection.commit()
-    connection.close()

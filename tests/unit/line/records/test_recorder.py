@@ -14,20 +14,20 @@ from cmfm_worker.line.records.recorder import Evidence, Recorder
 
 
 class Rows:
-    """A ledger that remembers; held up while `gate` is shut."""
+    """A ledger that remembers its rows; `append` blocks until `may_go_on` is set."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, str | None, str]] = []
-        self.gate = threading.Event()
-        self.gate.set()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
 
     def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
-        self.gate.wait(10)
+        self.may_go_on.wait(10)
         self.rows.append((result.result_id, frame_sha256, recipe_sha))
 
 
 def test_every_verdict_becomes_a_row_in_order() -> None:
-    """Rows come in the order of the verdicts, with the SHA-256 of rgb and xyz as received; none without a frame."""
+    """Rows come in the order of the verdicts; those with a frame have the SHA-256 of rgb and xyz as received."""
     rows = Rows()
     recorder = Recorder(ledger=rows, keep=None)
     for i in range(1, 20):
@@ -41,7 +41,7 @@ def test_every_verdict_becomes_a_row_in_order() -> None:
 
 
 def test_only_parts_with_a_frame_are_offered_for_keeping() -> None:
-    """What nobody received cannot be kept."""
+    """A verdict without a frame is not offered to the archive."""
     offered: list[int] = []
     recorder = Recorder(ledger=None, keep=lambda part, _sha256: offered.append(part.result.result_id))
     recorder.record(evidence(1))
@@ -52,14 +52,14 @@ def test_only_parts_with_a_frame_are_offered_for_keeping() -> None:
 
 
 def test_waiting_frames_are_bounded_and_no_row_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    """When frames pile up the row is written without a hash, counted and said; memory stays bounded."""
+    """When frames pile up, rows are written without a hash, counted and logged; memory stays bounded."""
     rows = Rows()
-    rows.gate.clear()
+    rows.may_go_on.clear()
     size = frame(1).rgb.nbytes + frame(1).xyz.nbytes
     recorder = Recorder(ledger=rows, keep=None, max_pending_bytes=3 * size)
     for i in range(1, 9):
         recorder.record(evidence(i))
-    rows.gate.set()
+    rows.may_go_on.set()
     recorder.close()
     assert [row[0] for row in rows.rows] == list(range(1, 9))
     unhashed = sum(row[1] is None for row in rows.rows)
@@ -68,8 +68,8 @@ def test_waiting_frames_are_bounded_and_no_row_is_lost(capsys: pytest.CaptureFix
     assert "frame_not_hashed" in capsys.readouterr().out
 
 
-def test_failure_is_told() -> None:
-    """A recorder that dies is noticed by who looks at it: a line must not go on without a record."""
+def test_failure_is_reported() -> None:
+    """A recorder that dies keeps its error for the service: a line must not go on without a record."""
 
     def broken(_part: Evidence, _sha256: str) -> None:
         raise ValueError("broken")

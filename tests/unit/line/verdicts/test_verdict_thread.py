@@ -46,7 +46,7 @@ from cmfm_worker.line.verdicts.requests import ControlServer, RecoveryServer
 from cmfm_worker.line.verdicts.verdict_thread import MAX_POLL_MS, BookOptions, VerdictThread
 from cmfm_worker.line.verdicts.worker_state import LineState
 from cmfm_worker.settings.model import Settings
-from cmfm_worker.settings.sections import Sockets
+from cmfm_worker.settings.sections.network import SocketsSection
 
 
 class Line:
@@ -54,7 +54,7 @@ class Line:
 
     def __init__(self, folder: Path, publisher_type: type[Publisher] = Publisher) -> None:
         names = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
-        settings = Settings(sockets=Sockets(**names))
+        settings = Settings(sockets=SocketsSection(**names))
         self.context = zmq.Context()
         self.clock = SystemClock()
         self.account = Account()

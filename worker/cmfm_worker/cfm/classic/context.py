@@ -1,9 +1,8 @@
-"""What lies around a pixel of a part, beyond the filters of `classic`: the mapping reads it and does not predict it.
+"""Context channels of `classic`: the surroundings of a pixel. The mapping reads them and does not predict them.
 
-Which shape goes with a colour depends on the light on it and on what is around it. The slopes' directions and the
-skyline tell the shading and the shadow of a lamp that does not move; what a pixel is in relation to its whole part
-tells a dark element from a dark part, and a high one from a thick part; how much of the part is around tells how near
-its outline is.
+Which shape belongs to a colour depends on the light and on the surroundings. The directions of slopes and the skyline
+show the shading and shadow of a fixed lamp. A pixel relative to its whole part distinguishes a dark element from a dark
+part, and a high element from a thick part. The share of the part in the neighbourhood shows how near the outline is.
 """
 
 from __future__ import annotations
@@ -20,46 +19,47 @@ from cmfm_worker.cfm.classic.masked_filters import MaskedFilters, enlarge_to, st
 
 WIDE_2D_PX: Final = (16.0, 32.0)
 WIDE_3D_PX: Final = (24.0, 48.0)
-"""The σ of neighbourhoods as large as a part's elements and as a third of the part."""
+"""σ of wide neighbourhoods: the size of a part's elements, and a third of the part."""
 
 SKYLINE_DIRECTIONS: Final = 8
 SKYLINE_STEPS_PX: Final = (1, 2, 3, 4, 6, 8, 12, 16)
-"""Where the surface is looked at for what stands up: a wall of 8 mm throws a shadow of about 12 pixels."""
+"""Distances at which the skyline is sampled. A wall of 8 mm throws a shadow of about 12 pixels."""
 
 OUTLINE_PX: Final = (3.0, 8.0)
-"""The σ under which the share of the part is taken: 1 inside, a half at its outline, less at a corner."""
+"""σ of the neighbourhoods whose share of part pixels is taken: 1 inside, 1/2 at the outline, less at a corner."""
 
 NEAR_2D: Final = 2 + len(OUTLINE_PX)
 NEAR_3D: Final = SKYLINE_DIRECTIONS + len(OUTLINE_PX)
-"""Channels of near context."""
+"""Number of channels of near context."""
 
 WIDE_2D: Final = 4 + 6 * len(WIDE_2D_PX)
 WIDE_3D: Final = 2 + 2 * len(WIDE_3D_PX)
-"""Channels of wide context, by which a network could know a part."""
+"""Number of channels of wide context. They describe a part so well that a network could recognise it by them."""
 
 _DARKEST: Final = 0.05
-"""Added to lightness before it divides or goes into a logarithm: below, a camera shows noise."""
+"""Added to lightness before a division or logarithm. Below this a camera shows noise."""
 
 _LOWEST: Final = -0.5
-"""Of the skyline, in height a pixel: everything around may lie lower."""
+"""The least skyline, in mm a pixel: it is used where all surroundings lie lower."""
 
 _NOWHERE: Final = -1e3
-"""Height of what is no part: it stands in no light."""
+"""Height in mm of pixels outside the part: they never block the light."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Channels of context, each (1, c, H, W): of what is `near` a pixel, and of much of its part (`wide`)."""
+    """Context channels, each (1, c, H, W): `near` ones of the close surroundings, `wide` ones of much of the part."""
 
     near: list[Tensor]
     wide: list[Tensor]
 
 
 def colour_context(O: Tensor, fine: Tensor, weight: Tensor, filters: MaskedFilters) -> Context:  # noqa: E741
-    """Of opponent colours O (1, 3, H, W) and their mean at a fine scale: `NEAR_2D` and `WIDE_2D` channels.
+    """Compute the context of opponent colours O (1, 3, H, W): `NEAR_2D` and `WIDE_2D` channels.
 
-    Near: both colour differences over lightness (no lamp's strength is in them), the outline. Wide: the fine colours
-    over the part's mean, the logarithm of lightness over its mean, means and deviations of wide neighbourhoods.
+    `fine` is their mean at a fine scale. Near: both colour differences divided by lightness, which makes them
+    independent of the lamp's strength, and the outline. Wide: fine colours minus the part's mean, log lightness minus
+    its mean, and means and deviations of wide neighbourhoods.
     """
     lightness = fine[:, :1].clamp(min=0) + _DARKEST
     wide = [fine - _over_part(O, weight), lightness.log() - _over_part(lightness.log(), weight)]
@@ -71,10 +71,10 @@ def colour_context(O: Tensor, fine: Tensor, weight: Tensor, filters: MaskedFilte
 def height_context(
     h: Tensor, finest: Tensor, fine: Tensor, weight: Tensor, filters: MaskedFilters
 ) -> Context:
-    """Of heights h (1, 1, H, W) in mm and their means at two fine scales: `NEAR_3D` and `WIDE_3D` channels.
+    """Compute the context of heights h (1, 1, H, W) in mm: `NEAR_3D` and `WIDE_3D` channels.
 
-    Near: the skyline, the outline. Wide: the fine height over the part's mean and over its median, over the means of
-    wide neighbourhoods, and their deviations.
+    `finest` and `fine` are their means at two fine scales. Near: the skyline and the outline. Wide: the fine height
+    minus the part's mean, its median and the means of wide neighbourhoods, and the deviations of these.
     """
     wide = [fine - _over_part(h, weight), fine - h[weight > 0].median()]
     for sigma in WIDE_3D_PX:
@@ -84,14 +84,14 @@ def height_context(
 
 
 def _outline(weight: Tensor, filters: MaskedFilters) -> list[Tensor]:
-    """The share of the part in the neighbourhood of every pixel, at each scale (1, 1, H, W)."""
+    """Return the share of part pixels in every pixel's neighbourhood, (1, 1, H, W) for each scale."""
     return [enlarge_to(filters.smooth(weight, sigma, stride_of(sigma)), weight) for sigma in OUTLINE_PX]
 
 
 def skyline(h: Tensor, weight: Tensor) -> Tensor:
-    """The steepest way up from every pixel within 16 pixels, in eight directions, as height a pixel: (1, 8, H, W).
+    """Compute the steepest rise from every pixel within 16 pixels, in eight directions: (1, 8, H, W) mm a pixel.
 
-    Directions are those of the picture, from the right clockwise. Only the part is looked at.
+    Directions start at the right of the picture and go clockwise. Only pixels of the part are considered.
     """
     reach = SKYLINE_STEPS_PX[-1]
     height, width = h.shape[-2:]
@@ -109,5 +109,5 @@ def skyline(h: Tensor, weight: Tensor) -> Tensor:
 
 
 def _over_part(planes: Tensor, weight: Tensor) -> Tensor:
-    """Every channel's mean over the part."""
+    """Return every channel's mean over the part."""
     return (planes * weight).sum((2, 3), keepdim=True) / weight.sum()

@@ -1,11 +1,11 @@
 """The `classic` preset: fixed multi-scale filters on colour and on height above the tray. No weights, any device.
 
-Every filter is normalised to the part's mask (weighted by the part's pixels alone), so neither the tray's colour nor
-its distance leaks into a feature, and a part's features do not depend on what lies around it.
+Every filter is weighted by the part's pixels alone. So neither the colour of the tray nor its distance enters a
+feature, and a part's features do not depend on what lies around the part.
 
-What is predicted comes first in a feature and ends in a constant channel, to which `nominal.standardiser_of` gives the
-length of a typical feature: without it the cosine distance of Eq. 2 would compare the directions of noise wherever a
-pixel is close to the mean. What follows is context, which the mapping reads and does not predict.
+A feature starts with the channels that are predicted. The last of these is constant, and `fit.nominal.standardiser_of`
+gives it the length of a typical feature: without it, the cosine distance of Eq. 2 would compare the directions of noise
+wherever a pixel is close to the mean. The context channels follow: the mapping reads them and does not predict them.
 """
 
 from __future__ import annotations
@@ -34,45 +34,47 @@ SIGMAS_3D_PX: Final = (1.5, 3.0, 6.0, 12.0)
 
 FINEST_2D_PX: Final = 0.7
 FINEST_3D_PX: Final = 1.0
-"""A scale below the others, for scratches: of colour its derivatives alone, of height also what it smooths away."""
+"""The finest σ, for scratches. Of colour only derivatives are taken there, of height also the residual."""
 
 LINES_2D_PX: Final = (1.0, 2.0)
 LINES_3D_PX: Final = (1.5, 3.0)
-"""The σ at which, as at the finest, both curvatures (of lightness, of height) tell lines from spots."""
+"""The σ at which both curvatures (of lightness or height) are taken, beside the finest. They tell lines from spots."""
 
 PREDICTED_2D: Final = len(SIGMAS_2D_PX) * (5 * 3 + 1) + (2 * 3 + 2) + 2 * len(LINES_2D_PX) + 1
-"""At each σ: colour, gradient, Laplacian, deviation and residual of three opponent colours, and one anisotropy; at the
-finest gradients, Laplacians and curvatures; curvatures where lines are looked for; 1.
+"""Predicted 2D channels. At each σ: colour, gradient, Laplacian, deviation and residual of three opponent colours,
+and one anisotropy. At the finest σ: gradients, Laplacians and curvatures. At `LINES_2D_PX`: curvatures. Last: the
+constant.
 """
 
 PREDICTED_3D: Final = len(SIGMAS_3D_PX) * 7 + (3 + 2) + 2 * len(LINES_3D_PX) + 1
-"""At each σ: slope, curvature, deviation, anisotropy, height, residual, difference to the finer scale; at the finest
-slope, Laplacian, residual and curvatures; curvatures where lines are looked for; 1.
+"""Predicted 3D channels. At each σ: slope, curvature, deviation, anisotropy, height, residual, difference to the finer
+scale. At the finest σ: slope, Laplacian, residual and curvatures. At `LINES_3D_PX`: curvatures. Last: the constant.
 """
 
 CONTEXT_2D: Final = 2 * len(SIGMAS_2D_PX) + NEAR_2D + WIDE_2D
 CONTEXT_3D: Final = 2 * len(SIGMAS_3D_PX) + NEAR_3D + WIDE_3D
-"""At each σ how lightness, or height, rises down and to the right of the picture; and `classic_context`."""
+"""Context channels: at each σ the rise of lightness (or height) down and to the right, and those of `context.py`."""
 
 MIN_POINTS: Final = 200
-"""Fewer foreground pixels are no part: a tablet of 1 cm² fills about 200 in a picture of 15 cm."""
+"""The fewest foreground pixels of a part. A tablet of 1 cm² fills about 200 pixels of a 15 cm picture."""
 
 MM_PER_M: Final = 1000.0
 
-_CELL_PX: Final = 8
-"""A part is worked on in its bounding box, whose sides are multiples of this and at least as far from the part."""
+_BOX_STEP_PX: Final = 8
+"""Features are computed in the part's bounding box, widened by at least this and to multiples of it."""
 
 _MIN_ENERGY: Final = 1e-4
-"""Gradient energy that counts as none: keeps the anisotropy of flat places at 0."""
+"""Gradient energy that counts as zero. It keeps the anisotropy of flat places at 0."""
 
 _Channels = tuple[list[Tensor], Context]
-"""What is predicted, each (1, c, H, W), and context."""
+"""The predicted channels, each (1, c, H, W), and the context."""
 
 
 class ClassicExtractor:
-    """Implements `Extractor`; the mask is the foreground. Deterministic, and a frame does not depend on its batch.
+    """The `Extractor` of the preset. The mask is the foreground.
 
-    Lengths are pixels, heights millimetres; derivatives are multiplied by σ to the power of their order.
+    Features are deterministic, and a frame's features do not depend on its batch. Lengths are in pixels, heights in
+    millimetres. Derivatives are multiplied by σ to the power of their order.
     """
 
     d2: Final = PREDICTED_2D + CONTEXT_2D
@@ -85,17 +87,17 @@ class ClassicExtractor:
 
     @property
     def identity(self) -> ExtractorIdentity:
-        """`classic` has no weights: its version stands for its filters."""
+        """Return the preset's identity. The version stands for the filters, because there are no weights."""
         return ExtractorIdentity("classic", "3", blocks=0, group_size=0)
 
     @property
     def device(self) -> torch.device:
-        """Where the features are computed."""
+        """Return the device that the features are computed on."""
         return self._device
 
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
-        """E_2D (P, 105) and E_3D (P, 62) at the foreground pixels. Raises TooFewPointsError."""
+        """Compute E_2D (P, 105) and E_3D (P, 62) at the foreground pixels. Raises TooFewPointsError."""
         counts = frames.foreground.flatten(1).sum(1).tolist()
         few = [i for i, count in enumerate(counts) if count < MIN_POINTS]
         if few:
@@ -113,7 +115,7 @@ class ClassicExtractor:
         )
 
     def _frame(self, rgb: Tensor, height_mm: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
-        """One frame: (3, 224, 224), (224, 224), (224, 224) -> (P, D_2D), (P, D_3D)."""
+        """Compute one frame: (3, 224, 224), (224, 224), (224, 224) → (P, D_2D), (P, D_3D)."""
         rows, columns = _bounding_box(foreground)
         mask = foreground[rows, columns]
         weight = mask[None, None].float()
@@ -133,7 +135,7 @@ class ClassicExtractor:
             if sigma in LINES_2D_PX:
                 maps += _lines(mean[:, :1], sigma)
             enlarged = [enlarge_to(m, O) for m in maps]
-            channels += [*enlarged, O - enlarged[0]]  # the last is what this scale smooths away
+            channels += [*enlarged, O - enlarged[0]]  # the last one is this scale's residual
             slopes.append(enlarge_to(rises, O))
             if sigma == SIGMAS_2D_PX[0]:
                 fine = mean
@@ -141,7 +143,7 @@ class ClassicExtractor:
         return channels, Context([*slopes, *around.near], around.wide)
 
     def _height_channels(self, height_mm: Tensor, weight: Tensor) -> _Channels:
-        # Squares are taken about the part's mean height: those of the height itself would cancel in float32.
+        # Heights are taken from the part's mean: squares of the height itself would cancel in float32.
         typical = (height_mm * weight).sum() / weight.sum()
         h = (height_mm - typical) * weight
         finest = finer = self._filters.mean(h, weight, FINEST_3D_PX)
@@ -164,8 +166,9 @@ class ClassicExtractor:
         return channels, Context([*slopes, *around.near], around.wide)
 
     def _derivatives(self, mean: Tensor, sigma: float) -> tuple[list[Tensor], Tensor]:
-        """Gradient magnitude, Laplacian, and the coherence of all channels' gradient directions (0 to 1); and how the
-        first channel rises along rows and columns.
+        """Return gradient magnitude, Laplacian and coherence, and the first channel's rise along rows and columns.
+
+        The coherence of all channels' gradient directions is from 0 to 1.
         """
         stride = stride_of(sigma)
         dy, dx = gradient(mean, stride)
@@ -178,37 +181,37 @@ class ClassicExtractor:
 
 
 def opponent_colours(rgb: Tensor) -> Tensor:
-    """Mean, R − G and (R + G)/2 − B of rgb (3, H, W) in [0, 1]."""
+    """Return mean, R − G and (R + G)/2 − B of rgb (3, H, W) in [0, 1]: (3, H, W)."""
     R, G, B = rgb.unbind(0)
     return torch.stack([(R + G + B) / 3, R - G, (R + G) / 2 - B])
 
 
 def _slopes(mean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Gradient magnitude and Laplacian at a σ whose grid is that of the pixels."""
+    """Return gradient magnitude and Laplacian at a σ that is evaluated at every pixel."""
     dy, dx = gradient(mean)
     return (dy.square() + dx.square()).sqrt() * sigma, laplacian(mean) * sigma**2
 
 
 def _lines(mean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """The largest and the smallest curvature at a σ."""
+    """Return the largest and the smallest curvature at a σ."""
     largest, smallest = curvatures(mean, stride_of(sigma))
     return largest * sigma**2, smallest * sigma**2
 
 
 def _bounding_box(foreground: Tensor) -> tuple[slice, slice]:
-    """Rows and columns of the part, widened to the next cells so that derivatives find their neighbours."""
+    """Return rows and columns of the part's box, widened so that derivatives have their neighbours."""
     return _span(foreground.any(1)), _span(foreground.any(0))
 
 
 def _span(occupied: Tensor) -> slice:
     places = occupied.nonzero()[:, 0]
-    first = max(int(places[0]) - _CELL_PX, 0) // _CELL_PX * _CELL_PX
-    last = min(-(-(int(places[-1]) + 1 + _CELL_PX) // _CELL_PX) * _CELL_PX, SIZE_PX)
+    first = max(int(places[0]) - _BOX_STEP_PX, 0) // _BOX_STEP_PX * _BOX_STEP_PX
+    last = min(-(-(int(places[-1]) + 1 + _BOX_STEP_PX) // _BOX_STEP_PX) * _BOX_STEP_PX, SIZE_PX)
     return slice(first, last)
 
 
 def _packed(channels: list[Tensor], context: Context, inside: Tensor) -> Tensor:
-    """What is predicted, a constant 1 and the context (1, c, H, W) at the given pixels: (P, C)."""
+    """Stack predicted channels, a constant 1 and context (1, c, H, W) at the given pixels: (P, C)."""
     constant = torch.ones_like(channels[0][:, :1])
     stacked = torch.cat([*channels, constant, *context.near, *context.wide], dim=1)
     return stacked[0].flatten(1)[:, inside].T.contiguous()  # C H W -> P C

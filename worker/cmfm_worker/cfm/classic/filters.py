@@ -1,7 +1,7 @@
-"""Separable Gaussian filters as matrix products: any σ, edge handling and decimation in one exact step.
+"""Separable Gaussian filters as matrix products, with any σ, edge handling and decimation in one exact step.
 
-A 224×224 plane filtered along both axes is A·X·Aᵀ. On a CPU this is faster than convolution from σ = 1 upwards, on
-any device it is deterministic, and one plane's result does not depend on the others in its batch.
+A 224×224 plane X filtered along both axes is A·X·Aᵀ. On a CPU this is faster than convolution from σ = 1 upwards. It is
+deterministic on every device, and a plane's result does not depend on the other planes of its batch.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _REACH = 4.0
-"""Standard deviations after which a Gaussian is cut off: less than 1e-4 of its weight lies beyond."""
+"""Standard deviations at which a Gaussian is cut off. Less than 1e-4 of its weight lies beyond."""
 
 
 def gaussian_matrix(
     size_px: int, sigma_px: float, stride: int = 1, *, beyond: Literal["edge", "nothing"] = "edge"
 ) -> Tensor:
-    """The (size / stride, size) float32 matrix that smooths a line of pixels and keeps every `stride`-th place.
+    """Build the (size / stride, size) float32 matrix that smooths a line of pixels and keeps every `stride`-th one.
 
-    Row i is a Gaussian centred on the middle of the i-th run of `stride` pixels, cut at 4 σ. `beyond` its ends the line
-    goes on as the pixel at its "edge", and every row sums to 1, or there is "nothing", and rows near the ends sum to
-    less. Raises ValueError where `stride` does not divide `size_px`.
+    Row i is a Gaussian centred on the middle of the i-th run of `stride` pixels, cut off at 4 σ. With `beyond` "edge"
+    the line continues with its end pixels, and every row sums to 1. With "nothing" it continues with zeros, and rows
+    near the ends sum to less. Raises ValueError if `stride` does not divide `size_px`.
     """
     if size_px % stride:
         raise ValueError(f"a stride of {stride} does not divide {size_px} pixels")
@@ -42,7 +42,7 @@ def gaussian_matrix(
 
 
 def gradient(planes: Tensor, spacing_px: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Central differences along rows (d/dy) and columns (d/dx) in units a pixel; the edge goes on as it is."""
+    """Return central differences down (d/dy) and to the right (d/dx), in units a pixel. Edges are repeated."""
     padded = F.pad(planes, (1, 1, 1, 1), mode="replicate")
     dy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
     dx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
@@ -50,16 +50,16 @@ def gradient(planes: Tensor, spacing_px: float = 1.0) -> tuple[Tensor, Tensor]:
 
 
 def laplacian(planes: Tensor, spacing_px: float = 1.0) -> Tensor:
-    """Second differences along both axes, summed, in units a squared pixel."""
+    """Return the sum of the second differences along both axes, in units a squared pixel."""
     padded = F.pad(planes, (1, 1, 1, 1), mode="replicate")
     cross = padded[..., 2:, 1:-1] + padded[..., :-2, 1:-1] + padded[..., 1:-1, 2:] + padded[..., 1:-1, :-2]
     return (cross - 4.0 * planes) / spacing_px**2
 
 
 def curvatures(planes: Tensor, spacing_px: float = 1.0) -> tuple[Tensor, Tensor]:
-    """The largest and the smallest second derivative over all directions, in units a squared pixel.
+    """Return the largest and the smallest second derivative over all directions, in units a squared pixel.
 
-    A line gives one of them alone, whichever way it runs, and a spot both: their sum is the Laplacian, at this spacing.
+    A line has one of them, in whichever direction it runs; a spot has both. Their sum is the Laplacian at this spacing.
     """
     dy, dx = gradient(planes, spacing_px)
     (yy, yx), (_, xx) = gradient(dy, spacing_px), gradient(dx, spacing_px)
@@ -68,5 +68,5 @@ def curvatures(planes: Tensor, spacing_px: float = 1.0) -> tuple[Tensor, Tensor]
 
 
 def enlarge(planes: Tensor, size_px: Sequence[int]) -> Tensor:
-    """Bilinear to (height, width): (B, C, h, w) → (B, C, height, width)."""
+    """Resize bilinearly to (height, width): (B, C, h, w) → (B, C, height, width)."""
     return F.interpolate(planes, tuple(size_px), mode="bilinear", align_corners=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.fast.places import counted_places
+from cmfm_worker.cfm.fast.mask_indices import indices_by_running_count
 from cmfm_worker.cfm.fast.read_back import ReadBack
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling, known_rows, rows_at_once
 
@@ -33,7 +33,7 @@ class MergedRows:
     def finish(self) -> TokenSampling:
         """The matrix of what is left."""
         entries = self._known.wait()[0].tolist()
-        places = counted_places(self._kept.flatten(), entries[-1] if entries else 0)
+        places = indices_by_running_count(self._kept.flatten(), entries[-1] if entries else 0)
         row = places // self._token.shape[1]
         sums = self._sum.flatten()[places]
         before = F.pad(torch.where(row[1:] == row[:-1], sums[:-1], 0.0), (1, 0))

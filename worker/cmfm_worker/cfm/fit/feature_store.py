@@ -1,6 +1,4 @@
-"""Features of the nominal parts, extracted once and kept for every epoch: the extractors are frozen (DESIGN
-§ 5).
-"""
+"""Features of the nominal parts, extracted once and kept for every epoch: the extractors are frozen (paper § 3.1)."""
 
 from __future__ import annotations
 
@@ -21,15 +19,14 @@ from cmfm_worker.cfm.prepare import SIZE_PX
 Precision = Literal["float32", "float16"]
 
 RAM_LIMIT_BYTES = 2 * 1024**3
-"""What a store keeps in memory unless told otherwise: 50 `classic` parts take 0.3 GB, `paper` ones 5 GB."""
+"""Default limit of the memory that a store takes. 50 parts of `classic` take 0.3 GB, 50 of `paper` 5 GB."""
 
 
 class FeatureStore:
-    """Pixel features of parts, in memory up to `ram_limit_bytes` and beyond that in files of a temporary
-    folder.
+    """Pixel features of parts: in memory up to `ram_limit_bytes`, beyond that in files of a temporary folder.
 
-    `precision` is that of what is kept; what is drawn is float32. The files lie in `folder`, or where the
-    system puts temporary ones, and are deleted on leaving the context (or with the store).
+    Features are kept in `precision` and returned as float32. The files lie in `folder`, or in the system's folder for
+    temporary files. They are deleted when the context is left, or with the store.
     """
 
     def __init__(
@@ -64,7 +61,7 @@ class FeatureStore:
         self.close()
 
     def close(self) -> None:
-        """Forget all parts and delete their files."""
+        """Drop all parts and delete their files."""
         self._parts.clear()
         self._masks.clear()
         self.names.clear()
@@ -76,7 +73,7 @@ class FeatureStore:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """(D_2D, D_3D). Raises ValueError while the store is empty."""
+        """Return (D_2D, D_3D). Raises ValueError if the store is empty."""
         if not self._parts:
             raise ValueError("the feature store holds no part")
         e2d, e3d = self._parts[0]
@@ -84,12 +81,14 @@ class FeatureStore:
 
     @property
     def own_counts(self) -> list[int]:
-        """Pixels of each part as it is; `counts` has those of its variations, too."""
+        """Return the pixels of each real part. `counts` also has those of variations."""
         return [count for count, varied in zip(self.counts, self._varied, strict=True) if not varied]
 
     def add(self, features: PixelFeatures, names: Sequence[str], *, varied: bool = False) -> None:
-        """Keep the features and masks of a batch, one name a part. `varied`: not parts as they are but as they could
-        also be, which are taught from like others. Raises ValueError where widths or numbers do not fit.
+        """Keep the features and masks of a batch, with one name a part.
+
+        `varied` marks variations of parts (`nominal_variation.py`), which are fitted on like real ones. Raises
+        ValueError if widths, context or the number of names do not fit.
         """
         counts = features.counts
         if len(names) != len(counts):
@@ -109,19 +108,19 @@ class FeatureStore:
             self._varied.append(varied)
 
     def part(self, index: int) -> tuple[Tensor, Tensor]:
-        """All features of a part: (P, D_2D) and (P, D_3D) float32 on the CPU."""
+        """Return all features of a part: (P, D_2D) and (P, D_3D) float32 on the CPU."""
         e2d, e3d = self._parts[index]
         return _float32(e2d[:]), _float32(e3d[:])
 
     def mask(self, index: int) -> Tensor:
-        """Which pixels a part's features belong to: (1, 224, 224) bool on the CPU, row p to its p-th true one."""
+        """Return the pixels of a part, (1, 224, 224) bool on the CPU. Feature row p belongs to the p-th True pixel."""
         bits = np.unpackbits(self._masks[index])
         return torch.from_numpy(bits.astype(np.bool_)).view(1, SIZE_PX, SIZE_PX)
 
     def draw(
         self, parts: Sequence[int], pixels: int | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """At most `pixels` different pixels of each of some parts (all where None): float32 on the CPU."""
+        """Draw at most `pixels` different pixels of each part, all with None: float32 on the CPU."""
         drawn = [self._draw_part(part, pixels, generator) for part in parts]
         return torch.cat([e2d for e2d, _ in drawn]), torch.cat([e3d for _, e3d in drawn])
 

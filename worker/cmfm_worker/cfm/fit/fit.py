@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from cmfm_worker.cfm.equations import loss_terms
 from cmfm_worker.cfm.fit.feature_store import FeatureStore
 from cmfm_worker.cfm.fit.nominal import FitError, check_parts, predict_constants, standardiser_of
 from cmfm_worker.cfm.fit.options import FitOptions
 from cmfm_worker.cfm.mapping.pair import MappingPair, new_pair
-from cmfm_worker.cfm.progress import ReportProgress
 
 __all__ = [
+    "AfterEpoch",
     "FitError",
     "FitOptions",
     "FitReport",
-    "cosine_distance",
     "fit_mapping",
     "negative_log_likelihood",
 ]
 
+AfterEpoch = Callable[[int, int, float, float], None]
+"""Called after every epoch: (epochs done, epochs in all, mean 2D loss, mean 3D loss)."""
+
+
 MAX_GRADIENT = 5.0
-"""Length to which the gradient of a fit with spreads is cut."""
+"""The greatest length of the gradient in a fit with spreads."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """What was learned: the mean losses of every epoch, how many `parts` and `pixels`, in what time.
+    """The course of a fit: the mean losses of every epoch, the number of parts and pixels, the time.
 
-    A loss is the cosine distance (Eq. 2), or with spreads the negative log likelihood of a channel, in nats without
-    its constant.
-
-    `pixels` is how many the parts have, `pixels_per_epoch` how many of them, and of their variations, an epoch saw.
-    A low loss is no proof of a good mapping: both modalities may merely encode the position.
+    A loss is a term of Eq. 2, or with spreads the negative log likelihood of a channel in nats, without its constant.
+    A low loss does not prove a good mapping: both modalities may merely encode the position. `pixels` are those of the
+    parts, `pixels_per_epoch` those that an epoch saw, variations included.
     """
 
     loss_2d: tuple[float, ...]
@@ -51,15 +53,14 @@ class FitReport:
 def fit_mapping(
     features: FeatureStore,
     options: FitOptions,
-    progress: ReportProgress | None = None,
+    after_epoch: AfterEpoch | None = None,
     device: torch.device | str = "cpu",
 ) -> tuple[MappingPair, FitReport]:
-    """Fit M_2D→3D and M_3D→2D jointly on the parts in the store, by Adam on the mean of Eq. 2 over the
-    pixels drawn.
+    """Fit M_2D→3D and M_3D→2D jointly on the parts in the store, by Adam on the mean of Eq. 2 over the pixels drawn.
 
-    The same store, options and seed give the same mapping on one CPU with one number of threads. The pair
-    comes back frozen on `device`. Raises FitError where there is no part, where parts have no foreground
-    pixel (it names them) and where the features or the loss are not finite.
+    The same store, options and seed give the same mapping on one CPU with one number of threads. The pair is returned
+    frozen, on `device`. Raises FitError if there is no part, if parts have no foreground pixel (it names them), and if
+    the features or the loss are not finite.
     """
     check_parts(features)
     start = time.perf_counter()
@@ -74,8 +75,8 @@ def fit_mapping(
         losses.append(_epoch(features, pair, optimiser, schedule, options, generator))
         if not all(map(math.isfinite, losses[-1])):
             raise FitError(f"the loss of epoch {epoch + 1} is not a finite number; lower lr ({options.lr:g})")
-        if progress is not None:
-            progress("fit", epoch + 1, options.epochs)
+        if after_epoch is not None:
+            after_epoch(epoch + 1, options.epochs, *losses[-1])
     for network in (pair.to_3d, pair.to_2d):
         network.eval().requires_grad_(False)
     limit = options.pixels_per_image
@@ -89,15 +90,10 @@ def fit_mapping(
     )
 
 
-def cosine_distance(E: Tensor, E_mapped: Tensor) -> Tensor:
-    """One half of Eq. 2, 1 − E·Ê / (‖E‖‖Ê‖): (P, C) → (P,)."""
-    return 1.0 - torch.cosine_similarity(E, E_mapped, dim=-1)
-
-
 def negative_log_likelihood(E: Tensor, E_mapped: Tensor, log_spread: Tensor) -> Tensor:
-    """−log N(E; Ê, σ²) without its constant, the mean over the channels: (P, C) → (P,).
+    """Compute −log N(E; Ê, σ²) without its constant, averaged over the channels: (P, C) → (P,).
 
-    Where features are hard to predict σ grows, so that neither the fit nor a verdict hangs on such places.
+    σ grows where features are hard to predict, so that neither the fit nor a verdict depends on such places.
     """
     z = (E - E_mapped) * torch.exp(-log_spread)
     return (0.5 * z.square() + log_spread).mean(-1)
@@ -111,19 +107,19 @@ def _epoch(
     options: FitOptions,
     generator: torch.Generator,
 ) -> tuple[float, float]:
-    """One pass over the parts; the mean of both losses over its pixels."""
+    """Fit once over all parts and return the mean of both losses over the pixels."""
     total = torch.zeros(2, dtype=torch.float64)
     pixels = 0
     for batch in _batches(len(features), options.batch_images, generator):
         optimiser.zero_grad(set_to_none=True)
         count = sum(min(features.counts[i], options.pixels_per_image or features.counts[i]) for i in batch)
-        for E_2D, E_3D, mask in _pieces(features, batch, pair, options, generator):
+        for E_2D, E_3D, mask in _chunks(features, batch, pair, options, generator):
             noise = [_noise(features, k, len(E_2D), options, generator) for k in (0, 1)]
             loss_2d, loss_3d = _losses(pair, E_2D, E_3D, mask, noise)
-            # Pieces have their share in the mean over the batch's pixels: so they need not be in memory together.
+            # Each chunk is weighted by its share of the batch's pixels, so that chunks need not be in memory together.
             ((loss_2d + loss_3d) * (len(E_2D) / count)).backward()
             total += torch.stack([loss_2d.detach(), loss_3d.detach()]).cpu() * len(E_2D)
-        if options.spread:  # a place that was taken for certain and was not has a gradient of any size
+        if options.spread:  # a pixel that was predicted too surely has a gradient of any size
             torch.nn.utils.clip_grad_norm_([*pair.to_3d.parameters(), *pair.to_2d.parameters()], MAX_GRADIENT)
         optimiser.step()
         schedule.step()
@@ -132,14 +128,14 @@ def _epoch(
     return mean_2d, mean_3d
 
 
-def _pieces(
+def _chunks(
     features: FeatureStore,
     batch: list[int],
     pair: MappingPair,
     options: FitOptions,
     generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """What passes the networks together: pixels drawn from all parts of a batch, or each part's whole map."""
+    """Yield what passes the networks together: pixels drawn from all parts of a batch, or each part's whole map."""
     if not pair.whole_maps:
         yield *features.draw(batch, options.pixels_per_image, generator), None
         return
@@ -150,7 +146,7 @@ def _pieces(
 def _noise(
     features: FeatureStore, modality: int, pixels: int, options: FitOptions, generator: torch.Generator
 ) -> Tensor | None:
-    """What is added to features of 2D (0) or 3D (1): (pixels, D), 0 but in the wide context; None where nothing is."""
+    """Draw noise for the wide context of 2D (0) or 3D (1) features: (pixels, D), 0 elsewhere; None if there is none."""
     width, wide = features.widths[modality], features.wide[modality]
     if not wide or not options.wide_noise:
         return None
@@ -165,7 +161,7 @@ def _losses(
     mask: Tensor | None = None,
     noise: Sequence[Tensor | None] = (None, None),
 ) -> tuple[Tensor, Tensor]:
-    """Mean losses of both directions; `noise` is added to standardised features (2D, 3D)."""
+    """Compute the mean losses of both modalities. `noise` is added to standardised features (2D, 3D)."""
     device = next(pair.to_3d.parameters()).device
     E_2D, E_3D = E_2D.to(device), E_3D.to(device)
     if mask is not None:
@@ -181,14 +177,13 @@ def _losses(
         return negative_log_likelihood(E_2D, *on_2d).mean(), negative_log_likelihood(E_3D, *on_3d).mean()
     E_2D_hat, E_3D_hat = pair.predict(E_2D, E_3D, mask)  # Eq. 1
     E_2D, E_3D = pair.predicted(E_2D, E_3D)
-    return cosine_distance(E_2D, E_2D_hat).mean(), cosine_distance(E_3D, E_3D_hat).mean()
+    L_2D, L_3D = loss_terms(E_2D, E_2D_hat, E_3D, E_3D_hat)  # Eq. 2
+    return L_2D.mean(), L_3D.mean()
 
 
 def _new_pair(features: FeatureStore, options: FitOptions) -> MappingPair:
     d2, d3 = features.widths
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # the seed decides the first weights and nothing else of the process
+    with torch.random.fork_rng(devices=[]):  # the seed sets the first weights and nothing else in the process
         torch.manual_seed(options.seed)
         pair = new_pair(
             d2,

@@ -1,4 +1,4 @@
-"""Learning a metric on residuals from kept features: of good parts, in simulated defects, and beside these."""
+"""Fitting the metric on residuals: features of good parts, of simulated defects, and of good pixels beside these."""
 
 from __future__ import annotations
 
@@ -9,53 +9,52 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cmfm_worker.cfm.anomaly import PIXELS_AT_ONCE
 from cmfm_worker.cfm.classic.residual_metric import Residuals, fit_metric
 from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
-from cmfm_worker.cfm.fast.places import thinned
+from cmfm_worker.cfm.fast.mask_indices import every_nth
 from cmfm_worker.cfm.fit.feature_store import FeatureStore
 from cmfm_worker.cfm.fit.options import FitOptions
 from cmfm_worker.cfm.fit.simulated_defects import simulate_defects
 from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.pixel_distances import PIXELS_AT_ONCE
 from cmfm_worker.cfm.prepare import PreparedFrames
 
 NOMINAL_PIXELS: Final = 200_000
-"""Drawn from all good parts together, as many from each: some 90 MB of `classic` residuals."""
-
+"""Pixels drawn from all good parts together, the same number from each. Their residuals take about 90 MB."""
 
 SIMULATED_FRAMES: Final = 100
-MOST_ROUNDS: Final = 8
-"""Frames with simulated defects in all: at most so many of each part, and at least one."""
+MOST_FRAMES_PER_PART: Final = 8
+"""Frames with simulated defects in all, and the most of one part. Every part gets at least one."""
 
 STEPS_AN_EPOCH: Final = 20
-"""Steps of the metric's fit for each epoch of the mapping's: `classic` takes 1200."""
-
-
-def rounds_for(parts: int) -> int:
-    """How often each of so many good parts gets simulated defects."""
-    return min(-(-SIMULATED_FRAMES // parts), MOST_ROUNDS)
+"""Steps of the metric's fit for each epoch of the mapping's fit: 1200 for `classic`."""
 
 
 APART_PX: Final = 3
-"""Good pixels beside a simulated defect are farther from it than that: between, it is a matter of taste."""
+"""Pixels this near to a simulated defect are neither good nor defective."""
 
 EVERY_PX: Final = 3
-"""Of those, every so many-th along either axis is kept: some thousand a frame."""
+"""Of the good pixels beside simulated defects every third along either axis is kept: about a thousand a frame."""
+
+
+def simulated_frames_per_part(parts: int) -> int:
+    """Return how many frames with simulated defects each of so many good parts gets."""
+    return min(-(-SIMULATED_FRAMES // parts), MOST_FRAMES_PER_PART)
 
 
 @torch.no_grad()
 def simulated_pixels(
     extractor: Extractor, frames: PreparedFrames, seeds: list[int]
 ) -> tuple[PixelFeatures, PixelFeatures]:
-    """Features of good frames with simulated defects on them, one seed a frame: in the defects, and beside them.
+    """Extract features of good frames with simulated defects, one seed a frame: in the defects, and beside them.
 
-    Filters look beyond their pixel, so a defect lifts residuals around itself. A metric that has seen it as good
-    surface weighs least what reaches farthest, and a defect's halo is not found in its place.
+    Filters look beyond their pixel, so a defect raises residuals around itself. A metric that has seen those as good
+    gives little weight to the channels that reach farthest, and so finds the defect and not its halo.
     """
     simulated = simulate_defects(frames, seeds)
     features = extractor(simulated.frames)
     near = F.max_pool2d(simulated.mask[:, None].float(), 2 * APART_PX + 1, stride=1, padding=APART_PX)
-    return features.at(simulated.mask), features.at(thinned(near[:, 0] == 0, EVERY_PX))
+    return features.at(simulated.mask), features.at(every_nth(near[:, 0] == 0, EVERY_PX))
 
 
 def with_metric(
@@ -65,8 +64,10 @@ def with_metric(
     beside: FeatureStore,
     options: FitOptions,
 ) -> MappingPair:
-    """The pair with the metric that best tells pixels in simulated defects from those of good parts and beside such
-    defects. Raises ValueError where it has learned no spreads.
+    """Return the pair with a fitted metric, or as it is if no simulated defect has a pixel.
+
+    The metric separates pixels in simulated defects from those of good parts and those beside such defects. Raises
+    ValueError if the pair has learned no spreads.
     """
     generator = torch.Generator().manual_seed(options.seed)
     each = max(NOMINAL_PIXELS // len(nominal), 1)
@@ -82,7 +83,7 @@ def with_metric(
 def _residuals(
     pair: MappingPair, store: FeatureStore, pixels: int | None, generator: torch.Generator
 ) -> Residuals:
-    """z of so many pixels of every part, on the mapping's device."""
+    """Return z of at most `pixels` pixels of every part, on the mapping's device."""
     device = next(pair.to_3d.parameters()).device
     found: list[tuple[Tensor, Tensor]] = []
     for part in range(len(store)):

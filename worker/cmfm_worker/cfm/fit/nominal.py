@@ -1,4 +1,4 @@
-"""What nominal parts say before anything is fitted on them: whether they can teach, and how their channels vary."""
+"""Checks and statistics of nominal parts, before anything is fitted on them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from cmfm_worker.cfm.mapping.pair import MappingPair, Standardiser
 
 
 class FitError(Exception):
-    """The parts cannot teach a mapping; the message names what is wrong with which of them."""
+    """No mapping can be fitted on the parts; the message names the part and the problem."""
 
 
 def check_parts(features: FeatureStore) -> None:
-    """Raises FitError where there is no part, or where parts have no foreground pixel."""
+    """Raise FitError if there is no part, or if parts have no foreground pixel."""
     if not len(features):
         raise FitError("no nominal part to fit on")
     empty = [name for name, count in zip(features.names, features.counts, strict=True) if not count]
@@ -25,12 +25,11 @@ def check_parts(features: FeatureStore) -> None:
 
 
 def standardiser_of(features: FeatureStore) -> Standardiser:
-    """Mean and standard deviation of every channel over all pixels of all parts.
+    """Compute mean and standard deviation of every channel over all pixels of all parts.
 
-    A channel that never varies is given the length of a typical standardised feature, √C: with it the cosine distance
-    of Eq. 2 acts near the mean like a Euclidean one. A channel that is always 0 stays so.
-
-    Raises FitError naming the parts whose features are not finite.
+    A channel that never varies gets the length of a typical standardised feature, √C. With it, the cosine distance of
+    Eq. 2 acts near the mean like a Euclidean distance. A channel that is always 0 stays 0. Raises FitError naming the
+    parts whose features are not finite.
     """
     moments = [[_moments(E) for E in features.part(i)] for i in range(len(features))]
     broken = [
@@ -45,9 +44,9 @@ def standardiser_of(features: FeatureStore) -> Standardiser:
 
 @torch.no_grad()
 def predict_constants(features: FeatureStore, pair: MappingPair) -> None:
-    """A channel that never varies is predicted exactly, from the start and for ever: its residual has no gradient.
+    """Make the networks predict channels that never vary exactly. Their residuals then have no gradient.
 
-    Learned, it would be known so surely that any unusual input made it the largest anomaly.
+    A learned prediction would be so sure that any unusual input made such a channel the largest anomaly.
     """
     bounds = [[torch.stack([E.amin(0), E.amax(0)]) for E in features.part(i)] for i in range(len(features))]
     lowest = [torch.stack([both[k][0] for both in bounds]).amin(0) for k in (0, 1)]
@@ -58,7 +57,7 @@ def predict_constants(features: FeatureStore, pair: MappingPair) -> None:
 
 
 def _moments(E: Tensor) -> Tensor:
-    """Sum and sum of squares of every channel: (2, C) float64."""
+    """Return sum and sum of squares of every channel: (2, C) float64."""
     E = E.double()
     return torch.stack([E.sum(0), E.square().sum(0)])
 

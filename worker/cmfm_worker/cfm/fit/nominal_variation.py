@@ -1,9 +1,9 @@
-"""Good parts as they could also be: under a slightly other lamp, a little out of shape.
+"""Variations of good parts: under a slightly different lamp, or slightly out of shape.
 
-From a few dozen parts a mapping learns each by heart, and its residuals on the next part are larger than on those that
-it was taught from. So every part is taught again with what varies on any line and says nothing of its quality: the
-light's strength, colour and slope, and clouds on the surface; thickness, warp and swelling. All of it is smooth over a
-good part of the part, unlike defects; and each changes one modality alone.
+A mapping fitted on a few dozen parts learns each of them by heart, and its residuals on the next part are larger. So
+every part is also taught with variations that occur on any line and do not affect quality: strength, colour and slope
+of the light and clouds on the surface; thickness, warp and swelling. They are smooth over large areas of the part,
+unlike defects, and each changes one modality alone.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ LIGHT: Final = 0.05
 TINT: Final = 0.015
 SLOPE: Final = 0.025
 CLOUDS: Final = 0.03
-"""Deviations of the logarithm of light: of all, of each colour, from the picture's middle to its edge, of clouds."""
+"""Deviations of the logarithm of the light: overall, of each colour, from the middle to the edge, of clouds."""
 
 THICKNESS: Final = 0.002
 WARP: Final = 0.008
 SWELLING: Final = 0.001
-"""Deviations of height, of the part's side: of all, of the bend from the picture's middle to its edge, of swellings."""
+"""Deviations of the height, as shares of the part's side: overall, of the bend from middle to edge, of swellings."""
 
 KNOTS: Final = 13
-"""Of clouds and swellings, along the picture: they are some 17 pixels wide."""
+"""Knots of clouds and swellings along the picture, which makes them about 17 pixels wide."""
 
 
 def vary_nominal(frames: PreparedFrames, seeds: Sequence[int]) -> PreparedFrames:
-    """Every frame varied, by its seed alone. Foreground, valid pixels and plane stay as they are."""
+    """Vary every frame, as its seed says. Foreground, valid pixels and plane do not change."""
     rgb = [(frames.rgb[i].cpu() * _light(Draw(seed)).exp()).clamp(0.0, 1.0) for i, seed in enumerate(seeds)]
     xyz = [_raised(frames, i, Draw(seed)) for i, seed in enumerate(seeds)]
     device = frames.rgb.device
@@ -42,7 +42,7 @@ def vary_nominal(frames: PreparedFrames, seeds: Sequence[int]) -> PreparedFrames
 
 
 def _light(draw: Draw) -> Tensor:
-    """Logarithm of the light on every pixel and colour, (3, 224, 224)."""
+    """Draw the logarithm of the light on every pixel and colour, (3, 224, 224)."""
     y, x = _across()
     even = LIGHT * draw.normal(1, 1, 1) + TINT * draw.normal(3, 1, 1)
     slope = SLOPE * (draw.normal(1) * y + draw.normal(1) * x)
@@ -50,7 +50,7 @@ def _light(draw: Draw) -> Tensor:
 
 
 def _raised(frames: PreparedFrames, i: int, draw: Draw) -> Tensor:
-    """Points (3, 224, 224) of a frame, those of the part moved away from the tray or towards it."""
+    """Return the points (3, 224, 224) of a frame, with the part's moved away from the tray or towards it."""
     xyz, part = frames.xyz[i].cpu(), frames.foreground[i].cpu()
     if not part.any():
         return xyz
@@ -61,6 +61,6 @@ def _raised(frames: PreparedFrames, i: int, draw: Draw) -> Tensor:
 
 
 def _across() -> tuple[Tensor, Tensor]:
-    """−1 to 1 down and across the picture."""
+    """Return −1 to 1 down and across the picture."""
     axis = torch.linspace(-1.0, 1.0, SIZE_PX)
     return axis[:, None], axis[None, :]

@@ -1,4 +1,4 @@
-"""How a mapping is fitted, and what each extractor preset takes."""
+"""The options of a fit, and their values for each extractor preset."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from cmfm_worker.cfm.variants import Architecture, Modality
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """How a mapping is fitted.
+    """The options of a fit.
 
-    `pixels_per_image`: pixels drawn afresh from every part in every epoch, None for all of them;
-    `batch_images`: parts a step; `hidden`: width of the networks, None for what their architecture has between
-    such widths; `schedule` "cosine" lets the learning rate fall to 0 over the fit; `standardise`: give every
-    channel mean 0 and standard deviation 1 over the nominal parts; `spread`: learn beside each prediction how far
-    nominal features spread around it, by Gaussian likelihood instead of Eq. 2. Convolutions are fitted on whole
-    maps, so there `pixels_per_image` is None; their loss, too, is that of the pixels inside the mask.
-
-    `wide_noise`: deviation of the noise that is added to the channels of wide context while fitting, in those of
-    standardised features. Without it a network learns a few dozen parts by heart, each known by its wide context.
-
-    `variations`: how often each part is taught again as it could also be (`nominal_variation`), where parts are few.
-
-    `metric`: then learn from simulated defects how residuals are to be weighed (`residual_metric`); needs `spread`.
+    - `pixels_per_image`: pixels drawn anew from every part in every epoch; None for all. Convolutions are fitted on
+      whole maps, so there it must be None; their loss, too, counts only pixels inside the mask.
+    - `batch_images`: parts a step.
+    - `hidden`: width of the networks; None for the usual width of their architecture.
+    - `schedule`: "cosine" lets the learning rate fall to 0 over the fit.
+    - `standardise`: give every channel mean 0 and standard deviation 1 over the nominal parts.
+    - `spread`: also learn how far nominal features spread around each prediction, by Gaussian likelihood in place of
+      Eq. 2.
+    - `wide_noise`: deviation of the noise added to wide context channels during the fit, in units of standardised
+      features. Without it a network learns a few dozen parts by heart, because it recognises them by their wide
+      context.
+    - `variations`: how many variations of each part are also taught (`nominal_variation.py`).
+    - `metric`: also learn a metric on residuals from simulated defects (`residual_metric.py`). Needs `spread`.
     """
 
     epochs: int
@@ -46,7 +46,7 @@ class FitOptions:
     metric: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ValueError where an option is out of its range."""
+        """Raise ValueError if an option is out of its range, or if options do not fit together."""
         for name in ("epochs", "batch_images", "pixels_per_image", "hidden"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -74,9 +74,9 @@ class FitOptions:
 
     @classmethod
     def for_preset(cls, preset: Preset, architecture: Architecture = "mlp") -> FitOptions:
-        """The options of an extractor preset; `paper` is the paper's own (§ 4, Implementation Details).
+        """Return the options of an extractor preset. Those of `paper` are the paper's (§ 4, Implementation Details).
 
-        Suppl. B trains all architectures by one protocol; they differ here in what they cannot share.
+        Suppl. B trains all architectures in the same way; here they differ only where they must.
         """
         network = NETWORKS[architecture]
         if preset == "paper":

@@ -1,7 +1,7 @@
-"""Good parts with simulated defects: what a metric on residuals learns to tell from good parts (`residual_metric`).
+"""Simulated defects on good parts, for the fit of the metric on residuals (`metric.py`).
 
-No real defect is asked for, and none of a certain product is imitated: a mark is a blob or a line of any place and
-size with another height, another colour, or both. It is a defect because shape and colour no longer go together there.
+No real defect is needed, and none of a certain product is imitated. A mark is a blob or a line of any place and size
+with another height, another colour, or both. It is a defect because shape and colour no longer belong together there.
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ from cmfm_worker.cfm.fit.draws import Draw, part_side_m, smooth_noise, upwards
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
 MARKS: Final = (5, 9)
-"""Marks on a part, at least and at most."""
+"""The fewest and the most marks on a part."""
 
 RADIUS: Final = (0.015, 0.08)
 HEIGHT: Final = (0.004, 0.04)
 LINE_LENGTH: Final = (0.12, 0.5)
 LINE_WIDTH_PX: Final = (0.5, 1.5)
-"""Of the part's side (the root of its area), but for the half width of a line: the smallest and the largest mark."""
+"""The smallest and the largest mark, as shares of the part's side (the root of its area). Half widths of lines are in
+pixels.
+"""
 
 LIGHTER: Final = 0.6
 OPACITY: Final = (0.15, 0.9)
-"""A mark's colour: up to e to the power ± this lighter, or another colour that covers so much."""
+"""The colour of a mark: lighter or darker by a factor of up to exp(`LIGHTER`), or covered by another colour of this
+opacity.
+"""
 
 LINES: Final = 0.25
-"""Share of marks that are lines."""
+"""The share of marks that are lines."""
 
 DEFECT_FROM: Final = 0.3
-"""Pixels where a mark has this much of its strength are called defective."""
+"""Pixels where a mark is stronger than this are defective."""
 
 _LINE_PIECES: Final = 8
 _BEND_RAD: Final = 0.15
@@ -42,17 +46,17 @@ _BEND_RAD: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class SimulatedDefects:
-    """The frames with marks on them, and `mask` (B, 224, 224) bool, where they are."""
+    """Frames with marks on them, and `mask` (B, 224, 224) bool of the defective pixels."""
 
     frames: PreparedFrames
     mask: Tensor
 
 
 def simulate_defects(frames: PreparedFrames, seeds: Sequence[int]) -> SimulatedDefects:
-    """Marks on every frame, drawn from its seed alone: a part's marks do not depend on its batch.
+    """Draw marks on every frame, from its seed alone: a part's marks do not depend on its batch.
 
-    Foreground, valid pixels and plane stay as they are; a mark's height is taken along the plane's normal, or towards
-    the sensor where there is none. A frame without foreground is left alone.
+    Foreground, valid pixels and plane do not change. A mark's height is along the plane's normal, or towards the sensor
+    if there is no plane. A frame without foreground is returned as it was.
     """
     marked = [_marked(frames, i, seed) for i, seed in enumerate(seeds)]
     rgb, xyz, mask = (torch.stack(each).to(frames.rgb.device) for each in zip(*marked, strict=True))
@@ -60,7 +64,7 @@ def simulate_defects(frames: PreparedFrames, seeds: Sequence[int]) -> SimulatedD
 
 
 def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """RGB (3, 224, 224), points (3, 224, 224) and mask (224, 224) of one frame, on the CPU."""
+    """Return RGB (3, 224, 224), points (3, 224, 224) and mask (224, 224) of one marked frame, on the CPU."""
     rgb, xyz, part = frames.rgb[i].cpu().clone(), frames.xyz[i].cpu().clone(), frames.foreground[i].cpu()
     mask = torch.zeros_like(part)
     if not part.any():
@@ -81,7 +85,7 @@ def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, 
 
 
 def _coloured(rgb: Tensor, strength: Tensor, draw: Draw) -> Tensor:
-    """The picture (3, H, W) lighter or darker there, or covered by another colour."""
+    """Make the picture (3, H, W) lighter or darker at a mark, or cover it by another colour."""
     if draw.uniform(0.0, 1.0) < 0.5:
         return rgb * (1.0 + strength * (math.exp(draw.uniform(-LIGHTER, LIGHTER)) - 1.0))
     paint = draw.tensor(3)[:, None, None]
@@ -89,7 +93,7 @@ def _coloured(rgb: Tensor, strength: Tensor, draw: Draw) -> Tensor:
 
 
 def _mark(part: Tensor, side_px: float, draw: Draw) -> Tensor:
-    """How strong a mark is at every pixel, (224, 224) in [0, 1], 0 outside the part."""
+    """Draw the strength of one mark at every pixel, (224, 224) in [0, 1], 0 outside the part."""
     places = part.nonzero()
     y, x = places[draw.whole(0, len(places) - 1)].tolist()
     ragged = _raggedness(draw)
@@ -101,7 +105,7 @@ def _mark(part: Tensor, side_px: float, draw: Draw) -> Tensor:
 
 
 def _blob(y: float, x: float, radius_px: float, ragged: Tensor, draw: Draw) -> Tensor:
-    """An ellipse with a ragged outline: domed, or flat with an edge of some pixels."""
+    """Draw an ellipse with a ragged outline: domed, or flat with an edge of some pixels."""
     turn, stretch = draw.uniform(0.0, math.pi), draw.uniform(0.75, 1.33)
     dy, dx = _offsets(y, x)
     along, across = dy * math.cos(turn) + dx * math.sin(turn), dx * math.cos(turn) - dy * math.sin(turn)
@@ -112,7 +116,7 @@ def _blob(y: float, x: float, radius_px: float, ragged: Tensor, draw: Draw) -> T
 
 
 def _line(y: float, x: float, length_px: float, ragged: Tensor, draw: Draw) -> Tensor:
-    """A line that wanders from there, one to three pixels wide."""
+    """Draw a line that starts at (y, x) and bends, one to three pixels wide."""
     heading, piece_px = draw.uniform(0.0, 2.0 * math.pi), length_px / _LINE_PIECES
     nearest = torch.full((SIZE_PX, SIZE_PX), torch.inf)
     for _ in range(_LINE_PIECES):
@@ -126,7 +130,7 @@ def _line(y: float, x: float, length_px: float, ragged: Tensor, draw: Draw) -> T
 
 
 def _raggedness(draw: Draw) -> Tensor:
-    """Noise (224, 224) of about unit deviation that varies over 5 to 15 pixels."""
+    """Draw noise (224, 224) of about unit deviation that varies over 5 to 15 pixels."""
     return smooth_noise(draw, draw.whole(15, 45))
 
 

@@ -1,6 +1,6 @@
 """Let `import timm` work beside a CPU-only torch, where torchvision's compiled half does not load.
 
-timm imports torchvision, whose registrations need two operator names to exist (DESIGN § 9). Nothing here
+timm imports torchvision, whose registrations need two operator names to exist (docs/method.md, weights). Nothing here
 calls the operators: the method uses none of torchvision.
 """
 

@@ -12,7 +12,7 @@ from cmfm_worker.cfm.image.encoder import ImageEncoder
 
 
 class VitEncoder(ImageEncoder):
-    """timm's `VisionTransformer`: class and register tokens are dropped, the final norm is applied (DESIGN § 5).
+    """timm's `VisionTransformer` without class and register tokens, with the final norm (docs/method.md, 2D features).
 
     A model that norms only behind its pooling has no norm for tokens, as in timm's `forward_features`.
     """

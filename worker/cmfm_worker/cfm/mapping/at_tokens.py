@@ -1,4 +1,4 @@
-"""The mapping networks at the tokens: the first layer before, the last layer inside, the distance (DESIGN § 6).
+"""The mapping networks at the tokens (docs/method.md, exact speed): first layer before, last one inside.
 
 A mapping predicts Ê = W₃h + b₃ with h = GELU(W₂ GELU(W₁E + b₁) + b₂), and the map wants the distance of E/|E|
 and Ê/|Ê| (Eq. 1, 3). Both ends of the network are linear, and so is E = ΣₜSₚₜTₜ, the sampling of tokens T at
@@ -35,7 +35,7 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.fast.frozen_linear import FrozenLinear
 from cmfm_worker.cfm.mapping.networks import PixelwiseNetwork
 from cmfm_worker.cfm.mapping.token_sampling import rows_at_once
-from cmfm_worker.cfm.tokens import TokenFeatures
+from cmfm_worker.cfm.token_features import TokenFeatures
 from cmfm_worker.cfm.variants import Modality
 
 _PIXELS_AT_ONCE = {"cpu": 1 << 10}

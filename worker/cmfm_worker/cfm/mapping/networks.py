@@ -109,7 +109,7 @@ class PixelwiseNetwork(MappingNetwork):
 
 
 class Mapping(PixelwiseNetwork):
-    """The paper's: Linear → GELU → Linear → GELU → Linear, `hidden` (d_in + d_out) / 2 (DESIGN § 5)."""
+    """The paper's: Linear → GELU → Linear → GELU → Linear (docs/method.md, mapping networks)."""
 
     architecture = "mlp"
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as ReadOnly
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from cmfm_worker.cfm.classic.residual_metric import ResidualMetric, Residuals, residuals
+from cmfm_worker.cfm.equations import Prediction, crossmodal_predictions
 from cmfm_worker.cfm.fast.precision import Precision, products
 from cmfm_worker.cfm.mapping.at_tokens import TokenMapping
 from cmfm_worker.cfm.mapping.conv_encoder_decoder import ConvEncoderDecoder
@@ -103,15 +105,14 @@ class MappingPair:
         `mask` (B, 224, 224) bool is the pixels that the rows belong to; only `whole_maps` need it, and raise
         ValueError without.
         """
-        to_2d_from, to_3d_from = self._sources(E_2D, E_3D)
-        return self.to_2d(to_2d_from, mask), self.to_3d(to_3d_from, mask)
+        return self._predictions(E_2D, E_3D, partial(self.to_3d, mask=mask), partial(self.to_2d, mask=mask))
 
     def predict_with_log_spreads(
         self, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """The same, each with its log σ. Raises ValueError where the networks have learned no spreads."""
-        to_2d_from, to_3d_from = self._sources(E_2D, E_3D)
-        return self.to_2d.with_log_spread(to_2d_from, mask), self.to_3d.with_log_spread(to_3d_from, mask)
+        to_3d, to_2d = (partial(network.with_log_spread, mask=mask) for network in (self.to_3d, self.to_2d))
+        return self._predictions(E_2D, E_3D, to_3d, to_2d)
 
     def residuals(self, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None) -> Residuals:
         """What was predicted wrongly, in units of its nominal spread: (P, C_2D) and (P, C_3D).
@@ -122,8 +123,17 @@ class MappingPair:
         E_2D, E_3D = self.predicted(E_2D, E_3D)
         return residuals(E_2D, *on_2d), residuals(E_3D, *on_3d)
 
-    def _sources(self, E_2D: Tensor, E_3D: Tensor) -> tuple[Tensor, Tensor]:
-        return (E_3D, E_2D) if self.modality == "cross" else (E_2D, E_3D)
+    def _predictions(
+        self,
+        E_2D: Tensor,
+        E_3D: Tensor,
+        to_3d: Callable[[Tensor], Prediction],
+        to_2d: Callable[[Tensor], Prediction],
+    ) -> tuple[Prediction, Prediction]:
+        """Ê_2D and Ê_3D: Eq. 1, or with `modality` "intra" each modality from itself."""
+        if self.modality == "cross":
+            return crossmodal_predictions(E_2D, E_3D, to_3d, to_2d)
+        return to_2d(E_2D), to_3d(E_3D)
 
     @cached_property
     def at_tokens(self) -> TokenMapping | None:

@@ -1,12 +1,8 @@
 """The paper's metrics (§4, Metrics): AUROC over parts and pixels, area under the per-region overlap (AUPRO).
 
-Curves are integrated exactly, ties included: all pixels of one value cross the threshold together, which
-draws a straight segment of the curve. The normal pixels are sorted once; every other count is a look-up in
-them, so 1 200 maps of 224 × 224 take seconds.
-
-Arrays: `maps` (N, H, W) floats, higher is more anomalous; `gts` (N, H, W) bool, true on defects; `foreground`
-(N, H, W) bool, where given the normal pixels outside it are not counted as false positives. Any sequence of N
-arrays (H, W) does too, and then H, W may differ from part to part.
+Curves are integrated exactly, ties included: all pixels of one value cross the threshold together, which is a straight
+segment of the curve. The normal pixels are sorted once, and every other count is looked up in them. 1 200 maps of
+224×224 take seconds.
 """
 
 from collections.abc import Sequence
@@ -25,14 +21,14 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 class UndefinedMetricError(ValueError):
-    """The metric does not exist for this data: one of the two classes (defective, normal) is empty."""
+    """The metric is not defined for this data: there is no defective value, or no normal one."""
 
 
 def auroc(scores: NDArray[Any], labels: NDArray[Any]) -> float:
-    """Area under the ROC curve: the probability that a defective score exceeds a normal one, ties half.
+    """Compute the area under the ROC curve: the probability that a defective score exceeds a normal one.
 
-    `scores` (N,) floats, `labels` (N,) true or 1 where defective. Raises UndefinedMetricError where a class
-    is empty and ValueError on scores that are not numbers.
+    A tie counts half. `scores` (N,) floats, `labels` (N,) true or 1 where defective. Raises UndefinedMetricError if a
+    class is empty, and ValueError for NaN among the scores and for different numbers of scores and labels.
     """
     scores, labels = np.asarray(scores).ravel(), np.asarray(labels).ravel().astype(bool)
     if scores.shape != labels.shape:
@@ -40,41 +36,16 @@ def auroc(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     return _auroc(np.sort(_numbers(scores[~labels])), _numbers(scores[labels]))
 
 
-def p_auroc(maps: Maps, gts: Maps) -> float:
-    """P-AUROC: `auroc` over all pixels of all parts together."""
-    return PixelPools(maps, gts).auroc()
-
-
-def aupro_exact(
-    maps: Maps, gts: Maps, limits: Sequence[float] = LIMITS, foreground: Maps | None = None
-) -> list[float]:
-    """AUPRO: mean overlap of the defect regions against the false-positive rate, on the exact curve.
-
-    Integrated up to each limit and divided by it. Regions are 8-connected components; each weighs the same
-    whatever its size.
-
-    Raises UndefinedMetricError where there is no defect region or no normal pixel.
-    """
-    return PixelPools(maps, gts, foreground).aupro_exact(limits)
-
-
-def aupro_thresholds(
-    maps: Maps, gts: Maps, limits: Sequence[float] = LIMITS, foreground: Maps | None = None, count: int = 99
-) -> list[float]:
-    """AUPRO as published tables have it: the threshold only at `count` normal pixels, equally spaced by rank.
-
-    The curve's first step is then a false-positive rate of 1/98 wide, so at the 1 % limit the result is one
-    interpolated segment, which stays near 0.49 wherever a few normal pixels top the defects: report
-    `aupro_exact` beside it. Raises like it.
-    """
-    return PixelPools(maps, gts, foreground).aupro_thresholds(limits, count)
-
-
 class PixelPools:
-    """All pixels of a set, parted and sorted once for several metrics (the functions above explain them).
+    """All pixels of a set of parts, split into normal and defective ones and sorted once for several metrics.
 
-    `normal`: the counted normal values, ascending; `defect`: the defect values; `weight`: what each of these
-    adds to the PRO.
+    `maps` (N, H, W) floats, higher is more anomalous; `gts` (N, H, W) bool, true on defects. With `foreground`
+    (N, H, W) bool, normal pixels outside it are not counted as false positives. A sequence of N arrays (H, W) will do,
+    and their sizes may differ. Raises UndefinedMetricError if there is no defect region or no normal pixel, and
+    ValueError for NaN and for numbers or shapes that do not fit.
+
+    `normal` holds the counted normal values, ascending; `defect` the defect values; `weight` what each of these adds to
+    the PRO. Regions are 8-connected components, and each region has the same weight whatever its size.
     """
 
     def __init__(self, maps: Maps, gts: Maps, foreground: Maps | None = None) -> None:
@@ -99,24 +70,29 @@ class PixelPools:
         self.weight = weights / weights.sum()  # the sum is the number of regions
 
     def auroc(self) -> float:
-        """AUROC over the pixels."""
+        """Compute the P-AUROC: `auroc` over all pixels of all parts together."""
         return _auroc(self.normal, self.defect)
 
     def aupro_exact(self, limits: Sequence[float] = LIMITS) -> list[float]:
-        """AUPRO at each limit on the exact curve."""
+        """Compute the AUPRO at each limit on the exact curve: its area up to the limit, divided by the limit."""
         fpr, pro = self.curve()
         return [_area(fpr, pro, limit) for limit in limits]
 
     def aupro_thresholds(self, limits: Sequence[float] = LIMITS, count: int = 99) -> list[float]:
-        """AUPRO at each limit on the curve sampled at `count` thresholds."""
+        """Compute the AUPRO at each limit as published tables have it, on the curve at `count` thresholds.
+
+        The first step of that curve is a false-positive rate of 1/98 wide. At a limit of 1 % the result is therefore
+        one interpolated segment, which stays near 0.49 wherever a few normal pixels exceed the defects: report
+        `aupro_exact` beside it.
+        """
         fpr, pro = self.sampled_curve(count)
         return [_area(fpr, pro, limit) for limit in limits]
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(false-positive rate, PRO) at every corner of the exact curve, from (0, 0) to (1, 1).
+        """Return (false-positive rate, PRO) at every corner of the exact curve, from (0, 0) to (1, 1).
 
-        Between two neighbouring defect values only normal pixels pass the threshold and the PRO stands still:
-        two corners a distinct defect value are all, just before and just after its pixels and ties count.
+        Between two neighbouring defect values only normal pixels pass the threshold, and the PRO does not change. So
+        every distinct defect value has two corners: before and after its pixels, and their ties, are counted.
         """
         value, inverse = np.unique(self.defect, return_inverse=True)
         pro_after = np.cumsum(np.bincount(inverse, weights=self.weight)[::-1])
@@ -129,7 +105,7 @@ class PixelPools:
         return np.concatenate([[0.0], fpr, [1.0]]), np.concatenate([[0.0], pro, [1.0]])
 
     def sampled_curve(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(false-positive rate, PRO) with the threshold at `count` normal pixels, equally spaced by rank."""
+        """Return (false-positive rate, PRO) with thresholds at `count` normal pixels, equally spaced by rank."""
         size = self.normal.size
         rank = np.linspace(0, size - 1, count).astype(np.int64)[::-1]
         order = np.argsort(self.defect)
@@ -141,7 +117,7 @@ class PixelPools:
 
 
 def _region_weights(gt: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """1 / (pixels of its region) for every defect pixel, in the order of gt.nonzero()."""
+    """Return 1 / (pixels of its region) for every defect pixel, in the order of gt.nonzero()."""
     regions, _ = ndimage.label(gt, structure=EIGHT_NEIGHBOURS)
     region = regions[gt]
     weight: NDArray[np.float64] = 1.0 / np.bincount(region)[region]
@@ -149,7 +125,7 @@ def _region_weights(gt: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _area(x: NDArray[np.float64], y: NDArray[np.float64], limit: float) -> float:
-    """Trapezoids under (x, y), x ascending, up to x = limit (the last one cut there), over the limit."""
+    """Integrate (x, y), x ascending, by trapezoids up to x = limit, and divide by the limit."""
     if not 0.0 < limit <= 1.0:
         raise ValueError(f"the integration limit is a false-positive rate in (0, 1], not {limit}")
     last = int(np.searchsorted(x, limit, side="right"))

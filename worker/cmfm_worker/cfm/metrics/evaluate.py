@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmfm_worker.cfm.anomaly import Normalisation
 from cmfm_worker.cfm.metrics.areas import LIMITS, PixelPools, UndefinedMetricError, auroc
 from cmfm_worker.cfm.prepare import SIZE_PX, square_pad_offsets
+from cmfm_worker.cfm.variants import Normalisation
 
 GOOD = "good"
 PER_DEFECT_LIMIT = 0.3
@@ -44,7 +44,8 @@ def evaluate(
     `per_defect`, kind → `i_auroc`, `aupro` and `aupro_foreground` at 0.3, against all good frames; `frames`; `fps`.
 
     `absolute` takes Ψ as it is. `published` takes AUPRO on Ψ/m and P-AUROC on Ψ/√(mean of all Ψ), m the
-    mean of a frame's non-zero Ψ, as in the published numbers (DESIGN § 5); I-AUROC is on the scores given.
+    mean of a frame's non-zero Ψ, as in the published numbers (docs/method.md, scores); I-AUROC is on the scores
+    given.
     `fps` is frames over `seconds`, or over the time the iterable took to yield them.
     """
     start = time.perf_counter()

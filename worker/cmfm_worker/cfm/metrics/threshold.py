@@ -1,4 +1,4 @@
-"""The recipe's threshold from nominal parts only: a conformal quantile (DESIGN § 8).
+"""The recipe's threshold from nominal parts only: a conformal quantile (docs/method.md, teaching).
 
 The promise: of parts that are nominal, at most the asked share is rejected on average. It rests on one
 assumption, exchangeability: the validation parts and the nominal parts to come could change places without

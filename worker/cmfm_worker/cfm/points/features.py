@@ -1,4 +1,4 @@
-"""F_3D: the Point-MAE encoder, 1024 tokens a cloud (paper § 3.1, § 3.4; DESIGN § 5)."""
+"""F_3D: the Point-MAE encoder, 1024 tokens a cloud (paper § 3.1, § 3.4; docs/method.md, 3D features)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Point groups of F_3D: farthest-point centres and their nearest neighbours (paper § 4, DESIGN § 5).
+"""Point groups of F_3D: farthest-point centres, nearest neighbours (paper § 4; docs/method.md, 3D features).
 
 One cloud at a time; a frame's foreground points keep their row-major pixel order, so that indices mean the
 same on every device.

@@ -1,4 +1,4 @@
-"""From tokens to pixels (paper § 3.1, DESIGN § 5): every pixel's feature is a weighted sum of a few tokens.
+"""From tokens to pixels (paper § 3.1; docs/method.md): every pixel's feature is a weighted sum of a few tokens.
 
 2D: bilinear upsampling of the grid of tokens (28×28 for DINO). 3D: three nearest centres at every foreground
 point, scattered to the image with zeros elsewhere, a 3×3 mean without padding (222×222), adaptive averages back to
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cmfm_worker.cfm.fast.mask_indices import indices_of_true
 from cmfm_worker.cfm.fast.merged_rows import MergedRows
-from cmfm_worker.cfm.fast.places import places_of_true
 from cmfm_worker.cfm.image.features import GRID
 from cmfm_worker.cfm.mapping.token_sampling import (
     ComposedSampling,
@@ -54,7 +54,7 @@ def _pixels_of(mask: Tensor, pixels: int | None) -> tuple[Tensor, Tensor, Tensor
     if pixels is None:
         frame, row, column = mask.nonzero(as_tuple=True)
         return frame, row, column
-    place = places_of_true(mask, pixels)
+    place = indices_of_true(mask, pixels)
     height, width = mask.shape[1:]
     return place // (height * width), place // width % height, place % width
 
@@ -77,13 +77,6 @@ def inverse_distance_weights(d2: Tensor) -> Tensor:
     """Weights 1/(d² + 1e-8), normalised, of the three nearest centres: squared metres (N, 3) → (N, 3)."""
     inverse = 1 / (d2 + _WEIGHT_EPS_M2)
     return inverse / inverse.sum(1, keepdim=True)
-
-
-def point_sampling(
-    mask: Tensor, foreground: Tensor, token: Tensor, weight: Tensor, tokens: int
-) -> TokenSampling:
-    """`begin_point_sampling` for who needs the matrix at once. Waits for the device."""
-    return begin_point_sampling(mask, foreground, token, weight, tokens).finish()
 
 
 def begin_point_sampling(

@@ -1,4 +1,4 @@
-"""The mini-PointNet of F_3D: a group of points becomes one token (paper § 3.1; DESIGN § 5, § 6.4)."""
+"""The mini-PointNet of F_3D: a group of points becomes one token (paper § 3.1; docs/method.md, exact speed)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The pace of the loop: how long a batch takes at present, and when one that is launched now would be decided.
+"""Batch timing: how long a batch takes at present, and when one that is launched now would be decided.
 
-Measured, never configured. The median of the newest batches of a size stands for that size, so that one hiccup does
-not make every waiting frame look hopeless; a size that has not been seen lately is judged from the nearest one, in
-proportion. Before the first batch nothing is known and everything looks possible: what the warm-up took is said to
-those who ask what a part costs, and nothing is given up for it.
+Everything is measured, nothing is configured. The median of the newest batches of a size stands for that size, so
+that one slow batch does not make every waiting frame look hopeless. A size that has not been seen lately is judged
+in proportion to the nearest one. Before the first batch every deadline looks possible. The warm-up's measurement is
+reported as the cost of a part, but no frame is given up because of it.
 """
 
 from collections import deque
@@ -12,11 +12,14 @@ from statistics import median_low
 from typing import Final
 
 REMEMBERED: Final = 32
-"""Newest batches that are looked at: a size that is not among them is tried again."""
+"""How many of the newest batches count; a size that is not among them is tried again."""
 
 
 class BatchTiming:
-    """The loop's thread takes note; any thread may ask, as what it reads is replaced and never changed."""
+    """Durations of the newest batches. Only the loop's thread writes; any thread may read.
+
+    Reading needs no lock, because what is read is replaced and never changed.
+    """
 
     def __init__(self) -> None:
         self._newest: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)  # parts, nanoseconds
@@ -31,11 +34,11 @@ class BatchTiming:
         return not self._in_flight
 
     def launched(self, parts: int, now_ns: int) -> None:
-        """A batch was handed to the device, which computes in order."""
+        """Note that a batch was handed to the device, which computes in order."""
         self._in_flight = (*self._in_flight, (parts, now_ns))
 
     def concluded(self, now_ns: int) -> None:
-        """The oldest batch in flight was decided."""
+        """Note that the oldest batch in flight was decided."""
         (parts, launched_ns), *rest = self._in_flight
         self._newest.append((parts, now_ns - max(launched_ns, self._concluded_ns)))
         self._batch_ns = {
@@ -45,17 +48,17 @@ class BatchTiming:
         self._in_flight, self._concluded_ns = tuple(rest), now_ns
 
     def warmed(self, part_ns: int) -> None:
-        """What a made-up part cost, in the size of batch that is best at it."""
+        """Note what a made-up part cost in the most efficient batch size."""
         self._warm_part_ns = part_ns
 
     @property
     def part_ns(self) -> int | None:
-        """What a part costs in the size of batch that is best at it; None where nothing has been computed."""
+        """Cost of a part in the most efficient batch size; None if nothing has been computed yet."""
         known = self._batch_ns
         return min((took_ns // size for size, took_ns in known.items()), default=self._warm_part_ns)
 
     def batch_ns(self, parts: int) -> int:
-        """How long a batch of so many parts takes; 0 where nothing is known."""
+        """Duration of a batch of so many parts; 0 if nothing is known."""
         known = self._batch_ns
         if not known:
             return 0

@@ -1,4 +1,7 @@
-"""Frames to batches: up to `max_batch`, at most `max_wait_ms`, never past a deadline, none without hope."""
+"""Groups waiting frames into batches; drops frames that cannot meet their deadline.
+
+A batch has at most `max_batch` frames and waits at most `max_wait_ms` for more, never past a deadline.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from cmfm_worker.line.intake.ring import FilledSlot, Ring
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How long a frame may wait for company."""
+    """The largest batch, and how long a frame may wait for others."""
 
     max_batch: int
     max_wait_ns: int
@@ -18,29 +21,29 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Frames to inspect together, and those that can no longer be inspected by their deadline."""
+    """Frames to inspect together (`slots`), and frames that cannot be decided by their deadline (`shed`)."""
 
     slots: tuple[FilledSlot, ...]
     shed: tuple[FilledSlot, ...] = ()
 
 
 class Batcher:
-    """Takes waiting frames from the ring. One thread (the loop) calls it, and tells `pace` what batches take."""
+    """Takes waiting frames from the ring. Only the loop's thread calls it; it tells `timing` what batches take."""
 
     def __init__(
-        self, ring: Ring, limits: BatchLimits, clock: Clock, pace: BatchTiming | None = None
+        self, ring: Ring, limits: BatchLimits, clock: Clock, timing: BatchTiming | None = None
     ) -> None:
         self._ring = ring
         self._limits = limits
         self._clock = clock
-        self.pace = pace or BatchTiming()
+        self.timing = timing or BatchTiming()
 
     def next(self, *, timeout_s: float) -> Batch | None:
-        """The next batch, or None when no frame came within `timeout_s`.
+        """Return the next batch, or None if no frame comes within `timeout_s`.
 
-        A batch is only as large as lets every frame in it meet its deadline, and company is waited for only as long.
-        Frames for which it is too late by the present pace are shed, oldest first. One of them is tried all the same
-        where nothing else is there to be computed: the pace may have changed since it was measured.
+        A batch grows only as long as every frame in it meets its deadline, and waits for more frames only as long.
+        Frames that are too late by the present timing are shed, oldest first. If nothing else is being computed,
+        one of them is tried all the same, because the timing may be out of date.
         """
         slot = self._ring.take(timeout_s=timeout_s)
         if slot is None:
@@ -59,24 +62,24 @@ class Batcher:
             if len(chosen) == self._limits.max_batch:
                 break
             slot = self._ring.take(timeout_s=self._patience_s(chosen, until_ns))
-        if not chosen and self.pace.idle:
+        if not chosen and self.timing.idle:
             chosen = self._attempt(shed)
         return Batch(tuple(chosen), tuple(shed))
 
     def _in_time(self, slots: Sequence[FilledSlot]) -> bool:
-        """Whether a batch of these, launched now, would be decided before the first of their deadlines."""
-        done_ns = self.pace.done_ns(len(slots), self._clock.monotonic_ns())
+        """Whether a batch of these slots, launched now, would be decided before the first of their deadlines."""
+        done_ns = self.timing.done_ns(len(slots), self._clock.monotonic_ns())
         return done_ns < min(slot.trigger.deadline_ns for slot in slots)
 
     def _patience_s(self, chosen: Sequence[FilledSlot], until_ns: int) -> float:
-        """How long one more frame may be waited for."""
+        """How long to wait for one more frame."""
         if not chosen:
             return 0.0
-        latest_ns = min(slot.trigger.deadline_ns for slot in chosen) - self.pace.batch_ns(len(chosen) + 1)
+        latest_ns = min(slot.trigger.deadline_ns for slot in chosen) - self.timing.batch_ns(len(chosen) + 1)
         return max(min(until_ns, latest_ns) - self._clock.monotonic_ns(), 0) / NS_PER_S
 
     def _attempt(self, shed: list[FilledSlot]) -> list[FilledSlot]:
-        """Take out of `shed` the frame that has the most time left, if it has any."""
+        """Take the frame with the most time left out of `shed`; none if all deadlines have passed."""
         best = max(shed, key=lambda slot: slot.trigger.deadline_ns)
         if best.trigger.deadline_ns <= self._clock.monotonic_ns():
             return []

@@ -1,7 +1,8 @@
-"""The device seam: how frames reach the device and when their results are back. Nothing else differs.
+"""The device seam: how frames reach the device. Everything else is the same on CPU and CUDA.
 
 On CUDA, batch n+1 is copied from page-locked memory on the copy stream while batch n computes on the compute
-stream; an event orders the two. On the CPU there is nothing to copy and the seam does nothing.
+stream. An event orders the two streams on the device, so neither method here makes the host wait for the device. The
+host waits only where it reads numbers back (cfm/fast/read_back.py). On the CPU there is nothing to copy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ class Uploaded:
 
 
 class DeviceSeam(Protocol):
-    """What the loop needs of a device."""
+    """The operations of a device that the lane needs."""
 
     @property
     def device(self) -> torch.device:
@@ -38,32 +39,32 @@ class DeviceSeam(Protocol):
         ...
 
     def upload(self, rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]) -> Uploaded:
-        """Begin copying frames from the ring; returns before they have arrived."""
+        """Begin to copy frames from the ring; returns before they have arrived."""
         ...
 
     def computing(self, uploaded: Uploaded) -> AbstractContextManager[None]:
-        """Context in which the computation on `uploaded` is issued; who reads its results waits for them."""
+        """Context in which the computation on `uploaded` is issued; whoever reads its results waits for them."""
         ...
 
 
 class CpuSeam:
-    """Frames are used where they lie in the ring."""
+    """The CPU: frames are used where they lie in the ring."""
 
     device = torch.device("cpu")
     overlaps = False
 
     def upload(self, rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]) -> Uploaded:
-        """Hand the views through."""
+        """Return the views unchanged."""
         return Uploaded(tuple(rgb), tuple(xyz), ready=None)
 
     @contextmanager
     def computing(self, uploaded: Uploaded) -> Iterator[None]:  # noqa: ARG002 (the seam's signature)
-        """Nothing to order on the CPU."""
+        """Do nothing: there is no order to keep."""
         yield
 
 
 class CudaSeam:
-    """A copy stream and a compute stream on one CUDA device."""
+    """One CUDA device with a copy stream and a compute stream."""
 
     overlaps = True
 
@@ -73,7 +74,7 @@ class CudaSeam:
         self._compute = torch.cuda.Stream(device)
 
     def upload(self, rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]) -> Uploaded:
-        """Asynchronous copies on the copy stream; an event marks their end."""
+        """Copy asynchronously on the copy stream; an event marks the end."""
         with torch.cuda.stream(self._copy):
             on_device_rgb = tuple(self._copied(t) for t in rgb)
             on_device_xyz = tuple(self._copied(t) for t in xyz)
@@ -83,7 +84,7 @@ class CudaSeam:
 
     @contextmanager
     def computing(self, uploaded: Uploaded) -> Iterator[None]:
-        """Issue on the compute stream, after the copies."""
+        """Issue on the compute stream, behind the copies."""
         with torch.cuda.stream(self._compute):
             if uploaded.ready is not None:
                 self._compute.wait_event(uploaded.ready)
@@ -91,12 +92,12 @@ class CudaSeam:
 
     def _copied(self, tensor: torch.Tensor) -> torch.Tensor:
         copied = tensor.to(self.device, non_blocking=True)
-        copied.record_stream(self._compute)  # allocated on the copy stream, freed after its use on the other
+        copied.record_stream(self._compute)  # allocated on one stream, freed after its use on the other
         return copied
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` as a torch device. Raises InputError where it is not there."""
+    """Return `auto`, `cpu`, `cuda` or `cuda:N` as a torch device. Raises InputError if torch does not see it."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -110,7 +111,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> Precision:
-    """A precision by name, `auto` included, for a device. Raises InputError saying why where it does not pay."""
+    """Return a precision by name, `auto` included. Raises InputError with the reason if it does not pay on `device`."""
     if name == "auto":
         return automatic(device)
     precision = as_precision(name)
@@ -121,5 +122,5 @@ def choose_precision(name: str, device: torch.device) -> Precision:
 
 
 def seam_for(device: torch.device) -> DeviceSeam:
-    """The seam of a device."""
+    """Return the seam of a device."""
     return CudaSeam(device) if device.type == "cuda" else CpuSeam()

@@ -1,4 +1,4 @@
-"""From the slots of a batch to one decision a part: the line's side of `inspection`."""
+"""Inspects the slots of a batch and makes one decision a part: the line's side of the package `inspection`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,24 +9,24 @@ from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.regions import regions_of
 from cmfm_worker.inspection.result import BatchReadBack, InspectedPart
-from cmfm_worker.line.compute.loop import Decide
+from cmfm_worker.line.compute.lane import Decide
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import Decision, LineRecipe, PartMaps, fault
 
 
 class LineInspector:
-    """Inspects a batch that may mix frame sizes, recipes and extractors."""
+    """Inspects batches that may mix frame sizes, recipes and extractors (a `StagedInspector`)."""
 
     def inspect(
         self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
     ) -> list[Decision]:
-        """One decision a slot, in order; `rgb` (H, W, 3) uint8 and `xyz` (H, W, 3) float32 lie on the device."""
+        """Return one decision a slot, in order; `rgb` (H, W, 3) uint8 and `xyz` (H, W, 3) float32 lie on the device."""
         return self.begin(slots, rgb, xyz)()
 
     def begin(
         self, slots: Sequence[FilledSlot], rgb: Sequence[torch.Tensor], xyz: Sequence[torch.Tensor]
     ) -> Decide:
-        """The same in two: everything is issued, and what is returned waits for it and decides."""
+        """Issue everything; the returned function waits for the results (on CUDA for an event) and decides."""
         groups = groups_of(slots, rgb[0].device)
         returning = [_issued(slots, rgb, xyz, places) for places in groups]
         return lambda: _decisions(slots, zip(groups, returning, strict=True))
@@ -38,7 +38,7 @@ def _issued(
     xyz: Sequence[torch.Tensor],
     places: Sequence[int],
 ) -> BatchReadBack:
-    """The slots at some places through the method, and their findings on the way to the host."""
+    """Issue the inspection of the slots at some places, and the copy of its results to the host."""
     inspected = slots[places[0]].model.inspector.inspect(
         torch.stack([rgb[i] for i in places]),
         torch.stack([xyz[i] for i in places]),
@@ -59,16 +59,16 @@ def _decisions(
 
 
 def groups_of(slots: Sequence[FilledSlot], device: torch.device) -> list[list[int]]:
-    """Places of slots that are inspected together: on a CPU each by itself.
+    """Return the places of slots that are inspected together; on a CPU each slot is inspected by itself.
 
-    A matrix product's last bits depend on how many rows it has, so a part's score would depend on its
-    neighbours in the batch, and `replay-part` could not give it again. A batch gains a CPU little.
+    A matrix product's last bits depend on how many rows it has. In a batch a part's score would depend on its
+    neighbours, and `replay-part` could not reproduce it. On a CPU a batch is hardly quicker.
     """
     return [[i] for i in range(len(slots))] if device.type == "cpu" else group_alike(slots)
 
 
 def group_alike(slots: Sequence[FilledSlot]) -> list[list[int]]:
-    """Places of slots that can be inspected together: same frame size, same extractor."""
+    """Return the places of slots that can be inspected together: same frame size, same extractor."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, slot in enumerate(slots):
         groups.setdefault((tuple(slot.rgb.shape), id(slot.model.inspector)), []).append(i)
@@ -76,7 +76,7 @@ def group_alike(slots: Sequence[FilledSlot]) -> list[list[int]]:
 
 
 def decision_of(part: InspectedPart, model: LineRecipe) -> Decision:
-    """The recipe's word on one part; a part that could not be inspected is a FAULT."""
+    """Decide one part by its recipe; a part that could not be inspected is a FAULT."""
     if part.problem is not None:
         return fault(part.problem.reason, part.problem.detail, model_sha=model.sha)
     recipe = model.model.recipe

@@ -1,7 +1,7 @@
-"""One small HTTP server: `/metrics` for Prometheus, `/livez` and `/readyz` for Kubernetes.
+"""A small HTTP server: `/metrics` for Prometheus, `/livez` and `/readyz` for Kubernetes.
 
-`/livez` fails where the process should be started again, `/readyz` where the line takes no frames. Both answer
-200 or 503 with a few lines for people.
+`/livez` fails if the process should be restarted, `/readyz` while the line accepts no frames. Both answer 200 or 503
+with a few lines for people.
 """
 
 import threading
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 CLIENT_LIMIT_S: Final = 5.0
-"""A client that says or takes nothing for this long is cut off."""
+"""A client that sends or reads nothing for this long is disconnected."""
 
 
 class Health(NamedTuple):
-    """Whether a probe passes, and why."""
+    """The outcome of a probe: whether it passes, and why."""
 
     passes: bool
     text: str
@@ -30,9 +30,9 @@ Probe = Callable[[], Health]
 
 
 def application(metrics: "WSGIApplication", probes: dict[str, Probe]) -> "WSGIApplication":
-    """What the server answers: metrics, the probes by path, and 404."""
+    """Return the WSGI application: metrics, the probes by path, and 404 for everything else."""
 
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             return metrics(environ, start_response)
@@ -52,16 +52,16 @@ def application(metrics: "WSGIApplication", probes: dict[str, Probe]) -> "WSGIAp
         )
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
 
-    return answer
+    return respond
 
 
-def serve_http(host: str, port: int, answers: "WSGIApplication") -> tuple[int, Callable[[], None]]:
-    """Start the server; returns its port and what stops it. Raises StartupError where the port is taken."""
+def serve_http(host: str, port: int, served: "WSGIApplication") -> tuple[int, Callable[[], None]]:
+    """Start the server; returns its port and a function that stops it. Raises StartupError if the port is taken."""
     try:
         server = _Server((host, port), _Handler)
     except OSError as error:
         raise StartupError(f"metrics: cannot listen on {host}:{port}: {error}") from error
-    server.set_app(answers)
+    server.set_app(served)
     thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
     thread.start()
 
@@ -74,16 +74,16 @@ def serve_http(host: str, port: int, answers: "WSGIApplication") -> tuple[int, C
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread a request, so that a slow client holds nobody up; none of them keeps the process."""
+    """Serves each request in a daemon thread, so that a slow client delays no other and not the end of the process."""
 
     daemon_threads = True
     block_on_close = False
 
 
 class _Handler(WSGIRequestHandler):
-    """Says nothing about requests: kubelets ask every few seconds."""
+    """Logs no requests: kubelets send one every few seconds."""
 
     timeout = CLIENT_LIMIT_S
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-        """Not logged."""
+        """Do nothing."""

@@ -11,12 +11,12 @@ import structlog
 from cmfm_worker.line.health.log_thread import LogThread
 
 CLOSE_LIMIT_S: Final = 2.0
-"""How long the end of the process waits for whoever reads the log."""
+"""How long the end of the process waits for the reader of the log."""
 
 
 @contextmanager
 def logging_to_stderr(style: Literal["console", "json"], level: str) -> Iterator[None]:
-    """Set up structlog once, around the life of the process; what was logged in it is written at its end."""
+    """Set up structlog for the life of the process; writes pending lines at the end."""
     thread = LogThread()
     configure_logging(style, level, cast("TextIO", thread))
     try:
@@ -26,7 +26,7 @@ def logging_to_stderr(style: Literal["console", "json"], level: str) -> Iterator
 
 
 def configure_logging(style: Literal["console", "json"], level: str, stream: TextIO) -> None:
-    """Let structlog write to `stream`."""
+    """Configure structlog to write to `stream`."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

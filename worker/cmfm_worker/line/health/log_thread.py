@@ -1,4 +1,4 @@
-"""Log lines to stderr from a thread of their own: no verdict waits for whoever reads the log, or for its disk."""
+"""Writes log lines to stderr in a thread of their own: no verdict waits for the log's reader or its disk."""
 
 import contextlib
 import os
@@ -8,13 +8,13 @@ import threading
 from typing import Final
 
 MAX_PENDING_LINES: Final = 10_000
-"""Lines that may wait for a slow reader, about 2 MB; beyond it they are dropped and counted."""
+"""Lines that may wait for a slow reader, about 2 MB; further lines are dropped and counted."""
 
 
 class LogThread:
-    """A text stream for `structlog.WriteLogger`: `write` never blocks, and never raises.
+    """A text stream for `structlog.WriteLogger`: `write` never blocks and never raises.
 
-    A reader that stalls, one that went away (a closed pipe) and a full disk cost lines of the log and nothing else.
+    A reader that stalls, a closed pipe and a full disk cost lines of the log and nothing else.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -25,17 +25,17 @@ class LogThread:
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Take a line; one that finds no room is dropped."""
+        """Queue a line; drop it if the queue is full."""
         try:
             self._lines.put_nowait(line)
         except queue.Full:
             self._dropped += 1
 
     def flush(self) -> None:
-        """Nothing: the thread writes as soon as it can."""
+        """Do nothing: the thread writes as soon as it can."""
 
     def close(self, *, timeout_s: float) -> None:
-        """Write what is pending and end the thread, or leave it behind where its reader stalls."""
+        """Write pending lines and end the thread; if the reader stalls, leave the thread behind."""
         with contextlib.suppress(queue.Full):
             self._lines.put(None, timeout=timeout_s)
         self._thread.join(timeout_s)

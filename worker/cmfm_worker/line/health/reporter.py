@@ -1,7 +1,7 @@
-"""What the outside learns of the line's life: probes, systemd's messages, and the collector kept short meanwhile.
+"""Health reports: what probes and systemd learn of the line, and garbage collection between turns.
 
-Everything here is driven by the threads that it reports on: the loop says when it has completed a turn, and probes
-read what the threads have completed. Nothing says "alive" by itself.
+The threads that are reported on drive everything here: the loop calls `turned` when it has completed a turn, and
+probes read the turns that threads have completed. No timer ever reports the line as alive.
 """
 
 from collections.abc import Callable
@@ -12,33 +12,32 @@ from cmfm_protocol.wire.state import WorkerPhase
 from cmfm_worker.line.health.gc_control import GcControl
 from cmfm_worker.line.health.http import Health, Probe
 from cmfm_worker.line.health.liveness import LivenessMonitor
-from cmfm_worker.line.health.systemd import Supervisor
+from cmfm_worker.line.health.systemd import SystemdNotifier
 from cmfm_worker.line.health.totals import Totals
 
 
 class HealthReporter:
-    """The signs of life of one service."""
+    """Reports the health of one line."""
 
     def __init__(
         self,
         *,
         totals: Callable[[], Totals],
         phase: Callable[[], WorkerPhase],
-        progress: LivenessMonitor,
-        supervisor: Supervisor,
-        garbage: GcControl,
+        liveness: LivenessMonitor,
+        notifier: SystemdNotifier,
+        gc_control: GcControl,
     ) -> None:
         self._totals = totals
         self._phase = phase
-        self._progress = progress
-        self._supervisor = supervisor
-        self._garbage = garbage
+        self._liveness = liveness
+        self._notifier = notifier
+        self._gc_control = gc_control
 
     def begin(self, hang_limit_s: float) -> None:
-        """The start is under way."""
-        self._garbage.watch()
-        self._supervisor.status("starting: loading recipes and warming up")
-        watchdog_s = self._supervisor.watchdog_s
+        """Report that the line is starting."""
+        self._notifier.status("starting: loading recipes and warming up")
+        watchdog_s = self._notifier.watchdog_s
         if watchdog_s is not None and watchdog_s <= hang_limit_s:
             structlog.get_logger("supervisor").warning(
                 "watchdog_too_short",
@@ -47,45 +46,48 @@ class HealthReporter:
                 hang_limit_s=hang_limit_s,
             )
 
+    def steady(self) -> None:
+        """Freeze what was loaded: the warm-up is over."""
+        self._gc_control.freeze()
+
     def ready(self) -> None:
-        """Warm-up is over and frames are taken, or recipes have been loaded again."""
-        self._supervisor.ready(self.summary())
+        """Report that frames are accepted, or that recipes have been loaded again."""
+        self._notifier.ready(self.summary())
 
     def turned(self, *, idle: bool) -> None:
-        """The loop has completed a turn, in which nothing was left to do if `idle`."""
-        self._supervisor.turned(self.summary)
+        """Note that the loop has completed a turn; `idle` if nothing was left to do."""
+        self._notifier.turned(self.summary)
         if idle:
-            self._garbage.tidy()
+            self._gc_control.collect_when_idle()
+
+    def reloading(self) -> None:
+        """Report that recipes are being loaded again; `ready` ends it."""
+        self._notifier.reloading()
 
     def stopping(self, why: str) -> None:
-        """No more frames are taken."""
-        self._supervisor.stopping(why)
-
-    def end(self) -> None:
-        """All is over."""
-        self._supervisor.close()
-        self._garbage.restore()
+        """Report that no more frames are accepted."""
+        self._notifier.stopping(why)
 
     def probes(self) -> dict[str, Probe]:
-        """Path → probe."""
+        """Return path → probe."""
         return {"/livez": self.livez, "/readyz": self.readyz}
 
     def livez(self) -> Health:
-        """Fails where a thread that the line needs has completed nothing for `[metrics] stalled_after_s`."""
-        stalled = self._progress.stalled()
+        """Fail if a thread that the line needs has completed no turn for `[metrics] stalled_after_s`."""
+        stalled = self._liveness.stalled()
         lines = [
-            f"{name}: last round {age_s:.1f} s ago{', stalled' if name in stalled else ''}"
-            for name, age_s in self._progress.ages_s().items()
+            f"{name}: last turn {age_s:.1f} s ago{', stalled' if name in stalled else ''}"
+            for name, age_s in self._liveness.ages_s().items()
         ]
         return Health(not stalled, "\n".join(lines or ["starting"]))
 
     def readyz(self) -> Health:
-        """Passes while frames are taken: after warm-up, and not in a drain."""
+        """Pass while frames are accepted: after warm-up, and not during a drain."""
         phase = self._phase()
         return Health(phase == "ready", phase)
 
     def summary(self) -> str:
-        """One line for `systemctl status`."""
+        """Return one line for `systemctl status`."""
         counts = self._totals()
         return (
             f"{self._phase()}: {counts.triggers} parts, {counts.faults} faults, "

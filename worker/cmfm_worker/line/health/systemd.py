@@ -1,8 +1,8 @@
-"""What systemd is told: sd_notify(3) datagrams, from a unit with Type=notify.
+"""Sends sd_notify(3) datagrams to systemd, for a unit with Type=notify.
 
-systemd says in the process's environment where it listens (NOTIFY_SOCKET) and within which time it wants to
-hear from the process (WATCHDOG_USEC, for the process WATCHDOG_PID). Without them nothing is sent. The watchdog
-is fed by `turned`, which the loop calls when it has completed a turn, and by nothing else.
+The process's environment names the socket that systemd listens on (NOTIFY_SOCKET) and the watchdog's limit
+(WATCHDOG_USEC, for the process WATCHDOG_PID). Without them nothing is sent. Only `turned`, which the loop calls when it
+has completed a turn, feeds the watchdog.
 """
 
 import select
@@ -17,16 +17,16 @@ from cmfm_worker.clock import NS_PER_S, Clock, SystemClock
 from cmfm_worker.errors import StartupError
 
 FEEDS_PER_LIMIT: Final = 4
-"""The watchdog is fed this often within its limit, if the loop turns (sd_watchdog_enabled(3) advises twice or more)."""
+"""Feeds within the watchdog's limit while the loop turns (sd_watchdog_enabled(3) advises two or more)."""
 
 SEND_LIMIT_S: Final = 1.0
-"""How long a message that must arrive (READY=1, STOPPING=1) waits for a supervisor that does not read."""
+"""How long a message that must arrive (READY=1, STOPPING=1) waits if systemd does not read."""
 
 USEC_PER_S: Final = 1_000_000
 
 
-class Supervisor:
-    """The way to the supervisor. Any thread may call; a message that cannot be sent never stops the line."""
+class SystemdNotifier:
+    """Notifies systemd. Any thread may call; a message that cannot be sent never stops the line."""
 
     def __init__(
         self, address: str = "", *, watchdog_s: float | None = None, clock: Clock | None = None
@@ -38,41 +38,41 @@ class Supervisor:
         self._socket = connect(address) if address else None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], pid: int) -> "Supervisor":
-        """The supervisor that started the process `pid`. Raises StartupError for what systemd never writes."""
+    def from_environment(cls, environment: Mapping[str, str], pid: int) -> "SystemdNotifier":
+        """Make the notifier of the process `pid`. Raises StartupError for values that systemd never writes."""
         return cls(environment.get("NOTIFY_SOCKET", ""), watchdog_s=watchdog_s(environment, pid))
 
     def ready(self, status: str) -> None:
-        """The line takes frames, for the first time or again after a reload."""
-        self._say(f"READY=1\nSTATUS={status}")
+        """Tell that the line accepts frames, for the first time or again after a reload."""
+        self._send(f"READY=1\nSTATUS={status}")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
-        self._say(f"STATUS={text}")
+        """Set the line that `systemctl status` shows."""
+        self._send(f"STATUS={text}")
 
     def reloading(self) -> None:
-        """Recipes are being loaded again; `ready` ends it."""
+        """Tell that recipes are being loaded again; `ready` ends it."""
         usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000  # systemd compares it with its own clock
-        self._say(f"RELOADING=1\nMONOTONIC_USEC={usec}\nSTATUS=reloading recipes")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={usec}\nSTATUS=reloading recipes")
 
     def stopping(self, status: str) -> None:
-        """The line accepts nothing any more and will end."""
-        self._say(f"STOPPING=1\nSTATUS={status}")
+        """Tell that the line accepts no more frames and will end."""
+        self._send(f"STOPPING=1\nSTATUS={status}")
 
     def turned(self, status: Callable[[], str]) -> None:
-        """The loop has completed a turn: feeds the watchdog, where there is one and it is time to."""
+        """Feed the watchdog, if there is one and it is time to: the loop has completed a turn."""
         now_ns = self._clock.monotonic_ns()
         if self._socket is None or self.watchdog_s is None or now_ns < self._next_feed_ns:
             return
-        if self._say(f"WATCHDOG=1\nSTATUS={status()}", wait=False):
+        if self._send(f"WATCHDOG=1\nSTATUS={status()}", wait=False):
             self._next_feed_ns = now_ns + int(self.watchdog_s / FEEDS_PER_LIMIT * NS_PER_S)
 
     def close(self) -> None:
-        """Nothing more will be said."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
 
-    def _say(self, message: str, *, wait: bool = True) -> bool:
+    def _send(self, message: str, *, wait: bool = True) -> bool:
         if self._socket is None:
             return False
         try:
@@ -86,7 +86,7 @@ class Supervisor:
 
 
 def connect(address: str) -> socket.socket:
-    """A datagram socket to a path, or to a name in the abstract namespace (`@name`). Raises StartupError."""
+    """Return a datagram socket to a path, or to a name in the abstract namespace (`@name`). Raises StartupError."""
     if not address.startswith(("/", "@")) or len(address) < 2:
         raise StartupError(f"NOTIFY_SOCKET={address!r}: expected an absolute path or @name")
     sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -100,7 +100,7 @@ def connect(address: str) -> socket.socket:
 
 
 def watchdog_s(environment: Mapping[str, str], pid: int) -> float | None:
-    """Within which time the watchdog of process `pid` wants to be fed, None without one (sd_watchdog_enabled(3))."""
+    """Return the watchdog's limit for process `pid`, or None without a watchdog (sd_watchdog_enabled(3))."""
     limit, meant = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
     if not limit or (meant and meant != str(pid)):
         return None

@@ -1,9 +1,9 @@
-"""How many threads a computation on a CPU has, and how they wait for one another.
+"""Sets how many threads a computation on a CPU has, and how they wait for one another.
 
-torch spreads every operation over OpenMP threads and waits for all of them; a part of `classic` has a thousand. By
-default a thread of libgomp that waits keeps its processor for milliseconds. Where another program wants one
-of the processors, each operation then waits for a thread that cannot run because another one, running, waits for it:
-a part takes ten times as long. So threads wait a little and then sleep, and a line leaves one processor to all else.
+torch spreads every operation over OpenMP threads and waits for all of them; a part of `classic` has a thousand
+operations. By default a waiting thread of libgomp keeps its processor for milliseconds. If another program uses one of
+the processors, each operation then waits for a thread that cannot run because a waiting one keeps its processor, and a
+part takes ten times as long. Therefore threads spin briefly and then sleep, and a line uses all processors but one.
 """
 
 import os
@@ -12,20 +12,20 @@ from collections.abc import MutableMapping
 from typing import Final
 
 SPINS: Final = 10_000
-"""Rounds of waiting before a thread sleeps, some 100 µs: the next operation of a part comes sooner, most often."""
+"""Spins of a waiting thread before it sleeps, some 100 µs: a part's next operation mostly comes sooner."""
 
 
 def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Threads of this process and its children sleep after a short wait, unless the environment says how they wait.
+    """Let OpenMP threads of this process and its children sleep after a short wait, unless the environment decides.
 
-    To be called before torch is imported, which reads it then; afterwards it does nothing.
+    Call it before torch is imported, which reads the environment; afterwards it does nothing.
     """
     if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def computing_threads(asked: int) -> int:
-    """Threads of a computation on a line: as asked, or for 0 as many as torch would take but one, and at least one."""
+    """Return the threads of a computation on a line: `asked`, or for 0 one fewer than torch's own, at least one."""
     import torch
 
     return asked or max(1, torch.get_num_threads() - 1)

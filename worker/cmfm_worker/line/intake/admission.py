@@ -33,7 +33,7 @@ from cmfm_worker.line.messages import (
     TriggerKey,
     fault,
 )
-from cmfm_worker.settings.sections import Intake as IntakeSettings
+from cmfm_worker.settings.sections.network import IntakeSection
 
 LATE_FAULT_MS: Final = 0.0
 """A part that is known to be lost has its verdict due at once."""
@@ -59,7 +59,7 @@ class Admission:
     def __init__(
         self,
         *,
-        settings: IntakeSettings,
+        settings: IntakeSection,
         ring: Ring,
         shelf: RecipeLookup,
         tracker: SequenceTracker,

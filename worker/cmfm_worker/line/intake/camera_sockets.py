@@ -15,7 +15,7 @@ from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
 from cmfm_worker.errors import StartupError
 from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.line.net.sockets import Context, pulse, subscriber
-from cmfm_worker.settings.sections import Intake
+from cmfm_worker.settings.sections.network import IntakeSection
 
 EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 
@@ -27,7 +27,7 @@ class Source:
         self,
         context: Context,
         endpoint: str,
-        settings: Intake,
+        settings: IntakeSection,
         prefixes: Sequence[bytes],
         keys: Keys,
     ) -> None:
@@ -41,7 +41,7 @@ class Source:
         try:
             for socket in (self.socket, self._pulse):
                 socket.setsockopt(zmq.IPV6, "[" in endpoint)
-                keys.introduce(socket, endpoint)
+                keys.configure_client(socket, endpoint)
                 socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()

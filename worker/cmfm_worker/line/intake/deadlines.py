@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
 from cmfm_worker.line.messages import Noticed
-from cmfm_worker.settings.sections import Intake as IntakeSettings
+from cmfm_worker.settings.sections.network import IntakeSection
 
 
 class Deadlines:
     """Translates what a message says into the worker's own clocks; a clock that cannot be right is counted."""
 
-    def __init__(self, settings: IntakeSettings, post: Callable[[Noticed], None], clock: Clock) -> None:
+    def __init__(self, settings: IntakeSection, post: Callable[[Noticed], None], clock: Clock) -> None:
         self._settings = settings
         self._post = post
         self._clock = clock

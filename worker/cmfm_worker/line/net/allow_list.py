@@ -1,4 +1,4 @@
-"""Who may connect: the public keys in a folder, looked at again while the line runs."""
+"""Allow-lists: the public keys in a folder, read again while the line runs."""
 
 import time
 from collections.abc import Callable
@@ -10,13 +10,13 @@ import structlog
 from cmfm_protocol.files.key_files import KeyFileError, read_allowed
 
 FRESH_S: Final = 1.0
-"""The folder is read at most once in this time, so that a flood of connections is no flood of reads."""
+"""The folder is read at most once in this time, so that many connections do not cause many reads."""
 
 
 class AllowList:
-    """The keys of a folder: a file that is added or removed counts from the next connection on, without a restart.
+    """The public keys in a folder. A file that is added or removed counts from the next connection on.
 
-    What cannot be read lets nobody in. Raises KeyFileError where something is wrong at the start.
+    A file that cannot be read admits nobody. Raises KeyFileError if a file is wrong at the start.
     """
 
     def __init__(self, folder: Path, *, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class AllowList:
         return len(self._names)
 
     def name_of(self, key: bytes) -> str | None:
-        """The name of the file that holds a key (Z85), or None for one that may not connect."""
+        """Return the name of the file that holds a key (Z85), or None if the key may not connect."""
         if self._clock_s() - self._read_s >= FRESH_S:
             self._read_again()
         return self._names.get(key)

@@ -1,4 +1,4 @@
-"""ZeroMQ sockets with the settings of the house (WIRE.md, sockets), and errors that name the endpoint."""
+"""ZeroMQ sockets with the line's options (WIRE.md, sockets), and errors that name the endpoint."""
 
 import socket as os_socket
 from typing import Final
@@ -15,17 +15,16 @@ Socket = zmq.Socket[bytes]
 LINGER_MS: Final = 2000
 """How long a closing socket still tries to deliver: verdicts of a drain must reach slow subscribers."""
 
-
 HANDSHAKE_MS: Final = 5000
-"""A peer that connects and does not say who it is within this is cut off."""
+"""A peer that connects and does not complete its handshake within this is disconnected."""
 
 
 def bind(
-    context: Context, kind: int, endpoint: str, *, send_hwm: int, lock: CurveServer | None = None
+    context: Context, kind: int, endpoint: str, *, send_hwm: int, curve: CurveServer | None = None
 ) -> Socket:
-    """A bound socket; with a lock, CURVE. Raises StartupError naming the endpoint.
+    """Return a bound socket, a CURVE server if `curve` is given. Raises StartupError naming the endpoint.
 
-    Without ZMTP heartbeats, as `subscriber`: a client may fill the queue with its requests and go away.
+    It sends no ZMTP heartbeats, like `subscriber`: a client may fill the queue with its requests and go away.
     """
     if is_served(endpoint):
         raise StartupError(f"cannot bind {endpoint}: it is in use; is another worker running?")
@@ -36,8 +35,8 @@ def bind(
     _keep_alive_by_tcp(socket, idle_s=10)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
-    if lock is not None:
-        lock.put_on(socket)
+    if curve is not None:
+        curve.configure(socket)
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
@@ -47,23 +46,23 @@ def bind(
 
 
 def is_served(endpoint: str) -> bool:
-    """Whether a process listens on an ipc endpoint: ZeroMQ would take it away from that process without a word."""
+    """Whether a process listens on an ipc endpoint: ZeroMQ would silently take it away from that process."""
     path = endpoint.removeprefix("ipc://")
     if path == endpoint or path.startswith("@"):
         return False
     with os_socket.socket(os_socket.AF_UNIX, os_socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
-        except OSError:  # nobody listens, or a path that `bind` will complain about
+        except OSError:  # nobody listens, or the path is wrong and `bind` will say so
             return False
         return True
 
 
 def subscriber(context: Context, *, receive_hwm: int, max_bytes: int) -> Socket:
-    """An unconnected SUB socket that reconnects quickly; a host that is gone is noticed by TCP within 4 s.
+    """Return an unconnected SUB socket that reconnects quickly; TCP notices a host that is gone within 4 s.
 
-    Without ZMTP heartbeats: behind a full queue libzmq does not read the answers, gives a healthy peer up, and 4.3.5
-    can then abort the process (libzmq issue 3937, `_input_stopped`). They beat on a `pulse` instead.
+    It sends no ZMTP heartbeats. Behind a full queue libzmq does not read the peer's heartbeats and drops a healthy
+    peer, and 4.3.5 can then abort the process (libzmq issue 3937, `_input_stopped`). A `pulse` sends them instead.
     """
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, receive_hwm)
@@ -76,9 +75,9 @@ def subscriber(context: Context, *, receive_hwm: int, max_bytes: int) -> Socket:
 
 
 def pulse(context: Context, *, heartbeat_ms: int) -> Socket:
-    """An unconnected SUB socket that subscribes to nothing: it is connected exactly as long as its peer answers.
+    """Return an unconnected SUB socket that subscribes to nothing and is connected only while its peer responds.
 
-    A silent peer is given up after three heartbeats.
+    A silent peer is disconnected after three heartbeats.
     """
     socket = subscriber(context, receive_hwm=1, max_bytes=MAX_REQUEST_BYTES)
     socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat_ms)

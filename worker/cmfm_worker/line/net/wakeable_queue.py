@@ -1,4 +1,4 @@
-"""A queue between threads whose arrival a zmq.Poller can wait for beside its sockets."""
+"""A queue between threads that a zmq.Poller can wait for together with sockets."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ T = TypeVar("T")
 class WakeableQueue(Generic[T]):
     """Any thread posts; one thread waits on `fileno()` and collects.
 
-    Order is kept, nothing is dropped: what flows through is bounded by the ring and by the sequence rules.
+    Order is kept and nothing is dropped: the ring and the sequence rules bound the number of items.
     """
 
     def __init__(self) -> None:
@@ -21,18 +21,18 @@ class WakeableQueue(Generic[T]):
         self._writer.setblocking(False)
 
     def fileno(self) -> int:
-        """File descriptor that is readable while there is something to collect."""
+        """Return a file descriptor that is readable while there is something to collect."""
         return self._reader.fileno()
 
     def post(self, item: T) -> None:
         """Add an item and wake the reader."""
         self._items.append(item)
-        # A full pipe means that the reader has been woken already, a closed one that it has ended.
+        # A full pipe means that the reader has been woken already, a closed pipe that it has ended.
         with contextlib.suppress(OSError):
             self._writer.send(b"\0")
 
     def collect(self) -> list[T]:
-        """Everything posted so far, in order; empty when there is nothing."""
+        """Return everything posted so far, in order."""
         with contextlib.suppress(BlockingIOError):
             while self._reader.recv(4096):
                 pass

@@ -1,110 +1,161 @@
-"""The gate: says for every connection to a bound socket whether its key may come in (ZAP, ZeroMQ RFC 27).
+"""The ZAP handler (ZeroMQ RFC 27): decides for every connection to a CURVE server whether its key is allowed.
 
-One thread answers libzmq's requests from the allow-list of the socket's door, counts and logs refusals, and hears
-from the sockets' monitors of connections that failed before they had a key. Were it gone, nobody would be let in.
+pyzmq's authenticator speaks the protocol; a credentials provider looks the key up in the allow-list of the socket, and
+counts and logs the outcome. The same thread hears from the sockets' monitors of connections that failed before a key
+was known, which ZAP never sees. If the handler is absent, libzmq refuses every client (ZMQ_ZAP_ENFORCE_DOMAIN).
 """
 
+import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 import zmq
-from zmq.utils import z85
+from zmq.auth import Authenticator
 from zmq.utils.monitor import recv_monitor_message
 
+from cmfm_worker.line.net.allow_list import AllowList
 from cmfm_worker.line.net.curve import SOCKET_NAMES, Keys, SocketName, monitor_address
 from cmfm_worker.line.net.sockets import Context, Socket
 
-ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
-ZAP_VERSION: Final = b"1.0"
 TICK_MS: Final = 100
-"""Longest wait: the end is noticed within it."""
+"""Longest wait: a stop is noticed within it."""
 
 LOG_WINDOW_S: Final = 60.0
 LOG_LINES: Final = 32
-"""In each window every client is logged once for each door and answer, and so many lines are written at most."""
+"""In each window a client is logged once for each socket and outcome, and at most this many lines are written."""
+
+
+class ConnectionLog:
+    """Counts refused connections by socket, and logs outcomes at a limited rate."""
+
+    def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self.refused: Counter[str] = Counter()  # by socket name
+        self._clock_s = clock_s
+        self._logged: set[tuple[str, str, object]] = set()
+        self._window_ends_s = 0.0
+        self._log = structlog.get_logger("security")
+
+    def admitted(self, socket: str, *, client: str, address: str) -> None:
+        """Log a client whose key is allowed."""
+        if self._has_room("client_admitted", socket, client):
+            self._log.info("client_admitted", socket=socket, client=client, address=address)
+
+    def refused_key(self, socket: str, *, key: str, address: str) -> None:
+        """Count and log a client whose key is not allowed."""
+        self.refused[socket] += 1
+        if self._has_room("client_refused", socket, key):
+            self._log.warning(
+                "client_refused", socket=socket, key=key, address=address, refused=self.refused[socket]
+            )
+
+    def failed_handshake(self, socket: str) -> None:
+        """Count and log a connection that failed before its key was known."""
+        self.refused[socket] += 1
+        if self._has_room("client_refused", socket, None):
+            self._log.warning(
+                "client_refused",
+                socket=socket,
+                detail="no CURVE, or not with this worker's public key",
+                refused=self.refused[socket],
+            )
+
+    def _has_room(self, event: str, socket: str, who: object) -> bool:
+        now_s = self._clock_s()
+        if now_s >= self._window_ends_s:
+            self._window_ends_s = now_s + LOG_WINDOW_S
+            self._logged.clear()
+        line = (event, socket, who)
+        if line in self._logged or len(self._logged) >= LOG_LINES:
+            return False
+        self._logged.add(line)
+        return True
+
+
+class AllowedKeys:
+    """The credentials provider of pyzmq's authenticator: one allow-list a ZAP domain (a socket's name)."""
+
+    def __init__(self, allowed: Mapping[SocketName, AllowList], log: ConnectionLog) -> None:
+        self._allowed: dict[str, AllowList] = {str(socket): keys for socket, keys in allowed.items()}
+        self._log = log
+        self.address = ""  # of the client whose request is being answered
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Whether a key (Z85) may connect to the socket of this domain; called by the authenticator."""
+        client = self._allowed[domain].name_of(key)
+        if client is None:
+            self._log.refused_key(domain, key=key.decode(), address=self.address)
+            return False
+        self._log.admitted(domain, client=client, address=self.address)
+        return True
 
 
 class ZapHandler:
-    """Start it before the sockets it guards are bound; close it after they are closed."""
+    """The thread "zap". Start it before the sockets that it guards are bound; close it after them."""
 
     def __init__(self, context: Context, keys: Keys) -> None:
-        self._allowed = {str(door): allow_list for door, allow_list in keys.allowed.items()}
-        self._told: set[tuple[str, ...]] = set()
-        self._window_ends_s = 0.0
+        self._log = ConnectionLog()
+        self._provider = AllowedKeys(keys.allowed, self._log)
+        # Every socket with a domain is a CURVE server, so no NULL client, which pyzmq would admit, gets this far.
+        self._authenticator = Authenticator(context, log=structlog.get_logger("security"))
+        for domain in keys.allowed:
+            self._authenticator.configure_curve_callback(domain, self._provider)
+        self._authenticator.start()
+        self._monitors: dict[SocketName, Socket] = {name: context.socket(zmq.PAIR) for name in SOCKET_NAMES}
+        for name, monitor in self._monitors.items():
+            monitor.connect(monitor_address(name))
         self._stop = threading.Event()
-        self._log = structlog.get_logger("security")
-        self._zap: Socket = context.socket(zmq.REP)
-        self._zap.bind(ZAP_ENDPOINT)
-        self._monitors: dict[SocketName, Socket] = {door: context.socket(zmq.PAIR) for door in SOCKET_NAMES}
-        for door, monitor in self._monitors.items():
-            monitor.connect(monitor_address(door))
-        self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
-        self.refused: Counter[str] = Counter()  # by door
+        self._thread = threading.Thread(target=self._run, name="zap", daemon=True)
         self.failure: BaseException | None = None
 
+    @property
+    def refused(self) -> Counter[str]:
+        """Refused connections by socket name."""
+        return self._log.refused
+
+    @property
+    def running(self) -> bool:
+        """Whether keys are being checked."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
-        """Begin answering."""
+        """Begin to check keys."""
         self._thread.start()
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """End the thread and close its sockets; from now on every new client is refused."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
-        for socket in (self._zap, *self._monitors.values()):
-            socket.close(0)
+        self._authenticator.stop()
+        for monitor in self._monitors.values():
+            monitor.close(0)
 
     def _run(self) -> None:
         try:
             self._serve()
-        except BaseException as error:  # the service must hear of it: nobody could connect any more
+        except (
+            BaseException
+        ) as error:  # the service reads it: without this thread nobody can connect any more
             self.failure = error
             raise
 
     def _serve(self) -> None:
+        zap: Socket = self._authenticator.zap_socket
         poller = zmq.Poller()
-        for socket in (self._zap, *self._monitors.values()):
+        for socket in (zap, *self._monitors.values()):
             poller.register(socket, zmq.POLLIN)
-        while not self._stop.is_set():
-            ready = dict(poller.poll(TICK_MS))
-            if self._zap in ready:
-                self._zap.send_multipart(self._answer(self._zap.recv_multipart()))
-            for door, monitor in self._monitors.items():
-                if monitor in ready:
-                    recv_monitor_message(monitor)
-                    self._failed(door)
-
-    def _answer(self, request: list[bytes]) -> list[bytes]:
-        """The reply to a ZAP request: version, request id, status, text, user id, metadata."""
-        if len(request) != 7 or request[0] != ZAP_VERSION or request[5] != b"CURVE" or len(request[6]) != 32:
-            request_id = request[1] if len(request) > 1 else b""
-            return [ZAP_VERSION, request_id, b"400", b"only CURVE is served", b"", b""]
-        door, address = request[2].decode("utf-8", "replace"), request[3].decode("utf-8", "replace")
-        key = z85.encode(request[6])
-        allow_list = self._allowed.get(door)
-        name = allow_list.name_of(key) if allow_list is not None else None
-        if name is None:
-            self.refused[door] += 1
-            self._tell("client_refused", door, key=key.decode(), address=address, refused=self.refused[door])
-            return [ZAP_VERSION, request[1], b"400", b"key is not allowed here", b"", b""]
-        self._tell("client_admitted", door, client=name, address=address)
-        return [ZAP_VERSION, request[1], b"200", b"OK", name.encode(), b""]
-
-    def _failed(self, door: SocketName) -> None:
-        self.refused[door] += 1
-        detail = "no CURVE, or not with this worker's public key"
-        self._tell("client_refused", door, detail=detail, refused=self.refused[door])
-
-    def _tell(self, event: str, door: str, **facts: object) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._window_ends_s:
-            self._window_ends_s = now_s + LOG_WINDOW_S
-            self._told.clear()
-        who = (event, door, str(facts.get("key", facts.get("client", ""))))
-        if who not in self._told and len(self._told) < LOG_LINES:
-            self._told.add(who)
-            log = self._log.warning if event == "client_refused" else self._log.info
-            log(event, socket=door, **facts)
+        with asyncio.Runner() as runner:  # the authenticator's method is a coroutine; ours never suspends it
+            while not self._stop.is_set():
+                ready = dict(poller.poll(TICK_MS))
+                if zap in ready:
+                    request = zap.recv_multipart()
+                    self._provider.address = request[3].decode("utf-8", "replace") if len(request) > 3 else ""
+                    runner.run(self._authenticator.handle_zap_message(request))
+                for name, monitor in self._monitors.items():
+                    if monitor in ready:
+                        recv_monitor_message(monitor)
+                        self._log.failed_handshake(name)

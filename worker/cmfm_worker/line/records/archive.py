@@ -1,7 +1,7 @@
-"""Rejected parts stay on disk, frame and maps, up to a size: the oldest go first.
+"""The archive: frames and maps of rejected parts on disk, up to a size; the oldest are deleted first.
 
-Written by a thread of its own from the received message, which nobody changes. The line never waits for it:
-a part that finds no room in the queue, or that the disk refuses, is counted and not kept.
+A thread of its own writes them from the received message, which nobody changes. The line never waits for it: a part
+that finds no room in the queue, or that the disk refuses, is counted and not kept.
 """
 
 import platform
@@ -9,7 +9,7 @@ import queue
 import shutil
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
@@ -20,27 +20,30 @@ import torch
 from cmfm_protocol.wire.frame import Frame
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.records.archive_folder import PARTIAL, folder_bytes, kept_folders, part_name, write_part
+from cmfm_worker.line.records.archive_folder import PARTIAL, folder_bytes, part_folders, part_name, write_part
 from cmfm_worker.line.records.recorder import Evidence
 
 Which = Literal["rejected", "inspected", "all", "none"]
+
+WritePart = Callable[[Path, Evidence, Frame, str, Mapping[str, object]], int]
+"""Writes a part under a folder and returns its bytes, as `write_part`."""
 
 MAX_PENDING: Final = 16
 """Parts waiting for the disk, about 50 MB at 400 × 400 pixels."""
 
 MAPS_BYTES: Final = 1 << 20
-"""What the maps and result.json take, rounded up."""
+"""Size of the maps and result.json, rounded up."""
 
 
 def is_wanted(which: Which, verdict: Verdict) -> bool:
-    """Whether a part with a readable frame is kept: `rejected` all but PASS, `inspected` FAIL and UNDECIDED."""
+    """True if a part with a readable frame is kept: `rejected` keeps all but PASS, `inspected` FAIL and UNDECIDED."""
     if which == "inspected":
         return verdict in (Verdict.FAIL, Verdict.UNDECIDED)
     return which == "all" or (which == "rejected" and verdict is not Verdict.PASS)
 
 
 def made_on(device: torch.device, threads: int) -> dict[str, object]:
-    """What a score's last bits depend on besides frame and recipe: device, CPU threads of a computation, versions."""
+    """Facts that a score's last bits depend on besides frame and recipe: device, CPU threads, versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "device": str(device),
@@ -52,13 +55,19 @@ def made_on(device: torch.device, threads: int) -> dict[str, object]:
 
 
 class Archive:
-    """Writer thread over one folder. Raises StartupError where the folder cannot be written.
+    """Writer thread over one folder. Raises StartupError if the folder cannot be written.
 
     `made_on` is written into every result.json: device, threads, versions.
     """
 
     def __init__(
-        self, folder: Path, *, max_mb: float, which: Which, made_on: Mapping[str, object] | None = None
+        self,
+        folder: Path,
+        *,
+        max_mb: float,
+        which: Which,
+        made_on: Mapping[str, object] | None = None,
+        write: WritePart = write_part,
     ) -> None:
         self.kept = 0
         self.dropped = 0
@@ -66,12 +75,13 @@ class Archive:
         self._max_bytes = int(max_mb * 1e6)
         self._which = which
         self._made_on = dict(made_on or {})
+        self._write_part = write
         self._queue: queue.Queue[tuple[Evidence, Frame, str] | None] = queue.Queue(MAX_PENDING)
-        self._log = structlog.get_logger("kept")
+        self._log = structlog.get_logger("archive")
         self._parts: deque[tuple[Path, int]] = deque()  # oldest first
         self._bytes = 0
         self._open_folder()
-        self._thread = threading.Thread(target=self._run, name="kept", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
         self._thread.start()
 
     def keep(self, evidence: Evidence, sha256: str) -> None:
@@ -90,7 +100,7 @@ class Archive:
         try:
             self._queue.put(None, timeout=timeout_s)
         except queue.Full:
-            return  # a disk that hangs does not keep the line from ending
+            return  # a disk that hangs must not keep the line from ending
         self._thread.join(timeout_s)
 
     def _open_folder(self) -> None:
@@ -108,18 +118,18 @@ class Archive:
             ) from error
 
     def _run(self) -> None:
-        self._take_stock()
+        self._count_parts()
         for evidence, frame, sha256 in iter(self._queue.get, None):
             try:
                 self._write(evidence, frame, sha256)
-            except Exception as error:  # noqa: BLE001 (a picture that is not kept must not end the line)
+            except Exception as error:  # noqa: BLE001 (a part that is not kept must not end the line)
                 self._drop(evidence, f"{type(error).__name__}: {error}")
 
-    def _take_stock(self) -> None:
-        for folder in kept_folders(self._folder):
+    def _count_parts(self) -> None:
+        for folder in part_folders(self._folder):
             try:
                 size = folder_bytes(folder)
-            except OSError:  # removed by somebody meanwhile
+            except OSError:  # somebody has removed it meanwhile
                 continue
             self._parts.append((folder, size))
             self._bytes += size
@@ -131,7 +141,7 @@ class Archive:
             self._drop(evidence, f"{expected} bytes are more than [kept] max_mb allows")
             return
         self._make_room(expected)
-        size = write_part(self._folder, evidence, frame, sha256, self._made_on)
+        size = self._write_part(self._folder, evidence, frame, sha256, self._made_on)
         self._parts.append((self._folder / part_name(evidence), size))
         self._bytes += size
         self.kept += 1

@@ -1,11 +1,11 @@
-"""A kept part on disk: a folder of its frame, its maps and its verdict, written whole and read back checked.
+"""The folder of one archived part: its frame, maps and verdict; it appears complete, and reading it checks the frame.
 
     <verdict's time, UTC>_<boot_id>_<result_id>/
         rgb.png xyz.tiff      the frame, bit for bit; `cmfm-worker inspect` reads both
-        psi.npy psi_2d.npy psi_3d.npy foreground.npy      where there are maps, (224, 224)
-        result.json           the verdict, the hashes of frame, recipe and model, and what it was found on
+        psi.npy psi_2d.npy psi_3d.npy foreground.npy      (224, 224), if the verdict had maps
+        result.json           the verdict, the hashes of frame, recipe and model, device, threads and versions
 
-No name holds anything that came over the wire. Sorted by name the oldest comes first.
+No name contains text that came over the wire. Sorted by name the oldest comes first.
 """
 
 import json
@@ -35,16 +35,15 @@ XYZ_FILE: Final = "xyz.tiff"
 MAPS: Final = ("psi", "psi_2d", "psi_3d", "foreground")
 KEPT_VERSION: Final = 1
 PNG_LEVEL: Final = 1
-"""A part is written five times as fast as with the default, a tenth larger."""
-
+"""Writes a part five times as fast as the default level, and a tenth larger."""
 
 MAX_THREADS: Final = 1024
-"""More were not at work: the file was changed."""
+"""A larger number in a file is not one that a line wrote."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArchivedPart:
-    """What was read back: rgb (H, W, 3) uint8, xyz (H, W, 3) float32, maps by name, result.json."""
+    """An archived part as read back: rgb (H, W, 3) uint8, xyz (H, W, 3) float32, maps by name, result.json."""
 
     folder: Path
     rgb: NDArray[np.uint8]
@@ -54,13 +53,13 @@ class ArchivedPart:
 
     @property
     def threads(self) -> int | None:
-        """CPU threads of the computation that it was inspected by; None where the file does not say so."""
+        """CPU threads of the computation that inspected it; None if the file does not say."""
         threads = self.facts.get("threads")
         return threads if type(threads) is int and 1 <= threads <= MAX_THREADS else None
 
 
 def part_name(evidence: Evidence) -> str:
-    """The folder's name of a verdict; a boot id of other than letters and digits loses them."""
+    """The name of a verdict's folder; characters of the boot id other than letters, digits and - are left out."""
     result = evidence.result
     boot = re.sub(r"[^0-9A-Za-z-]", "", result.boot_id) or "boot"
     return f"{re.sub(r'[-:.]', '', utc_text(result.done_ns))}_{boot}_{result.result_id}"
@@ -69,7 +68,7 @@ def part_name(evidence: Evidence) -> str:
 def write_part(
     parent: Path, evidence: Evidence, frame: Frame, sha256: str, made_on: Mapping[str, object]
 ) -> int:
-    """Write a part, which appears under `parent` whole; returns its bytes. Raises OSError."""
+    """Write a part, which appears complete under `parent`; returns its bytes. Raises OSError."""
     name = part_name(evidence)
     scratch = parent / f"{PARTIAL}{name}"
     try:
@@ -91,7 +90,7 @@ def write_part(
 def facts_of(
     evidence: Evidence, frame: Frame, sha256: str, made_on: Mapping[str, object]
 ) -> dict[str, object]:
-    """The contents of result.json: the result as published, and what it takes to reproduce it."""
+    """The contents of result.json: the result as published, and the facts that reproduce it."""
     return {
         "kept_version": KEPT_VERSION,
         **asdict(evidence.result),
@@ -103,8 +102,8 @@ def facts_of(
     }
 
 
-def read_kept(folder: Path) -> ArchivedPart:
-    """Read a kept part. Raises InputError where it is none or its frame is not the one that was recorded."""
+def read_archived_part(folder: Path) -> ArchivedPart:
+    """Read a kept part. Raises InputError if the folder is not one or its frame does not have the recorded hash."""
     facts = read_facts(folder)
     rgb, xyz = read_png(folder / RGB_FILE), read_tiff(folder / XYZ_FILE)
     found = frame_sha256(rgb, xyz)
@@ -117,7 +116,7 @@ def read_kept(folder: Path) -> ArchivedPart:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The contents of result.json. Raises InputError where it is not a kept part's."""
+    """The contents of result.json. Raises InputError if it is not that of a kept part."""
     path = folder / RESULT_FILE
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -137,11 +136,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(facts)
 
 
-def kept_folders(parent: Path) -> list[Path]:
-    """The kept parts under `parent`, oldest first; other files and folders are none of ours."""
+def part_folders(parent: Path) -> list[Path]:
+    """The folders of parts under `parent`, oldest first; other files and folders are ignored."""
     try:
         entries = list(parent.iterdir())
-    except (FileNotFoundError, NotADirectoryError):  # also where it is removed at this very moment
+    except (FileNotFoundError, NotADirectoryError):  # also if it is removed at this moment
         return []
     return sorted(entry for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir())
 

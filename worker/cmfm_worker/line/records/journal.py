@@ -1,11 +1,11 @@
-"""The journal: the newest verdicts in a memory-mapped file beside the ledger, each noted before it is on the wire.
+"""The journal: the newest verdicts in a memory-mapped file beside the ledger, each written before its result is sent.
 
-What is stored in a shared mapping belongs to the kernel at once: it outlives kill -9 (a power cut it does not), takes
-microseconds, and cannot meet a full disk, because the file is written out when it is made. So the worker after a
-killed one knows each verdict that was given, completes the ledger with it and never answers its trigger again.
+A store into a shared mapping is with the kernel at once: it outlives kill -9 (but not a power cut), takes microseconds,
+and cannot meet a full disk, because the file is written out when it is made. So the worker after a killed one knows
+every verdict that was sent, completes the ledger with it and never gives a trigger a second result.
 
-A ring of slots: `<number, length, CRC-32>` and a ledger row in msgpack. A slot that was being written when the
-process was killed does not fit its CRC-32 and is none; its verdict had not been sent.
+The file is a ring of slots: `<number, length, CRC-32>` and a ledger row in msgpack. A slot that was being written when
+the process was killed does not fit its CRC-32 and is skipped; its result had not been sent.
 """
 
 import mmap
@@ -18,7 +18,7 @@ from typing import Final
 import msgpack
 
 SLOTS: Final = 4096
-"""Rows kept: far more than a flush interval of the ledger, and a minute of a fast line before a disk that refuses."""
+"""Rows kept: far more than a flush interval of the ledger has, and a minute of a fast line while the disk refuses."""
 
 SLOT_BYTES: Final = 2048
 HEADER: Final = struct.Struct("<QII")
@@ -27,7 +27,7 @@ Row = tuple[object, ...]
 
 
 class Journal:
-    """One file, one writer thread. Raises OSError where the file cannot be made or mapped."""
+    """One file, one writer thread. Raises OSError if the file cannot be made or mapped."""
 
     def __init__(self, path: Path) -> None:
         size = SLOTS * SLOT_BYTES
@@ -38,7 +38,7 @@ class Journal:
         self._number = 0
 
     def note(self, row: Sequence[object]) -> None:
-        """Keep a row over the oldest; one too long for a slot, which the wire's limits do not allow, is passed over."""
+        """Write a row over the oldest. A row too long for a slot, which the wire's limits exclude, is skipped."""
         payload: bytes = msgpack.packb(row)
         if len(payload) > SLOT_BYTES - HEADER.size:
             return
@@ -48,7 +48,7 @@ class Journal:
         self._map[at : at + HEADER.size + len(payload)] = header + payload
 
     def rows(self) -> list[Row]:
-        """The rows that are whole, oldest first."""
+        """The complete rows, oldest first."""
         found = [slot for at in range(0, len(self._map), SLOT_BYTES) if (slot := self._slot(at)) is not None]
         return [row for _, row in sorted(found, key=lambda slot: slot[0])]
 

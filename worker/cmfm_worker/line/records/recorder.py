@@ -1,8 +1,8 @@
-"""What stays of a part once its verdict is out: the hash of its frame, its ledger row, and the kept parts.
+"""The recorder: hashes the frame of each verdict, then passes the verdict on to the ledger and to the archive.
 
-The desk hands each verdict over with the frame as it was received; nothing is copied for it, the message's
-memory is held until this thread is done with it. Hashing takes 1.4 ms for 400 × 400 pixels (with SHA
-instructions; without the interpreter's lock), here and not between a trigger and its verdict.
+Each verdict comes with its frame as it was received. Nothing is copied: the message's memory is held until this thread
+is done with it. Hashing takes 1.4 ms for 400 × 400 pixels (with SHA instructions; without the interpreter's lock),
+here and not between a trigger and its verdict.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ from cmfm_protocol.wire.result import Result
 from cmfm_worker.line.messages import PartMaps
 
 MAX_PENDING_BYTES: Final = 512 << 20
-"""Frames that may wait for their hash. Beyond it a row is written without: memory that runs out ends the line."""
+"""Bytes of frames that may wait for their hash. Beyond it rows are written without one, to bound memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """A verdict and what it was found from. `frame` is None where none could be read, `maps` where none is."""
+    """A verdict with its frame and maps. `frame` is None if it could not be read, `maps` if there are none."""
 
     result: Result
     frame: Frame | None = None
@@ -36,7 +36,7 @@ class Evidence:
 
 
 class RowSink(Protocol):
-    """The ledger, as far as it is needed here."""
+    """The side of the ledger that takes rows."""
 
     def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
         """Take a row; must not block."""
@@ -51,7 +51,7 @@ def frame_sha256(rgb: NDArray[np.uint8], xyz: NDArray[np.float32]) -> str:
 
 
 class Recorder:
-    """The thread between the desk and whatever is written. It waits for no disk."""
+    """The thread between the verdicts and what is written on disk. It waits for no disk."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Recorder:
             for evidence in iter(self._queue.get, None):
                 self._take(evidence)
                 del evidence  # or the last frame would be held until the next verdict
-        except BaseException as error:  # the service must hear of it: a line that records nothing is no line
+        except BaseException as error:  # the service ends: a line must not go on without its records
             self.failure = error
             raise
 

@@ -23,9 +23,9 @@ class Publisher:
         self._state_topic = topic(line.name, line.station, "state")
         results, maps = settings.results, settings.maps
         self._results = bind(
-            context, zmq.PUB, sockets.results, send_hwm=results.hwm, lock=keys.curve_server("results")
+            context, zmq.PUB, sockets.results, send_hwm=results.hwm, curve=keys.curve_server("results")
         )
-        self._maps = bind(context, zmq.PUB, sockets.maps, send_hwm=maps.hwm, lock=keys.curve_server("maps"))
+        self._maps = bind(context, zmq.PUB, sockets.maps, send_hwm=maps.hwm, curve=keys.curve_server("maps"))
         self.history = RecentResults(settings.results.history)
 
     def result(self, result: Result) -> None:

@@ -47,8 +47,8 @@ Announce = Callable[[TriggerMessage, Callable[[str | None], None]], None]
 class Router:
     """A ROUTER socket that takes requests as single maps, with or without REQ's empty delimiter."""
 
-    def __init__(self, context: Context, endpoint: str, lock: CurveServer | None) -> None:
-        self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM, lock=lock)
+    def __init__(self, context: Context, endpoint: str, curve: CurveServer | None) -> None:
+        self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM, curve=curve)
         self._log = structlog.get_logger("requests")
 
     def serve(self) -> None:
@@ -99,9 +99,9 @@ class RecoveryServer(Router):
         endpoint: str,
         history: RecentResults,
         boot_id: str,
-        lock: CurveServer | None = None,
+        curve: CurveServer | None = None,
     ) -> None:
-        super().__init__(context, endpoint, lock)
+        super().__init__(context, endpoint, curve)
         self._history = history
         self._boot_id = boot_id
 
@@ -139,9 +139,9 @@ class ControlServer(Router):
         announce: Announce,
         load_recipe: LoadRecipe,
         drain: Callable[[], None],
-        lock: CurveServer | None = None,
+        curve: CurveServer | None = None,
     ) -> None:
-        super().__init__(context, endpoint, lock)
+        super().__init__(context, endpoint, curve)
         self._state = state
         self._announce = announce
         self._load_recipe = load_recipe

@@ -5,7 +5,7 @@ from typing import Any
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.line.messages import Decision, Trigger
-from cmfm_worker.settings.sections import PublishedMaps
+from cmfm_worker.settings.sections.records import PublishedMaps
 
 
 def result_of(

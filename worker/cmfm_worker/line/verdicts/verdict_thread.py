@@ -40,7 +40,7 @@ from cmfm_worker.line.verdicts.publisher import Publisher
 from cmfm_worker.line.verdicts.requests import ControlServer, RecoveryServer
 from cmfm_worker.line.verdicts.result import log_verdict, result_of
 from cmfm_worker.line.verdicts.worker_state import StateMessage
-from cmfm_worker.settings.sections import PublishedMaps
+from cmfm_worker.settings.sections.records import PublishedMaps
 
 MAX_POLL_MS: Final = 50
 """Longest wait of the desk: a stop is noticed within it."""
@@ -93,6 +93,7 @@ class VerdictThread:
         record: Callable[[Evidence], None] | None = None,
         lateness: Callable[[int], None] = lambda _late_ns: None,
         note: Note | None = None,
+        events: WakeableQueue[BookEvent] | None = None,
     ) -> None:
         self._record = record
         self._lateness = lateness
@@ -107,7 +108,7 @@ class VerdictThread:
         self._state = state
         self._on_source = on_source
         self._clock = clock
-        self._mailbox: WakeableQueue[BookEvent] = WakeableQueue()
+        self._mailbox: WakeableQueue[BookEvent] = events or WakeableQueue()
         self._maps = MapQueue(publisher, lambda what: self._notice(Noticed(what)))
         self._result_id = 0
         self._stop = threading.Event()

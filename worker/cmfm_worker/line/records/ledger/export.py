@@ -1,4 +1,4 @@
-"""A ledger's rows as CSV or Parquet, written row by row whatever their number."""
+"""A ledger's rows as CSV or Parquet, written in portions, so that any number of rows fits in memory."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FIELDS: Final = (*COLUMNS, "done_utc")
-FLAGS: Final = ("deadline_met", "simulated")
 ROW_GROUP: Final = 50_000
 
 
@@ -34,7 +33,7 @@ def write_csv(path: Path, rows: Iterable[Record]) -> int:
 
 
 def require_pyarrow() -> None:
-    """Raises InputError, saying how to get it, where pyarrow is not installed."""
+    """Raises InputError, saying how to get it, if pyarrow is not installed."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
@@ -65,9 +64,9 @@ def _schema() -> "pa.Schema":
 
     kinds = {"TEXT": pa.string(), "INTEGER": pa.int64(), "REAL": pa.float64()}
     fields: list[Any] = []
-    for name, declared in COLUMNS.items():
-        kind = pa.bool_() if name in FLAGS else kinds[declared.split()[0]]
-        fields.append(pa.field(name, kind, nullable="NOT NULL" not in declared))
+    for column in COLUMNS.values():
+        kind = pa.bool_() if column.python is bool else kinds[column.sql_type]
+        fields.append(pa.field(column.name, kind, nullable=column.nullable))
     return pa.schema([*fields, pa.field("done_utc", pa.string(), nullable=False)])
 
 

@@ -1,4 +1,4 @@
-"""Questions to a ledger, asked while its worker writes on or years later: which rows, and do they add up."""
+"""Queries of a ledger, while its worker writes or years later: rows, totals, and whether the totals add up."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.errors import InputError
-from cmfm_worker.line.records.ledger.schema import ADDED_IN_2, COLUMNS, SchemaError, version_of
+from cmfm_worker.line.records.ledger.schema import COLUMNS, SchemaError, require_ledger
 from cmfm_worker.line.records.time_text import utc_text
 
 FETCH_ROWS: Final = 1000
@@ -20,7 +20,7 @@ Record = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked for; None: everything. `since_ns` ≤ done_ns < `until_ns`. `limit` keeps the newest."""
+    """A filter of rows; None does not filter. `since_ns` ≤ done_ns < `until_ns`. `limit` keeps the newest."""
 
     since_ns: int | None = None
     until_ns: int | None = None
@@ -52,8 +52,8 @@ class Question:
 class Boot:
     """One run of a worker: result ids are 1, 2, 3 … in each, so that a missing row shows.
 
-    `ending` is "running", "clean", "killed", or "" where the ledger does not know (version 1). `missing` rows
-    lie between the oldest and the newest; before the oldest they may have been deleted for age or size.
+    `ending` is "running", "clean" or "killed"; "" if the ledger has no entry of that boot. `missing` rows lie between
+    the oldest and the newest; before the oldest they may have been deleted for age or size.
     """
 
     boot_id: str
@@ -66,7 +66,7 @@ class Boot:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts over all rows asked for, whatever the limit, and the boots they belong to."""
+    """Counts over all rows of a query, without its limit, and the boots they belong to."""
 
     triggers: int
     verdicts: dict[str, int]
@@ -78,7 +78,7 @@ class Totals:
         return self.triggers == sum(self.verdicts.values()) and not any(boot.missing for boot in self.boots)
 
     def sentence(self) -> str:
-        """The accounting identity in one line, and what is known to be missing."""
+        """The accounting identity in one line, and the number of missing rows."""
         terms = " + ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
         equals = "=" if self.triggers == sum(self.verdicts.values()) else "≠"
         missing = sum(boot.missing for boot in self.boots)
@@ -86,7 +86,7 @@ class Totals:
         return f"{self.triggers} triggers {equals} {terms}; {complete}"
 
     def remarks(self) -> list[str]:
-        """One line for each boot of which rows are or may be missing."""
+        """One line for each boot whose rows are, or may be, incomplete."""
         lines = [
             f"boot {boot.boot_id}: {boot.missing} result ids have no row"
             for boot in self.boots
@@ -104,18 +104,14 @@ class Totals:
 class LedgerReader:
     """A ledger opened for reading; made by `open_ledger`."""
 
-    def __init__(self, connection: sqlite3.Connection, version: int) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._version = version
-        # A row of version 1 has no hashes of frame and recipe.
-        names = (f"NULL AS {n}" if version == 1 and n in ADDED_IN_2 else n for n in COLUMNS)
-        self._names = ", ".join(names)
 
     def rows(self, question: Question) -> Iterator[Record]:
-        """The rows asked for, oldest first; keys are those of COLUMNS, then done_utc."""
+        """The rows of a query, oldest first; keys are those of COLUMNS, then done_utc."""
         where, values = question.where()
         newest = "ORDER BY done_ns DESC, result_id DESC LIMIT ?"
-        select = f"SELECT {self._names} FROM triggers WHERE {where}"  # noqa: S608 (terms and names are ours)
+        select = f"SELECT {', '.join(COLUMNS)} FROM triggers WHERE {where}"  # noqa: S608 (terms and names are ours)
         if question.limit is not None:
             select, values = f"SELECT * FROM ({select} {newest})", (*values, question.limit)  # noqa: S608
         cursor = self._connection.execute(f"{select} ORDER BY done_ns, result_id", values)
@@ -123,7 +119,7 @@ class LedgerReader:
             yield from (_record(row) for row in batch)
 
     def totals(self, question: Question) -> Totals:
-        """Counts of all that is asked for; the limit has no say."""
+        """Counts of all rows of a query, without its limit."""
         where, values = question.where()
         select = f"SELECT verdict, COUNT(*) FROM triggers WHERE {where} GROUP BY verdict"  # noqa: S608
         found = dict(self._connection.execute(select, values).fetchall())
@@ -137,14 +133,8 @@ class LedgerReader:
             f"WHERE boot_id IN (SELECT DISTINCT boot_id FROM triggers WHERE {where}) GROUP BY boot_id "
             "ORDER BY MAX(done_ns)"
         )
-        endings = {}
-        if self._version > 1:
-            endings = {
-                boot: (ending, flush_ms)
-                for boot, ending, flush_ms in self._connection.execute(
-                    "SELECT boot_id, ending, flush_ms FROM boots"
-                )
-            }
+        recorded = self._connection.execute("SELECT boot_id, ending, flush_ms FROM boots")
+        endings = {boot: (ending, flush_ms) for boot, ending, flush_ms in recorded}
         for boot_id, rows, first, last, done_ns in self._connection.execute(select, values):
             ending, flush_ms = endings.get(boot_id, ("", None))
             yield Boot(boot_id, rows, last - first + 1 - rows, done_ns, ending, flush_ms)
@@ -152,39 +142,39 @@ class LedgerReader:
 
 def _record(row: tuple[Any, ...]) -> Record:
     record: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
-    flags = {name: bool(record[name]) for name in ("deadline_met", "simulated")}
+    flags = {name: bool(record[name]) for name, column in COLUMNS.items() if column.python is bool}
     return record | flags | {"done_utc": utc_text(record["done_ns"])}
 
 
 @contextmanager
 def open_ledger(path: Path) -> Iterator[LedgerReader]:
-    """Open a ledger for reading, in use or not. Raises InputError naming the file and what is wrong with it."""
+    """Open a ledger for reading, also while a worker writes it. Raises InputError naming the file and the problem."""
     if not path.is_file():
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}; expected a ledger")
     connection = _connect(path)
     try:
-        version = version_of(connection, empty_allowed=False)
+        require_ledger(connection)
         connection.execute("BEGIN")  # rows and totals of one moment, although the worker writes on
-        yield LedgerReader(connection, version)
+        yield LedgerReader(connection)
     except SchemaError as error:
         raise InputError(f"{path} {error}") from error
     except sqlite3.Error as error:
-        raise InputError(f"{path}: no ledger, or a damaged one ({error})") from error
+        raise InputError(f"{path}: not a ledger, or a damaged one ({error})") from error
     finally:
         connection.close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Read-only; in a folder that cannot be written, and that nobody writes to, without SQLite's own files."""
+    """Connect read-only; without SQLite's own files if the folder is read-only and nobody writes the ledger."""
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
     connection = sqlite3.connect(uri, uri=True)
     try:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     except sqlite3.OperationalError:
         if path.with_name(f"{path.name}-wal").exists():
-            return connection  # rows may be in there; whoever reads is told
+            return connection  # rows may be in there: the reader must fail
         connection.close()
         return sqlite3.connect(f"{uri}&immutable=1", uri=True)
     except sqlite3.Error:
-        return connection  # the same
+        return connection  # the reader must fail here too
     return connection

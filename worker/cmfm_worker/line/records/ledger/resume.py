@@ -1,4 +1,4 @@
-"""What a start takes from the ledger: the verdicts of a killed worker made complete, and what has been answered."""
+"""Resuming after a restart: completes the rows of a killed worker, and lists the numbers that had their verdict."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,9 @@ from typing import Final
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_worker.line.records.journal import Journal, Row
-from cmfm_worker.line.records.ledger.schema import COLUMNS, transaction
+from cmfm_worker.line.records.ledger.schema import COLUMNS, INSERT_IF_ABSENT, key_of, transaction
 from cmfm_worker.line.records.time_text import utc_text
 
-COMPLETE: Final = (
-    f"INSERT OR IGNORE INTO triggers ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 (column names are ours)
-)
 KILLED: Final = "SELECT boot_id, started_ns, flush_ms FROM boots WHERE ending = 'running'"
 LAST_ROW: Final = "SELECT result_id, done_ns FROM triggers WHERE boot_id = ? ORDER BY result_id DESC LIMIT 1"
 RECENT_STREAMS: Final = (
@@ -25,12 +22,12 @@ RESUME_NS: Final = 24 * 3600 * 1_000_000_000
 """A stream silent for a day is not resumed."""
 
 RESUME_STREAMS: Final = 64
-"""Streams resumed, the newest: as many as are remembered at once."""
+"""Streams that are resumed, the newest: as many as the intake remembers at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class KilledBoot:
-    """How the ledger of a boot that did not end by itself stood, and how many rows the journal added."""
+    """The state of the ledger for a boot that did not end by itself, and how many rows the journal added."""
 
     boot_id: str
     last_result_id: int
@@ -40,26 +37,26 @@ class KilledBoot:
 
     def __str__(self) -> str:
         return (
-            f"the former worker was killed: of the verdicts it gave after {utc_text(self.last_done_ns)}, "
-            f"{self.from_journal} were in the journal; after a power cut those of at most {self.flush_ms:g} ms before "
-            "it may be missing"
+            f"the former worker was killed: its last row is of {utc_text(self.last_done_ns)}, and {self.from_journal} "
+            f"later verdicts came from the journal; after a power cut verdicts of its last {self.flush_ms:g} ms may be "
+            "missing"
         )
 
 
 def complete_killed(connection: sqlite3.Connection, journal: Journal) -> Iterator[KilledBoot]:
-    """Add what killed boots had given but not written; each is told of once. Raises sqlite3.Error."""
+    """Add the verdicts that killed boots had journaled but not written; yields each boot once. Raises sqlite3.Error."""
     killed = connection.execute(KILLED).fetchall()
-    noted = journal.rows() if killed else []
+    journaled = [row for row in journal.rows() if len(row) == len(COLUMNS)] if killed else []
     for boot_id, started_ns, flush_ms in killed:
         result_id, done_ns = connection.execute(LAST_ROW, (boot_id,)).fetchone() or (0, started_ns)
-        added = _complete(connection, [row for row in noted if row[0] == boot_id])
+        added = _complete(connection, [row for row in journaled if key_of(row)[0] == boot_id])
         yield KilledBoot(boot_id, result_id, done_ns, added, flush_ms)
     connection.execute("UPDATE boots SET ending = 'killed' WHERE ending = 'running'")
     journal.clear()
 
 
 def answered_of(connection: sqlite3.Connection, now_ns: int, newest: int) -> dict[str, list[int]]:
-    """For each stream of the last day, which of its `newest` numbers have had their verdict, in order."""
+    """The numbers that have had their verdict, sorted, of the `newest` of each stream of the last day."""
     since = (now_ns - RESUME_NS, UNATTRIBUTED_STREAM, RESUME_STREAMS)
     streams = connection.execute(RECENT_STREAMS, since).fetchall()
     return {
@@ -68,9 +65,9 @@ def answered_of(connection: sqlite3.Connection, now_ns: int, newest: int) -> dic
     }
 
 
-def _complete(connection: sqlite3.Connection, noted: Sequence[Row]) -> int:
-    """Insert the rows that are not there yet, of two with one id the later; returns how many."""
+def _complete(connection: sqlite3.Connection, journaled: Sequence[Row]) -> int:
+    """Insert the rows that are not there yet, the later of two with one id; returns how many."""
     before = connection.total_changes
     with transaction(connection):
-        connection.executemany(COMPLETE, [row for row in reversed(noted) if len(row) == len(COLUMNS)])
+        connection.executemany(INSERT_IF_ABSENT, list(reversed(journaled)))
     return connection.total_changes - before

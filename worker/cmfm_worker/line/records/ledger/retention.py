@@ -1,6 +1,6 @@
-"""How much the ledger keeps: rows up to an age, and a file up to a size, the oldest going first.
+"""Retention: rows up to an age, and a file up to a size; the oldest rows are deleted first.
 
-A turn deletes at most `CHUNK_ROWS`, so that rows that arrive meanwhile do not wait long.
+One call deletes at most `CHUNK_ROWS`, so that rows that arrive meanwhile do not wait long.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ OLDEST: Final = (
     "(boot_id, result_id) IN (SELECT boot_id, result_id FROM triggers {} ORDER BY done_ns LIMIT ?)"
 )
 TOO_OLD: Final = f"DELETE FROM triggers WHERE {OLDEST.format('WHERE done_ns < ? AND boot_id <> ?')}"  # noqa: S608
-TOO_MANY: Final = f"DELETE FROM triggers WHERE {OLDEST.format('')}"  # noqa: S608 (nothing from outside in either)
+TOO_MANY: Final = f"DELETE FROM triggers WHERE {OLDEST.format('')}"  # noqa: S608 (nothing in either comes from outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Retention:
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Bytes of the file that hold something."""
+    """Bytes of the file that are in use."""
     pages, free, size = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0])
         for name in ("page_count", "freelist_count", "page_size")

@@ -1,60 +1,84 @@
-"""The ledger's file: its tables, their version, and what becomes of files of another version.
+"""The ledger's file: its tables, which follow from the result on the wire, and the refusal of other files.
 
-`PRAGMA user_version` holds the schema's version and `PRAGMA application_id` says that it is a ledger.
-Version 1 (which recorded neither) lacks the hashes of frame and recipe; it is brought up to date when a
-worker opens it. A file of a newer version, or of something else, is refused in words.
+`PRAGMA application_id` marks a file as a ledger and `PRAGMA user_version` holds the version of its schema. A file of
+another version, or of another program, is refused with a message that says which it is.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
+
+from cmfm_protocol.wire.fields import fields_of
+from cmfm_protocol.wire.result import Result
 
 SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x434D464C
 """ "CMFL"."""
 
-COLUMNS: Final = {
-    "boot_id": "TEXT NOT NULL",
-    "result_id": "INTEGER NOT NULL",
-    "stream_uuid": "TEXT NOT NULL",
-    "seq": "INTEGER NOT NULL",
-    "part_id": "TEXT NOT NULL",
-    "verdict": "TEXT NOT NULL",
-    "reason": "TEXT NOT NULL",
-    "detail": "TEXT NOT NULL",
-    "score": "REAL",
-    "threshold": "REAL",
-    "coverage": "REAL",
-    "recipe": "TEXT NOT NULL",
-    "model_sha": "TEXT NOT NULL",
-    "calib_id": "TEXT NOT NULL",
-    "trigger_ns": "INTEGER NOT NULL",
-    "received_ns": "INTEGER",
-    "done_ns": "INTEGER NOT NULL",
-    "latency_us": "INTEGER NOT NULL",
-    "deadline_met": "INTEGER NOT NULL",
-    "simulated": "INTEGER NOT NULL",
-    "recipe_sha": "TEXT",  # since version 2: sha256 of recipe.toml; NULL where no recipe decided
-    "frame_sha256": "TEXT",  # since version 2: of the bytes rgb + xyz as received; NULL where no frame was read
-}
-ADDED_IN_2: Final = ("recipe_sha", "frame_sha256")
+SQL_TYPES: Final[Mapping[type, str]] = {str: "TEXT", int: "INTEGER", float: "REAL"}
+"""Flags are integers in Python and in SQLite. Fields of other types (lists) have no column."""
 
-CREATE_TRIGGERS: Final = (
-    f"CREATE TABLE triggers ({', '.join(f'{n} {t}' for n, t in COLUMNS.items())}, "
-    "PRIMARY KEY (boot_id, result_id)) WITHOUT ROWID"
+NOT_RECORDED: Final = frozenset({"queue_free", "drops_total", "map_ref"})
+"""Fields of a result that have no column: they describe the worker at that moment, or a message that followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table `triggers`: `python` is str, int, float or bool, or a subclass of one."""
+
+    name: str
+    python: type
+    nullable: bool
+
+    @property
+    def sql_type(self) -> str:
+        """The type that SQLite stores it as."""
+        return next(sql for kind, sql in SQL_TYPES.items() if issubclass(self.python, kind))
+
+    @property
+    def declaration(self) -> str:
+        """The column in CREATE TABLE."""
+        return f"{self.name} {self.sql_type}{'' if self.nullable else ' NOT NULL'}"
+
+
+RESULT_COLUMNS: Final = tuple(
+    Column(field.name, field.python, field.nullable)
+    for field in fields_of(Result)
+    if field.name not in NOT_RECORDED and issubclass(field.python, tuple(SQL_TYPES))
 )
-SINCE_1: Final = ("CREATE INDEX IF NOT EXISTS by_stream ON triggers (stream_uuid, seq)",)
-SINCE_2: Final = (
+HASH_COLUMNS: Final = (
+    Column("recipe_sha", str, nullable=True),  # SHA-256 of recipe.toml; NULL if no recipe decided
+    Column(
+        "frame_sha256", str, nullable=True
+    ),  # of the bytes rgb + xyz as received; NULL if no frame was read
+)
+COLUMNS: Final[Mapping[str, Column]] = {column.name: column for column in (*RESULT_COLUMNS, *HASH_COLUMNS)}
+
+key_of: Final = itemgetter(*(tuple(COLUMNS).index(name) for name in ("boot_id", "result_id")))
+"""The primary key of a row: boot_id and result_id."""
+
+_INTO: Final = f"INTO triggers ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+INSERT: Final = f"INSERT {_INTO}"
+INSERT_IF_ABSENT: Final = f"INSERT OR IGNORE {_INTO}"
+
+CREATE: Final = (
+    f"CREATE TABLE triggers ({', '.join(column.declaration for column in COLUMNS.values())}, "
+    "PRIMARY KEY (boot_id, result_id)) WITHOUT ROWID",
+    "CREATE INDEX by_stream ON triggers (stream_uuid, seq)",
     "CREATE INDEX by_time ON triggers (done_ns)",
     "CREATE TABLE boots (boot_id TEXT PRIMARY KEY, started_ns INTEGER NOT NULL, flush_ms REAL NOT NULL, "
     "ending TEXT NOT NULL, rows_lost INTEGER NOT NULL)",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    f"PRAGMA application_id = {APPLICATION_ID}",
 )
 """`boots.ending`: "running", then "clean", or "killed" once a later start has found it still running."""
 
 
 class SchemaError(Exception):
-    """A file is no ledger, or one that this version cannot use; the message says which, without the path."""
+    """A file is not a ledger that this version can use; the message says why, without the path."""
 
 
 @contextmanager
@@ -70,46 +94,48 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def version_of(connection: sqlite3.Connection, *, empty_allowed: bool) -> int:
-    """The schema version of a file, 0 for an empty one. Raises SchemaError for what is no ledger, or a newer one."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if not tables and version == 0 and empty_allowed:
-        return 0
-    if "triggers" not in tables:
-        raise SchemaError("is no ledger: it has no table `triggers`")
+def prepare_file(connection: sqlite3.Connection) -> None:
+    """Make a ledger of an empty file; leave an existing ledger unchanged.
+
+    Raises SchemaError, and sqlite3.Error if the file cannot be written.
+    """
+    empty = not _tables(connection) and _pragma(connection, "user_version") == 0
+    if empty:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only an empty file can be given it
+    else:
+        require_ledger(connection)
+    connection.execute("PRAGMA journal_mode = WAL")
+    if empty:
+        with transaction(connection):
+            for statement in CREATE:
+                connection.execute(statement)
+
+
+def require_ledger(connection: sqlite3.Connection) -> None:
+    """Raises SchemaError if the file is not a ledger of this schema."""
+    if "triggers" not in _tables(connection):
+        raise SchemaError("is not a ledger: it has no table `triggers`")
+    version = _pragma(connection, "user_version") or 1  # version 1 was not recorded
     if version > SCHEMA_VERSION:
         raise SchemaError(
-            f"is a ledger of version {version}, written by a newer cmfm; this one knows up to {SCHEMA_VERSION}"
+            f"is a ledger of version {version}, written by a newer cmfm; this one reads version {SCHEMA_VERSION}"
         )
-    version = version or 1  # version 1 was not recorded
-    wanted = [name for name in COLUMNS if version > 1 or name not in ADDED_IN_2]
+    if version < SCHEMA_VERSION:
+        raise SchemaError(
+            f"is a ledger of version {version}, older than any release; this cmfm reads version {SCHEMA_VERSION}"
+        )
+    found = _pragma(connection, "application_id")
+    if found != APPLICATION_ID:
+        raise SchemaError(f"is not a ledger: its application_id is {found:#x}, not {APPLICATION_ID:#x}")
     there = {row[1] for row in connection.execute("PRAGMA table_info(triggers)")}
-    missing = [name for name in wanted if name not in there]
+    missing = [name for name in COLUMNS if name not in there]
     if missing:
-        raise SchemaError(f"is no ledger: its table `triggers` lacks {', '.join(missing)}")
-    return version
+        raise SchemaError(f"is not a ledger: its table `triggers` lacks {', '.join(missing)}")
 
 
-def prepare_file(connection: sqlite3.Connection) -> int:
-    """Make an empty file a ledger, bring an older ledger up to date; returns the version it had.
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
-    Raises SchemaError, and sqlite3.Error where the file cannot be written.
-    """
-    version = version_of(connection, empty_allowed=True)
-    if version == 0:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only an empty file can be given it
-    connection.execute("PRAGMA journal_mode = WAL")
-    if version == SCHEMA_VERSION:
-        return version
-    with transaction(connection):
-        if version == 0:
-            connection.execute(CREATE_TRIGGERS)
-        else:
-            for name in ADDED_IN_2:
-                connection.execute(f"ALTER TABLE triggers ADD COLUMN {name} {COLUMNS[name]}")
-        for statement in (*SINCE_1, *SINCE_2):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    return version
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,9 +1,9 @@
-"""The ledger: one durable row for every trigger (SQLite in WAL mode), written by its own thread.
+"""Writer of the ledger: one durable row for every trigger (SQLite in WAL mode), by a thread of its own.
 
-Rows are handed over and nobody waits for the disk. They are committed, and synced, every `flush_ms`: a power cut
-loses at most those of the last interval, and the next start says after which row. What a killed process had not
-committed is taken from the journal, without the hash of its frame. While the disk refuses rows (it is full) they
-are held and tried again; those that find no more room are counted.
+Rows go through a queue, and no caller waits for the disk. They are committed and synced every `flush_ms`: a power cut
+loses at most those of the last interval, and the next start logs after which row. Rows that a killed process had not
+committed are taken from the journal, without the hash of their frame. While the disk refuses rows (it is full) they
+are held and tried again; those that find no more room in the queue are counted.
 """
 
 import itertools
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,10 @@ from cmfm_worker.line.records.journal import Journal
 from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed
 from cmfm_worker.line.records.ledger.retention import Retention
 from cmfm_worker.line.records.ledger.schema import (
-    COLUMNS,
-    SCHEMA_VERSION,
+    INSERT,
+    RESULT_COLUMNS,
     SchemaError,
+    key_of,
     prepare_file,
     transaction,
 )
@@ -39,33 +41,33 @@ MAX_COMMIT_ROWS: Final = 1000
 """Rows of one commit."""
 
 RETRY_S: Final = 1.0
-"""How long a disk that refused rows is left alone."""
+"""Pause before rows that the disk refused are tried again."""
 
-SAY_EVERY: Final = 60
-"""Attempts between two complaints about a disk that refuses."""
+LOG_EVERY: Final = 60
+"""Attempts between two log lines about a disk that refuses."""
 
 ROW_ERRORS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
-"""What is wrong with a row and not with the disk."""
+"""Errors that are about a row and not about the disk."""
 
 TRIM_S: Final = 60.0
-"""How often age and size are looked at."""
+"""Time between two looks at age and size."""
 
-Row = tuple[object, ...]
-RESULT_COLUMNS: Final = tuple(name for name in COLUMNS if name not in ("recipe_sha", "frame_sha256"))
-INSERT: Final = f"INSERT INTO triggers ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 (column names are ours)
 JOURNAL_SUFFIX: Final = ".journal"
 """Of the journal's file, after the ledger's name."""
+
+Row = tuple[object, ...]
+_result_values: Final = attrgetter(*(column.name for column in RESULT_COLUMNS))
 
 
 def row(result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> Row:
     """A result as the values of one row, in the order of COLUMNS."""
-    return (*(getattr(result, name) for name in RESULT_COLUMNS), recipe_sha or None, frame_sha256)
+    return (*_result_values(result), recipe_sha or None, frame_sha256)
 
 
 class Ledger:
     """Writer thread over one SQLite file.
 
-    Raises StartupError where the file cannot be written, is no ledger or is a newer one's.
+    Raises StartupError if the file cannot be written or is not a ledger of this version.
     """
 
     def __init__(self, path: Path, *, flush_ms: float, retention: Retention | None = None) -> None:
@@ -83,9 +85,9 @@ class Ledger:
         self._thread.start()
 
     def begin(self, boot_id: str) -> None:
-        """Note that this boot gives verdicts from now on, so that a start after its kill can tell.
+        """Record that this boot gives verdicts from now on, so that a start after its kill knows of it.
 
-        Raises StartupError where it cannot be written.
+        Raises StartupError if that cannot be written.
         """
         self._boot_id = boot_id
         try:
@@ -96,19 +98,19 @@ class Ledger:
             raise StartupError(f"ledger {self._path}: {error}") from error
 
     def note(self, result: Result, *, recipe_sha: str) -> None:
-        """Put a verdict that is about to be sent into the journal; the desk's thread. Waits for no disk."""
+        """Write a verdict into the journal before it is sent; by the thread that sends it. Waits for no disk."""
         self._journal.note(row(result, recipe_sha=recipe_sha))
 
     def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
-        """Hand over a row; never blocks. A row that finds no room is counted as lost."""
+        """Queue a row; never blocks. A row that finds no room is counted as lost."""
         try:
             self._rows.put_nowait(row(result, frame_sha256=frame_sha256, recipe_sha=recipe_sha))
         except queue.Full:
             self.rows_lost += 1
 
     def close(self, *, timeout_s: float = 10.0) -> None:
-        """Write what is pending, note that this boot ended cleanly, and end the thread."""
-        self._closing.set()  # a disk that refuses rows is not waited for any more
+        """Write what is pending, record that this boot ended cleanly, and end the thread."""
+        self._closing.set()  # from now on rows that the disk refuses are given up
         if self._thread.is_alive():
             self._rows.put(None)
             self._thread.join(timeout_s)
@@ -125,7 +127,7 @@ class Ledger:
         return self._thread.is_alive()
 
     def answered(self, now_ns: int, newest: int) -> dict[str, list[int]]:
-        """For each stream of the last day, which of its `newest` numbers have had their verdict, in order."""
+        """The numbers that have had their verdict, sorted, of the `newest` of each stream of the last day."""
         with self._connected() as connection:
             return answered_of(connection, now_ns, newest)
 
@@ -143,9 +145,7 @@ class Ledger:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._connected() as connection:
-                found = prepare_file(connection)
-                if found not in (0, SCHEMA_VERSION):
-                    self._log.info("ledger_brought_up_to_date", found=found, now=SCHEMA_VERSION)
+                prepare_file(connection)
                 journal = Journal(self._path.with_name(self._path.name + JOURNAL_SUFFIX))
                 for killed in complete_killed(connection, journal):
                     self._log.warning("ledger_after_kill", **asdict(killed), detail=str(killed))
@@ -169,7 +169,7 @@ class Ledger:
             with self._connected() as connection:
                 self._serve(connection)
                 self._end_boot(connection)
-        except BaseException as error:  # the service must hear of it: a line that records nothing is no line
+        except BaseException as error:  # the service ends: a line must not go on without its ledger
             self.failure = error
             raise
 
@@ -184,7 +184,7 @@ class Ledger:
                 next_trim_s = time.monotonic() + (TRIM_S if done else 0)
 
     def _gather(self, until_s: float) -> tuple[list[Row], bool]:
-        """Rows of one flush interval, none where none came before `until_s`; True when it is the last."""
+        """The rows of one flush interval, none if none came before `until_s`; True with the last rows."""
         batch: list[Row] = []
         while len(batch) < MAX_COMMIT_ROWS:
             try:
@@ -204,7 +204,7 @@ class Ledger:
             try:
                 self.rows_lost += self._insert(connection, batch)
             except sqlite3.Error as error:
-                if attempt % SAY_EVERY == 0:
+                if attempt % LOG_EVERY == 0:
                     waiting = len(batch) + self.waiting
                     self._log.error("ledger_write_failed", rows=waiting, error=str(error), retry_s=RETRY_S)
                 if self._closing.wait(RETRY_S):
@@ -217,7 +217,7 @@ class Ledger:
                 return
 
     def _insert(self, connection: sqlite3.Connection, batch: Sequence[Row]) -> int:
-        """One commit; returns how many rows were refused for what they hold, none the worse for the others."""
+        """Commit rows; returns how many were refused for their values, which does not affect the others."""
         refused = 0
         with transaction(connection):
             for values in batch:
@@ -225,11 +225,11 @@ class Ledger:
                     connection.execute(INSERT, values)
                 except ROW_ERRORS as error:
                     refused += 1
-                    self._log.error("ledger_row_refused", key=values[:2], error=str(error))
+                    self._log.error("ledger_row_refused", key=key_of(values), error=str(error))
         return refused
 
     def _trim(self, connection: sqlite3.Connection) -> bool:
-        """One turn of retention; True when there is nothing left to delete."""
+        """Delete one chunk of rows; True when there is nothing left to delete."""
         try:
             old, many = self._retention.trim(connection, now_ns=time.time_ns(), boot_id=self._boot_id)
         except sqlite3.Error as error:

@@ -1,0 +1,17 @@
+"""Where a mask is set, found with and without asking how often."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cmfm_worker.cfm.fast.mask_indices import indices_by_running_count, indices_of_true
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 1.0])
+def test_places_are_those_of_nonzero(share: float) -> None:
+    """In rising order, for masks from empty to full, by either way."""
+    mask = torch.rand(2, 40, 30, generator=torch.Generator().manual_seed(1)) < share
+    expected = mask.flatten().nonzero()[:, 0]
+    assert torch.equal(indices_of_true(mask, len(expected)), expected)
+    assert torch.equal(indices_by_running_count(mask.flatten(), len(expected)), expected)

@@ -1,0 +1,147 @@
+"""What connects the line: its names, its sockets, their keys, and what is believed of the cameras."""
+
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from cmfm_protocol.wire.limits import MAX_SOURCES
+from cmfm_worker.settings.endpoints import BoundEndpoint, CameraEndpoint
+from cmfm_worker.settings.names import Name
+from cmfm_worker.settings.section import ConfigPath, PositiveMs, QueueLength, Section
+
+BOUND_SOCKETS: Final = ("results", "maps", "recovery", "control")
+"""Keys of [sockets] whose endpoints the worker binds."""
+
+MAX_HEARTBEAT_MS: Final = 1_000_000
+"""ZMTP sends three times the heartbeat as a time to live of at most 6 553 599 ms."""
+
+
+class LineSection(Section):
+    """Which line and station this worker serves."""
+
+    name: Name = Field(
+        "line1",
+        description="Name of the line, part of every topic: cmfm/1/<name>/<station>/... "
+        "Letters, digits, '_', '-' and '.', at most 64, with no '.' at either end.",
+    )
+    station: Name = Field("station1", description="Name of the station on the line, by the same rule.")
+
+
+class SocketsSection(Section):
+    """Where frames come from and where results go."""
+
+    frames: tuple[CameraEndpoint, ...] = Field(
+        ("tcp://127.0.0.1:5555",),
+        min_length=1,
+        max_length=MAX_SOURCES,
+        description="Endpoints of the cameras, one each. Cameras bind, the worker connects.",
+    )
+    results: BoundEndpoint = Field(
+        "tcp://127.0.0.1:5556", description="Verdicts and state heartbeats (PUB, bound here)."
+    )
+    maps: BoundEndpoint = Field(
+        "tcp://127.0.0.1:5557", description="Anomaly maps (PUB, bound here). Lossy: verdicts go first."
+    )
+    recovery: BoundEndpoint = Field(
+        "tcp://127.0.0.1:5558",
+        description='Answers "results since" for subscribers that were away (ROUTER, bound here).',
+    )
+    control: BoundEndpoint = Field(
+        "tcp://127.0.0.1:5559",
+        description="Takes status, announce, load_recipe and drain requests (ROUTER, bound here).",
+    )
+    insecure: bool = Field(
+        False,
+        description="true: results, maps, recovery and control may be bound off this host without [curve]. "
+        "Anybody there can then read verdicts and send control requests.",
+    )
+
+    @field_validator("frames")
+    @classmethod
+    def _each_camera_once(cls, frames: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := [endpoint for endpoint in frames if frames.count(endpoint) > 1]:
+            raise ValueError(f"{repeated[0]} is named twice; every frame of it would arrive twice")
+        return frames
+
+    @model_validator(mode="after")
+    def _each_bound_endpoint_once(self) -> Self:
+        keys: dict[str, str] = {}
+        for key in BOUND_SOCKETS:
+            endpoint: str = getattr(self, key)
+            if endpoint in keys and not endpoint.endswith("*"):
+                raise ValueError(f"{keys[endpoint]} and {key} are both {endpoint}; each needs its own")
+            keys[endpoint] = key
+        return self
+
+
+class CurveSection(Section):
+    """Encryption, and who may connect (WIRE.md, security). `cmfm-worker keys new` makes the key files."""
+
+    secret_key: ConfigPath | None = Field(
+        None,
+        description="This worker's NAME.key_secret (mode 600). With it the four bound sockets speak CURVE alone, on "
+        'this host too. "": no encryption.',
+    )
+    readers: ConfigPath = Field(
+        Path("keys/readers"),
+        description="Folder of the public keys (*.key) that may use results, maps and recovery. It is read again "
+        "while the line runs: a new key counts from the next connection on.",
+    )
+    controllers: ConfigPath = Field(
+        Path("keys/controllers"),
+        description="Folder of the public keys that may use control, read again in the same way. A client that may "
+        "do both has its key in both folders.",
+    )
+    cameras: dict[CameraEndpoint, ConfigPath] = Field(
+        {},
+        description="Public keys of the cameras that speak CURVE, by their endpoint under sockets.frames: "
+        '{ "tcp://10.0.0.5:5555" = "keys/camera1.key" }.',
+    )
+
+    @field_validator("secret_key", mode="before")
+    @classmethod
+    def _empty_means_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _cameras_need_the_own_key(self) -> Self:
+        if self.cameras and self.secret_key is None:
+            raise ValueError("cameras have keys and the worker has none; set secret_key")
+        return self
+
+
+class IntakeSection(Section):
+    """What is believed of the cameras."""
+
+    reorder_window_ms: PositiveMs = Field(
+        200.0, description="Milliseconds to wait for a skipped seq. After them the part is a FAULT (lost)."
+    )
+    max_gap: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Largest jump in seq that one frame may claim. A larger one is believed when the next frame "
+        "confirms it.",
+    )
+    heartbeat_ms: int = Field(
+        250,
+        ge=50,
+        le=MAX_HEARTBEAT_MS,
+        description="Period of the ZMTP heartbeat, in milliseconds. A camera that misses three is reported lost.",
+    )
+    receive_hwm: QueueLength = Field(
+        8, description="Frames queued in a camera's socket before the camera is held back."
+    )
+    clock_tolerance_ms: PositiveMs = Field(
+        1000.0,
+        description="A trigger stamped more milliseconds in the future comes from a wrong clock. Its deadline runs "
+        "from reception.",
+    )
+    max_deadline_ms: PositiveMs = Field(
+        60_000.0, description="Longest deadline, in milliseconds. A longer one in a header is cut to it."
+    )
+    sealed_only: bool = Field(
+        False,
+        description="true: frames without checksums and seal are FAULTs (checksum; WIRE.md, integrity).",
+    )
