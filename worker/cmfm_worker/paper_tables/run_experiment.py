@@ -1,4 +1,4 @@
-"""One cell from files to figures: teach, inspect the test split, measure every map asked for."""
+"""Runs one experiment: teaches, inspects the test split, and measures every map that the tables need."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from cmfm_worker.datasets.test_split import InspectedTestPart, Tally, inspect_sp
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.paper_tables.curves import pro_curve, roc_curve
-from cmfm_worker.paper_tables.experiments import MAIN, Cell, CellSettings, SuiteOptions
+from cmfm_worker.paper_tables.experiments import MAIN, Experiment, ExperimentSettings, RunOptions
 from cmfm_worker.paper_tables.pictures import telling_pictures
 from cmfm_worker.paper_tables.speed import measure_speed
-from cmfm_worker.paper_tables.store import RECIPES, CellResult
+from cmfm_worker.paper_tables.store import RECIPES, ExperimentResult
 from cmfm_worker.recipes.extractors import build_extractor
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.loaded_model import LoadedModel
@@ -38,8 +38,8 @@ from cmfm_worker.teaching.teach import Taught, teach
 from cmfm_worker.teaching.which_parts import TeachParts, choose_parts
 
 
-def extractor_for(settings: CellSettings, options: SuiteOptions, device: torch.device) -> Extractor:
-    """The extractor a cell needs. Raises InputError naming the weights that are missing."""
+def extractor_for(settings: ExperimentSettings, options: RunOptions, device: torch.device) -> Extractor:
+    """Build the extractor that an experiment needs. Raises InputError naming missing weights."""
     if settings.preset == "classic":
         return build_extractor("classic", None, device=device)
     return build_extractor(
@@ -53,22 +53,24 @@ def extractor_for(settings: CellSettings, options: SuiteOptions, device: torch.d
     )
 
 
-def measure_cell(
-    cell: Cell, options: SuiteOptions, extractor: Extractor, progress: ReportProgress
-) -> CellResult:
-    """Teach and measure. Raises DatasetError and InputError naming files or parts that cannot teach."""
-    taught = _taught(cell, options, extractor, progress)
+def run_experiment(
+    experiment: Experiment, options: RunOptions, extractor: Extractor, progress: ReportProgress
+) -> ExperimentResult:
+    """Teach and measure. Raises DatasetError or InputError naming files or parts that cannot be used."""
+    taught = _taught(experiment, options, extractor, progress)
     inspector, tally = Inspector(extractor), Tally()
-    test = list_parts(options.root, cell.category, "test", options.dataset, light=options.light)
-    with tempfile.TemporaryDirectory(prefix="cmfm-cell-") as scratch:
-        loaded = save_recipe(Path(scratch) / f"{cell.category}-{cell.name}", taught.draft, taught.mapping)
-        files = _recipe_files(loaded) if cell.name == MAIN else {}
+    test = list_parts(options.root, experiment.category, "test", options.dataset, light=options.light)
+    with tempfile.TemporaryDirectory(prefix="cmfm-experiment-") as scratch:
+        loaded = save_recipe(
+            Path(scratch) / f"{experiment.category}-{experiment.name}", taught.draft, taught.mapping
+        )
+        files = _recipe_files(loaded) if experiment.name == MAIN else {}
     model = LoadedModel.of(loaded, extractor.device, options.precision)
     speed = measure_speed(inspector, model, test, options.batch)
     source = source_of(options.prepared, test, options.background.options(), extractor.device)
     parts = list(inspect_split(inspector, model, test, options.batch, tally, progress, source))
     figures = {
-        "metrics": {a: _metrics(parts, a, loaded.recipe.score) for a in cell.aggregations},
+        "metrics": {a: _metrics(parts, a, loaded.recipe.score) for a in experiment.aggregations},
         "fps": speed.fps if speed else None,
         "memory_mb": speed.memory_mb if speed else None,
         "fit": _fit_figures(taught),
@@ -76,21 +78,23 @@ def measure_cell(
         **tally.as_figures(),
         "provenance": provenance([str(extractor.device)]),
     }
-    if cell.name == MAIN:
-        shown, pictures = telling_pictures(cell, parts, model)
+    if experiment.name == MAIN:
+        shown, pictures = telling_pictures(experiment, parts, model)
         figures["pictures"], files = shown, {**files, **pictures}
-    return CellResult(figures, files)
+    return ExperimentResult(figures, files)
 
 
-def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: ReportProgress) -> Taught:
-    settings = cell.settings
-    parts = choose_cell_parts(cell, options)
+def _taught(
+    experiment: Experiment, options: RunOptions, extractor: Extractor, progress: ReportProgress
+) -> Taught:
+    settings = experiment.settings
+    parts = choose_experiment_parts(experiment, options)
     source = source_of(
         options.prepared, [*parts.train, *parts.validation], options.background.options(), extractor.device
     )
     how = TeachOptions(
         dataset=options.root.resolve().name,
-        category=cell.category,
+        category=experiment.category,
         light=options.light if options.dataset == "eyecandies" else None,
         shots=settings.shots,
         seed=settings.seed,
@@ -103,16 +107,16 @@ def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: R
         precision=options.precision,
         batch=options.batch,
     )
-    return teach(extractor, parts, how, f"{cell.category}-{cell.name}", progress, source)
+    return teach(extractor, parts, how, f"{experiment.category}-{experiment.name}", progress, source)
 
 
-def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
-    """The parts that teach a cell and set its threshold. Raises InputError and DatasetError."""
+def choose_experiment_parts(experiment: Experiment, options: RunOptions) -> TeachParts:
+    """Choose the parts to fit on and to set the threshold from. Raises InputError or DatasetError."""
     return choose_parts(
         options.root,
-        cell.category,
-        shots=cell.settings.shots,
-        seed=cell.settings.seed,
+        experiment.category,
+        shots=experiment.settings.shots,
+        seed=experiment.settings.seed,
         target_false_reject_rate=None,
         layout=options.dataset,
         light=options.light,
@@ -122,7 +126,7 @@ def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
 def _metrics(
     parts: Sequence[InspectedTestPart], aggregation: Aggregation, how: ScoreSection
 ) -> dict[str, Any]:
-    """What `evaluate` measures and both curves, on one map of every part."""
+    """Compute the figures of `evaluate` and both curves from one map of every part."""
     normalisation = how.normalisation
     maps = [_psi(part, aggregation, how.smoothing_px) for part in parts]
     scores = [float(score(torch.from_numpy(psi)[None], normalisation, how.highest_px)) for psi in maps]
