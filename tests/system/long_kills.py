@@ -59,10 +59,10 @@ def kills(folder: Path, settings: argparse.Namespace, report: Report, stopped: S
     """The whole run. Returns the exit code. Raises FailedError where the line fails."""
     say("parts and a recipe")
     seconds = settings.minutes * 60
-    plan = ChaosPlan.rounds(settings.seed, seconds, every_s=settings.every_s)
+    plan = ChaosPlan.in_turn(settings.seed, seconds, every_s=settings.every_s)
     options = line_of(folder, settings, int(seconds * settings.rate_hz * 2))
     memory = MemoryLog()
-    result = play(plan, options, folder / "run", tell=say, sample=memory.sample, stopped=stopped)
+    result = play(plan, options, folder / "run", on_step=say, sample=memory.sample, stopped=stopped)
     figures = report_map(result)
     return report.finish(
         figures.pop("problems"),

@@ -51,7 +51,13 @@ def million(folder: Path, settings: argparse.Namespace, report: Report, stopped:
     memory = MemoryLog()
     say(f"{settings.parts} parts at {settings.rate_hz:g}/s")
     result = play(
-        plan, options, folder / "run", ends_with_camera=True, tell=say, sample=memory.sample, stopped=stopped
+        plan,
+        options,
+        folder / "run",
+        ends_with_camera=True,
+        on_step=say,
+        sample=memory.sample,
+        stopped=stopped,
     )
     figures = report_map(result)
     problems = figures.pop("problems")

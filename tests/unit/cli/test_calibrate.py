@@ -88,6 +88,28 @@ def test_same_parts_as_fit_same_threshold(recipe: Path, split: list[object]) -> 
     assert after.coverage.minimum == pytest.approx(before.coverage.minimum, abs=0.05)
 
 
+def test_calibration_of_the_camera_is_kept_changed_or_taken_out(recipe: Path, split: list[object]) -> None:
+    """`--calib-id` says which frames the recipe is for. Without it the recipe keeps its own; "" accepts every frame."""
+    for option, expected in (
+        ((), ""),
+        (("--calib-id", "cal-2"), "cal-2"),
+        ((), "cal-2"),
+        (("--calib-id", ""), ""),
+    ):
+        assert calibrate(recipe, *split, "--no-labelled", "--force", *option) == 0
+        assert read_recipe_file(recipe).calibration.id == expected
+
+
+def test_calibration_that_no_frame_can_carry_is_refused(
+    recipe: Path, split: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id longer than a header's text would make every part UNDECIDED."""
+    before = files(recipe)
+    assert calibrate(recipe, *split, "--force", "--calib-id", "x" * 257) == 2
+    assert "--calib-id: id: no frame can carry it" in capsys.readouterr().err
+    assert files(recipe) == before
+
+
 def test_dry_run_writes_no_recipe(
     recipe: Path, split: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

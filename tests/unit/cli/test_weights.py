@@ -175,4 +175,4 @@ def test_what_is_no_extractor_is_refused(
 ) -> None:
     """A mistyped name is answered with those that there are."""
     assert run("weights", command, "--weights", tmp_path, "--which", "pointnet") == 2
-    assert "'pointnet' is no image extractor: expected dino, dinov2, sam, clip" in capsys.readouterr().err
+    assert "'pointnet' is not an image extractor: expected dino, dinov2, sam, clip" in capsys.readouterr().err

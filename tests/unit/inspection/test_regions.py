@@ -250,7 +250,7 @@ def test_line_reports_the_region_of_the_peak(tmp_path: Path, normalisation: str)
     for name, fail_at, fails in (("b", 0.9 * score, True), ("c", 1.1 * score, False)):
         taught = model(tmp_path / name, score=scoring, threshold=ThresholdSection(fail_at=fail_at))
         found = inspector.inspect(rgb, xyz, [taught]).parts()[0]
-        decision = decision_of(found, LineRecipe(taught, inspector))
+        decision = decision_of(found, LineRecipe(taught, inspector), "")
         assert decision.verdict is (Verdict.FAIL if fails else Verdict.PASS)
         assert [region.peak_px for region in decision.regions][:1] == ([found.peak_px] if fails else [])
 

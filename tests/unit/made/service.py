@@ -23,7 +23,7 @@ from cmfm_worker.line.wiring import Factories
 from cmfm_worker.settings.model import Settings
 from cmfm_worker.settings.sections.records import LedgerSection
 
-OWN_THREADS = {"desk", "verdicts", "intake", "copy", "compute", "decide", "ledger", "recorder", "zap"}
+OWN_THREADS = {"verdicts", "intake", "copy", "compute", "decide", "ledger", "recorder", "zap"}
 
 FACTORIES = Factories(inspector_maker=lambda *_: lambda _: Inspector(ColourAndPlace()))
 """An extractor that needs no time and no weights."""

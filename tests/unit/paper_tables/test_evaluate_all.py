@@ -49,7 +49,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_command_makes_every_table(whole: Path) -> None:
-    """All tables but that of 2D extractors appear in Markdown, CSV and JSON; variants that `classic` lacks are named."""
+    """Markdown, CSV and JSON hold all tables but that of 2D extractors; variants that `classic` lacks are named."""
     tables = read_json(whole / "tables.json")["tables"]
     assert [table["table"] for table in tables] == [n for n in range(1, 14) if n != 10]
     by_row = {place(number): number["measured"] for number in numbers(whole)}

@@ -231,7 +231,7 @@ def paper(image: str) -> ExtractorSection:
 def test_2d_extractor_is_recorded_by_timms_name() -> None:
     """A short name written by hand means timm's model; an impossible name, and one for `classic`, are refused."""
     assert paper("dinov2").image == "vit_base_patch14_dinov2.lvd142m"
-    with pytest.raises(ValueError, match="is no image extractor"):
+    with pytest.raises(ValueError, match="is not an image extractor"):
         paper("hf-hub:somewhere/else")
     with pytest.raises(ValueError, match="'classic' has none"):
         ExtractorSection(preset="classic", version="2", image="dino")

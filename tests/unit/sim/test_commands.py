@@ -38,7 +38,7 @@ def replay_arguments(root: Path, *more: object) -> list[object]:
     [
         (["--category", "bagel"], "no category 'bagel'"),
         (["--split", "exam"], "split 'exam' is not one of"),
-        (["--faults", "lose=1"], "'lose' is none of"),
+        (["--faults", "lose=1"], "'lose' is unknown"),
         (["--faults", "late=1:1s", "--deadline-ms", "5000"], "not past the deadline"),
         (["--faults", "drop=999"], "999 faults"),
         (["--endpoint", "5555"], "--endpoint '5555' is not an endpoint"),
@@ -236,7 +236,7 @@ def test_chaos_plan_is_printed_and_reproducible(
     [
         (["--acts", "kill-plc"], "--acts kill-plc: there are kill-camera"),
         (["--deadline-ms", "5000"], "not past the deadline"),
-        (["--faults", "lose=1"], "'lose' is none of"),
+        (["--faults", "lose=1"], "'lose' is unknown"),
         (["--config", "/nowhere/line.toml", "--root", "/nowhere"], "cannot be read"),
         (["--category", "bread"], "--category bread"),
     ],

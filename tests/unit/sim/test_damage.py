@@ -9,7 +9,7 @@ from tests.unit.made.line_messages import message
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import decode_frame
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_sim.damage import DAMAGES, Message, Parts, Rng
+from cmfm_sim.damage import DAMAGES, Message, MessageFrames, Rng
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 
 SEEDS = range(60)
@@ -61,7 +61,7 @@ def test_damages_are_all_that_must_end_in_a_fault_but_loss_and_delay() -> None:
     assert set(DAMAGES) == MUST_FAULT - {FaultKind.DROP, FaultKind.LATE}
 
 
-def _reason(damage: Callable[[Parts, Rng], Message], seed: int) -> Reason:
+def _reason(damage: Callable[[MessageFrames, Rng], Message], seed: int) -> Reason:
     try:
         decode_frame(damage(message(), np.random.default_rng(seed)))
     except RemoteProtocolError as error:

@@ -42,7 +42,7 @@ def test_a_stall_holds_up_the_sender() -> None:
     """The message itself is whole."""
     turn = Disturber({0: Fault(FaultKind.STALL, 0.5)}, 0).turn(0, message(0))
     assert turn.stall_s == 0.5
-    assert [bytes(part) for part in turn.departures[0].parts] == [bytes(part) for part in message(0)]
+    assert [bytes(part) for part in turn.departures[0].message] == [bytes(part) for part in message(0)]
 
 
 def test_damage_depends_on_seed_and_number_alone() -> None:
@@ -70,4 +70,4 @@ def run(schedule: dict[int, Fault], triggers: int) -> list[int]:
 
 
 def _bytes(departure: Departure) -> list[bytes]:
-    return [bytes(part) for part in departure.parts]
+    return [bytes(part) for part in departure.message]

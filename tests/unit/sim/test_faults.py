@@ -32,7 +32,7 @@ def test_a_plan_is_read_as_it_is_documented(text: str, amounts: tuple[FaultAmoun
     [
         ("drop", "'drop' is not KIND=AMOUNT"),
         ("drop=-1", "'drop=-1' is not"),
-        ("lose=0.1", "'lose' is none of drop"),
+        ("lose=0.1", "'lose' is unknown; there are drop"),
         ("drop=1.5", "between 0.0 and 1.0"),
         ("drop=0.1,drop=0.2", "drop twice"),
         ("drop=0.6,corrupt=0.6", "more than 1"),

@@ -95,7 +95,7 @@ def run(
             clock=clock,
             announce=announce,
             stopped=stop.is_set,
-            tell=lambda record, _: stop.set() if record.seq == stop_at else None,
+            on_trigger=lambda record, _: stop.set() if record.seq == stop_at else None,
         ).run()
     receiver.finish()
     return report, receiver

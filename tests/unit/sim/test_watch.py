@@ -22,7 +22,7 @@ from cmfm_sim.errors import InputError
 from cmfm_sim.pictures import RejectPictures, picture_name
 from cmfm_sim.summary import summary_map, summary_view
 from cmfm_sim.verdict_text import verdict_text
-from cmfm_sim.watch import JsonDisplay, PeopleDisplay
+from cmfm_sim.watch import JsonDisplay, TextDisplay
 
 from .made_values import trigger
 
@@ -60,7 +60,7 @@ def truth_styles(verdict: Verdict) -> list[str]:
 
 def shown(*events: Event) -> str:
     out = io.StringIO()
-    display = PeopleDisplay(Console(file=out, width=200))
+    display = TextDisplay(Console(file=out, width=200))
     for event in events:
         display.show(event)
     return out.getvalue()
@@ -118,7 +118,7 @@ def test_gaps_and_damage_are_told() -> None:
     """Nothing that was missed is passed over."""
     text = shown(Lost(Missing("boot", 4, 7), LossCause.TOO_OLD), Damaged("malformed: x"))
     assert "results 4 to 7 were missed" in text
-    assert "not the wire: malformed: x" in text
+    assert "not of this protocol: malformed: x" in text
 
 
 def test_for_programs_every_event_is_an_object_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:

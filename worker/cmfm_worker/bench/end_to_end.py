@@ -1,4 +1,4 @@
-"""Camera → ZeroMQ → verdict: a worker process as it runs on a line, a camera process, a subscriber. Open loop."""
+"""Measures camera → ZeroMQ → verdict with a worker process, a camera process and a subscriber. Open loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cmfm_worker.bench.made_up_frames import Frames
 from cmfm_worker.bench.options import BenchError, Variant
 from cmfm_worker.bench.stages import Setup
 
-_READY_S, _ANSWER_S, _STOP_S = 300.0, 90.0, 90.0
+_READY_S, _VERDICT_S, _STOP_S = 300.0, 90.0, 90.0
 _POLL_MS = 200
 _NS_PER_S = 1e9
 _RUN = "from cmfm_worker.app import main; main()"
@@ -47,9 +47,8 @@ def measure_end_to_end(
 ) -> dict[str, Any]:
     """Latencies from the scheduled trigger to the verdict at a subscriber, at `rate_hz` frames a second.
 
-    The worker computes with so many `threads` (`[device] threads`).
-
-    Raises BenchError where the worker or the camera fails, or a verdict is missing.
+    The worker computes with `threads` threads (`[device] threads`). Raises BenchError if the worker or the camera
+    fails, or a verdict is missing.
     """
     folder.mkdir()
     write_frames(folder / "frames.npz", frames)
@@ -69,7 +68,7 @@ def measure_end_to_end(
 def _write_settings(
     folder: Path, endpoint: str, variant: Variant, weights: Path, threads: int, size_px: tuple[int, ...]
 ) -> Path:
-    """A line as `deploy/line.toml` has it, with its files and sockets in `folder`."""
+    """Write the settings of a line with its files and sockets in `folder`."""
     ipc = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
     table = {
         "line": {"name": LINE, "station": STATION},
@@ -93,7 +92,7 @@ def _write_settings(
 
 @contextmanager
 def _worker(config: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The line's worker; it must drain and end with 0."""
+    """Run the line's worker; it must drain and end with 0."""
     with (folder / "worker.log").open("wb") as log:
         command = [sys.executable, "-c", _RUN, "--config", str(config)]
         worker = subprocess.Popen(command, stdout=log, stderr=log)
@@ -101,7 +100,7 @@ def _worker(config: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield worker
             worker.terminate()
             if worker.wait(_STOP_S) != 0:
-                raise BenchError(f"the worker ended with {worker.returncode}: {_last_words(folder)}")
+                raise BenchError(f"the worker ended with {worker.returncode}: {_log_tail(folder)}")
         finally:
             if worker.poll() is None:
                 worker.kill()
@@ -141,7 +140,7 @@ def _listen(
     poller = zmq.Poller()
     poller.register(results, zmq.POLLIN)
     poller.register(camera.output, zmq.POLLIN)
-    until_s = time.monotonic() + camera.order.seconds + _ANSWER_S
+    until_s = time.monotonic() + camera.order.seconds + _VERDICT_S
     while sent is None or len(heard) < sent.frames:
         _require_alive(worker, folder, until_s, "done")
         ready = dict(poller.poll(_POLL_MS))
@@ -158,12 +157,12 @@ def _listen(
 
 def _require_alive(worker: subprocess.Popen[bytes], folder: Path, until_s: float, what: str) -> None:
     if worker.poll() is not None:
-        raise BenchError(f"the worker has ended with {worker.returncode}: {_last_words(folder)}")
+        raise BenchError(f"the worker has ended with {worker.returncode}: {_log_tail(folder)}")
     if time.monotonic() > until_s:
-        raise BenchError(f"the line was not {what} in time: {_last_words(folder)}")
+        raise BenchError(f"the line was not {what} in time: {_log_tail(folder)}")
 
 
-def _last_words(folder: Path) -> str:
+def _log_tail(folder: Path) -> str:
     return (folder / "worker.log").read_text(errors="replace").strip()[-800:]
 
 

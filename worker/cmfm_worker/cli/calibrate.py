@@ -102,6 +102,7 @@ def calibrate(
         Path | None,
         typer.Option(help="Draw the scores and the limits to this PNG file.", show_default=False),
     ] = None,
+    calib_id: options.CalibId = None,
     weights: options.Weights = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -128,6 +129,7 @@ def calibrate(
     from cmfm_worker.recipes.extractors import extractor_of
     from cmfm_worker.recipes.loaded_model import LoadedModel
     from cmfm_worker.recipes.recipe import load_recipe
+    from cmfm_worker.recipes.sections import calibration_section
     from cmfm_worker.teaching import nominal_parts
     from cmfm_worker.teaching.calibrate import calibrate as limits_from
     from cmfm_worker.teaching.calibrate import origin_of
@@ -136,6 +138,7 @@ def calibrate(
     if root is not None and category is not None:
         category_at = nominal_parts.CategoryAt(root, category, dataset, options.light_of(dataset, light))
     loaded = load_recipe(recipe)
+    changes = {} if calib_id is None else {"calibration": calibration_section(calib_id)}
     target = None if dry_run else choose_target(loaded, out, force=force)
     require_folders(json_file, picture)
     chosen = nominal_parts.choose(category_at, split, nominal, loaded.recipe)
@@ -155,7 +158,9 @@ def calibrate(
             for stage, parts in (("nominal", chosen.parts), ("labelled", shown))
         )
     origin = origin_of(wanted, chosen.source, on, products)
-    calibration = limits_from(loaded.recipe, scored, wanted, origin, labelled_scored)
+    calibration = limits_from(
+        loaded.recipe.model_copy(update=changes), scored, wanted, origin, labelled_scored
+    )
     calibrate_report.show(calibration)
     for text in calibrate_report.remarks(calibration):
         remark(text)

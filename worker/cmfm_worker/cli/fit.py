@@ -106,6 +106,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    calib_id: options.CalibId = None,
     batch: options.Batch = 4,
     force: options.Force = False,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = False,
@@ -131,13 +132,14 @@ def fit(
     from cmfm_worker.line.compute.device import choose_device, choose_precision
     from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
     from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
-    from cmfm_worker.recipes.sections import background_section
+    from cmfm_worker.recipes.sections import background_section, calibration_section
     from cmfm_worker.teaching.options import TeachOptions
     from cmfm_worker.teaching.pieces import pieces_on
     from cmfm_worker.teaching.teach import teach
     from cmfm_worker.teaching.which_parts import choose_parts
 
     check_target(out, replace=force)
+    calibration = calibration_section(calib_id or "")
     name = recipe_name(out)
     parts = choose_parts(
         root,
@@ -190,6 +192,7 @@ def fit(
         smoothing_px=smoothing_px,
         highest_px=highest_px,
         background=section,
+        calibration=calibration,
         precision=products,
         fixed_tray=background == "fixed",
         target_false_reject_rate=target_false_reject_rate,

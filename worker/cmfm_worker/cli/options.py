@@ -52,6 +52,16 @@ Light = Annotated[
         show_default=False,
     ),
 ]
+CalibId = Annotated[
+    str | None,
+    typer.Option(
+        "--calib-id",
+        metavar="ID",
+        help="Calibration that the recipe is for, as `calib_id` in frames: the line calls parts of any other "
+        "UNDECIDED.",
+        show_default=False,
+    ),
+]
 Prepared = Annotated[
     Path | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""One trigger from its announcement to its verdict: the values that travel between the threads."""
+"""Messages between the threads of the line: triggers, decisions, and the events of the verdict book."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.registry import ActiveRecipe
 
 LineRecipe = ActiveRecipe[Inspector]
-"""A recipe and the inspector that it runs on, fixed for a frame when it is admitted."""
+"""A recipe and its inspector. A frame keeps those that are active when it is admitted."""
 
 
 class TriggerKey(NamedTuple):
-    """What makes a trigger unique: the camera's boot and its count (WIRE.md, sequence)."""
+    """Identity of a trigger: the camera's stream and its sequence number (WIRE.md, sequence)."""
 
     stream_uuid: str
     seq: int
@@ -25,7 +25,7 @@ class TriggerKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One announced part that owes a verdict. `received_ns` is None where nothing of its frame arrived."""
+    """One part that must get a verdict. `received_ns` is None if nothing of its frame has arrived."""
 
     key: TriggerKey
     part_id: str
@@ -35,13 +35,13 @@ class Trigger:
     received_ns: int | None  # CLOCK_REALTIME
     deadline_ns: int  # CLOCK_MONOTONIC
     simulated: bool
-    # As received, where it could be read: held until the verdict is recorded.
+    # As received, None if it could not be read. Held until the verdict is recorded.
     frame: Frame | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class PartMaps:
-    """What the map socket shows of one part: all (224, 224), rgb (224, 224, 3)."""
+    """The maps of one part for the map socket: all (224, 224), rgb (224, 224, 3)."""
 
     psi: NDArray[np.float32]
     psi_2d: NDArray[np.float32]
@@ -53,7 +53,7 @@ class PartMaps:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was found out about one part, before the deadline has its say."""
+    """The verdict on one part, before the verdict book has compared it with the deadline."""
 
     verdict: Verdict
     reason: Reason
@@ -66,18 +66,18 @@ class Decision:
     peak_xyz_m: tuple[float, float, float] | None = None
     regions: tuple[Region, ...] = ()
     maps: PartMaps | None = None
-    recipe_sha: str = ""  # of the recipe.toml it was decided by
-    batch: int = 1  # parts computed together with it, itself included
+    recipe_sha: str = ""  # of the recipe.toml that decided it
+    batch: int = 1  # parts computed together, this one included
 
 
 def fault(reason: Reason, detail: str = "", *, model_sha: str = "") -> Decision:
-    """The decision for a part that was not inspected."""
+    """Make the decision for a part that was not inspected."""
     return Decision(verdict=Verdict.FAULT, reason=reason, detail=detail, model_sha=model_sha)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A trigger became known; it owes a verdict by its deadline, or has its `decision` already."""
+    """A trigger became known. Its verdict is due at its deadline, or now if it comes with a `decision`."""
 
     trigger: Trigger
     decision: Decision | None = None
@@ -85,7 +85,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The frame of a trigger opened before, which says all of `trigger`, or what became of it: its `decision`."""
+    """The frame of an open trigger arrived. `trigger` holds what it says; `decision` is set if it was refused."""
 
     trigger: Trigger
     decision: Decision | None = None
@@ -93,9 +93,9 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A trigger's decision. The first one counts; the desk publishes it or, past the deadline, a FAULT.
+    """The decision on an open trigger. The first one counts; after the deadline it becomes a FAULT.
 
-    `noticed`: what is counted beside it, if anything.
+    `noticed`, if not empty, is counted beside the verdict.
     """
 
     key: TriggerKey
@@ -105,7 +105,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Something counted that is no trigger of its own: a duplicate, a frame after its FAULT, clock skew."""
+    """An event that is counted and is no trigger of its own: a duplicate, a frame after its FAULT, clock skew."""
 
     what: str
     count: int = 1
@@ -113,7 +113,7 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class SourceChanged:
-    """A camera endpoint came up or went down."""
+    """A camera endpoint connected or disconnected."""
 
     endpoint: str
     alive: bool
@@ -121,10 +121,11 @@ class SourceChanged:
 
 @dataclass(frozen=True, slots=True)
 class SourceSeen:
-    """A camera endpoint has sent something of a stream."""
+    """A camera endpoint sent a message of this stream."""
 
     endpoint: str
     stream_uuid: str
 
 
 BookEvent = Opened | Arrived | Closed | Noticed | SourceChanged | SourceSeen
+"""What other threads post to the verdict thread."""

@@ -60,7 +60,7 @@ class Ending:
     """Why the main loop ended, and how the line is to be shut down."""
 
     failure: AbandonedError | HungDeviceError | LostDeviceError | None = None
-    open_parts: Decision = STOPPED  # the verdict of parts that are still open
+    open_triggers: Decision = STOPPED  # the verdict on triggers that are still open
     waits_for_lane: bool = True  # False if a computation may hang
 
 
@@ -159,7 +159,7 @@ def shutdown(line: Line, ending: Ending, stack: ExitStack) -> None:
     stop_intake(line.intake)  # no new triggers
     line.core.ring.wake()
     line.loop.lane.close(timeout_s=STOP_LIMIT_S if ending.waits_for_lane else 0)  # no new decisions
-    stop_verdicts(line.core.state, line.verdicts, ending.open_parts)  # a verdict for every open part
+    stop_verdicts(line.core.state, line.verdicts, ending.open_triggers)  # a verdict on every open trigger
     # In reverse order of opening: HTTP, recorder, ledger and archive with their rows written, ZAP, ZeroMQ context.
     stack.close()
 
@@ -183,12 +183,12 @@ def ended(line: Line, ending: Ending) -> Ended:
         code = ExitCode.HUNG_DEVICE if hung else ExitCode.LOST_DEVICE
         return Ended(code, str(ending.failure), left_computing)
     line.core.threads.check()
-    counts = line.core.account.counts
-    holds = counts.triggers == counts.closed
+    totals = line.core.book.totals
+    holds = totals.triggers == totals.closed
     _log().info(
         "stopped",
-        triggers=counts.triggers,
-        verdicts={str(verdict): count for verdict, count in counts.verdicts.items()},
+        triggers=totals.triggers,
+        verdicts={str(verdict): count for verdict, count in totals.verdicts.items()},
         identity_holds=holds,
     )
     code = ExitCode.OK if holds and ending.failure is None else ExitCode.BUG

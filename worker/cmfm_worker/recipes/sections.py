@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from cmfm_protocol.wire.limits import MAX_TEXT_BYTES
 from cmfm_worker.cfm.image.models import timm_name
 from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
@@ -175,9 +176,23 @@ class CoverageSection(Section):
 
 
 class CalibrationSection(Section):
-    """The calibration of camera and 3D sensor that the parts were recorded with."""
+    """The calibration of camera and 3D sensor that the recipe is for.
 
-    id: str = Field(default="", max_length=256)
+    If `id` is not empty, the line calls a frame with any other `calib_id` UNDECIDED (`other_calibration`).
+    """
+
+    id: str = Field(
+        default="", description="as `calib_id` in frame headers; empty: every calibration is accepted"
+    )
+
+    @field_validator("id")
+    @classmethod
+    def _as_on_the_wire(cls, value: str) -> str:
+        if not value.isprintable() or len(value.encode()) > MAX_TEXT_BYTES:
+            raise ValueError(
+                f"no frame can carry it: printable text of at most {MAX_TEXT_BYTES} bytes is needed"
+            )
+        return value
 
 
 class ProvenanceSection(Section):
@@ -221,6 +236,16 @@ class MappingSection(Section):
 
 NETWORK_KEYS: Final = ("architecture", "modality", "d2", "d3", "hidden")
 """Facts about the networks that both `recipe.toml` and the mapping's file state."""
+
+
+def calibration_section(calib_id: str) -> CalibrationSection:
+    """The section for an id given on a command line. Raises InputError."""
+    try:
+        return CalibrationSection(id=calib_id)
+    except ValidationError as error:
+        raise InputError(
+            "\n".join(describe_validation_error(error, CalibrationSection, "--calib-id"))
+        ) from error
 
 
 def background_section(**options: Any) -> BackgroundSection:

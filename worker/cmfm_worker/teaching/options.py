@@ -8,7 +8,7 @@ from cmfm_worker.cfm.fit.fit import FitOptions
 from cmfm_worker.cfm.scoring import Scoring
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Distance, Modality, Normalisation
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipes.sections import BackgroundSection, ScoreSection
+from cmfm_worker.recipes.sections import BackgroundSection, CalibrationSection, ScoreSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class TeachOptions:
     batch_images: int | None = None
     pixels_per_image: int | None = None
     background: BackgroundSection = field(default_factory=BackgroundSection)
+    calibration: CalibrationSection = field(default_factory=CalibrationSection)
     fixed_tray: bool = False
     precision: Precision = "fp32"
     target_false_reject_rate: float | None = None

@@ -84,6 +84,7 @@ def teach(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
+        calibration=options.calibration,
         score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )

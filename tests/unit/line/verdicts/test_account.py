@@ -1,67 +1,73 @@
-"""The accounting identity under every order of events."""
+"""The account: triggers are opened once and closed once, and deadlines come due in order."""
 
-import random
+import pytest
+from tests.unit.made.verdicts import trigger
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.line.messages import Trigger, TriggerKey
+from cmfm_worker.line.messages import TriggerKey
 from cmfm_worker.line.verdicts.account import Account
 
 
-def trigger(seq: int, deadline_ns: int = 100) -> Trigger:
-    return Trigger(TriggerKey("a", seq), f"p{seq}", "r", "", 0, 0, deadline_ns, simulated=True)
+def key(seq: int) -> TriggerKey:
+    return TriggerKey("cam", seq)
 
 
-def test_each_trigger_is_closed_once() -> None:
-    """The first verdict stands; a second is refused."""
+def overdue(account: Account, now_ns: int) -> list[int]:
+    return [late.key.seq for late in account.overdue(now_ns)]
+
+
+def test_trigger_is_closed_once() -> None:
+    """A trigger that has its verdict is not found any more, and cannot be closed again."""
     account = Account()
-    assert account.open(trigger(1))
-    assert account.close(TriggerKey("a", 1)) is not None
-    assert account.close(TriggerKey("a", 1)) is None
+    assert account.open(trigger(1, 100))
+    account.close(key(1), Verdict.PASS, Reason.BELOW_THRESHOLD)
+    assert account.find(key(1)) is None
+    with pytest.raises(KeyError):
+        account.close(key(1), Verdict.PASS, Reason.BELOW_THRESHOLD)
+    assert (account.totals.closed, account.totals.open) == (1, 0)
 
 
 def test_opening_twice_counts_once() -> None:
     """A trigger that is open already is not entered again."""
     account = Account()
-    account.open(trigger(1))
-    assert not account.open(trigger(1))
-    assert account.counts.triggers == 1
+    account.open(trigger(1, 100))
+    assert not account.open(trigger(1, 100))
+    assert account.totals.triggers == 1
 
 
-def test_overdue_names_open_triggers_in_order_of_deadline() -> None:
-    """Only triggers without a verdict are overdue, earliest first, each named once."""
+def test_open_triggers_are_overdue_in_order_of_deadline() -> None:
+    """Only triggers without a verdict are overdue, earliest first, each once."""
     account = Account()
     for seq, deadline_ns in ((1, 30), (2, 10), (3, 20)):
         account.open(trigger(seq, deadline_ns))
-    account.close(TriggerKey("a", 3))
+    account.close(key(3), Verdict.PASS, Reason.BELOW_THRESHOLD)
     assert account.next_deadline_ns() == 10
-    assert [key.seq for key in account.overdue(25)] == [2]
-    assert [key.seq for key in account.overdue(30)] == [1]
-    assert account.overdue(30) == []
+    assert overdue(account, 25) == [2]
+    assert overdue(account, 30) == [1]
+    assert overdue(account, 30) == []
 
 
-def test_frame_may_bring_a_deadline_forward_and_never_back() -> None:
-    """What is known of an open trigger is replaced; of one that has its verdict, nothing is."""
+def test_frame_moves_a_deadline_forward_and_never_back() -> None:
+    """The earlier of two deadlines counts. A trigger that has its verdict is not updated."""
     account = Account()
     account.open(trigger(1, 30))
     account.open(trigger(2, 40))
-    assert account.replace(trigger(2, 20))
+    assert account.update(trigger(2, 20))
+    assert account.update(trigger(1, 1000))
     assert account.next_deadline_ns() == 20
-    assert [key.seq for key in account.overdue(50)] == [2, 1]
-    assert account.counts.triggers == 2
-    account.close(TriggerKey("a", 1))
-    assert not account.replace(trigger(1, 30))
-    assert account.open_count == 1
+    assert overdue(account, 50) == [2, 1]
+    assert account.totals.triggers == 2
+    account.close(key(1), Verdict.FAULT, Reason.LOST)
+    assert not account.update(trigger(1, 30))
+    assert account.open_keys() == [key(2)]
 
 
-def test_identity_holds_at_every_step() -> None:
-    """triggers = verdicts + open, whatever happens in whatever order."""
-    rng = random.Random(7)
+def test_totals_once_read_do_not_change() -> None:
+    """A reader keeps the counts of one instant, whatever is counted later."""
     account = Account()
-    for step in range(2000):
-        if rng.random() < 0.6:
-            account.open(trigger(rng.randrange(500), step + rng.randrange(50)))
-        else:
-            closed = account.close(TriggerKey("a", rng.randrange(500)))
-            if closed is not None:
-                account.book(rng.choice(list(Verdict)), Reason.LOST)
-        assert account.holds
+    account.open(trigger(1, 100))
+    before = account.totals
+    account.close(key(1), Verdict.FAIL, Reason.ABOVE_THRESHOLD)
+    account.notice("duplicate", 2)
+    assert (before.open, before.closed, dict(before.reasons), dict(before.noticed)) == (1, 0, {}, {})
+    assert (account.totals.open, account.totals.closed, account.totals.noticed["duplicate"]) == (0, 1, 2)

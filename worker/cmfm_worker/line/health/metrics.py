@@ -1,4 +1,4 @@
-"""Prometheus metrics: the same counts as the state heartbeat, read when they are scraped (`probes` serves them)."""
+"""Prometheus metrics: the same totals as the heartbeat, read at scrape time (`http` serves them)."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
@@ -33,11 +33,11 @@ LATENCY_BUCKETS_S: Final = (
 )
 
 LATENESS_BUCKETS_S: Final = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
-"""Up to 0: in time. 0.005: what the contract allows."""
+"""Bucket 0 holds the verdicts that were in time; 0.005 s after the deadline is the promised limit."""
 
 
 class LineCollector(Collector):
-    """Counters and gauges taken from the desk's account at scrape time."""
+    """Makes counters and gauges from the totals at scrape time."""
 
     def __init__(
         self,
@@ -50,24 +50,24 @@ class LineCollector(Collector):
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
-        """Families for one scrape. cmfm_triggers_total equals the sum of cmfm_verdicts_total plus cmfm_open."""
-        counts = self._totals()
-        yield CounterMetricFamily("cmfm_triggers", "Triggers that became known", value=counts.triggers)
+        """Yield the families of one scrape: cmfm_triggers_total is the sum of cmfm_verdicts_total plus cmfm_open."""
+        totals = self._totals()  # one value for all families, so that they agree
+        yield CounterMetricFamily("cmfm_triggers", "Triggers that became known", value=totals.triggers)
         verdicts = CounterMetricFamily("cmfm_verdicts", "Verdicts published", labels=["verdict"])
         for verdict in Verdict:
-            verdicts.add_metric([str(verdict)], counts.verdicts[verdict])
+            verdicts.add_metric([str(verdict)], totals.verdicts[verdict])
         yield verdicts
         reasons = CounterMetricFamily("cmfm_reasons", "Verdicts by reason code", labels=["reason"])
-        for reason, count in list(counts.reasons.items()):
+        for reason, count in totals.reasons.items():
             reasons.add_metric([str(reason)], count)
         yield reasons
         noticed = CounterMetricFamily(
-            "cmfm_noticed", "Oddities that are no trigger of their own", labels=["what"]
+            "cmfm_noticed", "Events that are no trigger of their own", labels=["what"]
         )
-        for what, count in list(counts.noticed.items()):
+        for what, count in totals.noticed.items():
             noticed.add_metric([what], count)
         yield noticed
-        yield GaugeMetricFamily("cmfm_open", "Triggers without a verdict", value=counts.open)
+        yield GaugeMetricFamily("cmfm_open", "Triggers without a verdict", value=totals.open)
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"cmfm_{name}", f"Current {name.replace('_', ' ')}", value=value)
         up = GaugeMetricFamily("cmfm_source_up", "1 while the camera is connected", labels=["endpoint"])
@@ -77,7 +77,7 @@ class LineCollector(Collector):
 
 
 class Metrics:
-    """The histograms of latency and lateness, and everything that is scraped."""
+    """Histograms of latency and lateness, and the registry of everything that is scraped."""
 
     def __init__(self, *collectors: Collector) -> None:
         self._registry = CollectorRegistry()
@@ -92,19 +92,16 @@ class Metrics:
         )
         self._lateness = Histogram(
             "cmfm_lateness_seconds",
-            "Deadline to verdict on the wire, 0 where it was in time",
+            "Deadline to verdict on the wire, 0 if in time",
             buckets=LATENESS_BUCKETS_S,
             registry=self._registry,
         )
 
-    def observe(self, result: Result) -> None:
-        """Take a verdict's latency into the histogram."""
+    def observe(self, result: Result, late_ns: int) -> None:
+        """Add a result that was sent `late_ns` after its deadline; zero or less is in time."""
         self._latency.labels(str(result.verdict)).observe(result.latency_us / 1e6)
-
-    def observe_lateness(self, late_ns: int) -> None:
-        """Take in how long after its deadline a verdict was sent; nothing or less is in time."""
         self._lateness.observe(max(late_ns, 0) / 1e9)
 
     def page(self) -> "WSGIApplication":
-        """What answers a scrape."""
+        """Return the WSGI application that serves a scrape."""
         return make_wsgi_app(self._registry)

@@ -1,10 +1,12 @@
-"""The account of triggers: opened once, closed once, never anything else.
+"""The account of triggers: each is opened once and closed once, with its verdict.
 
-`triggers = pass + fail + undecided + fault + open` holds after every call; `open` is zero after a drain.
-No I/O and no clock. One thread (the desk) owns it.
+`triggers = pass + fail + undecided + fault + open` holds in every value that `totals` ever has. The verdict thread
+alone calls the methods. Any thread may read `totals`: each change replaces the whole value at once.
 """
 
 import heapq
+from collections import Counter
+from dataclasses import replace
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.line.health.totals import Totals
@@ -15,69 +17,67 @@ class Account:
     """Open triggers by key and by deadline, and the totals."""
 
     def __init__(self) -> None:
-        self.counts = Totals()
+        self.totals = Totals()
         self._open: dict[TriggerKey, Trigger] = {}
-        self._deadlines: list[tuple[int, TriggerKey]] = []
+        self._deadlines: list[tuple[int, TriggerKey]] = []  # heap; entries of closed triggers go when met
 
     def open(self, trigger: Trigger) -> bool:
-        """Enter a trigger. False (and nothing entered) if it is open already."""
+        """Enter a trigger. Returns False, and enters nothing, if it is open already."""
         if trigger.key in self._open:
             return False
         self._open[trigger.key] = trigger
         heapq.heappush(self._deadlines, (trigger.deadline_ns, trigger.key))
-        self.counts.triggers += 1
-        self.counts.open += 1
+        self.totals = replace(self.totals, triggers=self.totals.triggers + 1, open=len(self._open))
         return True
 
-    def replace(self, trigger: Trigger) -> bool:
-        """Set what is known of an open trigger, due no later than before. False if it is not open any more."""
+    def update(self, trigger: Trigger) -> bool:
+        """Replace an open trigger by what its frame says. Returns False if it is not open.
+
+        The earlier of the two deadlines counts.
+        """
         known = self._open.get(trigger.key)
         if known is None:
             return False
-        self._open[trigger.key] = trigger
         if trigger.deadline_ns < known.deadline_ns:
             heapq.heappush(self._deadlines, (trigger.deadline_ns, trigger.key))
+        self._open[trigger.key] = replace(trigger, deadline_ns=min(trigger.deadline_ns, known.deadline_ns))
         return True
 
-    def close(self, key: TriggerKey) -> Trigger | None:
-        """Take a trigger out for its verdict. None if it has had one: the first verdict stands."""
-        return self._open.pop(key, None)
+    def find(self, key: TriggerKey) -> Trigger | None:
+        """Return an open trigger; None if it is not known or has its verdict."""
+        return self._open.get(key)
 
-    def book(self, verdict: Verdict, reason: Reason) -> None:
-        """Count the verdict of a trigger just closed."""
-        self.counts.open -= 1
-        self.counts.verdicts[verdict] += 1
-        self.counts.reasons[reason] += 1
+    def close(self, key: TriggerKey, verdict: Verdict, reason: Reason) -> None:
+        """Remove an open trigger and count its verdict, in one change of `totals`."""
+        del self._open[key]
+        totals = self.totals
+        verdicts, reasons = Counter(totals.verdicts), Counter(totals.reasons)
+        verdicts[verdict] += 1
+        reasons[reason] += 1
+        self.totals = replace(totals, open=len(self._open), verdicts=verdicts, reasons=reasons)
 
-    def overdue(self, now_ns: int) -> list[TriggerKey]:
-        """Open triggers whose deadline has passed, earliest first."""
+    def notice(self, what: str, count: int = 1) -> None:
+        """Count an event that is no trigger of its own."""
+        noticed = Counter(self.totals.noticed)
+        noticed[what] += count
+        self.totals = replace(self.totals, noticed=noticed)
+
+    def overdue(self, now_ns: int) -> list[Trigger]:
+        """Return the open triggers whose deadline has passed, earliest first. Each is returned once."""
         late = []
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             due_ns, key = heapq.heappop(self._deadlines)
-            if key in self._open and self._open[key].deadline_ns == due_ns:  # not one brought forward since
-                late.append(key)
+            trigger = self._open.get(key)
+            if trigger is not None and trigger.deadline_ns == due_ns:  # not moved forward since
+                late.append(trigger)
         return late
 
     def next_deadline_ns(self) -> int | None:
-        """The earliest deadline of an open trigger, or None."""
+        """Return the earliest deadline of an open trigger, None if no trigger is open."""
         while self._deadlines and self._deadlines[0][1] not in self._open:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
-    def has_frame(self, key: TriggerKey) -> bool:
-        """Whether anything of an open trigger's frame has arrived."""
-        return self._open[key].received_ns is not None
-
     def open_keys(self) -> list[TriggerKey]:
-        """Triggers still without a verdict."""
+        """Return the triggers that have no verdict, in the order in which they were opened."""
         return list(self._open)
-
-    @property
-    def open_count(self) -> int:
-        """How many triggers are without a verdict."""
-        return len(self._open)
-
-    @property
-    def holds(self) -> bool:
-        """The accounting identity, open triggers included."""
-        return self.counts.triggers == self.counts.closed + len(self._open)

@@ -1,7 +1,7 @@
-"""The two sockets that answer: control (status, announce, load_recipe, drain) and recovery (results since).
+"""The request sockets: control (status, announce, load_recipe, drain) and recovery (results_since).
 
-Both are ROUTERs served by the desk's thread. A request that is not the wire gets a reply that says so. What another
-thread has to do (load a recipe, take note of a trigger) is answered when it is done.
+Both are ROUTER sockets that the verdict thread serves. An invalid request gets a reply that says what is wrong with it.
+A request that another thread carries out (loading a recipe, announcing a trigger) gets its reply when that is done.
 """
 
 from collections.abc import Callable
@@ -23,44 +23,47 @@ from cmfm_protocol.wire.control import (
     encode_results_reply,
 )
 from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.line.net.curve import CurveServer
 from cmfm_worker.line.net.sockets import Context, Socket, bind
 from cmfm_worker.line.net.wakeable_queue import WakeableQueue
 from cmfm_worker.line.verdicts.recent_results import RecentResults
-from cmfm_worker.line.verdicts.worker_state import StateMessage
 
 REPLY_HWM: Final = 100
-"""Replies queued for one client; a client that does not read them loses the rest."""
+"""Replies queued for one client. A client that does not read them loses the rest."""
 
-MAX_ENVELOPE_PARTS: Final = 8
-"""The client's identity, REQ's delimiter, and room for those of the proxies between."""
+MAX_ENVELOPE_FRAMES: Final = 8
+"""Message frames before the request: the client's identity, REQ's delimiter, and those that proxies add."""
 
 LoadRecipe = Callable[[str, Callable[[str | None], None]], None]
-"""Loads a recipe by name in another thread and tells the error, or None."""
+"""Loads a recipe by name in another thread, then calls back with the error, or None."""
 
 Announce = Callable[[TriggerMessage, Callable[[str | None], None]], None]
-"""Has another thread take note of the line's count of triggers, which tells the error, or None."""
+"""Enters an announced trigger in another thread, then calls back with the error, or None."""
 
 
 class Router:
-    """A ROUTER socket that takes requests as single maps, with or without REQ's empty delimiter."""
+    """A ROUTER socket. A request is one map, with or without REQ's empty delimiter in front of it.
 
-    def __init__(self, context: Context, endpoint: str, curve: CurveServer | None) -> None:
+    Raises StartupError if the endpoint cannot be bound.
+    """
+
+    def __init__(self, context: Context, endpoint: str, curve: CurveServer | None = None) -> None:
         self.socket: Socket = bind(context, zmq.ROUTER, endpoint, send_hwm=REPLY_HWM, curve=curve)
         self._log = structlog.get_logger("requests")
 
     def serve(self) -> None:
-        """Answer one request, if one is waiting: a flood of them must not hold up verdicts."""
+        """Answer one request, if one is waiting. Only one, so that a flood of requests delays no verdict."""
         try:
             *envelope, body = self.socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return
         try:
-            if len(envelope) > MAX_ENVELOPE_PARTS:
+            if len(envelope) > MAX_ENVELOPE_FRAMES:
                 del envelope[1:]  # a reply repeats the envelope, so its size must not be the sender's choice
-                raise RemoteProtocolError(Reason.MALFORMED, "a request is one part")  # noqa: TRY301
+                raise RemoteProtocolError(Reason.MALFORMED, "a request is one message frame")  # noqa: TRY301
             request = decode_request(body)
         except RemoteProtocolError as error:
             self._log.warning("bad_request", detail=str(error))
@@ -69,29 +72,29 @@ class Router:
             self.answer(envelope, request)
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
-        """Answer one request; overridden."""
+        """Answer one valid request; subclasses override this."""
         raise NotImplementedError
 
     def send(self, envelope: list[bytes], reply: bytes) -> None:
-        """Send a reply; a client that is gone or does not read gets none."""
+        """Send a reply. It is lost if the client is gone or does not read."""
         try:
             self.socket.send_multipart([*envelope, reply], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             self._log.info("reply_not_sent", error=str(error))
 
     def close(self) -> None:
-        """Close the socket; replies that are queued are still delivered within the linger time."""
+        """Close the socket; queued replies are still delivered within the linger time."""
         self.socket.close()
 
     def refuse(self, envelope: list[bytes], request: Request) -> None:
-        """Answer an operation that belongs to the other socket."""
+        """Refuse an operation that belongs to the other socket."""
         self.send(
             envelope, encode_reply(Reply(request.id, ok=False, error=f"{request.op} is not served here"))
         )
 
 
 class RecoveryServer(Router):
-    """Results since a result id, for subscribers that were away."""
+    """Serves the results after a result id to subscribers that missed them."""
 
     def __init__(
         self,
@@ -106,7 +109,7 @@ class RecoveryServer(Router):
         self._boot_id = boot_id
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
-        """A page of results; of another boot's ids nothing is known, so it starts with the oldest of this one."""
+        """Send a page of results. Ids of another boot mean nothing here: the page then starts with the oldest."""
         if not isinstance(request, ResultsSinceRequest):
             self.refuse(envelope, request)
             return
@@ -128,14 +131,14 @@ class RecoveryServer(Router):
 
 
 class ControlServer(Router):
-    """Status, announce, load recipe, drain."""
+    """Serves status, announce, load_recipe and drain."""
 
     def __init__(
         self,
         context: Context,
         endpoint: str,
         *,
-        state: StateMessage,
+        state: Callable[[], WorkerState],
         announce: Announce,
         load_recipe: LoadRecipe,
         drain: Callable[[], None],
@@ -149,11 +152,11 @@ class ControlServer(Router):
         self._done: WakeableQueue[tuple[list[bytes], str, str | None]] = WakeableQueue()
 
     def fileno(self) -> int:
-        """File descriptor that is readable when something was done in another thread and its reply is due."""
+        """Return a file descriptor that is readable while a reply is due for work that another thread has done."""
         return self._done.fileno()
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
-        """Do what is asked, or say why not."""
+        """Carry out a request, or hand it to the thread that does."""
         if isinstance(request, StatusRequest):
             self.send(envelope, encode_reply(Reply(request.id, ok=True, state=self._state())))
         elif isinstance(request, DrainRequest):
@@ -169,12 +172,12 @@ class ControlServer(Router):
             self.refuse(envelope, request)
 
     def close(self) -> None:
-        """Answer what has come to its end, then close."""
+        """Send the replies that are due, then close."""
         self.serve_done()
         self._done.close()
         super().close()
 
     def serve_done(self) -> None:
-        """Answer the requests whose work has come to its end."""
+        """Send the replies for work that other threads have done."""
         for envelope, request_id, error in self._done.collect():
             self.send(envelope, encode_reply(Reply(request_id, ok=error is None, error=error or "")))

@@ -1,10 +1,11 @@
-"""What the desk says of a part: the result on the wire and the line in the log."""
+"""A part's verdict as the wire's result, as its map message, and as its log line."""
 
 from typing import Any
 
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.line.messages import Decision, Trigger
+from cmfm_worker.line.messages import Decision, PartMaps, Trigger
 from cmfm_worker.settings.sections.records import PublishedMaps
 
 
@@ -20,7 +21,7 @@ def result_of(
     drops_total: int,
     maps: PublishedMaps,
 ) -> Result:
-    """The result (WIRE.md, result) of a trigger that was decided like that."""
+    """Make the result (WIRE.md, result) of a trigger and the decision on it."""
     rejected = decision.verdict is not Verdict.PASS
     has_map = decision.maps is not None and (maps == "all" or (maps == "rejected" and rejected))
     return Result(
@@ -53,13 +54,35 @@ def result_of(
     )
 
 
+def maps_of(result: Result, maps: PartMaps) -> AnomalyMaps:
+    """Make the map message (WIRE.md, map) that belongs to a result."""
+    return AnomalyMaps(
+        map_ref=result.map_ref,
+        result_id=result.result_id,
+        boot_id=result.boot_id,
+        stream_uuid=result.stream_uuid,
+        seq=result.seq,
+        part_id=result.part_id,
+        recipe=result.recipe,
+        threshold=result.threshold,
+        score=result.score,
+        verdict=result.verdict,
+        psi=maps.psi,
+        psi_2d=maps.psi_2d,
+        psi_3d=maps.psi_3d,
+        rgb=maps.rgb,
+        depth=maps.depth,
+        foreground=maps.foreground,
+    )
+
+
 def log_verdict(log: Any, result: Result) -> None:
-    """One line a verdict; a FAULT is a warning. `log` is a structlog logger."""
+    """Write one log line for a verdict, a FAULT as a warning. `log` is a structlog logger."""
     facts: dict[str, object] = {"seq": result.seq, "part_id": result.part_id, "recipe": result.recipe}
     if result.score is not None:
         facts["score"] = round(result.score, 4)
     if result.detail:
         facts["detail"] = result.detail
-    say = log.warning if result.verdict is Verdict.FAULT else log.info
+    write = log.warning if result.verdict is Verdict.FAULT else log.info
     latency_ms = round(result.latency_us / 1000, 1)
-    say("verdict", verdict=str(result.verdict), reason=str(result.reason), latency_ms=latency_ms, **facts)
+    write("verdict", verdict=str(result.verdict), reason=str(result.reason), latency_ms=latency_ms, **facts)
