@@ -60,7 +60,7 @@ class Ending:
     """Why the main loop ended, and how the line is to be shut down."""
 
     failure: AbandonedError | HungDeviceError | LostDeviceError | None = None
-    open_triggers: Decision = STOPPED  # the verdict of parts that are still open
+    open_triggers: Decision = STOPPED  # the verdict on triggers that are still open
     waits_for_lane: bool = True  # False if a computation may hang
 
 
@@ -159,7 +159,7 @@ def shutdown(line: Line, ending: Ending, stack: ExitStack) -> None:
     stop_intake(line.intake)  # no new triggers
     line.core.ring.wake()
     line.loop.lane.close(timeout_s=STOP_LIMIT_S if ending.waits_for_lane else 0)  # no new decisions
-    stop_verdicts(line.core.state, line.verdicts, ending.open_triggers)  # a verdict for every open part
+    stop_verdicts(line.core.state, line.verdicts, ending.open_triggers)  # a verdict on every open trigger
     # In reverse order of opening: HTTP, recorder, ledger and archive with their rows written, ZAP, ZeroMQ context.
     stack.close()
 
