@@ -27,11 +27,13 @@ from cmfm_worker.bench.sizes import Sizes, Work
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
 from cmfm_worker.bench.twin import compare
 from cmfm_worker.bench.work import classic_work, paper_work
-from cmfm_worker.cfm.extractor import Extractor, TooFewPointsError
+from cmfm_worker.cfm.classic.extractor import ClassicExtractor
+from cmfm_worker.cfm.extractor import Extractor, Preset, TooFewPointsError
 from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
 from cmfm_worker.cfm.fast.graphs import GraphRecorder, graph_recorder_for
 from cmfm_worker.cfm.fast.precision import DTYPES, why_not, why_not_for
 from cmfm_worker.cfm.fit.fit import FitOptions
+from cmfm_worker.cfm.lite.extractor import LiteExtractor
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
@@ -83,8 +85,8 @@ def _background(options: BenchOptions, frames: Frames) -> BackgroundOptions:
 
 def _wire(options: BenchOptions, say: Say) -> list[dict[str, Any]]:
     say("wire: TCP loopback into the ring")
-    extractor = _classic(torch.device("cpu"))
-    mapping = _classic_mapping(extractor)
+    extractor = ClassicExtractor()
+    mapping = _mapping_of(extractor)
     return line.wire(Setup(extractor, mapping, BackgroundOptions()), options.seconds)
 
 
@@ -162,9 +164,9 @@ def _set_up(
     device = torch.device(variant.device)
     networks = variant.mapping, variant.modality
     extractor: Extractor
-    if variant.extractor == "classic":
-        extractor = _classic(device)
-        mapping = _classic_mapping(extractor, *networks)
+    if variant.extractor != "paper":
+        extractor = real_time = _in_real_time(variant.extractor, device)
+        mapping = _mapping_of(real_time, *networks)
     else:
         precision = variant.precision
         try:
@@ -177,20 +179,22 @@ def _set_up(
     return Setup(extractor, mapping.to(device), background, GraphedPrepare(graphs))
 
 
-def _classic(device: torch.device) -> Extractor:
-    from cmfm_worker.cfm.classic.extractor import ClassicExtractor
+def _in_real_time(preset: Preset, device: torch.device) -> ClassicExtractor | LiteExtractor:
+    """Build the extractor of `classic` or `lite`. Raises BenchError if the weights of `lite` are not installed."""
+    if preset == "classic":
+        return ClassicExtractor(device=device)
+    try:
+        return LiteExtractor(device=device)
+    except WeightsError as error:
+        raise BenchError(str(error)) from error
 
-    extractor: Extractor = ClassicExtractor(device=device)
-    return extractor
 
-
-def _classic_mapping(
-    extractor: Extractor, architecture: Architecture = "mlp", modality: Modality = "cross"
+def _mapping_of(
+    extractor: ClassicExtractor | LiteExtractor,
+    architecture: Architecture = "mlp",
+    modality: Modality = "cross",
 ) -> MappingPair:
     """As wide as a fit makes it."""
-    from cmfm_worker.cfm.classic.channels import CONTEXT_3D
-    from cmfm_worker.cfm.classic.extractor import CONTEXT_2D
-
     hidden = FitOptions.for_preset("classic", architecture).hidden
     return seeded_mapping(
         extractor.d2,
@@ -199,7 +203,7 @@ def _classic_mapping(
         modality,
         hidden=hidden,
         spread=True,
-        context=(CONTEXT_2D, CONTEXT_3D),
+        context=extractor.context,
     )
 
 

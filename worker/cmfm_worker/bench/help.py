@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HELP: dict[str, str] = {
-    "extractors": "Comma list of classic, paper.",
+    "extractors": "Comma list of lite, classic, paper.",
     "image_extractor": "Comma list of dino, dinov2, sam, clip, timm's names of vision transformers (paper only).",
     "blocks": "Comma list of 12, 8, 4, 1: blocks kept of both backbones (paper only).",
     "group_sizes": "Comma list of 128, 32: points in a group (paper only).",

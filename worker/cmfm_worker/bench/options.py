@@ -148,7 +148,7 @@ def _device(name: str) -> str:
 
 
 def _without_idle_options(variant: Variant) -> Variant:
-    """Set the options that `classic` does not use to one value, so that its combinations become one."""
-    if variant.extractor == "classic":
+    """Set the options that `lite` and `classic` do not use to one value, so that its combinations become one."""
+    if variant.extractor != "paper":
         return replace(variant, blocks=0, group_size=0, precision="fp32", image=DINO)
     return variant

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cmfm_worker.cfm.prepare import PreparedFrames
 
-Preset = Literal["classic", "paper"]
+Preset = Literal["lite", "classic", "paper"]
 
 
 class TooFewPointsError(Exception):

@@ -20,11 +20,12 @@ def fit(
     light: options.Light = None,
     prepared: options.Prepared = None,
     extractors: Annotated[
-        Literal["classic", "paper"],
+        Literal["lite", "classic", "paper"],
         typer.Option(
-            help="classic: fixed filters, no weights. paper: a vision transformer (DINO ViT-B/8) and Point-MAE."
+            help="lite: EfficientNet-Lite0 and fixed filters; its weights (19 MB) come with the installation. "
+            "classic: fixed filters, no weights. paper: a vision transformer (DINO ViT-B/8) and Point-MAE."
         ),
-    ] = "classic",
+    ] = "lite",
     image_extractor: options.ImageExtractor = "dino",
     weights: options.Weights = None,
     blocks: options.Blocks = 12,
@@ -38,7 +39,7 @@ def fit(
         typer.Option(
             help="Distance between features and their predictions. angular: the paper's; standardised: residuals over "
             "their learned spread; metric: such residuals in a metric learned from simulated defects. Default: the "
-            "preset's (paper: angular; classic: metric, but standardised with convolutions or intra).",
+            "preset's (paper: angular; others: metric, but standardised with convolutions or intra).",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +67,7 @@ def fit(
             min=SMOOTHING_PX[0],
             max=SMOOTHING_PX[1],
             metavar="PX",
-            help="σ of the Gaussian over Ψ. Default: the preset's (paper: 4, classic: 2.5).",
+            help="σ of the Gaussian over Ψ. Default: the preset's (paper: 4, others: 2.5).",
             show_default=False,
         ),
     ] = None,
@@ -76,7 +77,7 @@ def fit(
             min=1,
             max=MAP_PX,
             metavar="N",
-            help="The score is the mean of the N highest pixels. Default: the preset's (paper: 1, classic: 2 % of "
+            help="The score is the mean of the N highest pixels. Default: the preset's (paper: 1, others: 2 % of "
             "a part).",
             show_default=False,
         ),

@@ -70,7 +70,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
 
 def _extractors(section: "ExtractorSection") -> str:
     name = f"{section.preset} (version {section.version})"
-    if section.preset == "classic":
+    if section.preset != "paper":
         return name
     return f"{name}, {section.image}, {section.blocks} blocks, {section.group_size} points a group"
 

@@ -27,18 +27,21 @@ def build_extractor(
 ) -> Extractor:
     """Build an extractor on `device`.
 
-    `weights` is the folder of the published files; `classic` needs none. `precision` is the precision of the matrix
-    products of `paper`; the filters of `classic` are always float32. `image` names the 2D extractor of `paper`: dino,
+    `weights` is the folder of the published files of `paper`. Those of `lite` come with an installed package; `classic`
+    has none. `precision` is the precision of the matrix products of `paper`, and "bf16" that of the convolutions of
+    `lite`; filters are always float32. `image` names the 2D extractor of `paper`: dino,
     dinov2, sam, clip or timm's name of a vision transformer. With `graphs` its networks run as CUDA graphs.
 
     Raises InputError naming the folder, file and key.
     """
+    if preset != "paper" and image not in ("dino", DINO):
+        raise InputError(f"extractors {preset!r} have no image extractor to choose; {image} is for 'paper'")
     if preset == "classic":
         from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 
-        if image not in ("dino", DINO):
-            raise InputError(f"extractors 'classic' have no image extractor; {image} is for 'paper'")
         return ClassicExtractor(device=device)
+    if preset == "lite":
+        return _lite_extractor(device, precision)
     if weights is None:
         raise InputError("extractors 'paper' need --weights DIR; see `cmfm-worker weights list`")
     from cmfm_worker.cfm.paper_extractor import PaperExtractor
@@ -48,6 +51,16 @@ def build_extractor(
     try:
         return PaperExtractor(weights, blocks, group_size, device, precision, image, graphs)
     except (WeightsError, ValueError) as error:
+        raise InputError(str(error)) from error
+
+
+def _lite_extractor(device: torch.device, precision: Precision) -> Extractor:
+    """Build the extractor of `lite`. Raises InputError if its weights are not installed as published."""
+    from cmfm_worker.cfm.lite.extractor import LiteExtractor
+
+    try:
+        return LiteExtractor(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    except WeightsError as error:
         raise InputError(str(error)) from error
 
 
@@ -95,7 +108,7 @@ def unknown_hashes(identity: ExtractorIdentity) -> list[str]:
     return [
         f"{name}: unknown sha256 {digest}; it is not one of the published files on record"
         for name, digest in sorted(identity.sha256.items())
-        if digest not in KNOWN_HASHES
+        if identity.preset == "paper" and digest not in KNOWN_HASHES
     ]
 
 

@@ -117,7 +117,7 @@ class RecipeRegistry(Generic[InspectorT]):
     def _compare_precision(self, loaded: LoadedRecipe) -> None:
         """Warn if the threshold was set at another precision, whose scores differ a little."""
         taught = loaded.recipe.threshold_precision
-        if loaded.recipe.extractor.preset == "paper" and taught != self._precision:
+        if loaded.recipe.extractor.preset != "classic" and taught != self._precision:
             self._log.warning(
                 "precision_differs",
                 recipe=loaded.recipe.name,

@@ -45,10 +45,10 @@ class Section(BaseModel):
 class ExtractorSection(Section):
     """The extractor that the mapping was taught on; `sha256` maps a weights file's name to its digest.
 
-    `image` is timm's name of the 2D extractor of `paper`; `classic` has none.
+    `image` is timm's name of the 2D extractor of `paper`; `lite` and `classic` have none.
     """
 
-    preset: Literal["classic", "paper"]
+    preset: Literal["lite", "classic", "paper"]
     version: str
     blocks: int = 12
     group_size: int = 128
@@ -59,7 +59,7 @@ class ExtractorSection(Section):
     @classmethod
     def _named_for_paper_alone(cls, image: str | None, read: ValidationInfo) -> str | None:
         if (read.data.get("preset") == "paper") != (image is not None):
-            raise ValueError("'paper' needs the name of its image extractor, and 'classic' has none")
+            raise ValueError("'paper' needs the name of its image extractor, and other presets have none")
         return None if image is None else timm_name(image)
 
     @classmethod

@@ -47,6 +47,7 @@ class ClassicExtractor:
 
     d2: Final = PREDICTED_2D + CONTEXT_2D
     d3: Final = PREDICTED_3D + CONTEXT_3D
+    context: Final = (CONTEXT_2D, CONTEXT_3D)
     min_points: Final = MIN_POINTS
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -73,7 +74,7 @@ class ClassicExtractor:
             torch.cat([e[0] for e in each]),
             torch.cat([e[1] for e in each]),
             torch.stack([e[2] for e in each]),
-            context=(CONTEXT_2D, CONTEXT_3D),
+            context=self.context,
             wide=(WIDE_2D, WIDE_3D),
             grid_px=GRID_PX,
         )
