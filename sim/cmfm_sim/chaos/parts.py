@@ -26,7 +26,8 @@ def ensure_parts(out: Path, category: str, stopped: Callable[[], bool]) -> tuple
         write_dataset(
             root, categories=(category,), train=6, validation=3, good=6, per_defect=1, seed=7, size_px=SIZE_PX
         )
-        fit = ["fit", "--dataset", "mvtec3d", "--root", str(root), "--category", category]
+        fit = ["fit", "--extractors", "classic", "--dataset", "mvtec3d", "--root", str(root)]
+        fit += ["--category", category]
         with Children(out / "logs") as children:
             child = children.start(
                 "fit", [*program("cmfm-worker"), *fit, "--out", str(recipe), "--epochs", "5"]

@@ -20,9 +20,9 @@ def command(name: str, root: Path, *more: object) -> int:
 
 @pytest.fixture(scope="module")
 def recipe(eyecandies_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe taught with no option that has a default."""
+    """A recipe taught with no option but the preset without weights."""
     out = tmp_path_factory.mktemp("eyecandies-recipe") / "gummy"
-    assert command("fit", eyecandies_root, "--out", out) == 0
+    assert command("fit", eyecandies_root, "--out", out, "--extractors", "classic") == 0
     return out
 
 

@@ -47,7 +47,7 @@ def test_summary_says_what_rate_so_few_parts_support(
     """The closing table says that five parts support a false-reject rate of 1/6 and no less."""
     assert fit(data, tmp_path / "dome") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "5 validation parts support no rate below 1/6 = 16.67%" in shown
+    assert "5 nominal parts support no rate below 1/6 = 16.67%" in shown
     assert "4 parts" in shown
 
 

@@ -83,6 +83,8 @@ def fit(root: Path, out: Path, *more: object) -> int:
         out,
         "--epochs",
         3,
+        "--extractors",
+        "classic",
         *more,
     )
 

@@ -9,7 +9,7 @@ from cmfm_worker.cfm.scoring import MAP_PX, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.cli import options
 
-STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
+STAGES = {"extract": "features", "fit": "fitting", "validate": "validation", "folds": "out of fold"}
 
 
 def fit(
@@ -103,10 +103,18 @@ def fit(
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Share of good parts that may FAIL. Default: the smallest that the validation parts support.",
+            help="Share of good parts that may FAIL. Default: 0.05, about 1 of 20; with --threshold-by conformal the "
+            "smallest that the nominal parts support.",
             show_default=False,
         ),
     ] = None,
+    threshold_by: Annotated[
+        Literal["tail", "conformal"],
+        typer.Option(
+            help="tail: from a model of the highest nominal scores. conformal: one of the nominal scores, without a "
+            "model; small rates need many parts."
+        ),
+    ] = "tail",
     calib_id: options.CalibId = None,
     batch: options.Batch = 4,
     force: options.Force = False,
@@ -114,10 +122,11 @@ def fit(
 ) -> None:
     """Teach a recipe from good parts and set its threshold.
 
-    Fits both mapping networks on ROOT/CATEGORY/train/good (eyecandies: train/data). Sets the threshold from
-    ROOT/CATEGORY/validation/good (eyecandies: val/data): the conformal quantile of their scores for the false-reject
-    rate asked for. Without a validation split a fifth of the training parts is held out for it. A part that cannot be
-    read stops the command; it is named.
+    Fits both mapping networks on ROOT/CATEGORY/train/good (eyecandies: train/data). Sets the threshold for the
+    false-reject rate asked for from the scores of good parts that the networks have not seen: those of
+    ROOT/CATEGORY/validation/good (eyecandies: val/data), and the training parts, each by networks that were fitted on
+    the others. Without a validation split a fifth of the training parts is held out. A part that cannot be read stops
+    the command; it is named.
     """
     if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
@@ -148,6 +157,7 @@ def fit(
         shots=shots,
         seed=seed,
         target_false_reject_rate=target_false_reject_rate,
+        threshold_method=threshold_by,
         layout=dataset,
         light=chosen_light,
     )
@@ -197,6 +207,7 @@ def fit(
         precision=products,
         fixed_tray=background == "fixed",
         target_false_reject_rate=target_false_reject_rate,
+        threshold_method=threshold_by,
         batch=batch,
     )
     with progress_bars(STAGES) as progress:

@@ -18,12 +18,16 @@ from cmfm_worker.recipes.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` the score is NaN."""
+    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` the score is NaN.
+
+    `level` is the mean of Ψ over the part, before the recipe divided Ψ by it.
+    """
 
     id: str
     defect: str
     score: float
     foreground_px: int
+    level: float = math.nan
     problem: str | None = None
 
     @property
@@ -57,11 +61,14 @@ def score_parts(
     background = model.recipe.background.options()
     for some in source.batches(parts, batch, background, inspector.extractor.device):
         found = inspector.inspect_prepared(some.frames, [model] * len(some.files))
-        scores, pixels = found.score.tolist(), found.foreground.flatten(1).sum(1).tolist()
+        scores, levels = found.score.tolist(), found.level.tolist()
+        pixels = found.foreground.flatten(1).sum(1).tolist()
         problems = [_problem(*both) for both in zip(found.problems, scores, strict=True)]
         scored += [
-            ScoredPart(files.id, files.defect, score, int(px), problem)
-            for files, score, px, problem in zip(some.files, scores, pixels, problems, strict=True)
+            ScoredPart(files.id, files.defect, score, int(px), level, problem)
+            for files, score, px, level, problem in zip(
+                some.files, scores, pixels, levels, problems, strict=True
+            )
         ]
         progress(stage, len(scored), len(parts))
     return scored

@@ -136,7 +136,7 @@ class ThresholdOrigin(Section):
 
     set_at: str = Field(description="ISO 8601, UTC")
     parts: str = Field(description="the nominal parts: data set, category and split, or a folder's name")
-    fail_at: Literal["conformal", "given"]
+    fail_at: Literal["tail", "conformal", "given"]
     grey_from: Literal["conformal", "given", "none"] = "none"
     minimum_coverage: Literal["least nominal", "given"] = "least nominal"
     device: str = ""
@@ -161,6 +161,15 @@ class ThresholdSection(Section):
     )
     validation_parts: int = Field(default=0, ge=0)
     validation_scores: tuple[Finite, ...] = ()
+    out_of_fold_scores: tuple[Finite, ...] = Field(
+        default=(), description="of training parts, by networks that were not fitted on them"
+    )
+    method: Literal["tail", "conformal", "given"] = Field(
+        default="conformal", description="how fail_at follows from the nominal scores"
+    )
+    rate_interval: tuple[Finite, Finite] | None = Field(
+        default=None, description="95 % interval of the share of nominal parts that will FAIL, of method tail"
+    )
     origin: ThresholdOrigin | None = None
 
     @model_validator(mode="after")

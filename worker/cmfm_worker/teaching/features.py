@@ -41,6 +41,7 @@ class TeachFeatures:
 
     def __init__(self, precision: Precision) -> None:
         self.nominal, self.defective, self.beside = (FeatureStore(precision=precision) for _ in range(3))
+        self.validation = FeatureStore(precision=precision)
 
     def __enter__(self) -> TeachFeatures:
         return self
@@ -48,8 +49,21 @@ class TeachFeatures:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for store in self.stores:
+        for store in (*self.stores, self.validation):
             store.close()
+
+    @torch.no_grad()
+    def extract_validation(
+        self,
+        extractor: Extractor,
+        parts: Sequence[PartFiles],
+        options: TeachOptions,
+        source: PartSource,
+    ) -> None:
+        """Fill `validation` with the features of parts that are not fitted on. They must be inspectable."""
+        background = options.background.options()
+        for batch in source.batches(parts, options.batch, background, extractor.device):
+            self.validation.add(extractor(batch.frames), [part.id for part in batch.files])
 
     @property
     def stores(self) -> tuple[FeatureStore, FeatureStore, FeatureStore]:

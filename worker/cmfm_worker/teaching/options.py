@@ -1,6 +1,8 @@
 """The options of teaching, and the preset's defaults for options that are not given."""
 
 from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Final
 
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.fast.precision import Precision
@@ -9,6 +11,10 @@ from cmfm_worker.cfm.scoring import Scoring
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Distance, Modality, Normalisation
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import BackgroundSection, CalibrationSection, ScoreSection
+from cmfm_worker.teaching.limits import ThresholdMethod
+
+MOST_STEPS: Final = 2400
+"""Steps of the longest fit of `lite` and `classic`: about a minute of one core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +22,12 @@ class TeachOptions:
     """The data to teach from and the options of the fit.
 
     `epochs`, `batch_images` and `pixels_per_image` None take the preset's numbers (`cfm.fit.options.FitOptions`).
-    `distance` None takes the preset's: `angular` (Eq. 3) for `paper`, `metric` for `classic` (`standardised` with
-    convolutions and within a modality). `target_false_reject_rate` None asks for the smallest rate that the
-    validation parts support. With `fixed_tray` the common tray plane of all training parts is stored in the recipe
-    (`teaching.tray`). `precision` is the precision of the extractor's matrix products, and of the mapping's when
-    the threshold is set; the mapping is always fitted in float32.
+    `distance` None takes the preset's: `angular` (Eq. 3) for `paper`, else `metric` (`standardised` with convolutions
+    and within a modality). `target_false_reject_rate` None asks for 5 % with the threshold method "tail", and for the
+    smallest rate that the nominal parts support with "conformal". With `fixed_tray` the common tray plane of all
+    training parts is stored in the recipe (`teaching.tray`). `precision` is the precision of the
+    extractor's matrix products, and of the mapping's when the threshold is set; the mapping is always fitted in
+    float32.
 
     `architecture`, `modality` and `aggregation` are the variants that the paper compares (`cfm.variants`); the
     defaults are the paper's own. `normalisation`, `smoothing_px` and `highest_px` define how Ψ becomes a score
@@ -47,6 +54,7 @@ class TeachOptions:
     fixed_tray: bool = False
     precision: Precision = "fp32"
     target_false_reject_rate: float | None = None
+    threshold_method: ThresholdMethod = "tail"
     batch: int = 4
 
 
@@ -61,6 +69,18 @@ def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
         return replace(defaults, seed=options.seed, modality=options.modality, **given)
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def limited_steps(options: FitOptions, parts: int) -> FitOptions:
+    """Return the options of a fit on `parts` parts and variations, with fewer epochs if there are many of them.
+
+    More parts make longer epochs, and from `MOST_STEPS` on more steps buy little. A fit on all pixels is not limited:
+    it is the paper's.
+    """
+    if options.pixels_per_image is None:
+        return options
+    steps = ceil(parts / options.batch_images)
+    return replace(options, epochs=min(options.epochs, max(1, ceil(MOST_STEPS / steps))))
 
 
 def score_section(preset: Preset, options: TeachOptions, distance: Distance, nominal_px: int) -> ScoreSection:

@@ -18,7 +18,7 @@ from cmfm_worker.cfm.fit.metric import with_metric
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.pixel_distances import distance_of
 from cmfm_worker.cfm.progress import ReportProgress
-from cmfm_worker.datasets.scored import require_inspectable, score_parts
+from cmfm_worker.datasets.scored import ScoredPart, require_inspectable, score_parts
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import Inspector
@@ -30,8 +30,16 @@ from cmfm_worker.recipes.sections import (
     ProvenanceSection,
 )
 from cmfm_worker.teaching.features import TeachFeatures
-from cmfm_worker.teaching.limits import Wanted, coverage_from, nominal_px_from, threshold_from
-from cmfm_worker.teaching.options import TeachOptions, fit_options, score_section
+from cmfm_worker.teaching.limits import (
+    Wanted,
+    coverage_from,
+    level_range_from,
+    nominal_px_from,
+    over_level,
+    threshold_from,
+)
+from cmfm_worker.teaching.options import TeachOptions, fit_options, limited_steps, score_section
+from cmfm_worker.teaching.out_of_fold import Measured, out_of_fold
 from cmfm_worker.teaching.tray import fixed_background
 from cmfm_worker.teaching.which_parts import TeachParts
 
@@ -47,6 +55,7 @@ class Taught:
     fit: FitReport
     parts: TeachParts
     scores: tuple[float, ...]
+    out_of_fold: tuple[Measured, ...] = ()
 
 
 def teach(
@@ -68,6 +77,8 @@ def teach(
         options = replace(options, background=background)
     with TeachFeatures(_precision(extractor)) as features:
         pixels = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
+        if options.epochs is None:
+            options_of_fit = limited_steps(options_of_fit, len(features.nominal))
         try:
             mapping, report = fit_mapping(
                 features.nominal,
@@ -79,26 +90,54 @@ def teach(
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
             mapping = with_metric(mapping, *features.stores, options_of_fit)
-    nominal_px = nominal_px_from(pixels)
-    draft = RecipeDraft(
-        name=name,
-        extractor=ExtractorSection.of(extractor.identity),
-        background=options.background,
-        calibration=options.calibration,
-        score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
-        provenance=_provenance(extractor, options, options_of_fit, report),
-    )
-    as_on_the_line = replace(mapping, precision=options.precision)
-    scores, seen = _validate(
-        extractor, draft, as_on_the_line, parts.validation, options.batch, progress, source
-    )
+        nominal_px = nominal_px_from(pixels)
+        draft = RecipeDraft(
+            name=name,
+            extractor=ExtractorSection.of(extractor.identity),
+            background=options.background,
+            calibration=options.calibration,
+            score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
+            provenance=_provenance(extractor, options, options_of_fit, report),
+        )
+        as_on_the_line = replace(mapping, precision=options.precision)
+        validated = _validate(
+            extractor, draft, as_on_the_line, parts.validation, options.batch, progress, source
+        )
+        folds = list[Measured]()
+        if extractor.identity.preset != "paper":  # its fit takes too long to be repeated
+            features.extract_validation(extractor, parts.validation, options, source)
+            folds = out_of_fold(
+                features.nominal, features.validation, mapping, draft.score, options_of_fit, progress
+            )
+    draft, scores, folds = _over_levels(draft, validated, folds)
+    wanted = Wanted(options.target_false_reject_rate, method=options.threshold_method)
+    seen = [part.foreground_px for part in validated]
     draft = draft.model_copy(
         update={
-            "threshold": threshold_from(scores, Wanted(options.target_false_reject_rate)),
+            "threshold": threshold_from(scores, wanted, out_of_fold=[part.score for part in folds]),
             "coverage": coverage_from(nominal_px, [*pixels, *seen]),
         }
     )
-    return Taught(draft, mapping, report, parts, tuple(scores))
+    return Taught(draft, mapping, report, parts, tuple(scores), tuple(folds))
+
+
+def _over_levels(
+    draft: RecipeDraft, validated: Sequence[ScoredPart], folds: Sequence[Measured]
+) -> tuple[RecipeDraft, list[float], list[Measured]]:
+    """Return the draft with the range of nominal levels, and all scores divided by levels as the line divides them.
+
+    `paper`, and scores that are normalised as published, keep Ψ as it is.
+    """
+    scores = [part.score for part in validated]
+    if draft.extractor.preset == "paper" or draft.score.normalisation != "absolute":
+        return draft, scores, list(folds)
+    levels = level_range_from([*(part.level for part in validated), *(part.level for part in folds)])
+    score = draft.score.model_copy(update={"level_range": levels})
+    return (
+        draft.model_copy(update={"score": score}),
+        [over_level(part.score, part.level, levels) for part in validated],
+        [replace(part, score=over_level(part.score, part.level, levels)) for part in folds],
+    )
 
 
 def _validate(
@@ -109,8 +148,8 @@ def _validate(
     batch_size: int,
     progress: ReportProgress,
     source: PartSource,
-) -> tuple[list[float], list[int]]:
-    """Compute scores and foreground pixels of the validation parts by the code path of the line."""
+) -> list[ScoredPart]:
+    """Score the validation parts by the code path of the line."""
     section = MappingSection.of(mapping, _UNWRITTEN)
     recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
     model = LoadedModel(recipe, mapping, recipe.model_sha)
@@ -124,7 +163,7 @@ def _validate(
         source=source,
     )
     require_inspectable(scored)
-    return [part.score for part in scored], [part.foreground_px for part in scored]
+    return scored
 
 
 def _precision(extractor: Extractor) -> KeptPrecision:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, PartFiles, has_split, list_parts
 from cmfm_worker.errors import InputError
-from cmfm_worker.teaching.limits import require_enough
+from cmfm_worker.teaching.limits import ThresholdMethod, require_enough
 
 HELD_OUT_SHARE = 0.2
 """Share of the training parts that is held out if there is no validation split; at least one part."""
@@ -34,6 +34,7 @@ def choose_parts(
     shots: int | None = None,
     seed: int = 0,
     target_false_reject_rate: float | None = None,
+    threshold_method: ThresholdMethod = "conformal",
     layout: Layout = "mvtec3d",
     light: int = DEFAULT_LIGHT,
 ) -> TeachParts:
@@ -50,7 +51,8 @@ def choose_parts(
     else:
         validation = list_parts(root, category, "validation", layout, light=light)
     parts = TeachParts(tuple(_draw(train, shots, seed, root / category)), tuple(validation), held_out)
-    require_enough(len(parts.validation), target_false_reject_rate)
+    scores = len(parts.validation) + (len(parts.train) if threshold_method == "tail" else 0)
+    require_enough(scores, target_false_reject_rate, threshold_method)
     return parts
 
 

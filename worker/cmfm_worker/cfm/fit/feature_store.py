@@ -38,9 +38,10 @@ class FeatureStore:
     ) -> None:
         self.names: list[str] = []
         self.counts: list[int] = []
-        self._varied: list[bool] = []
+        self.varied: list[bool] = []
         self.context: tuple[int, int] = (0, 0)
         self.wide: tuple[int, int] = (0, 0)
+        self.grid_px = 1
         self._dtype = np.dtype(precision)
         self._ram_left = ram_limit_bytes
         self._folder = folder
@@ -66,7 +67,7 @@ class FeatureStore:
         self._masks.clear()
         self.names.clear()
         self.counts.clear()
-        self._varied.clear()
+        self.varied.clear()
         if self._spilled is not None:
             self._spilled.cleanup()
             self._spilled = None
@@ -82,7 +83,7 @@ class FeatureStore:
     @property
     def own_counts(self) -> list[int]:
         """Return the pixels of each real part. `counts` also has those of variations."""
-        return [count for count, varied in zip(self.counts, self._varied, strict=True) if not varied]
+        return [count for count, varied in zip(self.counts, self.varied, strict=True) if not varied]
 
     def add(self, features: PixelFeatures, names: Sequence[str], *, varied: bool = False) -> None:
         """Keep the features and masks of a batch, with one name a part.
@@ -98,14 +99,27 @@ class FeatureStore:
             raise ValueError(
                 f"features of widths {widths} in a store of widths {self.widths}, or with other context"
             )
-        self.context, self.wide = features.context, features.wide
+        self.context, self.wide, self.grid_px = features.context, features.wide, features.grid_px
         self._masks += list(np.packbits(features.mask.flatten(1).cpu().numpy(), axis=1))
         both = zip(torch.split(features.e2d, counts), torch.split(features.e3d, counts), strict=True)
         for name, (e2d, e3d) in zip(names, both, strict=True):
             self._parts.append((self._keep(e2d), self._keep(e3d)))
             self.names.append(name)
             self.counts.append(len(e2d))
-            self._varied.append(varied)
+            self.varied.append(varied)
+
+    def subset(self, keep: Sequence[bool]) -> FeatureStore:
+        """Return a store of some parts, one flag for each. It shares their features and must not outlive this store."""
+        some = FeatureStore(precision="float16" if self._dtype == np.float16 else "float32")
+        some.context, some.wide, some.grid_px = self.context, self.wide, self.grid_px
+        for i, kept in enumerate(keep):
+            if kept:
+                some._parts.append(self._parts[i])
+                some._masks.append(self._masks[i])
+                some.names.append(self.names[i])
+                some.counts.append(self.counts[i])
+                some.varied.append(self.varied[i])
+        return some
 
     def part(self, index: int) -> tuple[Tensor, Tensor]:
         """Return all features of a part: (P, D_2D) and (P, D_3D) float32 on the CPU."""

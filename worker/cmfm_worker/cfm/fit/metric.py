@@ -27,7 +27,8 @@ MOST_FRAMES_PER_PART: Final = 8
 """Frames with simulated defects in all, and the most of one part. Every part gets at least one."""
 
 STEPS_AN_EPOCH: Final = 20
-"""Steps of the metric's fit for each epoch of the mapping's fit: 1200 for `classic`."""
+MOST_STEPS: Final = 1200
+"""Steps of the metric's fit for each epoch of the mapping's fit, and the most in all."""
 
 
 APART_PX: Final = 3
@@ -76,7 +77,7 @@ def with_metric(
     z = [_residuals(pair, store, pixels, generator) for store, pixels in stores]
     if not len(z[1][0]):
         return pair
-    steps = STEPS_AN_EPOCH * options.epochs
+    steps = min(STEPS_AN_EPOCH * options.epochs, MOST_STEPS)
     return replace(pair, metric=fit_metric(*z, steps=steps, seed=options.seed))
 
 

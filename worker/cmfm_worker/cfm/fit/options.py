@@ -91,10 +91,10 @@ class FitOptions:
                 architecture=architecture,
             )
         return cls(
-            epochs=60,
-            batch_images=2 if network.whole_maps else 6,
-            pixels_per_image=None if network.whole_maps else 333,
-            lr=4e-3,
+            epochs=60 if network.whole_maps else 120,
+            batch_images=2 if network.whole_maps else 12,
+            pixels_per_image=None if network.whole_maps else 83,
+            lr=4e-3 if network.whole_maps else 8e-3,
             hidden=128 if architecture == "mlp" else None,
             schedule="cosine",
             standardise=True,

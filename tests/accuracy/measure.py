@@ -1,9 +1,11 @@
-"""What `classic` reaches on both synthetic families: the table of docs/classic.md, from one command.
+"""Measures what presets reach on both families of made-up products and on real parts: the tables of docs/accuracy.md.
 
-    python -m tests.accuracy.measure_classic --work DIR [--seeds 0,1,2] [--categories …] [--shots K]
+    python -m tests.accuracy.measure --work DIR [--presets lite,classic] [--seeds 0,1,2] [--categories …] [--shots K]
+    python -m tests.accuracy.measure --work DIR --real ROOT --categories cable_gland
 
-Data sets are made once a seed and kept in DIR, figures too: what was interrupted goes on. A category is taught and
-measured as `cmfm-worker fit` and `evaluate` do with no option given.
+Made-up data sets are made once for each seed and kept in DIR. Figures are kept too, so an interrupted run continues. A
+category is taught and measured as `cmfm-worker fit` and `evaluate` do with no option given. With `--real` ROOT is the
+folder of a data set in the layout of MVTec 3D-AD, which is only read.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ from cmfm_protocol.files.dataset import list_parts
 from cmfm_sim.datasets.families import FAMILIES, family_of
 from cmfm_sim.datasets.write import write_dataset
 from cmfm_worker.cfm.anomaly_score import score
-from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.equations import smoothed as smooth_map
+from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, evaluate
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.datasets.test_split import Tally, split_outcomes
 from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.recipes.extractors import build_extractor
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import LoadedRecipe
@@ -44,14 +47,29 @@ def main() -> None:
     """Make, teach, measure, print."""
     asked = _arguments()
     torch.set_num_threads(asked.threads)
-    figures = []
-    for seed in asked.seeds:
-        for category in asked.categories:
-            root = asked.work / f"seed{seed}"
-            _make(root, category, seed, asked)
-            figures.append(_measured(root, category, seed, asked))
-            _say(figures[-1])
-    print(table(figures))
+    for preset in asked.presets:
+        figures = [
+            _measured(preset, asked.real or _made(category, seed, asked), category, seed, asked)
+            for seed in asked.seeds
+            for category in asked.categories
+        ]
+        print(f"{preset}:\n{table(figures)}\n\n{decisions(figures)}")
+
+
+def decisions(figures: Sequence[Figures]) -> str:
+    """Return markdown: one row a category and seed, with published limits and what the recipe's threshold decides."""
+    lines = [
+        "| category | seed | I-AUROC | P-AUROC | AUPRO@30 (99 thr.) | AUPRO@1 (99 thr.) | foreground AUPRO@30 "
+        "| defective parts PASS | good parts rejected | fit s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for f in figures:
+        values = [f["i_auroc"], f["p_auroc"], f["aupro_99"]["0.3"], f["aupro_99"]["0.01"]]
+        values.append(f["aupro_foreground"]["0.3"])
+        row = [f["category"], str(f["seed"]), *(f"{value:.3f}" for value in values)]
+        row += [f"{f['escapes']} of {f['defective']}", f"{f['false_rejects']} of {f['good']}"]
+        lines.append("| " + " | ".join([*row, f"{f['taught_s']:.0f}"]) + " |")
+    return "\n".join(lines)
 
 
 def table(figures: Sequence[Figures]) -> str:
@@ -82,13 +100,13 @@ def table(figures: Sequence[Figures]) -> str:
     return "\n".join(["", *lines, "", *kinds])
 
 
-def _measured(root: Path, category: str, seed: int, asked: argparse.Namespace) -> Figures:
-    kept = root / f"{category}-{asked.name}.json"
+def _measured(preset: Preset, root: Path, category: str, seed: int, asked: argparse.Namespace) -> Figures:
+    kept = asked.work / f"{category}-{preset}-{asked.name}-{seed}.json"
     if kept.is_file():
         known: Figures = json.loads(kept.read_text())
         return known
     parts = choose_parts(root, category, shots=asked.shots, seed=seed)
-    extractor = ClassicExtractor()
+    extractor = build_extractor(preset, None, device=torch.device("cpu"))
     options = TeachOptions(
         dataset=root.name,
         category=category,
@@ -100,25 +118,27 @@ def _measured(root: Path, category: str, seed: int, asked: argparse.Namespace) -
     start = time.perf_counter()
     taught = teach(extractor, parts, options, category, lambda *_: None)
     taught_s = time.perf_counter() - start
-    loaded = save_recipe(root / f"recipe-{category}-{asked.name}", taught.draft, taught.mapping, replace=True)
+    loaded = save_recipe(kept.with_suffix(".recipe"), taught.draft, taught.mapping, replace=True)
     figures = _figures(Inspector(extractor), loaded, root, category) | {
         "category": category,
+        "preset": preset,
         "seed": seed,
         "taught_s": taught_s,
     }
     kept.write_text(json.dumps(figures))
+    _say(figures)
     return figures
 
 
 def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: str) -> Figures:
     """`evaluate`'s figures, and the I-AUROC that each modality's map reaches without the other."""
-    model = LoadedModel.of(loaded, torch.device("cpu"))
+    model, tally = LoadedModel.of(loaded, torch.device("cpu")), Tally()
     test = list_parts(root, category, "test")
     alone: dict[str, list[float]] = {"i_auroc_2d": [], "i_auroc_3d": []}
 
     def outcomes() -> Iterator[FrameOutcome]:
         for files in test:
-            yield from split_outcomes(_noting(inspector, alone), model, [files], 1, Tally(), lambda *_: None)
+            yield from split_outcomes(_noting(inspector, alone), model, [files], 1, tally, lambda *_: None)
 
     frames = list(outcomes())
     figures = evaluate(frames, loaded.recipe.score.normalisation)
@@ -128,7 +148,8 @@ def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: s
             for f, score in zip(frames, scores, strict=True)
         ]
         figures[key] = evaluate(named, "absolute")["i_auroc"]
-    return figures
+    good = sum(files.label == 0 for files in test)
+    return figures | tally.as_figures() | {"good": good, "defective": len(test) - good}
 
 
 def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
@@ -145,10 +166,12 @@ def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
     return Noting(inspector.extractor)
 
 
-def _make(root: Path, category: str, seed: int, asked: argparse.Namespace) -> None:
+def _made(category: str, seed: int, asked: argparse.Namespace) -> Path:
+    """Return the folder of a made-up data set, with the category made if it is not there yet."""
+    root: Path = asked.work / f"seed{seed}"
     done = root / f"{category}.made"
     if done.is_file():
-        return
+        return root
     write_dataset(
         root,
         categories=(category,),
@@ -161,11 +184,12 @@ def _make(root: Path, category: str, seed: int, asked: argparse.Namespace) -> No
         jobs=asked.threads,
     )
     done.touch()
+    return root
 
 
 def _say(figures: Figures) -> None:
     print(
-        f"{figures['category']} seed {figures['seed']}: I-AUROC {figures['i_auroc']:.3f} "
+        f"{figures['preset']} {figures['category']} seed {figures['seed']}: I-AUROC {figures['i_auroc']:.3f} "
         f"(2D {figures['i_auroc_2d']:.3f}, 3D {figures['i_auroc_3d']:.3f}), "
         f"foreground AUPRO@30 {figures['aupro_foreground']['0.3']:.3f}, taught in {figures['taught_s']:.0f} s",
         flush=True,
@@ -195,11 +219,14 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--shots", type=int, default=None, help="teach on so many parts only")
     parser.add_argument("--distance", choices=("angular", "standardised", "metric"), default=None)
+    parser.add_argument("--real", type=Path, help="folder of real parts in the layout of MVTec 3D-AD")
+    parser.add_argument("--presets", type=lambda text: text.split(","), default=["lite"])
     parser.add_argument("--name", default="default", help="figures and recipes are kept under it")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    for name in asked.categories:
+    for name in asked.categories if asked.real is None else ():
         family_of(name)
+    asked.work.mkdir(parents=True, exist_ok=True)
     return asked
 
 

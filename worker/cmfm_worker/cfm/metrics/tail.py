@@ -1,0 +1,111 @@
+"""The upper tail of nominal scores as a generalised Pareto distribution: thresholds for rates and rates at thresholds.
+
+A conformal threshold is one of the scores, so its rate is a multiple of 1 / (n + 1) and a single odd part can decide
+it. Above a high quantile u the excesses of almost any distribution follow a generalised Pareto distribution (Pickands,
+Balkema and de Haan); its two parameters are taken from all of them together, by probability-weighted moments (Hosking
+and Wallis, 1987). The price is a model: a rate far below what the scores show is an extrapolation, and its interval is
+wide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_SCORES: Final = 10
+"""Fewer scores have no tail to speak of."""
+
+TAIL_SHARE: Final = 0.2
+LEAST_EXCESSES: Final = 8
+"""The tail is this share of the scores, and at least so many of them (but no more than half)."""
+
+SHAPE: Final = (-0.5, 0.5)
+"""Bounds of the shape ξ. A few excesses tell it badly: noise would make a tail that ends, or a very heavy one."""
+
+EXTRAPOLATION: Final = 10.0
+"""A rate is supported down to 1 / (10 n): ten times beyond what n scores show."""
+
+RESAMPLES: Final = 400
+CONFIDENCE: Final = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Scores above `start`, which `share` of nominal parts have: shape ξ and scale σ of their excess.
+
+    `scores` are all nominal scores, ascending.
+    """
+
+    scores: tuple[float, ...]
+    start: float
+    share: float
+    shape: float
+    scale: float
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> Tail:
+        """Fit the tail. Raises ValueError for fewer than `LEAST_SCORES` scores and for scores that are not finite."""
+        ascending = np.sort(np.asarray(scores, dtype=np.float64))
+        if len(ascending) < LEAST_SCORES or not np.isfinite(ascending).all():
+            raise ValueError(f"a tail needs {LEAST_SCORES} finite scores or more")
+        excesses = min(max(math.ceil(TAIL_SHARE * len(ascending)), LEAST_EXCESSES), len(ascending) // 2)
+        start = float(ascending[-excesses - 1 : len(ascending) - excesses + 1].mean())
+        shape, scale = _pareto(ascending[-excesses:] - start)
+        return cls(tuple(ascending.tolist()), start, excesses / len(ascending), shape, scale)
+
+    def threshold(self, rate: float) -> float:
+        """Return the score that nominal parts reach at a rate."""
+        if rate >= self.share:
+            return float(np.quantile(np.asarray(self.scores), 1.0 - rate))
+        if abs(self.shape) < _EXPONENTIAL:
+            return self.start - self.scale * math.log(rate / self.share)
+        growth: float = (rate / self.share) ** -self.shape
+        return self.start + self.scale / self.shape * (growth - 1.0)
+
+    def rate(self, threshold: float) -> float:
+        """Return the share of nominal parts that reach a threshold."""
+        if threshold < self.start:
+            return float((np.asarray(self.scores) >= threshold).mean())
+        excess = (threshold - self.start) / self.scale
+        if abs(self.shape) < _EXPONENTIAL:
+            return self.share * math.exp(-excess)
+        base = 1.0 + self.shape * excess
+        beyond: float = base ** (-1.0 / self.shape) if base > 0 else 0.0
+        return self.share * beyond
+
+    def rate_interval(self, threshold: float) -> tuple[float, float]:
+        """Return the 95 % bootstrap interval of `rate`: the same sets of scores are drawn every time."""
+        generator, all_scores = np.random.default_rng(0), np.asarray(self.scores)
+        drawn = generator.integers(len(all_scores), size=(RESAMPLES, len(all_scores)))
+        rates = [Tail.of(all_scores[rows].tolist()).rate(threshold) for rows in drawn]
+        margin = (1.0 - CONFIDENCE) / 2.0
+        low, high = np.quantile(rates, [margin, 1.0 - margin]).tolist()
+        return low, high
+
+
+_EXPONENTIAL: Final = 1e-6
+"""A shape nearer to 0 than this is 0: the tail is exponential."""
+
+_LEAST_SCALE: Final = 1e-9
+
+
+def smallest_tail_rate(scores: int) -> float | None:
+    """Return the smallest rate that the tail of so many scores supports, None if there are too few."""
+    return 1.0 / (EXTRAPOLATION * scores) if scores >= LEAST_SCORES else None
+
+
+def _pareto(excesses: NDArray[np.float64]) -> tuple[float, float]:
+    """Estimate shape and scale from ascending excesses by probability-weighted moments."""
+    mean = float(excesses.mean())
+    if mean <= _LEAST_SCALE:
+        return 0.0, _LEAST_SCALE
+    place = (np.arange(1, len(excesses) + 1) - 0.35) / len(excesses)
+    weighted = float(((1.0 - place) * excesses).mean())
+    shape = 2.0 - mean / (mean - 2.0 * weighted) if mean > 2.0 * weighted else SHAPE[0]
+    shape = min(max(shape, SHAPE[0]), SHAPE[1])
+    return shape, mean * (1.0 - shape)

@@ -1,0 +1,119 @@
+"""Scores of the training parts by networks that were not fitted on them.
+
+Parts that were fitted on score lower than new ones. So the training parts are divided into folds, and each fold is
+scored by networks that were fitted on the others. Such networks have seen fewer parts and were fitted for a shorter
+time, so their scores are higher than those of the recipe's own networks; by how much is seen on the validation parts,
+which neither has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Final
+
+import numpy as np
+import torch
+
+from cmfm_worker.cfm.anomaly_maps import anomaly_maps
+from cmfm_worker.cfm.anomaly_score import score
+from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.fit.feature_store import FeatureStore
+from cmfm_worker.cfm.fit.fit import FitOptions, fit_mapping
+from cmfm_worker.cfm.mapping.pair import MappingPair
+from cmfm_worker.cfm.progress import ReportProgress
+from cmfm_worker.recipes.sections import ScoreSection
+
+FOLDS: Final = 3
+"""Each fold is scored by networks that were fitted on two thirds of the training parts."""
+
+LEAST_PARTS: Final = 12
+"""Of fewer training parts two thirds teach too little."""
+
+EPOCHS_SHARE: Final = 1 / 3
+"""Share of the fit's epochs that networks of a fold are fitted for: all folds together cost less than the fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Score and level of a part, before the score is divided by the level."""
+
+    name: str
+    score: float
+    level: float
+
+    def scaled(self, other: Measured) -> Measured:
+        """Return both multiplied by those of another."""
+        return Measured(self.name, self.score * other.score, self.level * other.level)
+
+
+def out_of_fold(
+    train: FeatureStore,
+    validation: FeatureStore,
+    mapping: MappingPair,
+    how: ScoreSection,
+    options: FitOptions,
+    progress: ReportProgress,
+) -> list[Measured]:
+    """Measure every training part out of fold, on the scale of the recipe's own networks `mapping`.
+
+    `how` is the recipe's score, without a level range. Reports the stage "folds". With fewer than `LEAST_PARTS` parts
+    the result is empty.
+    """
+    names = list(dict.fromkeys(train.names))
+    if len(names) < LEAST_PARTS:
+        return []
+    order = np.random.default_rng(options.seed).permutation(len(names))
+    quick = replace(options, epochs=max(1, round(EPOCHS_SHARE * options.epochs)))
+    own, found = measure(validation, mapping, how), list[Measured]()
+    for fold in range(FOLDS):
+        out = {names[i] for i in order[fold::FOLDS].tolist()}
+        others = train.subset([name not in out for name in train.names])
+
+        def report(done: int, total: int, *_: float, fold: int = fold) -> None:
+            progress("folds", fold * total + done, FOLDS * total)
+
+        device = next(mapping.to_3d.parameters()).device
+        fitted, _ = fit_mapping(others, quick, report, device)
+        fitted = replace(fitted, metric=mapping.metric)
+        ratio = _ratio(own, measure(validation, fitted, how))
+        left_out = train.subset(
+            [name in out and not varied for name, varied in zip(train.names, train.varied, strict=True)]
+        )
+        found += [part.scaled(ratio) for part in measure(left_out, fitted, how)]
+    by_name = {part.name: part for part in found}
+    return [by_name[name] for name in names]
+
+
+@torch.no_grad()
+def measure(store: FeatureStore, mapping: MappingPair, how: ScoreSection) -> list[Measured]:
+    """Measure every part of a store as the line does from its features on."""
+    device = next(mapping.to_3d.parameters()).device
+    measured = []
+    for i, name in enumerate(store.names):
+        e2d, e3d = (E.to(device) for E in store.part(i))
+        features = PixelFeatures(
+            e2d, e3d, store.mask(i).to(device), store.context, store.wide, grid_px=store.grid_px
+        )
+        maps = anomaly_maps(
+            features,
+            mapping,
+            how.distance,
+            how.aggregation,
+            how.smoothing_px,
+            continue_map=how.continue_map,
+        )
+        of_part = score(maps.psi, how.normalisation, how.highest_px)
+        measured.append(Measured(name, float(of_part[0]), float(maps.level[0])))
+    return measured
+
+
+def _ratio(own: Sequence[Measured], folds: Sequence[Measured]) -> Measured:
+    """Return the median ratio of scores and of levels: those of the recipe's networks over those of a fold's."""
+    pairs = [(a, b) for a, b in zip(own, folds, strict=True) if b.score > 0 and b.level > 0]
+    if not pairs:
+        return Measured("", 1.0, 1.0)
+    return Measured(
+        "", median(a.score / b.score for a, b in pairs), median(a.level / b.level for a, b in pairs)
+    )
