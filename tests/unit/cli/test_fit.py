@@ -98,7 +98,7 @@ def test_without_validation_some_training_parts_are_held_out(
     shutil.copytree(data, root)
     shutil.rmtree(root / "dome" / "validation")
     assert fit(root, tmp_path / "dome") == 0
-    assert "1 training parts held out" in capsys.readouterr().err
+    assert "1 training parts are held out" in capsys.readouterr().err
     recipe = load_recipe(tmp_path / "dome").recipe
     assert recipe.provenance.train_parts == 3
     assert recipe.threshold is not None
@@ -111,7 +111,7 @@ def test_all_pieces_of_a_product_are_kept(tmp_path: Path, capsys: pytest.Capture
         for i in range(count):
             write_part(tmp_path / "dome" / split / "good", f"{i:03d}", *pair_of_domes(i))
     assert fit(tmp_path, tmp_path / "both") == 0
-    assert "several pieces, all are kept" in capsys.readouterr().err
+    assert "several pieces; all are kept" in capsys.readouterr().err
     assert fit(tmp_path, tmp_path / "one", "--clusters", "largest") == 0
     assert "pieces" not in capsys.readouterr().err
     both, one = (load_recipe(tmp_path / name).recipe for name in ("both", "one"))
@@ -219,7 +219,7 @@ def test_rate_that_the_parts_cannot_support_is_refused_at_once(
     assert fit(data, tmp_path / "dome", "--target-false-reject-rate", 0.01) == 2
     message = capsys.readouterr().err
     assert "99" in message
-    assert "the 5 there" in message
+    assert "the 5 found" in message
     assert not (tmp_path / "dome").exists()
 
 

@@ -109,7 +109,7 @@ def test_run_says_how_many_parts_and_bytes(
     assert (again["made"], again["kept"], again["bytes"]) == (0, 13, first["bytes"])
     assert prepare(data, out) == 0
     shown = capsys.readouterr()
-    assert "13 parts; prepared they take at most 16 MB" in shown.err
+    assert "13 parts; they need at most 16 MB" in shown.err
     assert f"13, {first['bytes'] / 1e6:.1f} MB" in shown.out
 
 
@@ -144,7 +144,7 @@ def test_changed_file_makes_its_part_stale(
     tifffile.imwrite(changed, xyz, photometric="rgb")
     assert evaluate(data, taught[1], "--prepared", cache) == 2
     said = capsys.readouterr().err
-    assert f"{changed} is not the file that was prepared" in said
+    assert f"{changed} has changed since it was prepared" in said
     assert "cmfm-worker prepare" in said
     assert prepare(data, cache, "--json") == 0
     renewed = summary(capsys)
@@ -179,9 +179,9 @@ def test_parts_that_are_not_there_are_named(
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (["--plane-distance-m", 0.004], "plane_distance_m is 0.004, asked for is 0.005"),
-        (["--clusters", "all"], "clusters is all, asked for is largest"),
-        (["--background", "none"], "method is none, asked for is ransac"),
+        (["--plane-distance-m", 0.004], "plane_distance_m is 0.004, but 0.005 is asked for"),
+        (["--clusters", "all"], "clusters is all, but largest is asked for"),
+        (["--background", "none"], "method is none, but ransac is asked for"),
     ],
 )
 def test_foreign_background_is_refused_by_name(
@@ -206,7 +206,7 @@ def test_foreign_background_is_refused_by_name(
     [
         ("code", "0" * 64, "another version of this program"),
         ("torch_version", "2.0.0", "prepared with torch 2.0.0"),
-        ("device", "cuda", "prepared on cuda, asked for is cpu"),
+        ("device", "cuda", "prepared on cuda, but cpu is asked for"),
     ],
 )
 def test_other_preparation_is_refused_until_it_is_made_anew(
@@ -322,7 +322,7 @@ def test_what_is_no_cache_is_refused(
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "notes.txt").write_text("mine")
     assert prepare(data, tmp_path / "precious", "--force") == 2
-    assert "not touched" in capsys.readouterr().err
+    assert "nothing changed" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "precious").iterdir()] == ["notes.txt"]
     assert evaluate(data, taught[1], "--prepared", tmp_path / "precious") == 2
     assert "it has no manifest.json" in capsys.readouterr().err
