@@ -165,7 +165,7 @@ def share_of(coverage: dict[str, Any]) -> int:
 def test_scoring_is_the_presets_by_default(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Recipe and summary state the smoothing of Ψ and the number of pixels in the score: the preset's, or those given."""
+    """Recipe and summary state the smoothing of Ψ and the pixels in the score: the preset's, or those given."""
     assert fit(data, tmp_path / "usual") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert fit(data, tmp_path / "papers", "--smoothing-px", 4, "--highest-px", 1) == 0

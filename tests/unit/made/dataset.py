@@ -18,7 +18,7 @@ SIDE_PX = 96
 
 
 def frame(seed: int, *, stained: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return a warm dome on a grey tray half a metre below the sensor; its colour follows its height, except on a stain."""
+    """Return a warm dome on a grey tray 0.5 m below the sensor; its colour follows its height, except on a stain."""
     rng = np.random.default_rng(seed)
     axis = np.linspace(-0.1, 0.1, SIDE_PX)
     x, y = np.meshgrid(axis, axis)

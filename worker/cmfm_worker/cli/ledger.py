@@ -93,7 +93,7 @@ def question(
     stream: str | None,
     limit: int | None,
 ) -> "Question":
-    """The options as a question. Raises InputError for a moment, BadParameter for a verdict that is none."""
+    """Make a query of the options. Raises InputError for an invalid time, BadParameter for an unknown verdict."""
     from cmfm_protocol.wire.verdict import Verdict
     from cmfm_worker.line.records.ledger.query import Question
     from cmfm_worker.line.records.time_text import parse_time_ns
@@ -101,7 +101,7 @@ def question(
     try:
         wanted = Verdict(verdict.upper()) if verdict is not None else None
     except ValueError:
-        raise typer.BadParameter(f"{verdict!r} is none of {', '.join(Verdict)}") from None
+        raise typer.BadParameter(f"{verdict!r} is not one of {', '.join(Verdict)}") from None
     now_ns = time.time_ns()
     return Question(
         since_ns=parse_time_ns(since, now_ns) if since is not None else None,
