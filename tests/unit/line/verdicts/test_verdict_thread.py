@@ -14,6 +14,7 @@ from cmfm_protocol.wire.anomaly_map import decode_maps
 from cmfm_protocol.wire.control import (
     AnnounceRequest,
     LoadRecipeRequest,
+    ResultsPage,
     ResultsSinceRequest,
     StatusRequest,
 )
@@ -176,6 +177,24 @@ def test_events_that_wait_do_not_delay_a_deadline(line: Line) -> None:
             line.events.post(Closed(line.open(seq), PASS))
     order = [line.result().seq for _ in range(51)]
     assert order.index(100) < 40
+
+
+def test_deadline_is_kept_between_two_requests(line: Line) -> None:
+    """A deadline that passes during one request is kept before the next request is served."""
+    line.open(1, deadline_ms=400)
+    while line.book.totals.open == 0:
+        time.sleep(0.001)
+    pages: list[ResultsPage | None] = []
+    with line.holding():
+        asking = threading.Thread(
+            target=lambda: pages.append(line.ask("recovery", ResultsSinceRequest("q", "boot", 0)).page)
+        )
+        asking.start()
+        time.sleep(0.5)
+    asking.join(10)
+    (page,) = pages
+    assert page is not None
+    assert [result.reason for result in page.results] == [Reason.DEADLINE]
 
 
 class SlowMaps(Publisher):
