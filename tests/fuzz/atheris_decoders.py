@@ -70,15 +70,15 @@ def replace_value(rng: random.Random, value: Any) -> Any:
     return rng.choice(VALUES)
 
 
-def restructure(rng: random.Random, parts: Sequence[bytes]) -> list[bytes]:
-    """Change a value in the message's map and make its checksums fit; bytes that are no map are changed as bytes."""
-    at = 0 if len(parts) == 1 else 1
+def restructure(rng: random.Random, frames: Sequence[bytes]) -> list[bytes]:
+    """Change a value in the message's map and make its checksums fit; bytes that are not a map are changed as bytes."""
+    at = 0 if len(frames) == 1 else 1
     try:
-        data = msgpack.unpackb(parts[at])
+        data = msgpack.unpackb(frames[at])
     except Exception:  # noqa: BLE001 (whatever it is, it is no map)
-        return mutate(rng, parts)
+        return mutate(rng, frames)
     body = msgpack.packb(replace_value(rng, data), unicode_errors="surrogatepass")
-    changed = [*parts[:at], body, *parts[at + 1 :]]
+    changed = [*frames[:at], body, *frames[at + 1 :]]
     if len(changed) == 5:
         changed[4] = zlib.crc32(body).to_bytes(4, "big")
     return changed
@@ -91,8 +91,8 @@ def mutator_of(decoder: Decoder) -> Mutator:
         rng = random.Random(seed)
         if decoder.name in ("png", "tiff", "topic") or rng.random() < 0.5:
             return bytes(atheris.Mutate(data, max_size))
-        parts = split(bytes(data))
-        changed = restructure(rng, parts) if rng.random() < 0.8 else mutate(rng, parts)
+        frames = split(bytes(data))
+        changed = restructure(rng, frames) if rng.random() < 0.8 else mutate(rng, frames)
         return join(changed)[:max_size]
 
     return custom

@@ -1,6 +1,6 @@
-"""Messages as single files, for a fuzzer that knows only bytes: parts with a mark between them.
+"""Messages as single files, for a fuzzer that knows only bytes: message frames with a mark between them.
 
-Parts of a map message that are left out stand for arrays of zeros: a megabyte that no fuzzer needs to look at.
+Message frames that a map message lacks stand for arrays of zeros: a megabyte that no fuzzer needs to change.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ MARK: Final = b"\n\xff-part-\xff\n"
 MAP_ARRAYS: Final = 6
 
 
-def join(parts: Sequence[bytes]) -> bytes:
+def join(frames: Sequence[bytes]) -> bytes:
     """The file of a message."""
-    return MARK.join(parts)
+    return MARK.join(frames)
 
 
 def split(data: bytes) -> list[bytes]:
-    """The parts in a file; any bytes are some message."""
+    """The message frames in a file; any bytes are some message."""
     return data.split(MARK)
 
 
 def message_of(decoder: Decoder, data: bytes) -> list[bytes]:
     """The message that a file of this decoder's corpus stands for."""
-    if decoder.name in ("png", "tiff"):  # a file of its own, in which the mark means nothing
+    if decoder.name in ("png", "tiff"):  # a single file, in which the mark has no meaning
         return [data]
-    parts = split(data)
+    frames = split(data)
     if decoder.name == "map":
-        parts += zero_arrays()[len(parts) - 2 :] if len(parts) >= 2 else []
-    return parts
+        frames += zero_arrays()[len(frames) - 2 :] if len(frames) >= 2 else []
+    return frames
 
 
 def zero_arrays() -> list[bytes]:

@@ -80,15 +80,15 @@ def run_chunk(seed: int, chunk: int, size: int) -> Found:
     found = Found()
     for round_ in range(size):
         target = rng.choice(slow if rng.random() < SLOW_SHARE else quick)
-        parts = mutate(rng, target.message)
+        frames = mutate(rng, target.message)
         started_s = time.thread_time()  # of the processor: others on the machine do not make a decoder slow
         try:
-            became = judge(target, originals[target.name], parts)
+            became = judge(target, originals[target.name], frames)
             found.outcomes[f"{target.name}: {became.value}"] += 1
             if became is Outcome.OTHER and target.sealed:
                 found.outcomes["seal and its announcement both lost"] += 1
         except FindingError as error:
-            shown = [part.hex() for part in parts] if sum(map(len, parts)) < 5000 else "long"
+            shown = [frame.hex() for frame in frames] if sum(map(len, frames)) < 5000 else "long"
             found.findings.append(f"chunk {chunk}, round {round_}, {target.name}: {error}; {shown}")
         took_ms = (time.thread_time() - started_s) * 1e3
         if took_ms > found.slowest_ms:

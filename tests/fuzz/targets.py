@@ -1,7 +1,7 @@
-"""What is fuzzed: every decoder with its encoder and good messages to start from, and what must hold of an answer.
+"""Targets of fuzzing: every decoder with its encoder and good messages to start from, and the rules for its results.
 
-A decoder may refuse with its one error, or give a value that we would send ourselves and that arrives unchanged.
-Anything else is a finding.
+A decoder may raise its one error, or return a value that we would send ourselves and that arrives unchanged. Anything
+else is a finding.
 """
 
 import tempfile
@@ -41,17 +41,17 @@ from cmfm_protocol.files.picture_files import DatasetError, read_png, read_tiff
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
 
-Parts = list[bytes]
+MessageFrames = list[bytes]
 Decode = Callable[[Sequence[bytes]], Any]
 Encode = Callable[[Any], Sequence[bytes | memoryview]]
 
 
 class FindingError(Exception):
-    """What must never be: a crash of another kind, an illegal value, or damage taken for the original."""
+    """A finding: a crash of another kind, an illegal value, or damage accepted as the original."""
 
 
 class Outcome(Enum):
-    """What became of a message."""
+    """The outcome of decoding a message."""
 
     REFUSED = "refused"
     SAME = "same content"
@@ -74,11 +74,11 @@ class Target:
 
     name: str
     decoder: Decoder
-    message: Parts
+    message: MessageFrames
 
     @property
     def sealed(self) -> bool:
-        """Whether damage to it can be told from the original, whatever it is."""
+        """True if checksums tell any damage from the original."""
         return self.name in ("frame_v1", "trigger_v1")
 
 
@@ -87,16 +87,16 @@ def named(kind: str) -> bytes:
     return topic("line1", "station1", kind)
 
 
-def read(name: str) -> Parts:
+def read(name: str) -> MessageFrames:
     """A golden message."""
     return [
         bytes.fromhex(line) for line in (VECTORS / f"{name}.hex").read_text(encoding="ascii").splitlines()
     ]
 
 
-def body_of(parts: Sequence[bytes]) -> bytes:
+def body_of(frames: Sequence[bytes]) -> bytes:
     """The map of a message that has no topic."""
-    return parts[0] if parts else b""
+    return frames[0] if frames else b""
 
 
 def _send_again(frame: Frame) -> Sequence[bytes | memoryview]:
@@ -107,9 +107,9 @@ def _send_again(frame: Frame) -> Sequence[bytes | memoryview]:
 def _from_file(reader: Callable[[Path], Any], suffix: str) -> Decode:
     """A reader of files as a decoder of bytes."""
 
-    def decode(parts: Sequence[bytes]) -> Any:
+    def decode(frames: Sequence[bytes]) -> Any:
         with tempfile.NamedTemporaryFile(suffix=suffix, dir=_memory_folder()) as file:
-            file.write(body_of(parts))
+            file.write(body_of(frames))
             file.flush()
             return reader(Path(file.name))
 
@@ -136,12 +136,12 @@ DECODERS: Final = {
         Decoder(
             "worker_state", decode_worker_state, lambda value: encode_worker_state(named("state"), value)
         ),
-        Decoder("request", lambda parts: decode_request(body_of(parts)), lambda v: [encode_request(v)]),
-        Decoder("reply", lambda parts: decode_reply(body_of(parts)), lambda v: [encode_reply(v)]),
+        Decoder("request", lambda frames: decode_request(body_of(frames)), lambda v: [encode_request(v)]),
+        Decoder("reply", lambda frames: decode_reply(body_of(frames)), lambda v: [encode_reply(v)]),
         Decoder("map", decode_maps, lambda value: encode_maps(named("map"), value)),
         Decoder(
             "topic",
-            lambda parts: parse_topic(body_of(parts)),
+            lambda frames: parse_topic(body_of(frames)),
             lambda value: [topic(value.line, value.station, value.kind)],
         ),
         Decoder("png", _from_file(read_png, ".png"), None, DatasetError),
@@ -151,22 +151,22 @@ DECODERS: Final = {
 
 
 def content(value: Any) -> Any:
-    """What a decoded value says, in a form that can be compared, NaN included."""
+    """The content of a decoded value in a form that can be compared, also with NaN."""
     if isinstance(value, Frame):
         header = replace(value.header, arrays=())
         return header, value.rgb.shape, value.rgb.tobytes(), value.xyz.shape, value.xyz.tobytes()
     if isinstance(value, AnomalyMaps):
-        said = [getattr(value, field.name) for field in fields(AnomalyMaps)]
-        return [(one.shape, one.tobytes()) if isinstance(one, np.ndarray) else one for one in said]
+        values = [getattr(value, field.name) for field in fields(AnomalyMaps)]
+        return [(one.shape, one.tobytes()) if isinstance(one, np.ndarray) else one for one in values]
     if isinstance(value, np.ndarray):
         return value.shape, value.tobytes()
     return value
 
 
-def outcome(decoder: Decoder, parts: Sequence[bytes]) -> tuple[Any, Exception | None]:
+def outcome(decoder: Decoder, frames: Sequence[bytes]) -> tuple[Any, Exception | None]:
     """The value or the refusal; a refusal can be printed in a log, whatever was refused. Raises FindingError."""
     try:
-        return decoder.decode(parts), None
+        return decoder.decode(frames), None
     except decoder.error as error:
         refusal = error
     except Exception as error:
@@ -176,14 +176,14 @@ def outcome(decoder: Decoder, parts: Sequence[bytes]) -> tuple[Any, Exception | 
     return None, refusal
 
 
-def survive(decoder: Decoder, parts: Sequence[bytes]) -> Any:
-    """The value, None where it was refused. Raises FindingError where we would not send it, or it would not arrive."""
-    value, refusal = outcome(decoder, parts)
+def survive(decoder: Decoder, frames: Sequence[bytes]) -> Any:
+    """The value, None if it was refused. Raises FindingError if it cannot be sent again and arrive unchanged."""
+    value, refusal = outcome(decoder, frames)
     if refusal is not None:
         return None
     if decoder.encode is not None:
         try:
-            sent = [bytes(part) for part in decoder.encode(value)]
+            sent = [bytes(frame) for frame in decoder.encode(value)]
             arrived = content(decoder.decode(sent))
         except Exception as error:
             raise FindingError(f"{decoder.name} accepted what we cannot send ({error}): {value!r}") from error
@@ -192,12 +192,12 @@ def survive(decoder: Decoder, parts: Sequence[bytes]) -> Any:
     return value
 
 
-def judge(target: Target, original: Any, parts: Sequence[bytes]) -> Outcome:
-    """What became of a damaged message of `target`, whose undamaged `content` is `original`.
+def judge(target: Target, original: Any, frames: Sequence[bytes]) -> Outcome:
+    """The outcome of a damaged message of `target`, whose undamaged `content` is `original`.
 
-    Raises FindingError, also where a message that counts as sealed says anything but what was sealed.
+    Raises FindingError, also if a message that counts as sealed differs from the one that was sealed.
     """
-    value = survive(target.decoder, parts)
+    value = survive(target.decoder, frames)
     if value is None:
         return Outcome.REFUSED
     if content(value) == original:
@@ -221,7 +221,7 @@ def golden_targets() -> list[Target]:
 def made_targets() -> list[Target]:
     """Good messages for the decoders that have no golden one: a map message, a topic, a PNG and a TIFF."""
     return [
-        Target("map", DECODERS["map"], [bytes(part) for part in encode_maps(named("map"), made_maps())]),
+        Target("map", DECODERS["map"], [bytes(frame) for frame in encode_maps(named("map"), made_maps())]),
         Target("topic", DECODERS["topic"], [named("frame")]),
         Target("png", DECODERS["png"], [made_png()]),
         Target("tiff", DECODERS["tiff"], [made_tiff()]),

@@ -1,4 +1,4 @@
-"""Every decoder against damaged, random and hostile bytes: RemoteProtocolError or a value we would send ourselves.
+"""Every decoder against damaged, random and hostile bytes: it raises RemoteProtocolError or returns a legal value.
 
 CMFM_FUZZ_ROUNDS sets the length of the seeded loop (default 100 000 in all); a failure prints seed and message.
 """
@@ -23,8 +23,8 @@ from .targets import (
     DECODERS,
     Decoder,
     FindingError,
+    MessageFrames,
     Outcome,
-    Parts,
     Target,
     content,
     golden_targets,
@@ -46,39 +46,39 @@ SLOW_TARGETS: Final = made_targets()
 
 @pytest.mark.parametrize("target", TARGETS + SLOW_TARGETS, ids=lambda target: target.name)
 def test_mutations_are_refused_or_legal(target: Target) -> None:
-    """Damage never brings down a decoder and never gets an illegal value, or another sealed frame, through."""
+    """Damage never crashes a decoder, and never yields an illegal value or another sealed frame."""
     rng, original = random.Random(target.name), content(target.decoder.decode(target.message))
     rounds = SLOW_ROUNDS if target in SLOW_TARGETS else ROUNDS // len(TARGETS)
     for round_ in range(rounds):
-        parts = mutate(rng, target.message)
+        frames = mutate(rng, target.message)
         try:
-            judge(target, original, parts)
+            judge(target, original, frames)
         except BaseException:
-            print(f"{target.name}, round {round_}: {[part.hex() for part in parts]}")
+            print(f"{target.name}, round {round_}: {[frame.hex() for frame in frames]}")
             raise
 
 
 def test_damaged_sealed_frame_is_never_another_frame() -> None:
-    """With checksums and seal, whatever survives damage is exactly what the camera sent."""
+    """With checksums and seal, a frame that survives damage is exactly what the camera sent."""
     rng, target = random.Random(1), next(t for t in TARGETS if t.sealed)
     original, survivors = content(target.decoder.decode(target.message)), 0
     for _ in range(ROUNDS // 10):
-        parts = mutate(rng, target.message)
-        found = judge(target, original, parts)
-        assert found is not Outcome.OTHER, [part.hex() for part in parts]
+        frames = mutate(rng, target.message)
+        found = judge(target, original, frames)
+        assert found is not Outcome.OTHER, [frame.hex() for frame in frames]
         survivors += found is Outcome.SAME
     assert survivors  # damage to the topic alone does no harm: the comparison was made
 
 
 def test_every_single_bit_of_a_sealed_frame_counts() -> None:
-    """No flipped bit in header, arrays or seal goes unnoticed."""
+    """Every flipped bit in header, arrays or seal is refused."""
     message = read("frame_v1")
     for index in range(1, len(message)):
         for bit in range(8 * len(message[index])):
-            part = bytearray(message[index])
-            part[bit // 8] ^= 1 << bit % 8
+            frame = bytearray(message[index])
+            frame[bit // 8] ^= 1 << bit % 8
             with pytest.raises(RemoteProtocolError):
-                decode_frame([*message[:index], part, *message[index + 1 :]])
+                decode_frame([*message[:index], frame, *message[index + 1 :]])
 
 
 @pytest.mark.parametrize("name", ["result_v1_fail", "result_v1_lost"])
@@ -93,8 +93,8 @@ def test_no_single_bit_turns_a_rejected_part_into_a_pass(name: str) -> None:
 
 
 def test_damaged_maps_are_never_another_picture() -> None:
-    """With checksums, no damage to an array of a map message is shown to anybody."""
-    message = [bytes(part) for part in encode_maps(named("map"), made_maps())]
+    """With checksums, a damaged array of a map message is never returned."""
+    message = [bytes(frame) for frame in encode_maps(named("map"), made_maps())]
     decoder, rng = DECODERS["map"], random.Random(2)
     arrays = content(decoder.decode(message))[10:]
     for _ in range(SLOW_ROUNDS):
@@ -103,7 +103,13 @@ def test_damaged_maps_are_never_another_picture() -> None:
 
 
 KEYS: Final = sorted(
-    {key for t in TARGETS for part in t.message[:2] if part[:4] != b"cmfm" for key in msgpack.unpackb(part)}
+    {
+        key
+        for t in TARGETS
+        for frame in t.message[:2]
+        if frame[:4] != b"cmfm"
+        for key in msgpack.unpackb(frame)
+    }
 )
 SCALARS: Final = st.one_of(
     st.none(),
@@ -126,8 +132,8 @@ MAPS: Final = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=12)
 HEADERS: Final = st.one_of(
     st.binary(max_size=200), VALUES.map(msgpack.packb), MAPS.map(lambda data: msgpack.packb({"v": 1, **data}))
 )
-EVERY: Final[list[tuple[Decoder, Callable[[Parts], Parts]]]] = [
-    (decoder, (lambda parts: parts[1:]) if name in ("request", "reply") else (lambda parts: parts))
+EVERY: Final[list[tuple[Decoder, Callable[[MessageFrames], MessageFrames]]]] = [
+    (decoder, (lambda frames: frames[1:]) if name in ("request", "reply") else (lambda frames: frames))
     for name, decoder in DECODERS.items()
     if name not in ("png", "tiff")
 ]
@@ -137,10 +143,10 @@ QUICK: Final = settings(max_examples=200, deadline=None, derandomize=True, datab
 @QUICK
 @given(st.binary(max_size=40), HEADERS, st.lists(st.binary(max_size=40), max_size=7))
 def test_arbitrary_messages_are_refused(name: bytes, body: bytes, more: list[bytes]) -> None:
-    """Nothing but the protocol's own error comes out of any decoder, whatever goes in."""
+    """Every decoder raises only the protocol's own error, whatever it is given."""
     for decoder, reach in EVERY:
-        for parts in ([name, body, *more], [name, body], [name], []):
-            outcome(decoder, reach(parts))
+        for frames in ([name, body, *more], [name, body], [name], []):
+            outcome(decoder, reach(frames))
 
 
 @QUICK
@@ -150,13 +156,13 @@ def test_replaced_fields_are_refused_or_legal(target: Target, data: st.DataObjec
     at = 1 if len(target.message) > 1 else 0
     fields = msgpack.unpackb(target.message[at])
     changed = fields | data.draw(st.dictionaries(st.sampled_from(sorted(fields)), VALUES, max_size=3))
-    parts = [*target.message[:at], msgpack.packb(changed), *target.message[at + 1 :]]
-    survive(target.decoder, parts)
+    frames = [*target.message[:at], msgpack.packb(changed), *target.message[at + 1 :]]
+    survive(target.decoder, frames)
 
 
 @pytest.mark.parametrize("decoder", DECODERS.values(), ids=lambda decoder: decoder.name)
 def test_stored_corpus_is_refused_or_legal(decoder: Decoder) -> None:
-    """Each message by which a fuzzer once reached something new, and each that was once a finding."""
+    """Each message that once reached new code under a fuzzer, or was once a finding, is refused or legal."""
     files = sorted((CORPUS / decoder.name).iterdir())
     assert files
     for file in files:
@@ -169,15 +175,15 @@ def test_stored_corpus_is_refused_or_legal(decoder: Decoder) -> None:
 
 @pytest.mark.parametrize("target", TARGETS + SLOW_TARGETS, ids=lambda target: target.name)
 def test_corpus_files_stand_for_their_messages(target: Target) -> None:
-    """A good message in a fuzzer's file is that message again: the fuzzer starts behind the first checks."""
-    parts = message_of(target.decoder, seed_of(target.decoder, target.message))
-    assert survive(target.decoder, parts) is not None
+    """A good message survives its way through a fuzzer's file, so the fuzzer starts behind the first checks."""
+    frames = message_of(target.decoder, seed_of(target.decoder, target.message))
+    assert survive(target.decoder, frames) is not None
     if target.name != "map":
-        assert parts == target.message
+        assert frames == target.message
 
 
 def test_a_chunk_of_the_long_run_finds_nothing_and_can_be_run_again() -> None:
-    """A finding is named by its chunk: the same seed and chunk make the same mutations."""
+    """The same seed and chunk make the same mutations, so a finding can be repeated."""
     first, again = (run_chunk(5, 3, 400) for _ in range(2))
     assert first.findings == []
     assert first.mutations == 400
@@ -185,7 +191,7 @@ def test_a_chunk_of_the_long_run_finds_nothing_and_can_be_run_again() -> None:
 
 
 def test_what_a_decoder_must_not_do_is_a_finding() -> None:
-    """Another error than its own, a value that we would not send, and a damaged frame taken for a sealed one."""
+    """A foreign error, a value that we would not send, and a damaged frame accepted as sealed are findings."""
 
     def crash(_: object) -> Any:
         raise KeyError("seq")

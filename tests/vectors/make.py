@@ -1,8 +1,8 @@
 """Writes the golden messages of wire version 1 with msgpack, zlib and struct alone: `python tests/vectors/make.py`.
 
-Nothing of cmfm_protocol is used, so that the bytes say what WIRE.md says and not what our encoder does. One file a
-message, one line a part, in hex. The files are a contract with cameras and subscribers in the field: within major
-version 1 they never change, and this program writes only those that are not there.
+Nothing of cmfm_protocol is used, so that the bytes follow WIRE.md and not our encoder. One file a message, one line a
+message frame, in hex. The files are a contract with cameras and subscribers in the field: within major version 1 they
+never change, and this program writes only files that are missing.
 """
 
 import struct
@@ -237,7 +237,7 @@ def messages() -> dict[str, list[bytes]]:
 
 
 if __name__ == "__main__":
-    for name, parts in messages().items():
+    for name, frames in messages().items():
         path = FOLDER / f"{name}.hex"
         if not path.exists():
-            path.write_text("".join(f"{part.hex()}\n" for part in parts), encoding="ascii")
+            path.write_text("".join(f"{frame.hex()}\n" for frame in frames), encoding="ascii")

@@ -115,7 +115,7 @@ class Result:
         int, integer(), Unit("parts"), Meaning("FAULTs since the worker's boot, this one included")
     ]
     coverage: Annotated[
-        float | None, optional(number(0)), Unit("1"), Meaning("part of the expected area with valid 3D")
+        float | None, optional(number(0)), Unit("1"), Meaning("share of the expected area with valid 3D")
     ]
     peak_px: Annotated[
         tuple[int, int] | None,

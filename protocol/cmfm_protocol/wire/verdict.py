@@ -22,6 +22,7 @@ class Reason(StrEnum):
     LOW_COVERAGE = "low_coverage"
     GREY_BAND = "grey_band"
     DRIFT = "drift"
+    OTHER_CALIBRATION = "other_calibration"
     LOST = "lost"
     MALFORMED = "malformed"
     UNKNOWN_VERSION = "unknown_version"
@@ -42,7 +43,9 @@ class Reason(StrEnum):
 _INSPECTED: Final = {
     Verdict.PASS: frozenset({Reason.BELOW_THRESHOLD}),
     Verdict.FAIL: frozenset({Reason.ABOVE_THRESHOLD}),
-    Verdict.UNDECIDED: frozenset({Reason.LOW_COVERAGE, Reason.GREY_BAND, Reason.DRIFT}),
+    Verdict.UNDECIDED: frozenset(
+        {Reason.LOW_COVERAGE, Reason.GREY_BAND, Reason.DRIFT, Reason.OTHER_CALIBRATION}
+    ),
 }
 
 FAULT_REASONS: Final = frozenset(Reason) - frozenset().union(*_INSPECTED.values())

@@ -88,6 +88,28 @@ def test_same_parts_as_fit_same_threshold(recipe: Path, split: list[object]) -> 
     assert after.coverage.minimum == pytest.approx(before.coverage.minimum, abs=0.05)
 
 
+def test_calibration_of_the_camera_is_kept_changed_or_taken_out(recipe: Path, split: list[object]) -> None:
+    """`--calib-id` says which frames the recipe is for. Without it the recipe keeps its own; "" accepts every frame."""
+    for option, expected in (
+        ((), ""),
+        (("--calib-id", "cal-2"), "cal-2"),
+        ((), "cal-2"),
+        (("--calib-id", ""), ""),
+    ):
+        assert calibrate(recipe, *split, "--no-labelled", "--force", *option) == 0
+        assert read_recipe_file(recipe).calibration.id == expected
+
+
+def test_calibration_that_no_frame_can_carry_is_refused(
+    recipe: Path, split: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id longer than a header's text would make every part UNDECIDED."""
+    before = files(recipe)
+    assert calibrate(recipe, *split, "--force", "--calib-id", "x" * 257) == 2
+    assert "--calib-id: id: no frame can carry it" in capsys.readouterr().err
+    assert files(recipe) == before
+
+
 def test_dry_run_writes_no_recipe(
     recipe: Path, split: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,7 +257,7 @@ def test_training_parts_that_have_changed_since(
     (data / "dome" / "train" / "good" / "xyz" / "003.tiff").unlink()
     split = ["--root", data, "--category", "dome", "--split", "train"]
     assert calibrate(tmp_path / "few", *split, "--dry-run") == 2
-    assert "cannot be told" in capsys.readouterr().err
+    assert "cannot be determined" in capsys.readouterr().err
 
 
 def test_parts_of_another_category_are_remarked_on(
@@ -394,9 +416,9 @@ def test_recipe_that_someone_else_changes_meanwhile(tmp_path: Path) -> None:
     saved(tmp_path / "other", seed=1)
     for name in ("recipe.toml", "mapping.safetensors"):
         shutil.copy(tmp_path / "other" / name, tmp_path / "part" / name)
-    with pytest.raises(InputError, match="changed by someone else"):
+    with pytest.raises(InputError, match="has changed since it was read"):
         replace_recipe_file(loaded, loaded.recipe)
-    with pytest.raises(InputError, match="changed by someone else"):
+    with pytest.raises(InputError, match="has changed since it was read"):
         copy_recipe(loaded, loaded.recipe, tmp_path / "third")
     assert load_recipe(tmp_path / "part").model_sha == load_recipe(tmp_path / "other").model_sha
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "part"]

@@ -8,7 +8,8 @@ from tests.unit.made.dataset import run
 from tests.unit.made.recipes import saved
 
 from cmfm_worker.cli.check import score_words
-from cmfm_worker.recipes.sections import ScoreSection
+from cmfm_worker.recipes.sections import CalibrationSection, ScoreSection
+from cmfm_worker.settings.model import Settings
 
 
 @pytest.fixture
@@ -40,6 +41,67 @@ def test_table_ends_in_a_verdict_on_the_line(
     said = capsys.readouterr().out
     assert "mean of highest 333 px" in said
     assert "This line can run." in said
+
+
+def test_every_key_is_explained_with_its_source(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Value, source and description of each key, in lines of at most 100 columns, also through a pipe."""
+    monkeypatch.setenv("CMFM_BATCH__MAX_BATCH", "8")
+    monkeypatch.setenv("COLUMNS", "40")
+    config.write_text("[batch]\nmax_wait_ms = 7.5\n")
+    assert run("check", "--config", config) == 0
+    settings, _, _ = capsys.readouterr().out.partition("recipes\n")
+    lines = settings.splitlines()
+    for line, description in (
+        (
+            "batch.max_batch = 8  (environment variable CMFM_BATCH__MAX_BATCH)",
+            "Frames computed together, at most.",
+        ),
+        ("batch.max_wait_ms = 7.5  (file)", "Milliseconds that a frame may wait"),
+        ('line.name = "line1"  (default)', "Name of the line, part of every topic"),
+        ("sockets.insecure = false  (default)", "may be bound off this host without [curve]"),
+    ):
+        assert description in lines[lines.index(line) + 1]
+    assert max(len(line) for line in lines if " = " not in line and str(config) not in line) <= 101
+    keys = [line.split(" = ")[0] for line in lines if line and line[0] not in " [" and " = " in line]
+    assert keys == [
+        f"{s}.{k}" for s in Settings.model_fields for k in type(getattr(Settings(), s)).model_fields
+    ]
+
+
+def test_json_has_the_same_for_programs(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """section → key → value, source, description."""
+    monkeypatch.setenv("CMFM_BATCH__MAX_BATCH", "8")
+    assert run("check", "--config", config, "--json") == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["batch"]["max_batch"] == {
+        "value": 8,
+        "source": "environment variable CMFM_BATCH__MAX_BATCH",
+        "description": "Frames computed together, at most.",
+    }
+    assert settings["recipes"]["folder"]["value"] == str(config.parent / "recipes")
+    assert settings["kept"]["which"]["source"] == "default"
+
+
+def test_long_lists_have_a_line_an_entry(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many cameras stay readable, and what is printed is TOML."""
+    cameras = [f"tcp://camera-{number}.example.org:5555" for number in range(9)]
+    config.write_text(f"[sockets]\nframes = {json.dumps(cameras)}\n")
+    assert run("check", "--config", config) == 0
+    shown = capsys.readouterr().out
+    assert "\n".join(f'    "{camera}",' for camera in cameras) in shown
+    assert "]  (file)" in shown
+
+
+def test_calibration_of_a_recipe_is_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person can compare it with the camera's."""
+    saved(config.parent / "recipes" / "other", calibration=CalibrationSection(id="cal-7"))
+    assert run("check", "--config", config, "--json") == 0
+    recipes = json.loads(capsys.readouterr().out)["recipes"]
+    assert (recipes["other"]["calib_id"], recipes["part"]["calib_id"]) == ("cal-7", "")
 
 
 def test_recipe_without_threshold_keeps_the_line_from_running(

@@ -70,12 +70,14 @@ def test_tray_is_taught_and_parts_on_another_one_are_named(
 
 def test_json_summary_is_for_programs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --json stdout is one JSON object; progress and remarks stay on stderr."""
-    assert fit(data, tmp_path / "dome", "--json", "--shots", 2) == 0
+    assert fit(data, tmp_path / "dome", "--json", "--shots", 2, "--calib-id", "cal-1") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["train_parts"] == 2
     assert summary["epochs"] == 3
     assert summary["threshold"]["validation_parts"] == 5
-    assert summary["model_sha"] == load_recipe(tmp_path / "dome").model_sha
+    recipe = load_recipe(tmp_path / "dome")
+    assert summary["model_sha"] == recipe.model_sha
+    assert recipe.recipe.calibration.id == "cal-1"  # which the line compares
     assert (summary["smoothing_px"], summary["highest_px"]) == (2.5, share_of(summary["coverage"]))
 
 

@@ -1,4 +1,4 @@
-"""The layout of a data set on disk: what is found in it, and what is said where it is not one."""
+"""Data sets on disk: the parts that are listed, and the errors for folders that are not data sets."""
 
 import shutil
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def root(synthetic_root: Path, tmp_path: Path) -> Path:
 
 
 def test_categories_are_the_folders_that_can_be_taught_from(root: Path) -> None:
-    """A folder without train/good, a hidden one and a file are no categories."""
+    """A folder without train/good, a hidden folder and a file are not listed as categories."""
     (root / "notes").mkdir()
     (root / ".cache" / "train" / "good").mkdir(parents=True)
     (root / "readme.txt").write_text("x")
@@ -58,7 +58,7 @@ def test_ids_are_unique_and_can_be_file_names(root: Path) -> None:
 
 
 def test_hidden_files_are_not_parts(root: Path) -> None:
-    """What a file manager leaves behind ("._000.png") is not taken for a picture."""
+    """Hidden files of a file manager ("._000.png") are not listed as pictures."""
     (root / "praline" / "train" / "good" / "rgb" / "._000.png").write_bytes(b"x")
     assert len(list_parts(root, "praline", "train")) == 6
 
@@ -72,7 +72,7 @@ def test_a_good_part_needs_no_ground_truth(root: Path) -> None:
 
 
 def test_a_missing_ground_truth_of_a_defect_is_named_when_it_is_read(root: Path) -> None:
-    """Listing still works (inspection needs no ground truth); reading it names the file."""
+    """Parts are listed without a ground truth file; the error of reading the ground truth names the file."""
     missing = root / "praline" / "test" / "hole" / "gt" / "000.png"
     missing.unlink()
     hole = next(part for part in list_parts(root, "praline", "test") if part.defect == "hole")
@@ -81,7 +81,7 @@ def test_a_missing_ground_truth_of_a_defect_is_named_when_it_is_read(root: Path)
 
 
 def test_ground_truths_are_looked_at_all_at_once(root: Path) -> None:
-    """One that is missing or of another size is found without reading a picture; a torn picture is not its business."""
+    """A ground truth that is missing or of another size is found by its first bytes; torn pictures are skipped."""
     test = list_parts(root, "praline", "test")
     check_ground_truths(test)
     hole, stain = (next(part for part in test if part.defect == kind) for kind in ("hole", "stain"))
@@ -97,13 +97,13 @@ def test_ground_truths_are_looked_at_all_at_once(root: Path) -> None:
 
 
 def test_synthetic_is_another_name_of_the_layout(root: Path) -> None:
-    """What `cmfm-sim make` writes is laid out like MVTec 3D-AD."""
+    """A data set of `cmfm-sim make` is read like MVTec 3D-AD."""
     assert list_parts(root, "praline", "test", "synthetic") == list_parts(root, "praline", "test")
     assert categories(root, "synthetic") == ["praline"]
 
 
 def test_splits_that_may_be_missing_can_be_asked_for(root: Path) -> None:
-    """Validation is often not there."""
+    """`has_split` tells whether a category has a split that may be missing."""
     assert has_split(root, "praline", "validation")
     shutil.rmtree(root / "praline" / "validation")
     assert not has_split(root, "praline", "validation")
@@ -112,21 +112,21 @@ def test_splits_that_may_be_missing_can_be_asked_for(root: Path) -> None:
 
 
 def test_a_category_without_training_parts_is_named(root: Path) -> None:
-    """It is told what it lacks, not that it is not there."""
+    """The error names the folder that the category lacks, and does not say that the category is missing."""
     (root / "bagel" / "test" / "good").mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"bagel/train/good is missing; expected <category>"):
         list_parts(root, "bagel", "test")
 
 
 def test_a_ground_truth_of_another_size_is_refused(root: Path) -> None:
-    """It would otherwise mark the wrong pixels."""
+    """A ground truth of another size than its part is refused."""
     hole = next(part for part in list_parts(root, "praline", "test") if part.defect == "hole")
     with pytest.raises(DatasetError, match=r"is 160×160; expected 200×100"):
         read_part_ground_truth(hole, 100, 200)
 
 
 def test_rgb_and_xyz_of_different_size_are_refused(root: Path) -> None:
-    """The message names both files and both sizes."""
+    """The error names both files and both sizes."""
     part = list_parts(root, "praline", "train")[0]
     Image.new("RGB", (40, 30)).save(part.rgb)
     with pytest.raises(DatasetError, match=r"000\.tiff is 160×160, but .*000\.png is 40×30"):
@@ -135,7 +135,7 @@ def test_rgb_and_xyz_of_different_size_are_refused(root: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["rgb", "xyz"])
 def test_a_part_without_one_of_its_pictures_is_named(root: Path, kind: str) -> None:
-    """Half a part is never skipped in silence."""
+    """A part without its RGB or XYZ file is an error that names the missing file."""
     folder = root / "praline" / "validation" / "good" / kind
     next(folder.glob("001.*")).unlink()
     with pytest.raises(DatasetError, match=rf"{kind}/001\.\w+ is missing"):
@@ -143,7 +143,7 @@ def test_a_part_without_one_of_its_pictures_is_named(root: Path, kind: str) -> N
 
 
 def test_both_spellings_of_tiff_are_read(root: Path) -> None:
-    """A recorder that writes .tif files is not told that they are missing."""
+    """Files that end in .tif are found like .tiff."""
     folder = root / "praline" / "train" / "good" / "xyz"
     (folder / "000.tiff").rename(folder / "000.tif")
     rgb, xyz = read_part(list_parts(root, "praline", "train")[0])
@@ -173,7 +173,7 @@ def _pictures_only(folder: Path) -> None:
     ],
 )
 def test_a_folder_that_is_no_data_set_is_told_the_layout(tmp_path: Path, made: object, said: str) -> None:
-    """The message names the folder and what it should look like."""
+    """The error names the folder and the expected layout."""
     folder = tmp_path / "somewhere"
     assert callable(made)
     made(folder)
@@ -182,19 +182,19 @@ def test_a_folder_that_is_no_data_set_is_told_the_layout(tmp_path: Path, made: o
 
 
 def test_an_unknown_category_is_told_what_there_is(root: Path) -> None:
-    """A misspelt category is answered with the ones that are there."""
+    """The error for a misspelt category lists the existing ones."""
     with pytest.raises(DatasetError, match=r"no category 'pralin'; it has praline"):
         list_parts(root, "pralin", "train")
 
 
 def test_an_unknown_split_is_told_what_there_is(root: Path) -> None:
-    """A misspelt split is answered with the three there are."""
+    """The error for a misspelt split lists the three splits."""
     with pytest.raises(DatasetError, match=r"'val' is not one of train, validation, test"):
         list_parts(root, "praline", "val")
 
 
 def test_a_split_without_parts_is_an_error(root: Path) -> None:
-    """An empty or missing split never becomes an empty evaluation."""
+    """An empty or missing split is an error, not an empty list."""
     shutil.rmtree(root / "praline" / "validation" / "good" / "rgb")
     with pytest.raises(DatasetError, match=r"validation/good/rgb is missing"):
         list_parts(root, "praline", "validation")
@@ -207,7 +207,7 @@ def test_a_split_without_parts_is_an_error(root: Path) -> None:
 
 
 def test_real_captures_are_read(shared: Path) -> None:
-    """Pixel-registered frames of a real sensor come in with their size, their metres and their missing points."""
+    """Frames of a real sensor are read with their size, in metres, and with their missing points."""
     from cmfm_protocol.files.dataset import read_rgb, read_xyz
 
     rgb = read_rgb(shared / "real_frames" / "rgb" / "learn0.png")
@@ -221,7 +221,7 @@ def test_real_captures_are_read(shared: Path) -> None:
 
 
 def test_a_data_set_as_others_write_it_is_read(tmp_path: Path) -> None:
-    """A page a row in the TIFF, RGBA pictures, no ground truth folder for good parts."""
+    """A TIFF of one page a row, RGBA pictures, and no ground truth folder for good parts are read."""
     folder = tmp_path / "bagel" / "train" / "good"
     for kind in ("rgb", "xyz"):
         (folder / kind).mkdir(parents=True)
@@ -234,7 +234,7 @@ def test_a_data_set_as_others_write_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_plain_folder_of_nominal_parts(root: Path, tmp_path: Path) -> None:
-    """rgb/ and xyz/ in any folder are parts, all nominal whatever the folder's name; their ids say which folder."""
+    """The parts in rgb/ and xyz/ of any folder are nominal; their ids contain the folder's name."""
     lot = tmp_path / "lot 7"
     shutil.copytree(root / "praline" / "test" / "hole", lot)
     (part,) = list_nominal_folder(lot)
@@ -254,7 +254,7 @@ def test_a_plain_folder_of_nominal_parts(root: Path, tmp_path: Path) -> None:
 def test_a_folder_without_parts_is_said_to_be_none(
     root: Path, damage: Callable[[Path], object], named: str
 ) -> None:
-    """What is missing is named."""
+    """The error names what is missing."""
     lot = root / "praline" / "validation" / "good"
     for file in [*lot.glob("*/001.*"), *lot.glob("*/002.*")]:
         file.unlink()

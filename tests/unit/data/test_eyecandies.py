@@ -1,4 +1,4 @@
-"""Eyecandies on disk: parts, points, defects, and what is said of a file that is not what it should be."""
+"""Eyecandies on disk: parts, points, defects, and the errors for damaged or missing files."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_defects_are_what_the_masks_say(eyecandies_root: Path) -> None:
 
 
 def test_light_chooses_the_picture_and_nothing_else(eyecandies_root: Path) -> None:
-    """Image 4 unless asked; the points stay those of the part; a seventh light is refused."""
+    """Image 4 is the default; the points are the same for every light; a seventh light is refused."""
     rgb, xyz = read_part(parts(eyecandies_root, "train")[0])
     other, same = read_part(parts(eyecandies_root, "train", light=2)[0])
     assert rgb.shape == other.shape == (SIDE_PX, SIDE_PX, 3)
@@ -97,7 +97,7 @@ def test_light_chooses_the_picture_and_nothing_else(eyecandies_root: Path) -> No
 
 
 def test_depth_is_decoded_to_the_step_of_its_16_bits(tmp_path: Path) -> None:
-    """Every level of the picture is the depth it stands for; a depth comes back within half a step."""
+    """Every level of the picture becomes its depth; a depth is preserved within half a step."""
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     decoded = decode_depth(levels, 0.31, 0.57)
     assert (decoded[0, 0], decoded[-1, -1]) == (0.31, pytest.approx(0.57, abs=1e-15))
@@ -132,13 +132,13 @@ def test_sphere_measures_its_radius(tmp_path: Path) -> None:
 
 
 def test_nothing_measured_is_no_point() -> None:
-    """A depth of 0 is the origin, which the method takes for no point."""
+    """A depth of 0 becomes the origin, which counts as an invalid point."""
     assert not points_from_depth(np.array([[0.0, -1.0]]), 700.0).any()
 
 
 @pytest.mark.parametrize("focal_px", [0.0, -1.0, float("nan"), float("inf")])
 def test_focal_length_that_is_none_is_refused(focal_px: float) -> None:
-    """Whoever calls it with one has made a mistake."""
+    """A focal length that is not positive and finite is a ValueError."""
     with pytest.raises(ValueError, match="focal length"):
         points_from_depth(np.ones((2, 2)), focal_px)
 
@@ -161,7 +161,7 @@ def test_focal_length_that_is_none_is_refused(focal_px: float) -> None:
     ],
 )
 def test_unit_that_is_none_is_named_with_its_key(tmp_path: Path, content: str, said: str) -> None:
-    """The file, the key and what was expected; nothing in it is ever executed."""
+    """The error names the file, the key and what was expected; nothing in the file is executed."""
     info = tmp_path / "00_info_depth.yaml"
     info.write_text(content)
     with pytest.raises(DatasetError, match=r"00_info_depth\.yaml") as error:
@@ -196,7 +196,7 @@ def _tiff(depth: Path) -> None:
     ],
 )
 def test_depth_picture_that_is_none_is_named(root: Path, damage: Callable[[Path], None], said: str) -> None:
-    """The file, what it is, and what was expected."""
+    """The error names the file, what it is, and what was expected."""
     part = parts(root, "train")[1]
     damage(part.xyz)
     with pytest.raises(DatasetError, match=r"01_depth\.png") as error:
@@ -205,7 +205,7 @@ def test_depth_picture_that_is_none_is_named(root: Path, damage: Callable[[Path]
 
 
 def test_colour_picture_of_16_bits_is_no_depth(root: Path) -> None:
-    """Its three channels would be read as something."""
+    """A depth picture in colour is refused."""
     part = parts(root, "train")[1]
     content = bytearray(part.xyz.read_bytes())
     content[25] = 2  # the colour type
@@ -215,7 +215,7 @@ def test_colour_picture_of_16_bits_is_no_depth(root: Path) -> None:
 
 
 def test_picture_of_another_size_than_the_depth_is_refused(root: Path) -> None:
-    """The message names both files."""
+    """The error names both files."""
     part = parts(root, "train")[0]
     Image.new("RGB", (64, 64)).save(part.rgb)
     with pytest.raises(DatasetError, match=r"00_depth\.png is 512×512, but .*00_image_4\.png is 64×64"):
@@ -224,7 +224,7 @@ def test_picture_of_another_size_than_the_depth_is_refused(root: Path) -> None:
 
 @pytest.mark.parametrize("item", ["image_4.png", "depth.png", "info_depth.yaml", "mask.png"])
 def test_part_that_lacks_a_file_is_named_when_parts_are_listed(root: Path, item: str) -> None:
-    """Before any work, and never skipped in silence."""
+    """A missing file of a part is an error when the parts are listed."""
     (data(root, "test_public") / f"03_{item}").unlink()
     with pytest.raises(DatasetError, match=rf"03_{item} is missing; expected <Category>"):
         parts(root, "test")
@@ -239,7 +239,7 @@ def test_nominal_splits_need_neither_masks_nor_what_is_not_read(root: Path) -> N
 
 
 def test_torn_metadata_is_named(root: Path) -> None:
-    """It decides under which kind a part is counted."""
+    """Metadata that cannot be read is an error that names the file."""
     file = data(root, "test_public") / "02_metadata.yaml"
     file.write_text("bumps: many\n")
     with pytest.raises(DatasetError, match=r"02_metadata\.yaml: bumps is 'many'; expected a number"):
@@ -247,7 +247,7 @@ def test_torn_metadata_is_named(root: Path) -> None:
 
 
 def test_folder_in_another_layout_is_told_which_one_it_has(root: Path, synthetic_root: Path) -> None:
-    """The commonest mistake is a forgotten option."""
+    """A data set of another layout is an error that names its layout."""
     with pytest.raises(DatasetError, match=r"has train/good; .*it has the layout 'eyecandies'"):
         categories(root)
     with pytest.raises(DatasetError, match=r"has train/data; .*it has the layout 'mvtec3d'"):
@@ -255,7 +255,7 @@ def test_folder_in_another_layout_is_told_which_one_it_has(root: Path, synthetic
 
 
 def test_category_without_training_parts_is_named(root: Path) -> None:
-    """A folder that lacks train/data is told so, not that it is not there."""
+    """The error names the missing folder train/data, and does not say that the category is missing."""
     (root / "Confetto" / "val" / "data").mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"Confetto/train/data is missing; expected <Category>"):
         list_parts(root, "Confetto", "train", "eyecandies")

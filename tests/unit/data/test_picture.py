@@ -57,7 +57,7 @@ def test_more_always_looks_lighter(anchors: tuple[str, ...]) -> None:
 
 
 def test_colours_span_the_range_that_was_asked_for() -> None:
-    """Ends of the range take the ends of the scale; beyond it nothing changes; no number is grey."""
+    """The ends of the range get the ends of the scale, numbers beyond them too; NaN and infinity are grey."""
     picture = colourise(np.array([[-9.0, 2.0, 4.0, 99.0, np.nan, np.inf]]), 2.0, 4.0)
     table = colour_table(HEAT)
     np.testing.assert_array_equal(picture[0, :2], [table[0]] * 2)
@@ -85,7 +85,7 @@ def test_the_outline_is_the_rim_of_the_mask() -> None:
 
 @pytest.mark.parametrize("thickness_px", [1, 2, 3])
 def test_the_outline_is_that_of_its_definition(thickness_px: int) -> None:
-    """Pixel by pixel: in the mask with a neighbour outside, and then what touches the outline, once a pixel."""
+    """Pixel by pixel: pixels of the mask with a neighbour outside, then all that touch the outline, once a step."""
     mask = np.random.default_rng(thickness_px).uniform(size=(60, 41)) < 0.8
     mask[20:40, 10:30] = True
     expected = mask & ~shifted(mask, np.logical_and)
@@ -123,14 +123,14 @@ def test_heat_shows_only_what_comes_near_the_threshold() -> None:
 
 
 def test_the_background_is_darkened_under_the_heat() -> None:
-    """What was not inspected does not look inspected."""
+    """Pixels outside the foreground are darkened."""
     grey = np.full((SIDE, SIDE, 3), 120, np.uint8)
     over = heat_over_rgb(grey, np.zeros((SIDE, SIDE)), 1.0, disc(20))
     assert over[disc(20)].min() > 2 * over[~disc(20)].max() - 10
 
 
 def test_near_is_brighter_than_far_and_holes_are_grey() -> None:
-    """A raised disc stands out; a point that was not measured looks like none."""
+    """A raised disc is brighter than its ground; points that were not measured are grey."""
     depth = np.where(disc(20), 0.48, 0.50)
     depth[:4] = 0.0
     picture, near, far = depth_picture(depth)
@@ -175,7 +175,7 @@ def test_a_good_parts_noise_is_not_shown_as_a_finding() -> None:
 
 
 def test_a_part_that_was_not_inspected_says_so() -> None:
-    """Without a score there is no gauge, but a panel all the same."""
+    """Without a score there is a panel of the same size, without a gauge."""
     empty = np.zeros((SIDE, SIDE))
     with_score = panel(empty, verdict="FAULT", score=0.0)
     without = panel(empty, verdict="FAULT", score=None, reason="no_valid_3d")
@@ -186,12 +186,12 @@ def test_a_part_that_was_not_inspected_says_so() -> None:
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, -1.0, 1e30])
 @pytest.mark.parametrize("threshold", [None, 0.0, np.nan, 1e-30])
 def test_odd_maps_and_thresholds_can_be_drawn(value: float, threshold: float | None) -> None:
-    """A picture of a failure must not itself fail."""
+    """Maps that are zero, negative, not finite or huge are drawn, with any threshold."""
     assert panel(np.full((SIDE, SIDE), value), threshold=threshold, score=value).ndim == 3
 
 
 def test_long_titles_are_cut_and_wide_pictures_keep_their_proportions() -> None:
-    """Nothing is written over the gauge, nothing is squeezed."""
+    """The title does not cover the gauge, and pictures keep their proportions."""
     wide = np.full((SIDE, 2 * SIDE, 3), 200, np.uint8)
     empty = np.zeros((SIDE, 2 * SIDE))
     shown = np.asarray(
@@ -205,7 +205,7 @@ def test_long_titles_are_cut_and_wide_pictures_keep_their_proportions() -> None:
 
 
 def test_maps_of_another_size_are_refused() -> None:
-    """The message names the map."""
+    """The error names the map."""
     good = np.zeros((SIDE, SIDE))
     rgb = np.zeros((SIDE, SIDE, 3), np.uint8)
     with pytest.raises(ValueError, match=r"psi_3d \(3, 4\) is not of the size"):

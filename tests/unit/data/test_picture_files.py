@@ -1,4 +1,4 @@
-"""Reading PNG and TIFF files: every honest kind comes in whole, every damaged one is a DatasetError."""
+"""Reading PNG and TIFF files: every sound kind is read, every damaged file is a DatasetError."""
 
 import logging
 import struct
@@ -19,7 +19,7 @@ PICTURE = np.random.default_rng(4).integers(0, 256, size=(24, 31, 3), dtype=np.u
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1"])
 def test_pngs_of_every_8_bit_kind_become_rgb(tmp_path: Path, mode: str) -> None:
-    """Colour, grey, palette and black-and-white pictures come in as the RGB a viewer would show."""
+    """Colour, grey, palette and black-and-white pictures are read as the RGB that a viewer shows."""
     image = Image.fromarray(PICTURE).convert(mode)
     image.save(tmp_path / "a.png")
     read = read_png(tmp_path / "a.png")
@@ -57,14 +57,14 @@ def test_tiffs_of_every_float_kind_are_read_exactly(
 
 
 def test_a_tiff_of_three_planes_is_read(tmp_path: Path) -> None:
-    """Planar storage is a matter of the file, not of the points."""
+    """A file with three planes has the same points as one with three channels."""
     planes = np.moveaxis(POINTS, -1, 0)
     tifffile.imwrite(tmp_path / "a.tiff", planes, photometric="rgb", planarconfig="separate")
     np.testing.assert_array_equal(read_tiff(tmp_path / "a.tiff"), POINTS)
 
 
 def test_points_that_were_not_measured_stay_as_they_are(tmp_path: Path) -> None:
-    """NaN, infinity and zeros are kept; a double beyond float32 becomes infinite, which is not measured too."""
+    """NaN, infinity and zeros are kept; a double beyond float32 becomes infinite, which also counts as not measured."""
     points = POINTS.astype(np.float64)
     points[0, :4] = np.array([np.nan, np.inf, 0.0, 1e300])[:, None]
     tifffile.imwrite(tmp_path / "a.tiff", points, photometric="rgb")
@@ -88,7 +88,7 @@ def test_points_that_were_not_measured_stay_as_they_are(tmp_path: Path) -> None:
 def test_a_tiff_that_holds_no_points_says_what_it_holds(
     tmp_path: Path, values: NDArray[Any], said: str
 ) -> None:
-    """The message names the file, what is in it, and what was expected."""
+    """The error names the file, its content, and what was expected."""
     options = {"extrasamples": ["unspecified"]} if values.shape[-1] == 4 else {}
     colour = "rgb" if values.shape[-1] in (3, 4) else "minisblack"
     tifffile.imwrite(tmp_path / "a.tiff", values, photometric=colour, **options)
@@ -97,7 +97,7 @@ def test_a_tiff_that_holds_no_points_says_what_it_holds(
 
 
 def test_a_png_that_is_none_says_what_it_is(tmp_path: Path) -> None:
-    """A JPEG in disguise, an empty file, text, a folder and nothing at all are told apart."""
+    """A JPEG with the wrong suffix, an empty file, text, a folder and a missing file have errors of their own."""
     Image.fromarray(PICTURE).save(tmp_path / "jpeg.png", format="JPEG")
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("not a picture at all, but long enough")
@@ -115,14 +115,14 @@ def test_a_png_that_is_none_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_16_bit_png_is_refused(tmp_path: Path) -> None:
-    """Cut to 8 bits it would be another picture."""
+    """A picture of 16 bits is refused instead of cut to 8 bits."""
     Image.fromarray(PICTURE[..., 0].astype(np.uint16) * 256).save(tmp_path / "a.png")
     with pytest.raises(DatasetError, match=r"16 bits a channel; expected an 8-bit PNG"):
         read_png(tmp_path / "a.png")
 
 
 def test_a_png_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    """A damaged header of 100000×100000 pixels costs neither memory nor a warning."""
+    """A header of 100000×100000 pixels is refused without allocation or warning."""
     Image.fromarray(PICTURE).save(tmp_path / "a.png")
     data = bytearray((tmp_path / "a.png").read_bytes())
     data[16:24] = (100_000).to_bytes(4, "big") * 2
@@ -136,7 +136,7 @@ def test_a_png_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: 
 def test_a_torn_tiff_is_never_read_as_if_it_were_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, options: dict[str, Any], share: float
 ) -> None:
-    """Cut anywhere, it is one DatasetError that names it, and the library logs nothing of its own."""
+    """A file cut at any place is one DatasetError that names it, and the library logs nothing."""
     path = tmp_path / "a.tiff"
     tifffile.imwrite(path, POINTS, photometric="rgb", **options)
     data = path.read_bytes()
@@ -148,7 +148,7 @@ def test_a_torn_tiff_is_never_read_as_if_it_were_whole(
 
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.5, 0.95])
 def test_a_torn_png_is_never_read_as_if_it_were_whole(tmp_path: Path, share: float) -> None:
-    """Cut anywhere, it is one DatasetError that names it."""
+    """A file cut at any place is one DatasetError that names it."""
     path = tmp_path / "a.png"
     Image.fromarray(PICTURE).save(path)
     data = path.read_bytes()
@@ -160,7 +160,7 @@ def test_a_torn_png_is_never_read_as_if_it_were_whole(tmp_path: Path, share: flo
 def test_damage_at_random_is_a_dataset_error_or_a_picture(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a flipped byte does to the decoders, no other exception, warning or log line gets out."""
+    """A flipped byte anywhere causes no other exception, and no warning or log line."""
     rng = np.random.default_rng(11)
     tifffile.imwrite(tmp_path / "a.tiff", POINTS, photometric="rgb", compression="lzw")
     Image.fromarray(PICTURE).save(tmp_path / "a.png")
@@ -182,7 +182,7 @@ def test_damage_at_random_is_a_dataset_error_or_a_picture(
 
 @pytest.mark.parametrize("form", [None, "bigtiff"])
 def test_circle_of_pages_is_refused(tmp_path: Path, form: str | None) -> None:
-    """A TIFF whose last page leads back to a page before it (one damaged link) is named, not read for ever."""
+    """A TIFF whose last page links back to an earlier page is refused, not read for ever."""
     path = tmp_path / "circle.tiff"
     xyz = np.zeros((4, 4, 3), np.float32)
     with tifffile.TiffWriter(path, bigtiff=form == "bigtiff") as tiff:

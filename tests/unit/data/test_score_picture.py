@@ -1,4 +1,4 @@
-"""The picture of scores against limits: each part on its side, and odd scores that do not break it."""
+"""The picture of scores and limits: each part on its side, and odd scores are drawn too."""
 
 import math
 
@@ -38,7 +38,7 @@ def test_without_a_band_nothing_is_undecided() -> None:
 
 
 def test_one_high_score_does_not_squeeze_the_rest() -> None:
-    """Where scores span orders of magnitude good parts are still spread out, over a logarithmic axis."""
+    """If scores span orders of magnitude, a logarithmic axis still spreads out the good parts."""
     picture = pixels([*np.linspace(0.1, 0.5, 20), 500.0], fail_at=1.0)
     passed = columns(picture, "PASS")
     assert passed.max() - passed.min() > 100
@@ -46,12 +46,12 @@ def test_one_high_score_does_not_squeeze_the_rest() -> None:
 
 @pytest.mark.parametrize("scores", [[], [0.0], [-1.0, 2.0], [math.nan], [1.0, math.inf], [0.5] * 40])
 def test_odd_scores_are_drawn(scores: list[float]) -> None:
-    """None, equal, negative or infinite scores make a picture all the same, of one row."""
+    """No scores, equal, negative or infinite scores make a picture of one row."""
     assert pixels(scores, fail_at=0.5).shape == pixels([0.1, 0.2], fail_at=0.5).shape
 
 
 def test_each_group_has_a_row() -> None:
-    """More kinds make the picture higher, not its rows lower."""
+    """Each further group makes the picture higher by one row."""
     groups = [ScoreGroup(kind, [0.1]) for kind in ("nominal", "good", "hole", "stain")]
     heights = [score_picture(groups[:n], fail_at=1.0).height for n in (1, 2, 4)]
     assert heights[1] - heights[0] == (heights[2] - heights[1]) / 2 > 50

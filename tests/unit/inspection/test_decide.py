@@ -1,4 +1,4 @@
-"""From a score to a verdict."""
+"""The verdict on a part from its score and coverage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from tests.unit.made.recipes import saved
 
 from cmfm_protocol.wire.verdict import REASONS_OF, Reason, Verdict
 from cmfm_worker.inspection.decide import decide
-from cmfm_worker.recipes.sections import CoverageSection, ThresholdSection
+from cmfm_worker.recipes.sections import CalibrationSection, CoverageSection, ThresholdSection
+
+FAILED = (Verdict.FAIL, Reason.ABOVE_THRESHOLD)
 
 CASES = [
     (0.1, 1.0, Verdict.PASS, Reason.BELOW_THRESHOLD),
@@ -34,7 +36,7 @@ CASES = [
 def test_decisions(
     tmp_path: Path, score: float, coverage: float | None, verdict: Verdict, reason: Reason
 ) -> None:
-    """The table of decisions: at the threshold a part FAILs, missing 3D or a broken score never PASSes."""
+    """Decisions follow the table: at the threshold a part FAILs; missing 3D or an invalid score never PASSes."""
     threshold = ThresholdSection(fail_at=0.5, grey_from=0.3)
     coverage_section = CoverageSection(minimum=0.5, nominal_median_px=100)
     recipe = saved(tmp_path / "part", threshold=threshold, coverage=coverage_section).recipe
@@ -42,7 +44,31 @@ def test_decisions(
     assert reason in REASONS_OF[verdict]
 
 
+@pytest.mark.parametrize(
+    ("recipe_id", "calib_id", "verdict", "reason"),
+    [
+        ("cal-1", "cal-1", Verdict.PASS, Reason.BELOW_THRESHOLD),
+        ("cal-1", "cal-2", Verdict.UNDECIDED, Reason.OTHER_CALIBRATION),
+        ("cal-1", "", Verdict.UNDECIDED, Reason.OTHER_CALIBRATION),
+        ("", "cal-2", Verdict.PASS, Reason.BELOW_THRESHOLD),
+        ("cal-1", None, Verdict.PASS, Reason.BELOW_THRESHOLD),
+    ],
+)
+@pytest.mark.parametrize("score", [0.1, 0.9])
+def test_frame_of_another_calibration_is_undecided(
+    tmp_path: Path, score: float, recipe_id: str, calib_id: str | None, verdict: Verdict, reason: Reason
+) -> None:
+    """A recipe that names a calibration decides no frame of another one, nor one that names none, by its score.
+
+    A recipe without one accepts every frame, and parts of data sets have nothing to compare.
+    """
+    recipe = saved(tmp_path / "part", calibration=CalibrationSection(id=recipe_id)).recipe
+    found = decide(score, 1.0, recipe, calib_id)
+    assert found == ((verdict, reason) if score < 0.5 or verdict is Verdict.UNDECIDED else FAILED)
+    assert found[1] in REASONS_OF[found[0]]
+
+
 def test_no_threshold_no_decision(tmp_path: Path) -> None:
-    """Without a threshold nothing is decided, least of all a PASS."""
+    """A recipe without a threshold raises an error instead of deciding."""
     with pytest.raises(ValueError, match="no threshold"):
         decide(0.0, 1.0, saved(tmp_path / "part", threshold=None).recipe)

@@ -13,7 +13,7 @@ VECTORS = Path(__file__).parents[2] / "vectors"
 
 @pytest.fixture
 def golden() -> Callable[[str], list[bytes]]:
-    """The parts of a golden message by its file's name."""
+    """The message frames of a golden message by its file's name."""
     return lambda name: [
         bytes.fromhex(line) for line in (VECTORS / f"{name}.hex").read_text(encoding="ascii").splitlines()
     ]

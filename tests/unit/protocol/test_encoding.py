@@ -1,4 +1,4 @@
-"""What of msgpack is accepted, and topics."""
+"""The subset of msgpack that is accepted, and topics."""
 
 import msgpack
 import pytest
@@ -25,7 +25,7 @@ def beside(extra: bytes) -> bytes:
 
 
 def test_an_unknown_key_alone_does_no_harm() -> None:
-    """The other tests here fail for what is in the value, not for its being there."""
+    """An unknown key is ignored: the other tests here fail for its value, not for its presence."""
     assert decode_camera_state([TOPIC, beside(b"\xc0")]).next_seq == 1
 
 
@@ -84,8 +84,8 @@ def test_oversize_is_refused_unread() -> None:
 
 
 @pytest.mark.parametrize("kind", ["frame", "result", "map", "state", "trigger"])
-def test_topic_comes_apart_as_it_was_made(kind: str) -> None:
-    """Names go into a topic and come out again."""
+def test_topic_is_parsed_into_its_names(kind: str) -> None:
+    """Parsing a topic returns the names it was made of."""
     assert topic("line-1", "st.2_b", kind) == f"cmfm/1/line-1/st.2_b/{kind}/".encode()
     assert parse_topic(memoryview(topic("line-1", "st.2_b", kind))) == Topic("line-1", "st.2_b", kind)
 
@@ -100,7 +100,7 @@ def test_bad_name_makes_no_topic(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "reason"),
+    ("name", "reason"),
     [
         (b"", Reason.MALFORMED),
         (b"cmfm/1/line1/station1/frame", Reason.MALFORMED),
@@ -114,10 +114,10 @@ def test_bad_name_makes_no_topic(name: str) -> None:
         (b"\0" * 10_000, Reason.MALFORMED),
     ],
 )
-def test_wrong_topic_is_refused(part: bytes, reason: Reason) -> None:
-    """What is no topic of this version is not taken for one."""
+def test_wrong_topic_is_refused(name: bytes, reason: Reason) -> None:
+    """Bytes that are not a topic of this version are refused."""
     with pytest.raises(RemoteProtocolError) as caught:
-        parse_topic(part)
+        parse_topic(name)
     assert caught.value.reason is reason
 
 

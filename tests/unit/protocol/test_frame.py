@@ -1,4 +1,4 @@
-"""Frames: views without copies, and every way in which a frame can be wrong."""
+"""Frames: read-only views without copies, and the refusal of every kind of wrong frame."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,52 +24,52 @@ TOPIC = topic("line1", "station1", "frame")
 RGB = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 XYZ = np.linspace(-1, 1, 4 * 5 * 3, dtype=np.float32).reshape(4, 5, 3)
 
-Parts = list[bytes]
+MessageFrames = list[bytes]
 Change = Callable[[dict[str, Any]], object]
 
 
-def message(header: FrameHeader, *, checksums: bool = False) -> Parts:
-    return [bytes(part) for part in encode_frame(TOPIC, header, RGB, XYZ, checksums=checksums)]
+def message(header: FrameHeader, *, checksums: bool = False) -> MessageFrames:
+    return [bytes(frame) for frame in encode_frame(TOPIC, header, RGB, XYZ, checksums=checksums)]
 
 
-def with_header(parts: Parts, change: Change) -> Parts:
+def with_header(frames: MessageFrames, change: Change) -> MessageFrames:
     """The message with its header map changed."""
-    data = msgpack.unpackb(parts[1])
+    data = msgpack.unpackb(frames[1])
     change(data)
-    return [parts[0], msgpack.packb(data), *parts[2:]]
+    return [frames[0], msgpack.packb(data), *frames[2:]]
 
 
 def spec(index: int, **values: object) -> Change:
     return lambda data: data["arrays"][index].update(values)
 
 
-def refused(parts: Any) -> RemoteProtocolError:
+def refused(frames: Any) -> RemoteProtocolError:
     with pytest.raises(RemoteProtocolError) as caught:
-        decode_frame(parts)
+        decode_frame(frames)
     return caught.value
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_arrays_are_read_only_views_of_the_message(header: FrameHeader, kind: Any) -> None:
-    """Nothing is copied, and nobody can change the evidence."""
-    parts = [kind(part) for part in message(header, checksums=True)]
-    frame = decode_frame(parts)
+    """Decoded arrays share the message's memory and cannot be written."""
+    frames = [kind(frame) for frame in message(header, checksums=True)]
+    frame = decode_frame(frames)
     np.testing.assert_array_equal(frame.xyz, XYZ)
-    assert np.shares_memory(frame.xyz, np.frombuffer(parts[3], np.uint8))
-    assert np.shares_memory(frame.rgb, np.frombuffer(parts[2], np.uint8))
+    assert np.shares_memory(frame.xyz, np.frombuffer(frames[3], np.uint8))
+    assert np.shares_memory(frame.rgb, np.frombuffer(frames[2], np.uint8))
     for array in (frame.rgb, frame.xyz):
         with pytest.raises(ValueError, match="read-only"):
             array[0, 0, 0] = 1
 
 
 def test_encoder_sends_views(header: FrameHeader) -> None:
-    """Eight megabytes a part are not copied to be sent."""
-    parts = encode_frame(TOPIC, header, RGB, XYZ)
-    assert np.shares_memory(np.frombuffer(parts[3], np.uint8), XYZ)
+    """The arrays of a frame, megabytes, are not copied to be sent."""
+    frames = encode_frame(TOPIC, header, RGB, XYZ)
+    assert np.shares_memory(np.frombuffer(frames[3], np.uint8), XYZ)
 
 
 def test_array_with_gaps_is_sent_whole(header: FrameHeader) -> None:
-    """A crop of a larger picture goes over the wire as what it shows."""
+    """A crop of a larger picture is sent as the pixels it shows."""
     crop_rgb, crop_xyz = RGB[1:3, ::2], XYZ[1:3, ::2]
     frame = decode_frame(encode_frame(TOPIC, header, crop_rgb, crop_xyz))
     np.testing.assert_array_equal(frame.rgb, crop_rgb)
@@ -77,19 +77,19 @@ def test_array_with_gaps_is_sent_whole(header: FrameHeader) -> None:
 
 
 def test_unaligned_buffer_is_read(header: FrameHeader) -> None:
-    """A part that does not start on a multiple of four bytes is a part like any other."""
-    parts: list[bytes | memoryview] = [*message(header)]
-    parts[3] = memoryview(b"x" + parts[3])[1:]
-    np.testing.assert_array_equal(decode_frame(parts).xyz, XYZ)
+    """A message frame that does not start on a multiple of four bytes is read like any other."""
+    frames: list[bytes | memoryview] = [*message(header)]
+    frames[3] = memoryview(b"x" + frames[3])[1:]
+    np.testing.assert_array_equal(decode_frame(frames).xyz, XYZ)
 
 
 def test_unknown_keys_are_ignored(header: FrameHeader) -> None:
     """A camera may add keys of its own; so may a later minor version."""
-    parts = with_header(
+    frames = with_header(
         message(header),
         lambda data: data.update(exposure_us=800, lens={"f": 25.0, "raw": b"\x00"}, none=None),
     )
-    assert decode_frame(parts).header.seq == 7
+    assert decode_frame(frames).header.seq == 7
 
 
 MALFORMED_FIELDS: list[tuple[str, object]] = [
@@ -193,45 +193,47 @@ def test_wrongly_described_array_is_refused(header: FrameHeader, change: Change,
     assert (error.stream_uuid, error.seq, error.part_id) == ("camera-boot-1", 7, "p7")
 
 
-def swap(parts: Parts, index: int, part: Any) -> list[Any]:
-    return [*parts[:index], part, *parts[index + 1 :]]
+def swap(frames: MessageFrames, index: int, frame: Any) -> list[Any]:
+    return [*frames[:index], frame, *frames[index + 1 :]]
 
 
-PART_FAULTS: list[tuple[Callable[[Parts], Any], Reason]] = [
-    (lambda parts: [], Reason.TRUNCATED),
-    (lambda parts: parts[:1], Reason.TRUNCATED),
-    (lambda parts: parts[:2], Reason.TRUNCATED),
-    (lambda parts: parts[:3], Reason.TRUNCATED),
-    (lambda parts: swap(parts, 3, parts[3][:-1]), Reason.TRUNCATED),
-    (lambda parts: swap(parts, 3, b""), Reason.TRUNCATED),
-    (lambda parts: swap(parts, 2, parts[2] + b"\0"), Reason.ARRAY_MISMATCH),
-    (lambda parts: [parts[0], parts[1], parts[3], parts[2]], Reason.ARRAY_MISMATCH),
-    (lambda parts: [*parts, b"1234"], Reason.CHECKSUM),
-    (lambda parts: [*parts, b""], Reason.CHECKSUM),
-    (lambda parts: [*parts, b"", b""], Reason.ARRAY_MISMATCH),
-    (lambda parts: [*parts, *parts, *parts], Reason.ARRAY_MISMATCH),
-    (lambda parts: swap(parts, 1, b""), Reason.MALFORMED),
-    (lambda parts: swap(parts, 1, b"\x93\x01\x02\x03"), Reason.MALFORMED),
-    (lambda parts: swap(parts, 1, b"not msgpack"), Reason.MALFORMED),
-    (lambda parts: swap(parts, 1, parts[1] + b"\xc0"), Reason.MALFORMED),
-    (lambda parts: swap(parts, 1, parts[1][:-1]), Reason.MALFORMED),
-    (lambda parts: swap(parts, 1, bytes(limits.MAX_HEADER_BYTES + 1)), Reason.OVERSIZE),
-    (lambda parts: swap(parts, 3, memoryview(parts[3] * 2)[::2]), Reason.MALFORMED),
-    (lambda parts: swap(parts, 3, "text"), Reason.MALFORMED),
-    (lambda parts: swap(parts, 3, None), Reason.MALFORMED),
+MESSAGE_FAULTS: list[tuple[Callable[[MessageFrames], Any], Reason]] = [
+    (lambda frames: [], Reason.TRUNCATED),
+    (lambda frames: frames[:1], Reason.TRUNCATED),
+    (lambda frames: frames[:2], Reason.TRUNCATED),
+    (lambda frames: frames[:3], Reason.TRUNCATED),
+    (lambda frames: swap(frames, 3, frames[3][:-1]), Reason.TRUNCATED),
+    (lambda frames: swap(frames, 3, b""), Reason.TRUNCATED),
+    (lambda frames: swap(frames, 2, frames[2] + b"\0"), Reason.ARRAY_MISMATCH),
+    (lambda frames: [frames[0], frames[1], frames[3], frames[2]], Reason.ARRAY_MISMATCH),
+    (lambda frames: [*frames, b"1234"], Reason.CHECKSUM),
+    (lambda frames: [*frames, b""], Reason.CHECKSUM),
+    (lambda frames: [*frames, b"", b""], Reason.ARRAY_MISMATCH),
+    (lambda frames: [*frames, *frames, *frames], Reason.ARRAY_MISMATCH),
+    (lambda frames: swap(frames, 1, b""), Reason.MALFORMED),
+    (lambda frames: swap(frames, 1, b"\x93\x01\x02\x03"), Reason.MALFORMED),
+    (lambda frames: swap(frames, 1, b"not msgpack"), Reason.MALFORMED),
+    (lambda frames: swap(frames, 1, frames[1] + b"\xc0"), Reason.MALFORMED),
+    (lambda frames: swap(frames, 1, frames[1][:-1]), Reason.MALFORMED),
+    (lambda frames: swap(frames, 1, bytes(limits.MAX_HEADER_BYTES + 1)), Reason.OVERSIZE),
+    (lambda frames: swap(frames, 3, memoryview(frames[3] * 2)[::2]), Reason.MALFORMED),
+    (lambda frames: swap(frames, 3, "text"), Reason.MALFORMED),
+    (lambda frames: swap(frames, 3, None), Reason.MALFORMED),
 ]
 
 
-@pytest.mark.parametrize(("change", "reason"), PART_FAULTS)
-def test_wrong_parts_are_refused(header: FrameHeader, change: Callable[[Parts], Any], reason: Reason) -> None:
-    """Missing, short, long, exchanged and additional parts are told apart."""
+@pytest.mark.parametrize(("change", "reason"), MESSAGE_FAULTS)
+def test_wrong_message_frames_are_refused(
+    header: FrameHeader, change: Callable[[MessageFrames], Any], reason: Reason
+) -> None:
+    """Missing, short, long, exchanged and additional message frames are told apart."""
     assert refused(change(message(header))).reason is reason
 
 
 def test_header_cut_short_still_says_which_part(header: FrameHeader) -> None:
     """What can be read before the damage attributes the FAULT."""
-    parts = message(header)
-    error = refused([parts[0], parts[1][:-40], *parts[2:]])
+    frames = message(header)
+    error = refused([frames[0], frames[1][:-40], *frames[2:]])
     assert (error.stream_uuid, error.seq, error.part_id) == ("camera-boot-1", 7, "p7")
     assert (error.trigger_ns, error.deadline_ms, error.recipe) == (1_000, 100.0, "bagel")
 
@@ -244,10 +246,10 @@ def test_unknown_major_version_still_says_which_part(header: FrameHeader) -> Non
 
 
 def test_damaged_sealed_header_accuses_nobody(header: FrameHeader) -> None:
-    """A header proven damaged is not believed when it says which part it was."""
-    parts = message(header, checksums=True)
-    damaged = parts[1].replace(b"\xa3seq\x07", b"\xa3seq\x06")
-    error = refused([parts[0], damaged, *parts[2:]])
+    """A header that its seal proves damaged names no part."""
+    frames = message(header, checksums=True)
+    damaged = frames[1].replace(b"\xa3seq\x07", b"\xa3seq\x06")
+    error = refused([frames[0], damaged, *frames[2:]])
     assert error.reason is Reason.CHECKSUM
     assert (error.stream_uuid, error.seq, error.part_id, error.trigger_ns) == (None, None, None, None)
 
@@ -262,16 +264,16 @@ def test_seal_cannot_be_lost(header: FrameHeader) -> None:
 @pytest.mark.parametrize("index", [2, 3])
 def test_flipped_bit_in_an_array_is_seen(header: FrameHeader, index: int) -> None:
     """With checksums, one wrong bit in a picture is a FAULT of that very part."""
-    parts = message(header, checksums=True)
-    data = bytearray(parts[index])
+    frames = message(header, checksums=True)
+    data = bytearray(frames[index])
     data[len(data) // 2] ^= 1
-    error = refused(swap(parts, index, data))
+    error = refused(swap(frames, index, data))
     assert error.reason is Reason.CHECKSUM
     assert error.seq == 7
 
 
 def test_detail_is_one_short_printable_line(header: FrameHeader) -> None:
-    """Whatever a peer sends, the log line about it can be printed."""
+    """The detail of a refusal is one short printable line, whatever the peer sent."""
     evil = "\x1b[31m" + "A" * 60_000
     error = refused(with_header(message(header), lambda data: data.update(clock=evil, part_id=evil)))
     assert error.detail.isprintable()

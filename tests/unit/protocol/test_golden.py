@@ -193,7 +193,7 @@ def of_map(
 
 
 def of_body(file: str, value: object, encode: Callable[[Any], bytes], decode: Any) -> Case:
-    return Case(file, value, lambda v: [encode(v)], lambda parts: decode(parts[0]))
+    return Case(file, value, lambda v: [encode(v)], lambda frames: decode(frames[0]))
 
 
 CASES = [
@@ -247,8 +247,8 @@ def test_golden_bytes_become_the_value(case: Case, golden: Golden) -> None:
 
 def test_frame_becomes_the_golden_bytes(golden: Golden) -> None:
     """The frame's header, arrays, checksums and seal are those of the wire, to the byte."""
-    parts = encode_frame(topic("line1", "station1", "frame"), FULL, RGB, XYZ)
-    assert [bytes(part) for part in parts] == golden("frame_v1")
+    frames = encode_frame(topic("line1", "station1", "frame"), FULL, RGB, XYZ)
+    assert [bytes(frame) for frame in frames] == golden("frame_v1")
 
 
 def test_golden_frame_becomes_the_value(golden: Golden) -> None:

@@ -22,13 +22,13 @@ TOPIC = topic("line1", "station1", "map")
 
 
 def message(maps: AnomalyMaps, *, checksums: bool = True) -> list[bytes]:
-    return [bytes(part) for part in encode_maps(TOPIC, maps, checksums=checksums)]
+    return [bytes(frame) for frame in encode_maps(TOPIC, maps, checksums=checksums)]
 
 
-def with_header(parts: list[bytes], change: Callable[[dict[str, Any]], object]) -> list[bytes]:
-    data = msgpack.unpackb(parts[1])
+def with_header(frames: list[bytes], change: Callable[[dict[str, Any]], object]) -> list[bytes]:
+    data = msgpack.unpackb(frames[1])
     change(data)
-    return [parts[0], msgpack.packb(data), *parts[2:]]
+    return [frames[0], msgpack.packb(data), *frames[2:]]
 
 
 @pytest.mark.parametrize("checksums", [True, False])
@@ -46,28 +46,28 @@ def test_maps_arrive_as_they_were(maps: AnomalyMaps, checksums: bool) -> None:
 
 
 def header_change(change: Callable[[dict[str, Any]], object]) -> Callable[[list[bytes]], Any]:
-    return lambda parts: with_header(parts, change)
+    return lambda frames: with_header(frames, change)
 
 
 FAULTS: list[tuple[Callable[[list[bytes]], Any], Reason]] = [
-    (lambda parts: parts[:1], Reason.TRUNCATED),
-    (lambda parts: parts[:7], Reason.TRUNCATED),
-    (lambda parts: [*parts, b""], Reason.ARRAY_MISMATCH),
-    (lambda parts: [*parts[:7], b"\x02" * 224 * 224], Reason.CHECKSUM),
-    (lambda parts: [*parts[:7], parts[7][:-1]], Reason.TRUNCATED),
+    (lambda frames: frames[:1], Reason.TRUNCATED),
+    (lambda frames: frames[:7], Reason.TRUNCATED),
+    (lambda frames: [*frames, b""], Reason.ARRAY_MISMATCH),
+    (lambda frames: [*frames[:7], b"\x02" * 224 * 224], Reason.CHECKSUM),
+    (lambda frames: [*frames[:7], frames[7][:-1]], Reason.TRUNCATED),
     (header_change(lambda data: data.update(v=3)), Reason.UNKNOWN_VERSION),
     (header_change(lambda data: data.update(map_ref="")), Reason.MALFORMED),
     (header_change(lambda data: data.update(verdict="GOOD")), Reason.MALFORMED),
     (
-        lambda parts: with_header(parts, lambda data: data["arrays"][0].update(dtype="<f8")),
+        lambda frames: with_header(frames, lambda data: data["arrays"][0].update(dtype="<f8")),
         Reason.ARRAY_MISMATCH,
     ),
     (
-        lambda parts: with_header(parts, lambda data: data["arrays"][4].update(unit="mm")),
+        lambda frames: with_header(frames, lambda data: data["arrays"][4].update(unit="mm")),
         Reason.ARRAY_MISMATCH,
     ),
     (
-        lambda parts: with_header(parts, lambda data: data["arrays"][3].update(shape=[448, 112, 3])),
+        lambda frames: with_header(frames, lambda data: data["arrays"][3].update(shape=[448, 112, 3])),
         Reason.ARRAY_MISMATCH,
     ),
 ]
@@ -77,7 +77,7 @@ FAULTS: list[tuple[Callable[[list[bytes]], Any], Reason]] = [
 def test_wrong_maps_are_refused(
     maps: AnomalyMaps, change: Callable[[list[bytes]], Any], reason: Reason
 ) -> None:
-    """A picture is shown only if it is the one that was computed."""
+    """Maps that are damaged, incomplete or wrongly described are refused, each with its reason."""
     with pytest.raises(RemoteProtocolError) as caught:
         decode_maps(change(message(maps)))
     assert caught.value.reason is reason
@@ -85,9 +85,9 @@ def test_wrong_maps_are_refused(
 
 def test_foreground_is_yes_or_no(maps: AnomalyMaps) -> None:
     """Without checksums a byte that is neither 0 nor 1 is refused, not shown as true."""
-    parts = message(maps, checksums=False)
+    frames = message(maps, checksums=False)
     with pytest.raises(RemoteProtocolError, match="foreground"):
-        decode_maps([*parts[:7], b"\x02" + parts[7][1:]])
+        decode_maps([*frames[:7], b"\x02" + frames[7][1:]])
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_every_field_is_required(passed: Result, field: str) -> None:
 
 @pytest.mark.parametrize("reason", sorted(FAULT_REASONS))
 def test_every_fault_goes_through_without_a_score(passed: Result, reason: Reason) -> None:
-    """A part that was not inspected has a verdict all the same."""
+    """A part that was not inspected has a result, too."""
     fault = replace(passed, **FAULT | {"reason": reason}, received_ns=None, deadline_met=False)
     assert decode_result(encode_result(TOPIC, fault)) == fault
 
@@ -132,22 +132,22 @@ def test_every_fault_goes_through_without_a_score(passed: Result, reason: Reason
     ("version", "reason"), [(2, Reason.UNKNOWN_VERSION), ("1", Reason.MALFORMED), (True, Reason.MALFORMED)]
 )
 def test_other_version_is_refused(passed: Result, version: object, reason: Reason) -> None:
-    """A result of a version not understood is not acted upon."""
+    """A result of another major version is refused."""
     with pytest.raises(RemoteProtocolError) as caught:
         decode_result([TOPIC, msgpack.packb({**plain(passed), "v": version})])
     assert caught.value.reason is reason
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_wrong_number_of_parts_is_refused(passed: Result, count: int) -> None:
+def test_wrong_number_of_message_frames_is_refused(passed: Result, count: int) -> None:
     """A result is a topic and one map."""
-    parts = [*encode_result(TOPIC, passed), b"more"][:count]
+    frames = [*encode_result(TOPIC, passed), b"more"][:count]
     with pytest.raises(RemoteProtocolError):
-        decode_result(parts)
+        decode_result(frames)
 
 
 def test_detail_never_costs_a_verdict(passed: Result) -> None:
-    """An explanation that is long or has line breaks is made to fit instead of stopping the FAULT."""
+    """A detail that is long or has line breaks is made to fit, so that the FAULT is sent."""
     detail = "Traceback:\n\tω\ud800" + "ß" * 500
     fault = replace(passed, **FAULT, detail=detail)
     shown = decode_result(encode_result(TOPIC, fault)).detail

@@ -105,7 +105,7 @@ def test_largest_worker_state_fits_its_limit() -> None:
 
 @pytest.mark.parametrize("change", [{"next_seq": -1}, {"closing": 0}, {"stream_uuid": ""}, {"sent_ns": None}])
 def test_wrong_camera_state_is_neither_sent_nor_believed(change: dict[str, Any]) -> None:
-    """A heartbeat that cannot be trusted announces no part."""
+    """A wrong heartbeat is refused on both sides, so that it announces no part."""
     wrong = replace(CAMERA, **change)
     with pytest.raises(LocalProtocolError):
         encode_camera_state(TOPIC, wrong)
@@ -145,7 +145,7 @@ def test_camera_state_is_no_worker_state() -> None:
     ],
 )
 def test_wrong_request_is_refused(body: bytes) -> None:
-    """A control socket does nothing that was not asked for in so many words."""
+    """A request that is not exactly one of the five is refused."""
     with pytest.raises(RemoteProtocolError):
         decode_request(body)
 
@@ -154,7 +154,7 @@ def test_wrong_request_is_refused(body: bytes) -> None:
     "request_", [DrainRequest(""), LoadRecipeRequest("1", "a/b"), ResultsSinceRequest("1", "b", 0, 501)]
 )
 def test_wrong_request_is_not_sent(request_: Request) -> None:
-    """A client hears of its own mistake before the worker does."""
+    """A client's mistake is an error before anything is sent."""
     with pytest.raises(LocalProtocolError):
         encode_request(request_)
 
@@ -166,7 +166,7 @@ def test_limit_of_a_page_has_a_default() -> None:
 
 
 def test_error_always_fits() -> None:
-    """A refusal is answered even where its explanation is long."""
+    """A long or multi-line error is made to fit its reply."""
     reply = decode_reply(encode_reply(Reply("1", ok=False, error="two\nlines " + "x" * 1000)))
     assert reply.error.startswith("two lines xxx")
 
@@ -196,7 +196,7 @@ def test_full_page_can_be_read(passed: Result) -> None:
 
 
 def test_recovered_result_obeys_the_same_rules(passed: Result) -> None:
-    """A PASS that contradicts itself is no more believed in a page than on its own."""
+    """A PASS that contradicts itself is refused in a page, too."""
     page = plain(ResultsPage("boot", 1, 1, (replace(passed, score=0.9),), complete=True))
     body = msgpack.packb({"v": 1, "id": "1", "ok": True, "page": page})
     with pytest.raises(RemoteProtocolError, match=r"results\[0\].verdict"):

@@ -1,4 +1,4 @@
-"""WIRE.md says what the code does: tables, limits, and the programs that integrators paste."""
+"""WIRE.md and the code agree: tables of fields, limits, reasons, and the programs that integrators paste."""
 
 import re
 import tempfile
@@ -131,7 +131,7 @@ def test_arrays_are_documented(heading: str, table: int, rules: tuple[arrays.Arr
 
 
 def test_limits_are_those_of_the_code() -> None:
-    """Every limit stands in the document with the value that is enforced, and no other."""
+    """The document lists every limit of the code, with its value, and no other."""
     documented = {row[0]: int(row[1]) for row in tables("Limits")[0]}
     enforced = {
         name: value for name, value in vars(limits).items() if name.isupper() and not name.startswith("NAME_")

@@ -1,12 +1,19 @@
 """line.toml: every wrong key is named, nothing unknown is swallowed, the environment overrides."""
 
+import re
+import tomllib
+from itertools import product
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from cmfm_protocol.wire.limits import NAME_RULE
+from cmfm_protocol.wire.topics import parse_topic, topic
 from cmfm_worker.errors import InputError
 from cmfm_worker.settings.endpoints import is_local
-from cmfm_worker.settings.load import load_settings
+from cmfm_worker.settings.load import load_settings, load_with_sources
+from cmfm_worker.settings.model import Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
@@ -41,18 +48,57 @@ def test_warm_up_sizes(tmp_path: Path) -> None:
         load_settings(write(tmp_path, "[device]\nwarmup_px = [400, 500]\n"))
 
 
+def example_text() -> str:
+    return (DEPLOY / "line.toml").read_text()
+
+
 def test_example_file_states_the_defaults(tmp_path: Path) -> None:
-    """deploy/line.toml explains every key, and the values it shows are the defaults."""
-    example = load_settings(DEPLOY / "line.toml")
-    defaults = load_settings(write(tmp_path, ""))
-    paths = {"recipes": {"folder"}, "weights": {"folder"}, "ledger": {"path"}, "kept": {"folder"}}
-    paths["curve"] = {"readers", "controllers"}
-    assert example.model_dump(exclude=paths) == defaults.model_dump(exclude=paths)
-    text = (DEPLOY / "line.toml").read_text()
-    for section_name in type(example).model_fields:
-        assert f"[{section_name}]" in text
-        for key in type(getattr(example, section_name)).model_fields:
-            assert f"\n{key} = " in text, f"{section_name}.{key} is not explained"
+    """deploy/line.toml has every key, and the values that it shows are the defaults."""
+    table = tomllib.loads(example_text())
+    defaults = Settings()
+    assert {section: set(keys) for section, keys in table.items()} == {
+        section: set(type(getattr(defaults, section)).model_fields) for section in Settings.model_fields
+    }
+    example = load_settings(write(tmp_path, example_text()))
+    assert example == load_settings(write(tmp_path, ""))
+
+
+def test_example_file_explains_each_key_as_check_does() -> None:
+    """Its comments are the descriptions word for word, so that file, `check` and code never contradict each other."""
+    explained: dict[str, str] = {}
+    section = ""
+    words: list[str] = []
+    for line in example_text().splitlines():
+        if line.startswith("["):
+            section, words = line[1 : line.index("]")], []
+            assert line.partition("# ")[2] == section_type(section).__doc__
+        elif line.startswith("#"):
+            words += line[1:].split()
+        elif key := line.partition(" = ")[0]:
+            explained[f"{section}.{key}"] = " ".join(words)
+            words = []
+    assert explained == {
+        f"{section}.{key}": " ".join((field.description or "").split())
+        for section in Settings.model_fields
+        for key, field in section_type(section).model_fields.items()
+    }
+
+
+def section_type(section: str) -> type[BaseModel]:
+    return type(getattr(Settings(), section))
+
+
+def test_every_key_is_described() -> None:
+    """No key is left to be guessed, and a time, size or number has its unit in its name or description."""
+    units = re.compile(
+        r"_(ms|s|px|mb|days|pixels)\b|[Ff]rames|[Vv]erdicts|[Mm]aps|[Jj]ump|threads|port|bytes|slots"
+    )
+    for section in Settings.model_fields:
+        for key, field in section_type(section).model_fields.items():
+            assert field.description, f"{section}.{key}"
+            assert field.description.endswith("."), f"{section}.{key}"
+            if field.annotation in (int, float):
+                assert units.search(f"{key} {field.description}"), f"{section}.{key} has no unit"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +113,14 @@ def test_example_file_states_the_defaults(tmp_path: Path) -> None:
         ("[sockets]\nframes = []\n", ["sockets.frames"]),
         ('[metrics]\nport = 9000\nhost = "192.0.2.1"\n', ["metrics", "insecure = true"]),
         ('[metrics]\nport = 9000\nhost = ""\n', ["metrics", "insecure = true"]),
+        (
+            '[sockets]\nresults = "tcp://127.0.0.1:5557"\n',
+            ["sockets", "results and maps", "each needs its own"],
+        ),
+        (
+            '[sockets]\nframes = ["tcp://a:1", "tcp://b:1", "tcp://a:1"]\n',
+            ["sockets.frames", "tcp://a:1", "twice"],
+        ),
         ('[curve]\ncameras = {"tcp://127.0.0.1:5555" = "c.key"}\n', ["curve", "secret_key"]),
         (
             '[curve]\nsecret_key = "w"\ncameras = {"tcp://127.0.0.1:9" = "c.key"}\n',
@@ -82,6 +136,119 @@ def test_wrong_file_is_explained(tmp_path: Path, text: str, words: list[str]) ->
     assert str(path) in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["line.name", "line.station", "recipes.default", "recipes.names"])
+@pytest.mark.parametrize("name", [".", "..", "...", "a.", ".a", "a/b", "a b", "ä", "a\\n", "x" * 65])
+def test_names_follow_one_rule(tmp_path: Path, key: str, name: str) -> None:
+    """What a topic, a header or a folder could not carry is refused in the file, by file, key and rule."""
+    section, field = key.split(".")
+    value = f'["{name}"]' if field == "names" else f'"{name}"'
+    path = write(tmp_path, f"[{section}]\n{field} = {value}\n")
+    with pytest.raises(InputError) as caught:
+        load_settings(path)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{path}: {key}")
+    assert NAME_RULE in line
+
+
+def test_empty_name_of_a_line_is_refused(tmp_path: Path) -> None:
+    """Only [recipes] default may be empty."""
+    with pytest.raises(InputError, match=re.escape(f"line.name: '': {NAME_RULE}")):
+        load_settings(write(tmp_path, '[line]\nname = ""\n[recipes]\ndefault = ""\n'))
+
+
+@pytest.mark.parametrize("name", ["line1", "L-1_a.b", "-", "x" * 64])
+def test_every_name_makes_a_topic(tmp_path: Path, name: str) -> None:
+    """A name that `check` accepts does not end the worker later."""
+    line = load_settings(write(tmp_path, f'[line]\nname = "{name}"\nstation = "{name}"\n')).line
+    assert parse_topic(topic(line.name, line.station, "frame")).line == name
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("tcp://127.0.0.1", "tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:99999", "port 99999"),
+        ("tcp://127.0.0.1:0", "port 0"),
+        ("tcp://127.0.0.1:١٢", "tcp://HOST:PORT"),
+        ("tcp://a b:5", "tcp://HOST:PORT"),
+        ("tcp://a/b:5", "tcp://HOST:PORT"),
+        ("tcp://::1:5", "brackets"),
+        ("http://a:5", "tcp://HOST:PORT"),
+        ("ipc://", "ipc://PATH"),
+        ("ipc://" + "x" * 108, "107 bytes"),
+        ("inproc://" + "x" * 300, "256 bytes"),
+        ("ipc:///a\\u0000b", "not printable"),
+    ],
+)
+@pytest.mark.parametrize("key", ["frames", "results", "control"])
+def test_endpoints_that_no_socket_takes_are_refused(tmp_path: Path, key: str, value: str, words: str) -> None:
+    """libzmq would end the start with an error, or listen on another port without one."""
+    path = write(tmp_path, f"[sockets]\n{key} = " + (f'["{value}"]' if key == "frames" else f'"{value}"'))
+    with pytest.raises(InputError) as caught:
+        load_settings(path)
+    assert f"{path}: sockets.{key}" in str(caught.value)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["tcp://*:5555", "tcp://camera:*"])
+def test_camera_endpoints_name_host_and_port(tmp_path: Path, value: str) -> None:
+    """A wildcard is for sockets that are bound; a camera is looked for in one place."""
+    with pytest.raises(InputError, match=r"sockets.frames\[0\]: a camera's endpoint names its host and port"):
+        load_settings(write(tmp_path, f'[sockets]\nframes = ["{value}"]\n'))
+    bound = load_settings(
+        write(tmp_path, '[sockets]\nresults = "tcp://127.0.0.1:*"\nmaps = "tcp://127.0.0.1:*"\n')
+    )
+    assert bound.sockets.results == bound.sockets.maps
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".org", "a\\u0000b"])
+def test_hosts_that_cannot_be_resolved_are_refused(tmp_path: Path, host: str) -> None:
+    """Python's server would end with an error of its own about such a host."""
+    with pytest.raises(InputError, match=r"metrics.host: "):
+        load_settings(write(tmp_path, f'[metrics]\nport = 9000\ninsecure = true\nhost = "{host}"\n'))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *product(
+            ["recipes.folder", "weights.folder", "ledger.path", "kept.folder", "curve.readers"],
+            ["", "a\\u0000b", "a\\nb"],
+        ),
+        ("curve.secret_key", "a\\u0000b"),  # an empty one means that the worker has no key
+    ],
+)
+def test_paths_that_are_invalid_are_refused(tmp_path: Path, key: str, value: str) -> None:
+    """An empty path would mean the folder of the file, a control character an error when it is opened."""
+    section, field = key.split(".")
+    with pytest.raises(InputError, match=rf"line\.toml: {key}: .*path"):
+        load_settings(write(tmp_path, f'[{section}]\n{field} = "{value}"\n'))
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "[ledger]\nkeep_days = inf",
+        "[ledger]\nmax_mb = nan",
+        "[kept]\nmax_mb = inf",
+        "[ledger]\nflush_ms = 1e300",
+        "[results]\nstate_ms = 1e300",
+        "[metrics]\nstalled_after_s = 1e300",
+        "[intake]\nheartbeat_ms = 3_000_000_000",
+        "[intake]\nreceive_hwm = 1_000_000_000_000",
+        "[results]\nhwm = 1_000_000_000_000",
+        "[maps]\nhwm = 1_000_000_000_000",
+        '[device]\nname = "cuda:١"',
+        '[device]\nname = "cuda:99999999999999999999"',
+    ],
+)
+def test_values_that_overflow_later_are_refused(tmp_path: Path, assignment: str) -> None:
+    """Clocks, waits, sockets and torch cannot represent them: the worker would end with a traceback."""
+    section, field = assignment[1:].replace("]\n", ".").split(" = ")[0].split(".")
+    with pytest.raises(InputError, match=rf"line\.toml: {section}\.{field}: "):
+        load_settings(write(tmp_path, assignment))
 
 
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
@@ -106,6 +273,58 @@ def test_environment_overrides_one_key_and_keeps_the_rest(
     settings = load_settings(write(tmp_path, "[batch]\nmax_batch = 2\nmax_wait_ms = 7.5\n"))
     assert settings.batch.max_batch == 8
     assert settings.batch.max_wait_ms == 7.5
+
+
+def test_every_value_has_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environment over file over default, and the variable is named as it was written."""
+    monkeypatch.setenv("CMFM_BATCH__MAX_BATCH", "8")
+    monkeypatch.setenv("cmfm_log__level", "debug")
+    monkeypatch.setenv("CMFM_MAPS", '{"hwm": 3}')
+    loaded = load_with_sources(
+        write(tmp_path, '[batch]\nmax_batch = 2\nmax_wait_ms = 7.5\n[log]\nlevel = "info"\n')
+    )
+    assert (loaded.settings.batch.max_batch, loaded.settings.log.level, loaded.settings.maps.hwm) == (
+        8,
+        "debug",
+        3,
+    )
+    assert loaded.source_of("batch", "max_batch") == "environment variable CMFM_BATCH__MAX_BATCH"
+    assert loaded.source_of("log", "level") == "environment variable cmfm_log__level"
+    assert loaded.source_of("maps", "hwm") == "environment variable CMFM_MAPS"
+    assert loaded.source_of("batch", "max_wait_ms") == "file"
+    assert loaded.source_of("batch", "overlapped") == "default"
+
+
+def test_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error in the environment does not send anybody to look into the file."""
+    monkeypatch.setenv("CMFM_BATCH__MAX_BATCH", "many")
+    monkeypatch.setenv("CMFM_RING__SLOT", "4")
+    with pytest.raises(InputError) as caught:
+        load_settings(write(tmp_path, "[batch]\nmax_wait_ms = -1\n"))
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["environment variable CMFM_RING__SLOT", "ring.slot"],
+        ["environment variable CMFM_BATCH__MAX_BATCH", "batch.max_batch"],
+        [str(tmp_path / "line.toml"), "batch.max_wait_ms"],
+    ]
+
+
+def test_list_in_a_variable_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not JSON is refused with an example."""
+    monkeypatch.setenv("CMFM_SOCKETS__FRAMES", '["tcp://camera:1"]')
+    assert load_settings(write(tmp_path, "")).sockets.frames == ("tcp://camera:1",)
+    monkeypatch.setenv("CMFM_SOCKETS__FRAMES", "tcp://camera:1")
+    with pytest.raises(InputError, match="a list is written as JSON"):
+        load_settings(tmp_path / "line.toml")
+
+
+def test_paths_in_variables_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path means the same wherever it is written; an absolute one stays."""
+    monkeypatch.setenv("CMFM_KEPT__FOLDER", "parts")
+    monkeypatch.setenv("CMFM_LEDGER__PATH", "/var/lib/cmfm/ledger.sqlite")
+    settings = load_settings(write(tmp_path, ""))
+    assert settings.kept.folder == tmp_path / "parts"
+    assert settings.ledger.path == Path("/var/lib/cmfm/ledger.sqlite")
 
 
 def test_misspelt_variable_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

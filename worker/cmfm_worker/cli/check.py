@@ -8,33 +8,36 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cmfm_worker.cli.explain_settings import as_json, print_settings
 from cmfm_worker.errors import ExitCode, InputError
 from cmfm_worker.line.net.curve import read_keys
 from cmfm_worker.recipes.recipe import Recipe, read_recipe_file
 from cmfm_worker.recipes.registry import recipe_names, recipe_path
 from cmfm_worker.recipes.sections import ScoreSection
-from cmfm_worker.settings.load import load_settings
+from cmfm_worker.settings.load import load_with_sources
 from cmfm_worker.settings.model import Settings
 
 
 def check_line(config: Path, json: bool) -> int:
-    """Validate the settings and every recipe they name, and print what they mean; returns the exit code.
+    """Validate the settings, every recipe and key file that they name, and explain them. Returns the exit code.
 
-    Raises InputError for a file that cannot be used at all.
+    Raises InputError for settings that cannot be used at all.
     """
-    settings = load_settings(config)
+    loaded = load_with_sources(config)
+    settings = loaded.settings
     recipes, problems = check_recipes(settings)
     problems += key_problems(settings)
     if json:
         report = {
-            "settings": settings.model_dump(mode="json"),
+            "settings": as_json(loaded),
             "recipes": {name: summary(recipe) for name, recipe in recipes.items()},
             "problems": problems,
         }
         Console().print_json(json_format.dumps(report))
     else:
         console = Console()
-        console.print(settings_table(settings, config))
+        print_settings(console, loaded, config)
+        console.print()
         console.print(recipe_table(recipes))
         for problem in problems:
             console.print(f"[red]problem:[/] {escape(problem)}", highlight=False)
@@ -44,7 +47,7 @@ def check_line(config: Path, json: bool) -> int:
 
 
 def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
-    """Every recipe that would be loaded, and what would keep the line from starting."""
+    """Return every recipe that the line would load, and the problems that keep it from starting."""
     recipes: dict[str, Recipe] = {}
     problems: list[str] = []
     try:
@@ -66,7 +69,7 @@ def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
 
 
 def key_problems(settings: Settings) -> list[str]:
-    """What would keep the line from using its keys."""
+    """Return the problems that keep the line from using its keys."""
     try:
         read_keys(settings.curve)
     except InputError as error:
@@ -75,7 +78,7 @@ def key_problems(settings: Settings) -> list[str]:
 
 
 def recipe_problems(name: str, recipe: Recipe, settings: Settings) -> list[str]:
-    """What would keep the line from using a recipe."""
+    """Return the problems that keep the line from using a recipe."""
     problems = []
     if recipe.threshold is None:
         problems.append(
@@ -87,7 +90,7 @@ def recipe_problems(name: str, recipe: Recipe, settings: Settings) -> list[str]:
 
 
 def summary(recipe: Recipe) -> dict[str, Any]:
-    """The few facts about a recipe that a person checks."""
+    """Return the facts about a recipe that a person checks."""
     threshold = recipe.threshold
     return {
         "extractors": recipe.extractor.preset,
@@ -97,34 +100,21 @@ def summary(recipe: Recipe) -> dict[str, Any]:
         "fail_at": threshold.fail_at if threshold else None,
         "supported_false_reject_rate": threshold.supported_false_reject_rate if threshold else None,
         "minimum_coverage": recipe.coverage.minimum,
+        "calib_id": recipe.calibration.id,
         "fitted_at": str(recipe.provenance.fitted_at),
         "model_sha": recipe.model_sha,
     }
 
 
 def score_words(score: ScoreSection) -> str:
-    """How Ψ is measured and of what the score is made, in a table's cell."""
+    """Return in words how Ψ is measured and how the score is made from it."""
     highest = "maximum" if score.highest_px == 1 else f"mean of highest {score.highest_px} px"
     published = ", over √mean Ψ" if score.normalisation == "published" else ""
     return f"{score.distance} {score.aggregation}, σ {score.smoothing_px:g} px, {highest}{published}"
 
 
-def settings_table(settings: Settings, config: Path) -> Table:
-    """Every key with its value in force, and what it means where that is not plain."""
-    table = Table(title=f"{config}: values in force", title_justify="left")
-    for column in ("key", "value", "meaning"):
-        table.add_column(column, overflow="fold")
-    for section_name in type(settings).model_fields:
-        section = getattr(settings, section_name)
-        for key, field in type(section).model_fields.items():
-            value = getattr(section, key)
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            table.add_row(f"{section_name}.{key}", escape(shown), escape(field.description or ""))
-    return table
-
-
 def recipe_table(recipes: dict[str, Recipe]) -> Table:
-    """What each recipe decides by, a row a fact."""
+    """Return a table of the rules of each recipe, one fact a row."""
     table = Table(title="recipes", title_justify="left")
     for column in ("name", "fact", "value"):
         table.add_column(column, overflow="fold")
@@ -136,7 +126,7 @@ def recipe_table(recipes: dict[str, Recipe]) -> Table:
 
 
 def facts_of(recipe: Recipe) -> dict[str, str]:
-    """`summary` in words."""
+    """Return `summary` in words."""
     facts = summary(recipe)
     fail_at, rate = facts["fail_at"], facts["supported_false_reject_rate"]
     return {
@@ -146,6 +136,7 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
         "FAIL at score": "none" if fail_at is None else f"{fail_at:.4f}",
         "false rejects supported": "unknown" if rate is None else f"{rate:.1%}",
         "minimum 3D coverage": f"{facts['minimum_coverage']:.0%}",
+        "calib_id": facts["calib_id"] or "any",
         "taught": facts["fitted_at"][:16],
         "model": facts["model_sha"][:12],
     }

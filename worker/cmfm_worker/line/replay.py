@@ -107,7 +107,7 @@ def replay(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Compa
     """Inspect a kept part again, alone, as the line does, and compare."""
     with torch.inference_mode():
         found = model.inspector.inspect(*to_frames([(part.rgb, part.xyz)], device), [model.model]).parts()[0]
-        decision = decision_of(found, model)
+        decision = decision_of(found, model, part.facts["calib_id"])
     facts = part.facts
     return Comparison(
         recorded=Outcome(facts["verdict"], facts["reason"], facts["score"]),

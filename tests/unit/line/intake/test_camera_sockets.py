@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from cmfm_protocol.wire.topics import topic
-from cmfm_worker.line.intake.camera_sockets import Source
+from cmfm_worker.line.intake.camera_sockets import CameraSockets
 from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.settings.sections.network import IntakeSection
 
@@ -36,8 +36,8 @@ READER = """
 import random, sys, time, zmq
 from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.settings.sections.network import IntakeSection
-from cmfm_worker.line.intake.camera_sockets import Source
-source = Source(
+from cmfm_worker.line.intake.camera_sockets import CameraSockets
+source = CameraSockets(
     zmq.Context(), sys.argv[1], IntakeSection(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()], Keys()
 )
 until_s, went_down = time.monotonic() + float(sys.argv[3]), 0
@@ -91,7 +91,7 @@ def test_worker_that_was_stopped_goes_on(camera: tuple[subprocess.Popen[str], st
     assert said.endswith("True\n")
 
 
-def wait_for(source: Source, *, alive: bool, limit_s: float) -> None:
+def wait_for(source: CameraSockets, *, alive: bool, limit_s: float) -> None:
     """Read as the intake does until the camera is up or down."""
     until_s = time.monotonic() + limit_s
     while source.alive is not alive:
@@ -102,24 +102,24 @@ def wait_for(source: Source, *, alive: bool, limit_s: float) -> None:
 
 
 @pytest.fixture
-def source(camera: tuple[subprocess.Popen[str], str]) -> Iterator[Source]:
+def source(camera: tuple[subprocess.Popen[str], str]) -> Iterator[CameraSockets]:
     """The camera, watched."""
     context = zmq.Context()
-    watched = Source(context, camera[1], IntakeSection(heartbeat_ms=100), [TOPIC], Keys())
+    watched = CameraSockets(context, camera[1], IntakeSection(heartbeat_ms=100), [TOPIC], Keys())
     wait_for(watched, alive=True, limit_s=20)
     yield watched
     watched.close()
     context.term()
 
 
-def test_killed_camera_goes_down(camera: tuple[subprocess.Popen[str], str], source: Source) -> None:
+def test_killed_camera_goes_down(camera: tuple[subprocess.Popen[str], str], source: CameraSockets) -> None:
     """Its connections close with it."""
     camera[0].kill()
     wait_for(source, alive=False, limit_s=20)
 
 
 def test_stopped_camera_goes_down_and_comes_back(
-    camera: tuple[subprocess.Popen[str], str], source: Source
+    camera: tuple[subprocess.Popen[str], str], source: CameraSockets
 ) -> None:
     """One that hangs misses its heartbeats; when it goes on, so do its frames."""
     camera[0].send_signal(signal.SIGSTOP)

@@ -6,6 +6,7 @@ from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.line.intake.sequence import (
     DAMAGED_EARLY_NS,
     LOST_AT_ONCE,
+    MAX_ORPHANS,
     MAX_STREAMS,
     Orphan,
     SequenceTracker,
@@ -14,10 +15,11 @@ from cmfm_worker.line.intake.stream import MAX_JUMP, Fingerprint, Sighting
 from cmfm_worker.line.messages import TriggerKey
 
 WINDOW_NS = 100
+MAX_GAP = 10
 
 
 def tracker(resume: dict[str, list[int]] | None = None) -> SequenceTracker:
-    return SequenceTracker(max_gap=10, window_ns=WINDOW_NS, resume=resume)
+    return SequenceTracker(max_gap=MAX_GAP, window_ns=WINDOW_NS, resume=resume)
 
 
 def see(
@@ -40,7 +42,6 @@ def test_frames_in_order_owe_nothing() -> None:
     t = tracker()
     assert [see(t, seq, seq) for seq in range(50)] == [Sighting.NEW] * 50
     assert t.expire(10_000) == []
-    assert t.next_expiry_ns() is None
 
 
 def test_gap_is_lost_once_after_the_window() -> None:
@@ -48,7 +49,6 @@ def test_gap_is_lost_once_after_the_window() -> None:
     t = tracker()
     see(t, 0, 0)
     see(t, 3, 10)
-    assert t.next_expiry_ns() == 10 + WINDOW_NS
     assert lost(t, 109) == []
     assert lost(t, 110) == [("a", 1), ("a", 2)]
     assert lost(t, 10_000) == []
@@ -119,6 +119,21 @@ def test_duplicate_is_recognised() -> None:
     assert see(t, 0, 1) is Sighting.DUPLICATE
 
 
+def test_every_number_that_is_no_jump_is_recognised() -> None:
+    """A frame or a FAULT as far back as a frame may reach is not a new trigger, whatever came meanwhile."""
+    t = tracker()
+    see(t, MAX_GAP, 0)
+    see(t, MAX_GAP + 1, 0)
+    assert lost(t, WINDOW_NS) == [("a", seq) for seq in range(MAX_GAP)]
+    for seq in range(MAX_GAP + 2, 3 * MAX_GAP):
+        see(t, seq, WINDOW_NS)
+        back = [see(t, seq - steps, WINDOW_NS) for steps in range(MAX_GAP)]
+        assert back == [
+            Sighting.DUPLICATE if seq - steps >= MAX_GAP else Sighting.LATE for steps in range(MAX_GAP)
+        ]
+    assert t.expire(10_000) == []
+
+
 def test_reused_number_is_not_a_duplicate() -> None:
     """Another part under a used number must not vanish as a duplicate."""
     t = tracker()
@@ -133,6 +148,26 @@ def test_single_jump_is_not_believed() -> None:
     assert see(t, 5000, 1) is Sighting.JUMP
     assert see(t, 2, 2) is Sighting.NEW
     assert lost(t, 10_000) == [("a", 1)]
+
+
+def test_only_the_very_next_number_confirms_a_jump() -> None:
+    """Two damaged numbers in a row, however close to each other, write off nothing of a stream that goes on."""
+    t = tracker()
+    see(t, 0, 0)
+    for far in (5000, 9000, 5001, 5003, 5002):
+        assert see(t, far, 1) is Sighting.JUMP
+    assert see(t, 1, 2) is Sighting.NEW
+    assert t.expire(10_000) == []
+
+
+def test_jump_is_not_confirmed_after_a_frame_that_was_near() -> None:
+    """The confirming frame follows in a row: a near one in between shows that the far number was damaged."""
+    t = tracker()
+    see(t, 0, 0)
+    assert see(t, 5000, 1) is Sighting.JUMP
+    assert see(t, 1, 2) is Sighting.NEW
+    assert see(t, 5001, 3) is Sighting.JUMP
+    assert t.expire(10_000) == []
 
 
 def test_confirmed_jump_is_believed() -> None:
@@ -197,6 +232,23 @@ def test_resumed_stream_is_not_answered_twice() -> None:
     assert see(t, 7, 0) is Sighting.NEW
 
 
+def test_resumed_numbers_are_answered_as_far_as_a_frame_may_reach() -> None:
+    """Every number that the former worker answered within `max_gap` is late, not the newest few alone."""
+    t = tracker(resume={"a": list(range(MAX_GAP))})
+    assert [see(t, seq, 0) for seq in range(MAX_GAP)] == [Sighting.LATE] * MAX_GAP
+
+
+def test_heartbeat_with_a_wrong_number_changes_nothing() -> None:
+    """One far ahead loses no part, and one from behind does not make the stream start again."""
+    t = tracker()
+    for seq in range(3):
+        see(t, seq, 0)
+    t.announce("line1/s1", "a", 5000, 10)
+    t.announce("line1/s1", "a", 1, 10)
+    assert see(t, 3, 20) is Sighting.NEW
+    assert t.expire(10_000) == []
+
+
 def test_heartbeat_reveals_lost_last_frames() -> None:
     """The loss of the last frames is seen without a further frame."""
     t = tracker()
@@ -218,7 +270,7 @@ def test_orphan_stands_for_the_gap_it_left() -> None:
 
 
 def test_orphan_without_a_gap_is_one_message_too_many() -> None:
-    """Garbage between two good frames gets a FAULT of its own and costs no part its number."""
+    """An unreadable message between two good frames gets a FAULT of its own and costs no part its number."""
     t = tracker()
     see(t, 0, 0)
     t.orphan("line1/s1", orphan(5))
@@ -236,7 +288,7 @@ def test_orphan_at_the_end_takes_the_next_number() -> None:
 
 
 def test_orphan_before_any_stream_is_answered() -> None:
-    """Garbage from a camera never heard of gets its FAULT too."""
+    """An unreadable message from a camera never heard of gets its FAULT too."""
     t = tracker()
     t.orphan("line1/s1", orphan(0))
     assert lost(t, 2 * WINDOW_NS) == [(UNATTRIBUTED, 0)]
@@ -251,7 +303,6 @@ def test_announced_number_is_waited_for_until_its_deadline() -> None:
     t = tracker()
     assert announced(t, 0, 500) == (Sighting.NEW, [0])
     assert see(t, 1, 10) is Sighting.NEW
-    assert t.next_expiry_ns() == 500
     assert lost(t, 499) == []
     assert lost(t, 500) == [("a", 0)]
     assert see(t, 0, 600) is Sighting.LATE
@@ -333,7 +384,7 @@ def test_orphan_stands_for_the_announced_number_that_is_due_first() -> None:
 
 
 def test_orphan_takes_no_number_that_was_not_announced() -> None:
-    """Where triggers are announced, garbage after the last part is one message too many."""
+    """Where triggers are announced, an unreadable message after the last part is one message too many."""
     t = tracker()
     announced(t, 0, 10**9)
     see(t, 0, 0)
@@ -363,8 +414,37 @@ def test_busy_stream_is_not_forgotten_for_newer_ones() -> None:
         assert see(t, 0, boot) is Sighting.DUPLICATE
 
 
+def test_stream_that_owes_faults_is_not_forgotten() -> None:
+    """A camera that reboots often owes its lost parts their FAULTs, also of the boot that it began with."""
+    t = tracker()
+    see(t, 0, 0)
+    see(t, 2, 0)
+    announced(t, 3, 10 * WINDOW_NS)
+    for boot in range(2 * MAX_STREAMS):
+        see(t, 0, 1, stream=f"boot{boot}")
+    assert lost(t, WINDOW_NS) == [("a", 1)]
+    assert lost(t, 10 * WINDOW_NS) == [("a", 3)]
+
+
+def test_streams_that_owe_nothing_are_forgotten() -> None:
+    """A camera that reboots for years does not fill the memory."""
+    t = tracker()
+    for boot in range(3 * MAX_STREAMS):
+        see(t, 0, boot, stream=f"boot{boot}")
+    assert see(t, 0, 1000, stream="boot0") is Sighting.NEW
+    assert see(t, 0, 1000, stream=f"boot{3 * MAX_STREAMS - 1}") is Sighting.DUPLICATE
+
+
+def test_flood_of_unreadable_messages_is_settled_at_once() -> None:
+    """Beyond a bound the oldest get their FAULT before their time: a broken camera does not fill the memory."""
+    t = tracker()
+    for _ in range(MAX_ORPHANS + 3):
+        t.orphan("line1/s1", orphan(0))
+    assert lost(t, 0) == [(UNATTRIBUTED, number) for number in range(3)]
+
+
 def test_orphan_takes_no_number_that_the_wire_cannot_say() -> None:
-    """After the last number that can be sent, garbage is one message too many and not a number more."""
+    """After the last number that can be sent an unreadable message stands for no number."""
     t = tracker()
     see(t, MAX_COUNT, 0)
     t.orphan("line1/s1", orphan(5))

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import torch
 
-from cmfm_protocol.wire.verdict import Verdict
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.regions import regions_of
-from cmfm_worker.inspection.result import InspectedPart, ReturningBatch
+from cmfm_worker.inspection.result import BatchReadBack, InspectedPart
 from cmfm_worker.line.compute.lane import Decide
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import Decision, LineRecipe, PartMaps, fault
+from cmfm_worker.recipes.recipe import Recipe
 
 
 class LineInspector:
@@ -37,23 +38,23 @@ def _issued(
     rgb: Sequence[torch.Tensor],
     xyz: Sequence[torch.Tensor],
     places: Sequence[int],
-) -> ReturningBatch:
+) -> BatchReadBack:
     """Issue the inspection of the slots at some places, and the copy of its results to the host."""
     inspected = slots[places[0]].model.inspector.inspect(
         torch.stack([rgb[i] for i in places]),
         torch.stack([xyz[i] for i in places]),
         [slots[i].model.model for i in places],
     )
-    return inspected.on_its_way()
+    return inspected.start_read_back()
 
 
 def _decisions(
-    slots: Sequence[FilledSlot], groups: Iterable[tuple[Sequence[int], ReturningBatch]]
+    slots: Sequence[FilledSlot], groups: Iterable[tuple[Sequence[int], BatchReadBack]]
 ) -> list[Decision]:
     decisions: dict[int, Decision] = {}
     for places, batch in groups:
         for i, part in zip(places, batch.parts(), strict=True):
-            decision = decision_of(part, slots[i].model)
+            decision = decision_of(part, slots[i].model, slots[i].trigger.calib_id)
             decisions[i] = replace(decision, recipe_sha=slots[i].model.recipe_sha, batch=len(places))
     return [decisions[i] for i in range(len(slots))]
 
@@ -75,17 +76,18 @@ def group_alike(slots: Sequence[FilledSlot]) -> list[list[int]]:
     return list(groups.values())
 
 
-def decision_of(part: InspectedPart, model: LineRecipe) -> Decision:
-    """Decide one part by its recipe; a part that could not be inspected is a FAULT."""
+def decision_of(part: InspectedPart, model: LineRecipe, calib_id: str) -> Decision:
+    """Decide one part by its recipe and its frame's `calib_id`; a part that could not be inspected is a FAULT."""
     if part.problem is not None:
         return fault(part.problem.reason, part.problem.detail, model_sha=model.sha)
     recipe = model.model.recipe
-    verdict, reason = decide(part.score, part.coverage, recipe)
+    verdict, reason = decide(part.score, part.coverage, recipe, calib_id)
     if verdict is Verdict.FAULT:
         return fault(reason, "its score is not a finite number", model_sha=model.sha)
     return Decision(
         verdict=verdict,
         reason=reason,
+        detail=_calibration_detail(recipe) if reason is Reason.OTHER_CALIBRATION else "",
         score=part.score,
         threshold=recipe.threshold.fail_at if recipe.threshold else None,
         model_sha=model.sha,
@@ -95,3 +97,8 @@ def decision_of(part: InspectedPart, model: LineRecipe) -> Decision:
         regions=regions_of(part, verdict, recipe),
         maps=PartMaps(part.psi, part.psi_2d, part.psi_3d, part.rgb, part.depth, part.foreground),
     )
+
+
+def _calibration_detail(recipe: Recipe) -> str:
+    """The recipe's side of the mismatch; the frame's `calib_id` is in the result. Short enough for the wire."""
+    return f"the recipe is for calibration {recipe.calibration.id[:48]!r}"

@@ -1,7 +1,7 @@
-"""What a received message means: a part for the ring, a FAULT, or nothing new. No sockets.
+"""Admits frames to the ring, or refuses them with a FAULT and its reason. No sockets.
 
-A frame is *accepted* when its trigger has been opened at the desk; from then on it gets exactly one verdict.
-Whatever cannot be inspected becomes a FAULT with its reason here; nothing that arrives is passed over in silence.
+A frame is *accepted* when its trigger has been opened in the verdict book; from then on it gets exactly one verdict.
+Every message that arrives is admitted, becomes a FAULT, or is counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from cmfm_protocol.wire.state import decode_camera_state
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.clock import NS_PER_MS, Clock
-from cmfm_worker.line.intake.announced_parts import Announcements, arrived, contradiction
+from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.ring import Ring, as_shed
 from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
@@ -35,25 +35,25 @@ from cmfm_worker.line.messages import (
 )
 from cmfm_worker.settings.sections.network import IntakeSection
 
-LATE_FAULT_MS: Final = 0.0
-"""A part that is known to be lost has its verdict due at once."""
+DUE_AT_ONCE_MS: Final = 0.0
+"""Deadline of a part that is known to be lost or unreadable."""
 
 SEEN_EVERY_NS: Final = 100 * NS_PER_MS
-"""How often a camera's signs of life are passed on."""
+"""Signs of life of a camera are reported at most this often."""
 
 
 class RecipeLookup(Protocol):
-    """Recipes by name."""
+    """Finds loaded recipes by name."""
 
     def find(self, recipe: str) -> LineRecipe | None:
-        """The model of a recipe name in a header ("" asks for the default), or None."""
+        """Return the recipe that a header names ("" asks for the default), or None if it is not loaded."""
         ...
 
 
 class Admission:
-    """Takes messages of one station apart. One thread (the intake) calls it.
+    """Decides what each message of a station's cameras means. One thread (the intake) calls it.
 
-    `done_ns` says when a frame that was handed to the device at a time would be decided (`pace`).
+    `done_ns` estimates when a frame that is handed to the device at a given time would be decided (CLOCK_MONOTONIC).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Admission:
         *,
         settings: IntakeSection,
         ring: Ring,
-        shelf: RecipeLookup,
+        recipes: RecipeLookup,
         tracker: SequenceTracker,
         post: Callable[[BookEvent], None],
         done_ns: Callable[[int], int],
@@ -69,72 +69,72 @@ class Admission:
     ) -> None:
         self._settings = settings
         self._ring = ring
-        self._shelf = shelf
+        self._recipes = recipes
         self._tracker = tracker
         self._post = post
         self._done_ns = done_ns
         self._clock = clock
         self._deadlines = Deadlines(settings, post, clock)
-        self._announced = Announcements(tracker, self._deadlines, post)
+        self._announced = AnnouncedParts(tracker, self._deadlines, post)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
         self._seen: dict[str, tuple[str, int]] = {}  # source -> stream, CLOCK_MONOTONIC
 
-    def frame_message(self, source: str, parts: Sequence[memoryview]) -> None:
-        """A message on the frame topic (WIRE.md, frame); `source` is the endpoint that it came by."""
+    def frame_message(self, source: str, message: Sequence[memoryview]) -> None:
+        """Handle a message on the frame topic (WIRE.md, frame). `source` is the endpoint that it came from."""
         received_ns = self._clock.realtime_ns()
         try:
-            frame = decode_frame(parts)
+            frame = decode_frame(message)
         except RemoteProtocolError as error:
             self._damaged(source, error, received_ns)
         else:
-            self._see(source, frame.header.stream_uuid)
+            self._report_life(source, frame.header.stream_uuid)
             self._frame(source, frame, received_ns)
 
-    def trigger_message(self, source: str, parts: Sequence[memoryview]) -> None:
-        """A part is announced before its frame (WIRE.md, trigger)."""
+    def trigger_message(self, source: str, message: Sequence[memoryview]) -> None:
+        """Handle a trigger message: it announces a part before its frame (WIRE.md, trigger)."""
         try:
-            message = decode_trigger(parts)
+            trigger = decode_trigger(message)
         except RemoteProtocolError as error:
             self._log.warning("damaged_trigger", detail=error.detail)
             self._post(Noticed("damaged_trigger"))
             return
-        if self._settings.sealed_only and not message.sealed:
+        if self._settings.sealed_only and not trigger.sealed:
             self._post(Noticed("unsealed_trigger"))
             return
-        self._see(source, message.stream_uuid)
-        self._announced.message(source, message, self._clock.monotonic_ns())
+        self._report_life(source, trigger.stream_uuid)
+        self._announced.message(source, trigger, self._clock.monotonic_ns())
 
     def announce(self, message: TriggerMessage) -> str | None:
-        """The line's own count of triggers (WIRE.md, request): why it is not believed, or None."""
+        """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None."""
         return self._announced.count(message, self._clock.monotonic_ns())
 
-    def state_message(self, source: str, parts: Sequence[memoryview]) -> None:
-        """A camera's heartbeat (WIRE.md, camera state): which numbers have been sent, and whether it is the last."""
+    def state_message(self, source: str, message: Sequence[memoryview]) -> None:
+        """Handle a camera's heartbeat: the numbers sent so far, and whether it is the last (WIRE.md, camera state)."""
         try:
-            state = decode_camera_state(parts)
+            state = decode_camera_state(message)
         except RemoteProtocolError as error:
             self._log.warning("damaged_camera_state", detail=error.detail)
             self._post(Noticed("damaged_camera_state"))
             return
         (self._closing.add if state.closing else self._closing.discard)(source)
-        self._see(source, state.stream_uuid)
+        self._report_life(source, state.stream_uuid)
         self._tracker.announce(source, state.stream_uuid, state.next_seq, self._clock.monotonic_ns())
 
     def is_closing(self, source: str) -> bool:
-        """Whether the camera at an endpoint has said that no further frame will come."""
+        """Tell whether the camera at an endpoint has announced that it closes and sends no further frame."""
         return source in self._closing
 
     def tick(self) -> None:
-        """Give lost parts their FAULT; to be called every few milliseconds."""
-        self._missing(self._tracker.expire(self._clock.monotonic_ns()))
+        """Give lost parts their FAULT. To be called every few milliseconds."""
+        self._settle(self._tracker.expire(self._clock.monotonic_ns()))
 
     def finish(self) -> None:
-        """Give everything still waited for its FAULT: no more messages will come."""
-        self._missing(self._tracker.flush())
+        """Give everything still waited for its FAULT, because no more messages will come."""
+        self._settle(self._tracker.flush())
 
-    def _see(self, source: str, stream_uuid: str) -> None:
-        """Report a sign of life, but not every one on a fast line."""
+    def _report_life(self, source: str, stream_uuid: str) -> None:
+        """Report a sign of life of a camera, a new stream at once, else every `SEEN_EVERY_NS`."""
         now_ns = self._clock.monotonic_ns()
         known_uuid, seen_ns = self._seen.get(source, ("", 0))
         if stream_uuid != known_uuid or now_ns - seen_ns >= SEEN_EVERY_NS:
@@ -168,17 +168,17 @@ class Admission:
         if isinstance(admitted, Decision):
             self._post(opened(trigger, admitted))
             return
-        self._post(opened(trigger))  # before the loop can decide it
-        slot, model = admitted
-        self._ring.fill(slot, frame, trigger, model, self._clock.monotonic_ns())
+        self._post(opened(trigger))  # before `fill`, after which the loop can decide it
+        slot, recipe = admitted
+        self._ring.fill(slot, frame, trigger, recipe, self._clock.monotonic_ns())
 
     def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, LineRecipe] | Decision:
-        """A slot of the ring and the model for a frame, or the FAULT that says why not."""
+        """Return a slot of the ring and the recipe for a frame, or the FAULT with the reason of the refusal."""
         ring, (height, width) = self._ring, frame.rgb.shape[:2]
         if self._settings.sealed_only and not frame.sealed:
             return fault(Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set")
-        model = self._shelf.find(trigger.recipe)
-        if model is None:
+        recipe = self._recipes.find(trigger.recipe)
+        if recipe is None:
             return fault(Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line")
         if not ring.fits(height, width):
             detail = f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
@@ -189,10 +189,10 @@ class Admission:
         slot = self._claim(now_ns)
         if slot is None:
             return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
-        return slot, model
+        return slot, recipe
 
     def _claim(self, now_ns: int) -> int | None:
-        """A free slot, if need be that of the waiting frame for which it has been too late the longest."""
+        """Return a free slot, if need be that of the waiting frame that is due first and too late to be inspected."""
         slot = self._ring.claim()
         if slot is not None:
             return slot
@@ -225,7 +225,7 @@ class Admission:
                 calib_id="",
                 trigger_ns=self._deadlines.trigger_ns(age_ns),
                 received_ns=received_ns,
-                deadline_ns=self._deadlines.due_ns(age_ns, error.deadline_ms or LATE_FAULT_MS),
+                deadline_ns=self._deadlines.due_ns(age_ns, error.deadline_ms or DUE_AT_ONCE_MS),
                 simulated=False,
             )
             self._fault(trigger, error.reason, error.detail)
@@ -239,7 +239,7 @@ class Admission:
         *,
         sealed: bool = False,
     ) -> bool:
-        """Tell a new frame from one seen before; what is not new is counted, and answered if it owes a FAULT."""
+        """Tell whether a frame is new. Counts a frame that is not, and gives it a FAULT if it owes one."""
         now_ns = self._clock.monotonic_ns()
         sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed)
         if sighting is Sighting.NEW:
@@ -251,9 +251,9 @@ class Admission:
         elif sighting is Sighting.REUSED:
             detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
             self._fault(self._unseen(self._tracker.unattributed_key(), received_ns), Reason.MALFORMED, detail)
-        what = sighting.name.lower()
-        self._post(Noticed(what))
-        self._log.info("frame_not_new", what=what, stream_uuid=key.stream_uuid, seq=key.seq)
+        kind = sighting.name.lower()
+        self._post(Noticed(kind))
+        self._log.info("frame_not_new", what=kind, stream_uuid=key.stream_uuid, seq=key.seq)
         return False
 
     def _count_skipped(self, key: TriggerKey) -> None:
@@ -268,7 +268,7 @@ class Admission:
         now_ns = self._clock.monotonic_ns()
         self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns))
 
-    def _missing(self, missing: Sequence[Missing]) -> None:
+    def _settle(self, missing: Sequence[Missing]) -> None:
         for key, orphan in missing:
             if orphan is None:
                 self._lost(key)
@@ -279,13 +279,12 @@ class Admission:
         announced = self._announced.claim(key)
         if announced is None:
             self._fault(self._unseen(key, None), Reason.LOST, "no frame arrived for this seq")
-        elif (
-            announced.deadline_ns > self._clock.monotonic_ns()
-        ):  # a drain; else the desk has kept the deadline
+        elif announced.deadline_ns > self._clock.monotonic_ns():
+            # Only in a drain. Otherwise the verdict book has closed it at its deadline.
             self._post(Closed(key, fault(Reason.LOST, "announced, but no frame came before the drain")))
 
     def _unseen(self, key: TriggerKey, received_ns: int | None) -> Trigger:
-        """A trigger of which no readable frame arrived; its verdict is due at once."""
+        """Return a trigger without a readable frame. Its verdict is due at once."""
         return Trigger(
             key=key,
             part_id="",
@@ -293,7 +292,7 @@ class Admission:
             calib_id="",
             trigger_ns=received_ns or self._clock.realtime_ns(),
             received_ns=received_ns,
-            deadline_ns=self._deadlines.due_ns(0, LATE_FAULT_MS),
+            deadline_ns=self._deadlines.due_ns(0, DUE_AT_ONCE_MS),
             simulated=False,
         )
 

@@ -1,7 +1,7 @@
-"""Parts announced before their frames: each is open from then on and due by its own deadline (WIRE.md, trigger).
+"""Parts announced before their frames: each is open from then on, due by its own deadline (WIRE.md, trigger).
 
-A frame that comes for one is that same part. Where the two contradict each other it is not known what lies there, so
-the part is a FAULT.
+A frame with an announced number is the frame of that part. If frame and announcement contradict each other, it is
+not known which part lies there, and the part is a FAULT.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from cmfm_worker.line.intake.stream import Sighting
 from cmfm_worker.line.messages import BookEvent, Decision, Noticed, Opened, Trigger, TriggerKey, fault
 
 LINE_COUNT = "control"
-"""The source under which the line's own count of triggers is kept: no camera endpoint is called so."""
+"""The source of the line's own count of triggers. No camera endpoint has this name."""
 
 
-class Announcements:
-    """Triggers whose frame has not come yet. One thread (the intake) calls it."""
+class AnnouncedParts:
+    """Opens announced triggers and holds those whose frame has not come. One thread (the intake) calls it."""
 
     def __init__(
         self, tracker: SequenceTracker, deadlines: Deadlines, post: Callable[[BookEvent], None]
@@ -30,13 +30,13 @@ class Announcements:
         self._waiting: dict[TriggerKey, Trigger] = {}
 
     def message(self, source: str, message: TriggerMessage, now_ns: int) -> None:
-        """A trigger message from an endpoint: opens what is new, counts what is not."""
+        """Handle a trigger message from an endpoint: open what is new, count what is not."""
         sighting = self._announce(source, message, now_ns, sure=False)
         if sighting is not Sighting.NEW:
             self._post(Noticed(f"trigger_{sighting.name.lower()}"))
 
     def count(self, message: TriggerMessage, now_ns: int) -> str | None:
-        """The line's own count: why it is not believed, or None where every trigger up to it is known now."""
+        """Handle the line's own count: open every trigger up to it. Returns why it is not believed, or None."""
         if self._announce(LINE_COUNT, message, now_ns, sure=True) is Sighting.JUMP:
             return (
                 f"seq {message.seq} is too far from what is known; believed when the next number confirms it"
@@ -44,7 +44,7 @@ class Announcements:
         return None
 
     def claim(self, key: TriggerKey) -> Trigger | None:
-        """The announced trigger whose frame has come, or is not waited for any longer."""
+        """Remove and return the announced trigger of a number; None if it was not announced or is settled."""
         return self._waiting.pop(key, None)
 
     def _announce(self, source: str, message: TriggerMessage, now_ns: int, *, sure: bool) -> Sighting:
@@ -70,7 +70,7 @@ class Announcements:
 
 
 def arrived(announced: Trigger, frame: Trigger) -> Trigger:
-    """The announced trigger with its frame: the earlier deadline holds, each says what the other left empty."""
+    """Merge an announced trigger and its frame: the earlier deadline holds, each fills what the other left empty."""
     return replace(
         frame,
         part_id=announced.part_id or frame.part_id,
@@ -83,11 +83,11 @@ def arrived(announced: Trigger, frame: Trigger) -> Trigger:
 
 
 def contradiction(announced: Trigger, frame: Trigger) -> Decision | None:
-    """The FAULT of a frame that says another part or recipe than was announced for its number, else None."""
-    for what, told, says in (
+    """Return the FAULT of a frame that names another part or recipe than was announced for its number, or None."""
+    for what, told, found in (
         ("part", announced.part_id, frame.part_id),
         ("recipe", announced.recipe, frame.recipe),
     ):
-        if told and says and told != says:
-            return fault(Reason.MALFORMED, f"announced as {what} {told}, but its frame says {says}")
+        if told and found and told != found:
+            return fault(Reason.MALFORMED, f"announced as {what} {told}, but its frame says {found}")
     return None

@@ -1,4 +1,4 @@
-"""When verdicts are due: by the clocks and deadlines that senders name, within the line's limits (WIRE.md, clocks)."""
+"""Translates senders' clocks and deadlines into the worker's own, within the limits of the line (WIRE.md, clocks)."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from cmfm_worker.settings.sections.network import IntakeSection
 
 
 class Deadlines:
-    """Translates what a message says into the worker's own clocks; a clock that cannot be right is counted."""
+    """Computes ages and deadlines of triggers, and counts clocks that cannot be right."""
 
     def __init__(self, settings: IntakeSection, post: Callable[[Noticed], None], clock: Clock) -> None:
         self._settings = settings
@@ -16,7 +16,7 @@ class Deadlines:
         self._clock = clock
 
     def age_ns(self, trigger_ns: int, clock_name: str) -> int:
-        """How long ago the trigger fired; 0 where its clock does not tell, so that everything runs from now."""
+        """Return how long ago the trigger fired. 0 if its clock does not tell: its deadline then runs from now."""
         tolerance_ns = int(self._settings.clock_tolerance_ms * NS_PER_MS)
         age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock, tolerance_ns=tolerance_ns)
         if age_ns is None:
@@ -26,10 +26,10 @@ class Deadlines:
         return age_ns
 
     def trigger_ns(self, age_ns: int) -> int:
-        """The trigger's moment, CLOCK_REALTIME."""
+        """Return the time of a trigger of this age, CLOCK_REALTIME."""
         return self._clock.realtime_ns() - age_ns
 
     def due_ns(self, age_ns: int, deadline_ms: float) -> int:
-        """The deadline, CLOCK_MONOTONIC, of a trigger that fired so long ago."""
+        """Return the deadline of a trigger of this age, CLOCK_MONOTONIC. `max_deadline_ms` cuts it."""
         allowed_ms = min(deadline_ms, self._settings.max_deadline_ms)
         return self._clock.monotonic_ns() - age_ns + int(allowed_ms * NS_PER_MS)

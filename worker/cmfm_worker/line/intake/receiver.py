@@ -1,6 +1,6 @@
-"""The receiving thread: the cameras' sockets, their monitors, the line's own count of triggers, and the clock's tick.
+"""The receiving thread: reads the cameras' sockets, their monitors and the line's own count of triggers.
 
-What messages mean: `reception`.
+`admission` decides what the messages mean.
 """
 
 import threading
@@ -16,7 +16,7 @@ from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_worker.errors import StartupError
 from cmfm_worker.line.health.liveness import CompletedTurns
 from cmfm_worker.line.intake.admission import Admission
-from cmfm_worker.line.intake.camera_sockets import Source
+from cmfm_worker.line.intake.camera_sockets import CameraSockets
 from cmfm_worker.line.messages import BookEvent, SourceChanged
 from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.line.net.sockets import Context
@@ -24,68 +24,71 @@ from cmfm_worker.line.net.wakeable_queue import WakeableQueue
 from cmfm_worker.settings.model import Settings
 
 TICK_MS: Final = 10
-"""Longest wait in the socket: lost numbers, dead cameras and a stop are noticed within it."""
+"""Longest wait for a message. Lost numbers, dead cameras and a stop are noticed within it."""
 
 BURST: Final = 64
-"""Messages read between two looks at everything else."""
+"""Messages read from one camera before the others and the clock are looked at again."""
 
 DRAIN_READ_S: Final = 2.0
-"""How long a draining intake still reads what is queued in the socket."""
+"""How long a draining intake still reads what is queued in the sockets."""
 
 NOT_NOW: Final = "the worker is starting or draining and accepts no parts now"
 
 Done = Callable[[str | None], None]
-"""Told why something was refused, or None where it was done."""
+"""Called with the reason of a refusal, or with None when the request is done."""
+
+Handler = Callable[[str, Sequence[memoryview]], None]
+"""Handles a message: the endpoint that it came from, and its message frames, the topic first."""
 
 
 class Receiver:
-    """Receives until told to stop; then reads what is queued, settles what is missing, and ends."""
+    """Receives until it is told to stop. Then it reads what is queued, settles what is missing, and ends."""
 
     def __init__(
         self,
         settings: Settings,
         context: Context,
-        reception: Admission,
+        admission: Admission,
         post: Callable[[BookEvent], None],
         keys: Keys,
     ) -> None:
         self._settings = settings
         self._keys = keys
         self._context = context
-        self._reception = reception
+        self._admission = admission
         self._post = post
         self._stop = threading.Event()
         self._log = structlog.get_logger("intake")
         line = settings.line
-        self._meaning: dict[bytes, Callable[[str, Sequence[memoryview]], None]] = {
-            topic(line.name, line.station, "frame"): reception.frame_message,
-            topic(line.name, line.station, "trigger"): reception.trigger_message,
-            topic(line.name, line.station, "state"): reception.state_message,
+        self._handlers: dict[bytes, Handler] = {
+            topic(line.name, line.station, "frame"): admission.frame_message,
+            topic(line.name, line.station, "trigger"): admission.trigger_message,
+            topic(line.name, line.station, "state"): admission.state_message,
         }
         self._counts: WakeableQueue[tuple[TriggerMessage, Done]] = WakeableQueue()
-        self._sources: list[Source] = []
-        self.rounds = CompletedTurns()
+        self._cameras: list[CameraSockets] = []
+        self.turns = CompletedTurns()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self.failure: BaseException | None = None
 
     def start(self) -> None:
         """Connect to the cameras and begin receiving. Raises StartupError naming the endpoint."""
-        prefixes = tuple(self._meaning)
+        prefixes = tuple(self._handlers)
         try:
             for endpoint in self._settings.sockets.frames:
                 intake = self._settings.intake
-                self._sources.append(Source(self._context, endpoint, intake, prefixes, self._keys))
+                self._cameras.append(CameraSockets(self._context, endpoint, intake, prefixes, self._keys))
         except StartupError:
             self._close()
             raise
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept nothing that has not been sent yet."""
+        """Stop receiving after what is queued. Returns at once."""
         self._stop.set()
 
     def announce(self, message: TriggerMessage, done: Done) -> None:
-        """The line's own count of triggers, from any thread; `done` hears what became of it."""
+        """Hand over the line's own count of triggers, from any thread. `done` is called with the outcome."""
         if self._thread.is_alive() and not self._stop.is_set():
             self._counts.post((message, done))
         else:
@@ -93,11 +96,11 @@ class Receiver:
 
     @property
     def running(self) -> bool:
-        """Whether frames may still be accepted."""
+        """Tell whether frames may still be accepted."""
         return self._thread.is_alive()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end; where it was never started, close what was opened for it."""
+        """Wait for the thread to end. If it was never started, close the sockets and the queue."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         else:
@@ -107,16 +110,16 @@ class Receiver:
         try:
             self._receive()
             self._drain()
-        except BaseException as error:  # the service must hear of it: a line without intake is no line
+        except BaseException as error:  # the service ends the line when a thread has failed
             self.failure = error
             raise
         finally:
-            self.rounds.end()
+            self.turns.end()
             self._close()
 
     def _close(self) -> None:
-        while self._sources:
-            self._sources.pop().close()
+        while self._cameras:
+            self._cameras.pop().close()
         if self._counts.fileno() >= 0:  # not closed before
             for _, done in self._counts.collect():
                 done(NOT_NOW)
@@ -124,48 +127,48 @@ class Receiver:
 
     def _receive(self) -> None:
         poller = zmq.Poller()
-        for source in self._sources:
-            poller.register(source.socket, zmq.POLLIN)
-            poller.register(source.monitor, zmq.POLLIN)
-        self.rounds.begin(time.monotonic_ns())
+        for camera in self._cameras:
+            poller.register(camera.socket, zmq.POLLIN)
+            poller.register(camera.monitor, zmq.POLLIN)
+        self.turns.begin(time.monotonic_ns())
         poller.register(self._counts.fileno(), zmq.POLLIN)
         while not self._stop.is_set():
             ready = dict(poller.poll(TICK_MS))
-            for source in self._sources:
-                if source.socket in ready:
-                    self._read(source, BURST)
-                if source.monitor in ready:
-                    self._report(source)
+            for camera in self._cameras:
+                if camera.socket in ready:
+                    self._read(camera, BURST)
+                if camera.monitor in ready:
+                    self._report(camera)
             for message, done in self._counts.collect():
-                done(self._reception.announce(message))
-            self._reception.tick()
-            self.rounds.complete(time.monotonic_ns())
+                done(self._admission.announce(message))
+            self._admission.tick()
+            self.turns.complete(time.monotonic_ns())
 
     def _drain(self) -> None:
         until_s = time.monotonic() + DRAIN_READ_S
         while time.monotonic() < until_s:
-            if not sum(self._read(source, 1) for source in self._sources):
+            if not sum(self._read(camera, 1) for camera in self._cameras):
                 break
-        self._reception.finish()
+        self._admission.finish()
 
-    def _read(self, source: Source, most: int) -> int:
-        """Read up to `most` queued messages; returns how many there were."""
+    def _read(self, camera: CameraSockets, most: int) -> int:
+        """Read up to `most` queued messages. Returns how many there were."""
         for count in range(most):
             try:
-                parts = source.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                frames = camera.socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return count
-            views = [part.buffer for part in parts]
-            take = self._meaning.get(bytes(views[0]), self._reception.frame_message)
-            take(source.endpoint, views)
+            message = [frame.buffer for frame in frames]
+            handle = self._handlers.get(bytes(message[0]), self._admission.frame_message)
+            handle(camera.endpoint, message)
         return most
 
-    def _report(self, source: Source) -> None:
-        for alive in source.changes():
+    def _report(self, camera: CameraSockets) -> None:
+        for alive in camera.changes():
             if alive:
-                self._log.info("camera_connected", endpoint=source.endpoint)
-            elif self._reception.is_closing(source.endpoint):
-                self._log.info("camera_closed", endpoint=source.endpoint)
+                self._log.info("camera_connected", endpoint=camera.endpoint)
+            elif self._admission.is_closing(camera.endpoint):
+                self._log.info("camera_closed", endpoint=camera.endpoint)
             else:
-                self._log.error("camera_lost", endpoint=source.endpoint)
-            self._post(SourceChanged(source.endpoint, alive=alive))
+                self._log.error("camera_lost", endpoint=camera.endpoint)
+            self._post(SourceChanged(camera.endpoint, alive=alive))

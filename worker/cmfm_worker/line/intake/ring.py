@@ -1,8 +1,8 @@
 """The ring of preallocated frame buffers between intake and the loop.
 
-Each frame is copied once: from the message into a slot. Slots are page-locked where CUDA is there, so that
-the copy to the device runs beside the computation. The ring is the only place on the line where a frame is
-dropped, by deadline, and each drop is reported to the caller so that it gets its FAULT.
+Each frame is copied once, from the message into a slot. With CUDA the slots are page-locked, so that the copy to the
+device runs beside the computation. The ring never drops a frame by itself: `shed` hands a frame that is too late to
+the caller, who gives it its FAULT.
 """
 
 import threading
@@ -30,7 +30,7 @@ ALIGNMENT: Final = 64
 
 
 def heap_bytes(pixels: int) -> int:
-    """What a frame as received takes of the C library's heap: nothing where XYZ is too large to be kept there."""
+    """Return the bytes of the C library's heap that a received frame takes. A large XYZ array lies outside of it."""
     return pixels * BYTES_PER_PIXEL if pixels * XYZ_BYTES_PER_PIXEL <= LARGEST_KEPT else 0
 
 
@@ -40,23 +40,23 @@ class FilledSlot:
 
     index: int
     trigger: Trigger
-    model: "LineRecipe"  # fixed at reception: one model per verdict, whatever is reloaded meanwhile
+    model: "LineRecipe"  # fixed at admission: one model a verdict, whatever is reloaded meanwhile
     rgb: torch.Tensor
     xyz: torch.Tensor
     ready_ns: int  # CLOCK_MONOTONIC
 
 
 def as_shed(slot: FilledSlot) -> Closed:
-    """The verdict of a frame that was taken out because it could not be inspected by its deadline any more."""
+    """Return the FAULT of a frame that was taken out because it could not be inspected by its deadline."""
     detail = "shed: too late to be inspected by its deadline"
     return Closed(slot.trigger.key, fault(Reason.DEADLINE, detail, model_sha=slot.model.sha), noticed="shed")
 
 
 class Ring:
-    """`slots` buffers of `max_pixels` each. Intake claims and fills, the loop takes and releases.
+    """`slots` buffers of `max_pixels` each. The intake claims and fills, the loop takes and releases.
 
-    Of each slot, what a frame of `expected_pixels` needs is taken from the system at once, so that a backlog never
-    makes the process grow; what larger frames need stays unclaimed until one comes. Pinned memory is claimed whole.
+    In each slot the memory for a frame of `expected_pixels` is touched at once, so that a backlog never makes the
+    process grow. The rest of a slot is untouched until a larger frame comes. Pinned memory is taken whole.
     """
 
     def __init__(self, *, slots: int, max_pixels: int, pinned: bool, expected_pixels: int = 0) -> None:
@@ -75,23 +75,23 @@ class Ring:
 
     @property
     def free(self) -> int:
-        """Slots without a frame."""
+        """Number of slots without a frame."""
         return len(self._free)
 
     @property
     def waiting(self) -> int:
-        """Frames that the loop has not taken yet."""
+        """Number of frames that the loop has not taken yet."""
         return len(self._ready)
 
     def claim(self) -> int | None:
-        """A free slot's index, or None when all are in use."""
+        """Return the index of a free slot, or None when all are in use."""
         with self._condition:
             return self._free.popleft() if self._free else None
 
     def shed(self, hopeless_before_ns: int) -> FilledSlot | None:
-        """Take out the waiting frame that is due first, if it cannot be inspected by its deadline any more.
+        """Take out the waiting frame that is due first, if it can no longer be inspected by its deadline.
 
-        `hopeless_before_ns` (CLOCK_MONOTONIC) is when a frame launched now would be decided. Its slot stays claimed
+        `hopeless_before_ns` (CLOCK_MONOTONIC) is when a frame launched now would be decided. The slot stays claimed
         by the caller, who owes the frame a FAULT (`as_shed`).
         """
         with self._condition:
@@ -102,7 +102,7 @@ class Ring:
             return worst
 
     def fill(self, index: int, frame: Frame, trigger: Trigger, model: "LineRecipe", now_ns: int) -> None:
-        """Copy a validated frame into a claimed slot and hand it to the loop (the one copy on the host)."""
+        """Copy a validated frame into a claimed slot, the one copy on the host, and hand it to the loop."""
         rgb, xyz = self._views(index, frame.rgb.shape[0], frame.rgb.shape[1])
         np.copyto(rgb.numpy(), frame.rgb)
         np.copyto(xyz.numpy(), frame.xyz)
@@ -111,30 +111,30 @@ class Ring:
             self._condition.notify()
 
     def take(self, *, timeout_s: float) -> FilledSlot | None:
-        """The oldest waiting frame, or None when none came in time."""
+        """Take the oldest waiting frame. Waits up to `timeout_s` for one; None if none came."""
         with self._condition:
             if not self._ready and not self._closed:
                 self._condition.wait(timeout_s)
             return self._ready.popleft() if self._ready else None
 
     def put_back(self, slot: FilledSlot) -> None:
-        """Return a frame just taken: it waits in front again."""
+        """Return a frame just taken to the front of the queue."""
         with self._condition:
             self._ready.appendleft(slot)
 
     def release(self, index: int) -> None:
-        """Give a slot back."""
+        """Free a slot."""
         with self._condition:
             self._free.append(index)
 
     def wake(self) -> None:
-        """Let `take` return at once from now on: the line is draining."""
+        """Make `take` return at once from now on, because the line is draining."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
 
     def fits(self, height: int, width: int) -> bool:
-        """Whether a frame of this size has room in a slot."""
+        """Tell whether a frame of this size has room in a slot."""
         return height * width <= self.max_pixels
 
     def _views(self, index: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,24 +1,28 @@
-"""Sequence numbers: which triggers a stream of frames announces, and which of them never arrived.
+"""Sequence numbers: finds the triggers whose frame never arrived, over all streams of a station.
 
 The rules (WIRE.md, sequence), stated first:
 
-1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream. What came before the
-   first frame that we saw is missing, but only if that frame was sealed or a second message of the stream confirms
+1. A stream starts at seq 0 and counts up by one a trigger. A new camera boot is a new stream. Numbers before the
+   first frame that we saw are missing, but only if that frame was sealed or a second message of the stream confirms
    it: one flipped bit in a stream id must not invent a stream with a past.
 2. A number that is skipped is *missing*. If its frame comes within the reorder window it was only late;
    otherwise the trigger is lost and owes a FAULT.
-3. A frame seen twice is a duplicate; a frame whose FAULT is out is late. Neither is a new trigger.
+3. A frame seen twice is a duplicate; a frame whose FAULT is out is late. Neither is a new trigger. A stream remembers
+   at least its newest 2 `max_gap` numbers for this, so every number that is not a jump (rule 5) is recognised.
 4. A number used again for another part is a damaged frame, never a duplicate: it owes a FAULT of its own.
 5. A jump of more than `max_gap` is believed only when a second frame in a row confirms it: one flipped
-   bit in a number must not write off a shift. Then all that was passed over is lost, up to MAX_JUMP numbers.
+   bit in a number must not write off a shift. Then all that was passed over is lost, up to MAX_JUMP numbers. "In a
+   row" means the very next number: two damaged numbers confirm nothing.
 6. A message whose number cannot be read is an *orphan*. It stands for the next number found missing on its
    source; if the stream goes on without a gap it was one message too many and gets a FAULT under the stream
    `unattributed`; if the stream falls silent it stands for the number that would have come next.
-7. Of a stream that an earlier boot of the worker has answered (`resume`), what it left out within its newest
-   `max_gap` numbers is missing, and what it answered is answered: neither lost nor answered twice.
-8. A number may be announced before its frame (WIRE.md, trigger), with those below it that are not known. It is waited
-   for until its deadline, whatever comes meanwhile. An orphan stands for the announced number that is due first; where
-   triggers are announced it never stands for one that was not.
+7. `resume` names the newest numbers that an earlier boot of the worker has answered, up to `max_gap` a stream. Those
+   are answered; numbers left out between them are missing.
+8. A number may be announced before its frame (WIRE.md, trigger), together with the unknown numbers below it. It is
+   waited for until its deadline, whatever comes meanwhile. An orphan stands for the announced number that is due first.
+   On a stream with announced triggers it never stands for a number that was not announced.
+9. At most MAX_STREAMS streams are remembered. A stream is never forgotten while it is the newest of its source or still
+   owes a FAULT.
 
 No I/O and no clock: every call is given the time. One thread owns the tracker.
 """
@@ -35,17 +39,17 @@ from cmfm_worker.line.intake.stream import Fingerprint, Sighting, StreamSequence
 from cmfm_worker.line.messages import TriggerKey
 
 MAX_STREAMS: Final = 64
-"""Streams remembered at once: a camera that reboots every minute for an hour is still told apart."""
+"""Streams remembered at once: every boot of a camera that reboots each minute for an hour."""
 
 LOST_AT_ONCE: Final = 64
-"""Lost numbers of a stream given out by one `expire`: the verdicts of parts that are there do not queue behind them."""
+"""Lost numbers of a stream given out by one `expire`, so that verdicts of present parts do not queue behind them."""
 
 MAX_ORPHANS: Final = 4096
-"""Orphans awaiting a number, per source; beyond it the oldest is settled at once."""
+"""Orphans of one source that wait for a number. Beyond it the oldest is settled at once."""
 
 DAMAGED_EARLY_NS: Final = 25_000_000
-"""How long before its deadline an announced number takes an orphan: two looks of the intake, so that the desk, which
-answers at the deadline, does not come first."""
+"""How long before its deadline an announced number takes an orphan: two ticks of the intake, so that the verdict book,
+which closes it at the deadline, does not come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Missing(NamedTuple):
 
 
 class SequenceTracker:
-    """All streams of all sources; a source is one (line, station) topic."""
+    """Tracks all streams of all sources. A source is a camera's endpoint, or the line's own count of triggers."""
 
     def __init__(
         self, *, max_gap: int, window_ns: int, resume: Mapping[str, Sequence[int]] | None = None
@@ -84,27 +88,27 @@ class SequenceTracker:
     def frame(
         self, source: str, key: TriggerKey, fingerprint: Fingerprint, now_ns: int, *, sealed: bool = False
     ) -> Sighting:
-        """Take note of a frame whose number could be read."""
+        """Record a frame whose number could be read."""
         stream = self._stream(source, key.stream_uuid, key.seq)
         return stream.sight(key.seq, fingerprint, now_ns, sealed=sealed)
 
     def announce(self, source: str, stream_uuid: str, next_seq: int, now_ns: int) -> None:
-        """Take note of a camera's heartbeat (WIRE.md, camera state)."""
+        """Record a camera's heartbeat (WIRE.md, camera state)."""
         self._stream(source, stream_uuid, next_seq).announce(next_seq, now_ns)
 
     def trigger(
         self, source: str, key: TriggerKey, due_ns: int, now_ns: int, *, sure: bool
     ) -> tuple[Sighting, list[int]]:
-        """Take note of an announced trigger: what its number says, and the numbers that are to be opened by it."""
+        """Record an announced trigger. Returns what its number means, and the numbers to be opened."""
         stream = self._stream(source, key.stream_uuid, key.seq)
         return stream.trigger(key.seq, due_ns, now_ns, sure=sure)
 
     def orphan(self, source: str, orphan: Orphan) -> None:
-        """Take note of a message whose number cannot be read or trusted."""
+        """Record a message whose number cannot be read or trusted."""
         self._orphans.setdefault(source, deque()).append(orphan)
 
     def expire(self, now_ns: int, most: int | None = LOST_AT_ONCE) -> list[Missing]:
-        """Triggers that owe a FAULT by now, each once; of those skipped in a stream `most` at once."""
+        """Return the triggers that owe a FAULT by now, each once. Of numbers skipped in a stream `most` at once."""
         missing = list(self._damaged(now_ns))
         missing += [
             Missing(TriggerKey(uuid, seq), self._take_orphan(uuid))
@@ -114,25 +118,19 @@ class SequenceTracker:
         return missing + list(self._settle_orphans(now_ns))
 
     def flush(self) -> list[Missing]:
-        """Everything still waited for, at the end of a drain."""
+        """Return everything still waited for, at the end of a drain."""
         far_future = 1 << 62
         return self.expire(far_future, most=None)
 
-    def next_expiry_ns(self) -> int | None:
-        """When `expire` next has something to say, or None."""
-        times = [t for s in self._streams.values() if (t := s.next_expiry_ns()) is not None]
-        times += [q[0].at_ns + 2 * self._window_ns for q in self._orphans.values() if q]
-        return min(times, default=None)
-
     def take_skipped(self) -> int:
-        """Numbers passed over by confirmed jumps, without a FAULT of their own, since the last call."""
+        """Return how many numbers confirmed jumps have passed over without a FAULT since the last call."""
         skipped = sum(stream.skipped for stream in self._streams.values())
         for stream in self._streams.values():
             stream.skipped = 0
         return skipped
 
     def unattributed_key(self) -> TriggerKey:
-        """A key for a damaged message that stands for no number of any stream (rules 4 and 6)."""
+        """Return a key for a damaged message that stands for no number of any stream (rules 4 and 6)."""
         self._unattributed += 1
         return TriggerKey(UNATTRIBUTED_STREAM, self._unattributed - 1)
 
@@ -140,9 +138,11 @@ class SequenceTracker:
         self._newest[source] = stream_uuid
         stream = self._streams.get(stream_uuid)
         if stream is not None:
-            self._streams.move_to_end(stream_uuid)  # the stream that is silent longest is forgotten first
+            self._streams.move_to_end(
+                stream_uuid
+            )  # the stream that has been silent longest is forgotten first
         else:
-            # Rule 1, unless the stream was running long before we came: then it starts for us where we joined.
+            # Rule 1. A stream that was running long before we came starts for us at the number where we joined.
             first = 0 if seq <= self._max_gap else seq
             stream = StreamSequence(
                 first_seq=first, confirmed=False, max_gap=self._max_gap, window_ns=self._window_ns
@@ -165,7 +165,7 @@ class SequenceTracker:
         return None
 
     def _damaged(self, now_ns: int) -> Iterator[Missing]:
-        """Announced numbers that are nearly due and whose frames came damaged."""
+        """Yield announced numbers that are nearly due and whose frames came damaged (rule 8)."""
         for uuid, stream in self._streams.items():
             while (seq := stream.announced_due(now_ns + DAMAGED_EARLY_NS)) is not None:
                 orphan = self._take_orphan(uuid)

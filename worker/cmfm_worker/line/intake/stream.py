@@ -1,6 +1,4 @@
-"""The numbers of one stream of frames: which are new, which are missing, which were announced. The rules are those of
-`sequence`. No I/O and no clock.
-"""
+"""The numbers of one stream of frames: new, missing, announced. `sequence` states the rules. No I/O and no clock."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,28 +7,28 @@ from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
 MAX_JUMP: Final = 100_000
-"""Numbers of a believed jump that get a FAULT each: hours of a line whose worker was away. More are only counted."""
+"""Numbers of a believed jump that get a FAULT each: hours of a line without a worker. Further ones are only counted."""
 
 
 class Fingerprint(NamedTuple):
-    """What two frames with the same number share only if they are the same frame."""
+    """Tells frames with the same number apart: two frames share it only if they are the same frame."""
 
     trigger_ns: int
     part_id: str
 
 
 class Sighting(Enum):
-    """What a frame's number says about it."""
+    """The meaning of a number, given the numbers before it."""
 
     NEW = auto()
     DUPLICATE = auto()
-    LATE = auto()  # its FAULT is already out
-    REUSED = auto()  # rule 4
-    JUMP = auto()  # rule 5, first time
+    LATE = auto()  # its FAULT is already out (rule 3)
+    REUSED = auto()  # another part has had the number (rule 4)
+    JUMP = auto()  # too far off to be believed yet (rule 5)
 
 
 class StreamSequence:
-    """The numbers of one stream."""
+    """Tracks the numbers of one stream."""
 
     def __init__(self, *, first_seq: int, confirmed: bool, max_gap: int, window_ns: int) -> None:
         self.next_seq = first_seq
@@ -48,18 +46,17 @@ class StreamSequence:
 
     @classmethod
     def resumed(cls, answered: Sequence[int], *, max_gap: int, window_ns: int) -> "StreamSequence":
-        """A stream of which an earlier boot answered these numbers, sorted (rule 7)."""
+        """Return a stream of which an earlier boot has answered these numbers, sorted (rule 7)."""
         stream = cls(first_seq=answered[-1] + 1, confirmed=True, max_gap=max_gap, window_ns=window_ns)
-        stream._miss(
-            range(answered[0], answered[-1]), -window_ns
-        )  # nothing that was sent then comes any more
+        already_expired_ns = -window_ns  # nothing that was sent before the restart still comes
+        stream._miss(range(answered[0], answered[-1]), already_expired_ns)
         for seq in answered:
             stream._missing.pop(seq, None)
             stream._remember(seq, None)
         return stream
 
     def sight(self, seq: int, fingerprint: Fingerprint, now_ns: int, *, sealed: bool = False) -> Sighting:
-        """Take note of a frame with number `seq`; `sealed`: its header is proven."""
+        """Record a frame with number `seq`. `sealed`: its header has been verified."""
         if seq in self._recent:
             known = self._recent[seq]
             if known is None:
@@ -80,7 +77,7 @@ class StreamSequence:
         return Sighting.NEW
 
     def trigger(self, seq: int, due_ns: int, now_ns: int, *, sure: bool) -> tuple[Sighting, list[int]]:
-        """Take note that the line has fired up to `seq`: what that says, and the numbers that are new by it (rule 8).
+        """Record that triggers up to `seq` have fired. Returns what the number means, and the new numbers (rule 8).
 
         `sure`: no flipped bit can have invented this stream, so rule 1 needs no second message.
         """
@@ -105,14 +102,14 @@ class StreamSequence:
         return Sighting.NEW, numbers
 
     def announce(self, next_seq: int, now_ns: int) -> None:
-        """The camera says that every number below `next_seq` has been sent."""
+        """Record the camera's statement that every number below `next_seq` has been sent."""
         self._confirm(now_ns)
         if 0 <= next_seq - self.next_seq <= self._max_gap:
             self._advance(next_seq, now_ns)
             self.next_seq = max(self.next_seq, next_seq)
 
     def expire(self, now_ns: int, most: int | None = None) -> list[int]:
-        """Numbers no longer waited for, in order, each once; of skipped ones `most` at once."""
+        """Return the numbers no longer waited for, in order, each once. Of skipped ones `most` at once."""
         closed = (seq for seq, _ in takewhile(lambda item: item[1] <= now_ns, self._missing.items()))
         due = (seq for seq, until in self._announced.items() if until <= now_ns)
         lost = sorted([*islice(closed, most), *due])  # what is missing stands in the order of the windows
@@ -121,18 +118,18 @@ class StreamSequence:
         return lost
 
     def answer(self, seq: int) -> None:
-        """Wait for a number no longer: its FAULT is out."""
+        """Stop waiting for a number, because its FAULT is out."""
         self._missing.pop(seq, None)
         self._announced.pop(seq, None)
         self._remember(seq, None)
 
     def announced_due(self, before_ns: int) -> int | None:
-        """The announced number that is due first, if that is before a time."""
+        """Return the announced number that is due first, if it is due by a time; else None."""
         seq = min(self._announced, key=lambda number: (self._announced[number], number), default=None)
         return seq if seq is not None and self._announced[seq] <= before_ns else None
 
     def claim_next(self) -> int:
-        """Take the number that would have come next for an orphan (rule 6)."""
+        """Use up the number that would have come next, for an orphan (rule 6)."""
         seq = self.next_seq
         self.next_seq += 1
         self._remember(seq, None)
@@ -140,19 +137,15 @@ class StreamSequence:
 
     @property
     def has_missing(self) -> bool:
-        """Whether a number is still waited for."""
+        """Tell whether a number is still waited for."""
         return bool(self._missing or self._announced)
-
-    def next_expiry_ns(self) -> int | None:
-        """When the next missing number counts as lost."""
-        return min([*self._missing.values(), *self._announced.values()], default=None)
 
     @property
     def _is_known(self) -> bool:
         return bool(self._recent or self._announced or self._confirmed)
 
     def _jumps(self, seq: int) -> bool:
-        """Whether a number lies too far off to be believed at once (rule 5)."""
+        """Tell whether a number lies too far off to be believed yet (rule 5)."""
         near = abs(seq - self.next_seq) <= self._max_gap or seq in self._missing or seq in self._announced
         if not near:
             if self._jumped_to is None or seq != self._jumped_to + 1:

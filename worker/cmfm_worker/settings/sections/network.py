@@ -76,7 +76,7 @@ class SocketsSection(Section):
 
 
 class CurveSection(Section):
-    """Encryption, and who may connect (WIRE.md, security). `cmfm-worker keys new` makes the key files."""
+    """Encryption and access (WIRE.md, security). `cmfm-worker keys new` makes the key files."""
 
     secret_key: ConfigPath | None = Field(
         None,
@@ -95,8 +95,8 @@ class CurveSection(Section):
     )
     cameras: dict[CameraEndpoint, ConfigPath] = Field(
         {},
-        description="Public keys of the cameras that speak CURVE, by their endpoint under sockets.frames: "
-        '{ "tcp://10.0.0.5:5555" = "keys/camera1.key" }.',
+        description='{ "tcp://10.0.0.5:5555" = "keys/camera1.key" }: public keys of the cameras that speak CURVE, '
+        "by their endpoint under sockets.frames.",
     )
 
     @field_validator("secret_key", mode="before")
