@@ -284,7 +284,6 @@ class Camera:
 def _socket(context: ZmqContext, options: CameraOptions) -> ZmqSocket:
     """An XPUB socket that is not bound yet; `cmfm_client.sockets` explains the options."""
     socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.XPUB_VERBOSER, 1)
     socket.setsockopt(zmq.XPUB_NODROP, 1)
     socket.setsockopt(zmq.SNDHWM, options.send_hwm)
     socket.setsockopt(zmq.SNDTIMEO, options.send_limit_ms)

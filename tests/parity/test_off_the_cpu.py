@@ -85,10 +85,10 @@ def test_replayed_batches_get_the_maps_they_get_packed_and_alone(
     vectors, graphs = [golden(name) for name in names], ReplayedCalls()
     extractor = PaperExtractor(seeded_weights, 1, 32, graphs=graphs)
     mapping = load_published(vectors[-1].mapping_2d3d, vectors[-1].mapping_3d2d)
-    graphs.on_lane = None
+    graphs.on_stream = None
     alone = [maps_of(extractor, mapping, vector).psi[0] for vector in vectors]
     off_the_cpu(extractor)
-    graphs.on_lane = "compute"
+    graphs.on_stream = "compute"
     for batch in ([0, 2], [2, 2], [1, 2], [2]):
         found = maps_of(extractor, mapping, *(vectors[i] for i in batch))
         for psi, i in zip(found.psi, batch, strict=True):

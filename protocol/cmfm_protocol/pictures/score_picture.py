@@ -130,10 +130,10 @@ def _draw_group(
         below += counts
     draw.line([(_LEFT, foot), (_LEFT + _PLOT, foot)], fill=_LINE)
     write(draw, (20, foot - 58), shortened(group.name, 20, _LEFT - 30), 20, _INK)
-    told = [f"{int(inside.sum())} {verdict}" for verdict, inside in sides.items() if inside.any()]
+    labels = [f"{int(inside.sum())} {verdict}" for verdict, inside in sides.items() if inside.any()]
     if len(known) < len(scores):
-        told.append(f"{len(scores) - len(known)} no score")
-    write(draw, (20, foot - 30), shortened(", ".join(told), 15, _LEFT - 30), 15, _QUIET)
+        labels.append(f"{len(scores) - len(known)} no score")
+    write(draw, (20, foot - 30), shortened(", ".join(labels), 15, _LEFT - 30), 15, _QUIET)
 
 
 def _draw_ticks(draw: ImageDraw.ImageDraw, axis: _Axis, bottom: int) -> None:

@@ -309,12 +309,12 @@ def test_other_2d_extractors_are_variants() -> None:
     [
         (
             ["--image-extractor", "a/b"],
-            "--image-extractor: 'a/b' is no image extractor: expected dino, dinov2",
+            "--image-extractor: 'a/b' is not an image extractor: expected dino, dinov2",
         ),
         (["--image-extractor", ","], "--image-extractor: expected at least one"),
         (
             ["--extractors", "paper", "--image-extractor", "resnet50", "--seeded"],
-            "'resnet50' is no image extractor",
+            "'resnet50' is not an image extractor",
         ),
     ],
 )

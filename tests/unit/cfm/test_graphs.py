@@ -53,9 +53,9 @@ def test_each_lane_has_its_own_and_without_one_calls_stay_plain() -> None:
     graphs, double = ReplayedCalls(), Doubling()
     graphed, x = Graphed(double, graphs), torch.rand(3)
     on_line = graphed(x)[0]
-    graphs.on_lane = "another"
+    graphs.on_stream = "another"
     assert graphed(x)[0].data_ptr() != on_line.data_ptr()
-    graphs.on_lane = None
+    graphs.on_stream = None
     replays = graphs.replays
     assert torch.equal(graphed(x)[0], 2 * x)
     assert (len(graphs.recorded), graphs.replays) == (2, replays)

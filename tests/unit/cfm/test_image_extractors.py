@@ -185,12 +185,12 @@ def test_weights_of_another_model_are_refused(
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        ("dino3", "'dino3' is no image extractor: expected dino, dinov2, sam, clip or timm's name"),
-        ("resnet50.a1_in1k", "is no image extractor"),
-        ("hf-hub:timm/vit_base_patch8_224.dino", "is no image extractor"),
-        ("../dino", "is no image extractor"),
+        ("dino3", "'dino3' is not an image extractor: expected dino, dinov2, sam, clip or timm's name"),
+        ("resnet50.a1_in1k", "is not an image extractor"),
+        ("hf-hub:timm/vit_base_patch8_224.dino", "is not an image extractor"),
+        ("../dino", "is not an image extractor"),
         ("vit_base_patch8_224.nothing", "nothing"),
-        ("flexivit_base.1200ep_in1k", "resampling of its own"),
+        ("flexivit_base.1200ep_in1k", "cannot be resampled here"),
         ("vit_small_patch16_18x2_224", "its blocks are not offered"),
     ],
 )

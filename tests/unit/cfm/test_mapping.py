@@ -120,7 +120,8 @@ def test_two_networks_that_are_no_pair_are_refused(tmp_path: Path) -> None:
     """A network that predicts more channels than the other reads belongs to other features."""
     save_safetensors(MappingPair(Mapping(D2, D3), Mapping(D3 - 2, D2)), tmp_path / "mapping.safetensors")
     with pytest.raises(
-        WeightsError, match=r"said to be crossmodal, but 'to_3d' predicts 10 channels of features that have 8"
+        WeightsError,
+        match=r"declared as crossmodal, but 'to_3d' predicts 10 channels of features that have 8",
     ):
         load_safetensors(tmp_path / "mapping.safetensors")
 
@@ -189,8 +190,8 @@ def test_file_of_the_papers_networks_is_written_as_ever(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ("transformer cross", r"a kind that this cmfm does not know: .transformer cross"),
-        ("mlp intra", r"said to be intramodal, but .to_3d. predicts 10 channels of features that have 6"),
+        ("transformer cross", r"networks that this version of cmfm does not know: .transformer cross"),
+        ("mlp intra", r"declared as intramodal, but .to_3d. predicts 10 channels of features that have 6"),
         ("mlp_encoder_decoder cross", r"keys are missing \(to_3d\.encoder\.weight"),
         ("conv_encoder_decoder cross", r"expected a mapping network \(conv_encoder_decoder\)"),
     ],

@@ -48,9 +48,16 @@ def test_too_few_parts_are_refused_with_what_is_needed() -> None:
         conformal_threshold([], 0.5)
 
 
+@pytest.mark.parametrize("parts", [48, 97, 102, 391])
+def test_a_rate_of_one_part_in_n_needs_no_part_more(parts: int) -> None:
+    """1 / (n + 1) needs n parts, also where 1 / rate − 1 is rounded to slightly more than n."""
+    assert 1.0 / (1.0 / (parts + 1)) - 1.0 > parts, "the case must need the guard"
+    assert parts_needed(1.0 / (parts + 1)) == parts
+
+
 @pytest.mark.parametrize("parts", [1, 2, 3, 6, 9, 19, 29, 49, 99, 999])
 def test_the_smallest_supported_rate_is_supported_and_no_smaller_one(parts: int) -> None:
-    """The rate named to the user works with exactly that many parts; a hair below it does not."""
+    """The rate named to the user works with exactly that many parts; a slightly smaller one does not."""
     scores = list(range(parts))
     rate = smallest_supported_rate(parts)
     assert conformal_threshold(scores, rate) > parts - 1

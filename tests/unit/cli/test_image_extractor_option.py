@@ -95,8 +95,8 @@ def test_other_extractor_than_taught_with_is_refused_by_name(
                 "--which vit_",
             ],
         ),
-        ("dinov3", ["'dinov3' is no image extractor", "dinov2"]),
-        ("vit_base_patch8_224/../dino", ["is no image extractor"]),
+        ("dinov3", ["'dinov3' is not an image extractor", "dinov2"]),
+        ("vit_base_patch8_224/../dino", ["is not an image extractor"]),
     ],
 )
 def test_missing_weights_say_where_from(

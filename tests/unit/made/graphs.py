@@ -1,4 +1,4 @@
-"""CUDA graphs as a CPU can have them: replays that compute into the memory of the first call."""
+"""A stand-in for CUDA graphs on the CPU: replays that compute into the memory of the first call."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from cmfm_worker.cfm.fast.graphs import Recording, Tensors
 
 
 class ReplayedCalls:
-    """Records by keeping the function and its inputs' memory; the caller's lane is whatever a test says."""
+    """A graph recorder that keeps function and input memory. The test sets the caller's stream."""
 
     def __init__(self) -> None:
-        self.on_lane: Hashable | None = "compute"
+        self.on_stream: Hashable | None = "compute"
         self.closed = False
         self.recorded: list[tuple[int, ...]] = []
         self.replays = 0
 
-    def lane(self) -> Hashable | None:
-        return self.on_lane
+    def stream(self) -> Hashable | None:
+        return self.on_stream
 
     def close(self) -> None:
         self.closed = True

@@ -72,7 +72,7 @@ def test_secret_that_others_can_reach_is_refused(tmp_path: Path, pair: KeyPair, 
 
 
 def test_secret_key_given_as_public_is_refused(tmp_path: Path, pair: KeyPair) -> None:
-    """Whoever copies the wrong file to the worker is told so, and nobody comes in by it."""
+    """A secret key in the folder of public keys is refused with a message, and admits nobody."""
     secret, _ = write_pair(tmp_path / "own", "plc1", pair)
     with pytest.raises(KeyFileError, match="never leaves its owner"):
         read_public(secret)
@@ -96,7 +96,7 @@ def test_what_is_no_certificate_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_public_file_as_own_key_is_refused(tmp_path: Path, pair: KeyPair) -> None:
-    """The error says which file is meant."""
+    """The error names the file."""
     _, public = write_pair(tmp_path, "worker", pair)
     public.chmod(0o600)
     with pytest.raises(KeyFileError, match=r"\.key_secret"):
@@ -109,7 +109,7 @@ def test_secret_does_not_show_in_logs(pair: KeyPair) -> None:
     assert pair.public.decode() in repr(pair)
 
 
-def test_missing_folder_is_told(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     """A folder that is not there is an error, not an empty list."""
     with pytest.raises(KeyFileError, match="No such file"):
         read_allowed(tmp_path / "readers")

@@ -1,14 +1,14 @@
-"""Connected pieces of the foreground on the pixel grid, where the literature runs DBSCAN on the cloud.
+"""Connected pieces of the foreground on the pixel grid, in place of the literature's DBSCAN on the cloud.
 
-Two pixels at most three apart in a row, a column or a diagonal belong together where the footprints of their
-points on the tray lie within eps of each other. A crack of one or two missing pixels therefore does not
-split a part, and a chip that stands out of its board stays with it, though the sensor saw no wall between
-them; distances in space would cut it off. Parts that lie apart on the tray are apart. There are no core
-points: thin necks connect, and specks are dropped by their size alone.
+Two pixels at most three apart in a row, column or diagonal are connected if the footprints of their points on the
+tray lie within eps of each other. So a crack of one or two missing pixels does not split a part. A chip that stands
+out of its board stays connected to it, although the sensor saw no wall between them; distances in space would cut it
+off. Parts that lie apart on the tray are separate pieces. There are no core points: thin necks connect, and specks
+are dropped by their size alone.
 
-How that agrees with DBSCAN on the cloud at the same eps: on the eight real captures the largest piece is the
-largest cluster, pixel for pixel, where 8 points make a core, and where the published 30 do the cluster is 96 to
-100 % of the piece (`tests/parity/test_dbscan.py`).
+DBSCAN on the cloud with the same eps agrees: on eight real captures the largest piece is the largest cluster, pixel
+for pixel, if 8 points make a core. With the published 30 the cluster is 96 to 100 % of the piece
+(`tests/parity/test_dbscan.py`).
 """
 
 from collections.abc import Iterator
@@ -21,23 +21,25 @@ from torch import Tensor
 
 REACH_PX = 3  # bridges gaps of two pixels
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # half of the eight: edges have no direction
-EPS_M = 0.006  # the literature's, for dense clouds
-EPS_PITCHES = 4.5  # for sparse ones: three diagonal steps on a surface that faces the sensor are 4.24
+EPS_M = 0.006  # the literature's eps, for dense clouds
+EPS_PITCHES = (
+    4.5  # for sparse clouds: three diagonal steps on a surface that faces the sensor are 4.24 pitches
+)
 PITCH_STEP_PX = 4  # measured over four pixels, so that the noise of a single one matters little
 SPECK_PX = 30  # at full resolution: the literature's least number of points
-# Trees of labels merge and halve in depth in every round. Spirals, snakes and random masks of 224×224 need 6.
-ROUNDS = 16
-CHUNK_FRAMES = 8  # bounds the neighbour table on CUDA: 10 MB a frame
+# Trees of labels merge, and their depth halves, in every iteration. Spirals and random masks of 224×224 need 6.
+ITERATIONS = 16
+CHUNK_FRAMES = 8  # bounds the table of neighbours off the CPU, which takes 10 MB a frame
 
 
 def clean_clusters(
     footprint: Tensor, kept: Tensor, keep: Literal["largest", "all"], *, scale: float
 ) -> Tensor:
-    """The part of `kept` that stays: (B, H, W) bool.
+    """Drop small pieces of `kept` (B, H, W) bool and return the rest: (B, H, W) bool.
 
-    `footprint` (B, 3, H, W) float32 metres, `kept` (B, H, W) bool; `scale` is the grid's size over the
-    image's (0.28 for a side of 800). "all" drops pieces of fewer than 30 pixels of the image, "largest" also
-    all pieces but the largest; of two equal ones the first in row-major order stays.
+    `footprint` (B, 3, H, W) float32 metres. `scale` is the size of the grid over that of the image (0.28 for a side
+    of 800). "all" drops pieces of fewer than 30 pixels of the image. "largest" drops all pieces except the largest as
+    well; of two equal ones it keeps the first in row-major order.
     """
     labels = label_pieces(footprint, kept, joining_distance_m(footprint, kept))
     flat = kept.flatten(1)
@@ -52,7 +54,7 @@ def clean_clusters(
 
 
 def joining_distance_m(footprint: Tensor, kept: Tensor) -> Tensor:
-    """How near two points of each frame must be to belong together: (B,) float32 metres."""
+    """Return the distance within which two points of a frame are connected: (B,) float32 metres."""
     coarse = (..., slice(None, None, PITCH_STEP_PX), slice(None, None, PITCH_STEP_PX))
     points = torch.where(kept[:, None], footprint, torch.nan)[coarse]
     step = (points[..., 1:] - points[..., :-1]).square().sum(1).sqrt()
@@ -61,10 +63,10 @@ def joining_distance_m(footprint: Tensor, kept: Tensor) -> Tensor:
 
 
 def label_pieces(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
-    """A number for every pixel, equal within a piece and rising with the piece's first pixel: (B, H·W) int64.
+    """Number the pieces: every pixel gets its piece's number, ascending by the piece's first pixel: (B, H·W) int64.
 
-    `eps` (B,) metres. Pixels outside `kept` have some number too. A graph on the CPU, label propagation
-    elsewhere: both find the same pieces.
+    `eps` (B,) metres. Pixels outside `kept` get some number, too. A graph is used on the CPU and label propagation
+    elsewhere; both find the same pieces.
     """
     if footprint.device.type == "cpu":
         label, at_once = _label_by_runs, 1
@@ -75,14 +77,14 @@ def label_pieces(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
 
 
 def propagate_labels(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
-    """Every pixel's label falls to the least pixel number of its piece: (B, H·W) int64.
+    """Label every pixel with the least pixel number of its piece: (B, H·W) int64.
 
-    `eps` (B,) metres. Each round hooks the roots of neighbouring trees together and shortens the ways to
-    them. A fixed number of rounds, so that nothing waits for the device.
+    `eps` (B,) metres. Each iteration joins the roots of neighbouring trees and shortens the paths to them. The number
+    of iterations is fixed, so that nothing waits for the device.
     """
     neighbours = _neighbours(footprint, kept, eps)  # B 24 N
     label = torch.arange(neighbours.shape[2], device=footprint.device).expand(len(footprint), -1)
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         least = label.gather(1, neighbours.flatten(1)).view_as(neighbours).amin(1).minimum(label)
         label = label.scatter_reduce(1, label, least, "amin").minimum(least)
         label = label.gather(1, label)
@@ -91,7 +93,7 @@ def propagate_labels(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
 
 
 def _label_by_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
-    """One frame on the CPU, its box around what is kept; elsewhere the number is 0, which no piece has."""
+    """Label one frame on the CPU, inside the box around `kept`. Pixels outside get 0, which no piece has."""
     rows, columns = (np.flatnonzero(kept[0].numpy().any(axis)) for axis in (1, 0))
     label = torch.zeros(kept.shape, dtype=torch.int64)
     if len(rows):
@@ -101,7 +103,7 @@ def _label_by_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
 
 
 def _pieces_of_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
-    """Every row falls into runs, and the few runs are the nodes of a graph: (1, h, w) int64, from 1 within `kept`."""
+    """Label pieces by a graph whose nodes are runs of kept pixels in rows: (1, h, w) int64, from 1 within `kept`."""
     starts = kept[0].numpy().copy()
     starts[:, 1:] &= ~_joined(footprint, kept, eps, 0, 1)[0].numpy()
     run = np.cumsum(starts, dtype=np.int32).reshape(starts.shape)  # the number of a kept pixel's run, from 1
@@ -109,7 +111,7 @@ def _pieces_of_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
     for down, right in _offsets():
         here, there = _windows(down, right)
         new = _joined(footprint, kept, eps, down, right)[0].numpy().copy()
-        # Neighbouring pixels mostly join the same two runs as the pixels to their left.
+        # A pixel mostly joins the same two runs as the pixel to its left: that edge is already there.
         new[:, 1:] &= ~new[:, :-1] | starts[here][:, 1:] | starts[there][:, 1:]
         edges.append(np.stack([run[here][new], run[there][new]]))
     piece = _connected(np.concatenate(edges, axis=1), int(run[-1, -1]) + 1)
@@ -117,8 +119,8 @@ def _pieces_of_runs(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
 
 
 def _connected(edges: NDArray[np.int32], number: int) -> NDArray[np.int64]:
-    """The piece of each of `number` nodes, counted in the order of their first node; `edges` (2, n)."""
-    from scipy.sparse import coo_array  # here, because a machine with CUDA may come without scipy
+    """Return the piece of each of `number` nodes, numbered in the order of first nodes; `edges` (2, n)."""
+    from scipy.sparse import coo_array  # late, because a machine with CUDA may lack scipy
     from scipy.sparse.csgraph import connected_components
 
     graph = coo_array((np.ones(edges.shape[1], np.int8), (edges[0], edges[1])), shape=(number, number))
@@ -130,14 +132,14 @@ def _offsets() -> Iterator[tuple[int, int]]:
 
 
 def _windows(down: int, right: int) -> tuple[Any, Any]:
-    """Index of all pixels that have a neighbour `down` and `right` of them, and of those neighbours."""
+    """Return the index of all pixels with a neighbour `down` and `right` of them, and that of the neighbours."""
     here = (..., slice(None, -down or None), slice(max(-right, 0), -max(right, 0) or None))
     there = (..., slice(down, None), slice(max(right, 0), min(right, 0) or None))
     return here, there
 
 
 def _joined(footprint: Tensor, kept: Tensor, eps: Tensor, down: int, right: int) -> Tensor:
-    """Whether each pixel and its neighbour are kept and near: bool over the window of those that have one."""
+    """Return a mask of pixels that are kept, near their neighbour and whose neighbour is kept, over their window."""
     here, there = _windows(down, right)
     dx, dy, dz = (footprint[here] - footprint[there]).unbind(1)
     near = dx * dx + dy * dy + dz * dz < (eps * eps)[:, None, None]
@@ -145,7 +147,7 @@ def _joined(footprint: Tensor, kept: Tensor, eps: Tensor, down: int, right: int)
 
 
 def _neighbours(footprint: Tensor, kept: Tensor, eps: Tensor) -> Tensor:
-    """Numbers of the 24 neighbours of each pixel, its own where they are not joined: (B, 24, H·W) int64."""
+    """Return the numbers of each pixel's 24 neighbours, its own for those not connected: (B, 24, H·W) int64."""
     height, width = kept.shape[1:]
     own = torch.arange(height * width, device=footprint.device).view(height, width)
     table = own.repeat(len(footprint), 2 * len(DIRECTIONS) * REACH_PX, 1, 1)

@@ -1,8 +1,8 @@
-"""The contract between an extractor and everything behind it: frames in, per-pixel features and a mask out.
+"""The interface of an extractor: frames in, per-pixel features and a mask out.
 
-Two presets implement it: `classic` (fixed filters, `classic.py`) and `paper` (DINO ViT-B/8, or another vision
-transformer, and Point-MAE, `paper_extractor.py`). Features are packed: only pixels inside the mask have a row, frames
-follow one another.
+Two presets implement it: `classic` (fixed filters, `classic/extractor.py`) and `paper` (DINO ViT-B/8 or another vision
+transformer, and Point-MAE, `paper_extractor.py`). Features are packed: only pixels inside the mask have a row, and the
+rows of one frame follow those of another.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Preset = Literal["classic", "paper"]
 
 
 class TooFewPointsError(Exception):
-    """A frame has fewer valid 3D points than the extractor needs; nothing was computed.
+    """A frame has fewer valid 3D points than the extractor needs. Nothing was computed.
 
-    `frames` are the positions in the batch, `counts` the valid points of each of them.
+    `frames` are the positions of such frames in the batch, `counts` their valid points.
     """
 
     def __init__(self, frames: Sequence[int], counts: Sequence[int], min_points: int) -> None:
@@ -35,7 +35,7 @@ class TooFewPointsError(Exception):
 
 @dataclass(frozen=True)
 class ExtractorIdentity:
-    """What features came from; a mapping fits only features of the identity it was taught on.
+    """The origin of features. A mapping can only be used with features of the identity that it was fitted on.
 
     `sha256` maps each weights file's name to the hex digest of its bytes; it is empty for `classic`. `image` is timm's
     name of the 2D extractor, None for `classic`.
@@ -53,11 +53,11 @@ class ExtractorIdentity:
 class PixelFeatures:
     """E_2D and E_3D (paper § 3.1) at the pixels inside the mask, packed over the frames of a batch.
 
-    `e2d` (P, D_2D) and `e3d` (P, D_3D) are float32; `mask` (B, 224, 224) is bool. Row p of both belongs to
-    the p-th entry of `mask.nonzero()`: frame after frame, row after row.
+    `e2d` (P, D_2D) and `e3d` (P, D_3D) are float32, `mask` (B, 224, 224) is bool. Row p of both belongs to the p-th
+    entry of `mask.nonzero()`: frame by frame, row by row.
 
-    The last `context` channels of either (2D, 3D) are read by a mapping and not predicted by it; the last `wide` of
-    them tell of so much of the part that a network could know each of a few dozen parts by them.
+    The last `context` channels of either (2D, 3D) are read by a mapping and not predicted by it. The last `wide` of
+    them describe so much of the part that a network could recognise each of a few dozen parts by them.
     """
 
     e2d: Tensor
@@ -68,21 +68,21 @@ class PixelFeatures:
 
     @property
     def d2(self) -> int:
-        """Width of a 2D feature."""
+        """D_2D, the width of a 2D feature."""
         return self.e2d.shape[1]
 
     @property
     def d3(self) -> int:
-        """Width of a 3D feature."""
+        """D_3D, the width of a 3D feature."""
         return self.e3d.shape[1]
 
     @property
     def counts(self) -> list[int]:
-        """Pixels inside the mask, for each frame. Waits for the device."""
+        """Return each frame's number of pixels inside the mask. Waits for the device."""
         return [int(n) for n in self.mask.flatten(1).sum(1).tolist()]
 
     def select(self, frames: Sequence[int]) -> PixelFeatures:
-        """The features of some frames of the batch, in the order asked (a batch may mix recipes)."""
+        """Return the features of some frames of the batch, in the given order. A batch may mix recipes."""
         counts = self.counts
         e2d, e3d = (torch.split(x, counts) for x in (self.e2d, self.e3d))
         mask = self.mask[torch.as_tensor(list(frames), dtype=torch.long, device=self.mask.device)]
@@ -95,41 +95,40 @@ class PixelFeatures:
         )
 
     def at(self, pixels: Tensor) -> PixelFeatures:
-        """The features of some of the pixels alone, those of `pixels` (B, 224, 224) bool."""
+        """Return the features at some of the pixels only, those of `pixels` (B, 224, 224) bool."""
         inside = pixels[self.mask]
         return replace(self, e2d=self.e2d[inside], e3d=self.e3d[inside], mask=self.mask & pixels)
 
 
 class Extractor(Protocol):
-    """Frozen feature extractors of both modalities behind one call.
+    """The frozen feature extractors of both modalities, behind one call.
 
-    Calling it raises `TooFewPointsError` before any work when a frame has fewer than `min_points` foreground
-    points. `d2` and `d3` are the widths D_2D and D_3D.
+    A call raises `TooFewPointsError` before any work if a frame has fewer than `min_points` foreground points.
     """
 
     @property
     def identity(self) -> ExtractorIdentity:
-        """What the features come from."""
+        """The origin of the features."""
         ...
 
     @property
     def d2(self) -> int:
-        """Width of a 2D feature."""
+        """D_2D, the width of a 2D feature."""
         ...
 
     @property
     def d3(self) -> int:
-        """Width of a 3D feature."""
+        """D_3D, the width of a 3D feature."""
         ...
 
     @property
     def min_points(self) -> int:
-        """Foreground points a frame must have."""
+        """The fewest foreground points that a frame may have."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where frames are expected and features come out."""
+        """The device of frames and features."""
         ...
 
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:

@@ -1,4 +1,4 @@
-"""The `paper` preset: a vision transformer (DINO ViT-B/8) and Point-MAE from weights the user brings (paper § 4)."""
+"""The `paper` preset: a vision transformer (DINO ViT-B/8) and Point-MAE, with weights from the user (paper § 4)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cmfm_worker.cfm.token_features import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.weights import find_weights, weights_identity
 
 GROUP_SIZES = (128, 32)
-"""Points a group: what the released mappings were fitted with, and what the paper's text says."""
+"""Points in a group: those of the released mappings, and those of the paper's text (docs/method.md, 3D features)."""
 
 VERSION = "1"
 _NEIGHBOURS = 3
@@ -37,14 +37,13 @@ _NEIGHBOURS = 3
 class PaperExtractor:
     """A frozen 2D extractor and Point-MAE cut after the same block (paper § 3.4), 1024 groups of `group_size` points.
 
-    `weights_dir` holds the published files or their safetensors twins. Raises `WeightsError` where they are
-    missing, torn or of another architecture, `ValueError` for blocks other than 12, 8, 4, 1 or groups other
-    than 128, 32. `precision` is that of the encoders' products (`precision.Products`).
+    `weights_dir` holds the published files, or the same as safetensors. `precision` is that of the encoders' products
+    (`precision.Products`). `image` names the 2D extractor (`image/models.py`), by default DINO. With `graphs` the
+    networks, whose shapes are fixed, run as CUDA graphs.
 
-    `image` names the 2D extractor (`image_models`), by default DINO. One with another depth than Point-MAE's 12 blocks
-    is taken whole, with 12 `blocks`, or refused with ValueError; int8 is refused for all but DINO.
-
-    With `graphs` the networks, whose shapes are fixed, run as CUDA graphs.
+    Raises `WeightsError` for files that are missing, torn or of another architecture. Raises ValueError for blocks
+    other than 12, 8, 4, 1, for groups other than 128, 32, for a cut of a 2D extractor that does not have Point-MAE's
+    12 blocks, and for int8 with another 2D extractor than DINO.
     """
 
     min_points = CENTRES
@@ -75,7 +74,7 @@ class PaperExtractor:
             "paper", VERSION, blocks, group_size, dict(weights_identity(file) for file in files), model
         )
         formats = products(precision)
-        # The smaller file first: while the larger one is copied it lies in memory twice.
+        # The smaller file first: while a file is copied, it is in memory twice.
         self.point_encoder = load_point_encoder(
             files[1], blocks, self.device, formats.points, of_groups=formats.groups
         )
@@ -90,14 +89,14 @@ class PaperExtractor:
 
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
-        """Features of both modalities at every pixel that a 3D feature reaches."""
+        """Extract features of both modalities at every pixel that a 3D feature reaches."""
         return self.tokens(frames).at_pixels()
 
     @torch.no_grad()
     def tokens(self, frames: PreparedFrames, sizes: FrameSizes | None = None) -> TokenFeatures:
-        """The same before tokens are spread over the pixels. Raises `TooFewPointsError` before any work.
+        """Extract the same features as tokens. Raises `TooFewPointsError` before any work.
 
-        Waits for the device twice at most: for `sizes`, where they are not given, and at the end for the number of
+        Waits for the device at most twice: for `sizes` if they are not given, and at the end for the number of
         entries of a sparse matrix, which is known before the networks have run.
         """
         sizes = FrameSizes.of(frames) if sizes is None else sizes
@@ -109,7 +108,7 @@ class PaperExtractor:
         return TokenFeatures(image, SampledTokens(tokens, sampling.finish()), sizes.mask)
 
     def image_tokens(self, frames: PreparedFrames, sizes: FrameSizes) -> SampledTokens:
-        """F_2D. On the CPU only the tokens that the mask needs; elsewhere tensors of one size are worth more."""
+        """Run F_2D. On the CPU it computes only the tokens that the mask needs; elsewhere a fixed size is faster."""
         grid, mask = self.image_encoder.grid, sizes.mask
         sampling = bilinear_sampling(mask, grid, sum(sizes.pixels))
         if self.device.type != "cpu":
@@ -120,7 +119,7 @@ class PaperExtractor:
         return SampledTokens(tokens, sampling.of_used(needed))
 
     def clouds(self, frames: PreparedFrames, sizes: FrameSizes) -> list[Tensor]:
-        """Each frame's foreground points (N, 3), row after row of the image."""
+        """Return each frame's foreground points (N, 3), row by row of the image. Raises `TooFewPointsError`."""
         short = [i for i, count in enumerate(sizes.points) if count < self.min_points]
         if short:
             raise TooFewPointsError(short, [sizes.points[i] for i in short], self.min_points)
@@ -132,7 +131,7 @@ class PaperExtractor:
 def begin_sampling_from_centres(
     foreground: Tensor, sizes: FrameSizes, clouds: list[Tensor], centres: Tensor
 ) -> PendingSampling:
-    """Three nearest centres (B, 1024, 3) of every point, composed with everything behind them."""
+    """Begin the sampling matrix from every point's three nearest centres (B, 1024, 3) and the steps after them."""
     pairs = zip(clouds, centres, strict=True)
     found = [nearest(of_cloud, cloud, _NEIGHBOURS) for cloud, of_cloud in pairs]
     token = torch.cat([index + i * CENTRES for i, (index, _) in enumerate(found)])

@@ -1,6 +1,6 @@
-"""A frame becomes what the extractors see: 224×224 RGB, 224×224 points and which of them belong to the part.
+"""Preparing frames for the extractors: 224×224 RGB, 224×224 points, and the mask of those that belong to the part.
 
-Facts followed here: docs/method.md, RGB, points, background.
+The facts behind it are in docs/method.md: RGB, points, background.
 """
 
 import math
@@ -16,25 +16,24 @@ from cmfm_worker.cfm.background import find_support_planes, signed_height
 from cmfm_worker.cfm.clusters import clean_clusters
 
 SIZE_PX = 224  # the side of DINO's input image; every map of the method has it
-BAND_PX = 10  # the image border in which the literature expects nothing but background
+BAND_PX = 10  # the image border that should show background only
 _UNIT_TOLERANCE = 1e-4  # float32 and a decimal file leave the normal's length within this
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundOptions:
-    """How the tray is told from the part.
+    """How the part is separated from the tray.
 
-    `method` "ransac" finds the plane of the tray in every frame; the part is what lies more than
-    `plane_distance_m` above it. Points below the tray are no part either: the sensor does not see through a
-    tray, so they are the floor beside it or a reflection. Of what is left, `clusters` "largest" keeps the
-    largest connected piece, "all" drops only specks (fewer than 30 pixels of the image).
+    `method` "ransac" finds the plane of the tray in every frame. The part is what lies more than `plane_distance_m`
+    above it. Points below the tray do not belong to the part: a sensor does not see through a tray, so they are the
+    floor beside it or a reflection. Of the rest, `clusters` "largest" keeps the largest connected piece, and "all"
+    drops only specks of fewer than 30 pixels of the image.
 
-    `method` "fixed" takes `plane` (a unit normal pointing to the sensor and d, with n·p + d = 0 on the tray,
-    metres) for the tray of every frame: for a tray and a sensor that do not move (`background.common_plane`).
+    `method` "fixed" uses `plane` for every frame, for a tray and a sensor that do not move (`background.common_plane`).
+    It is a unit normal n towards the sensor and d in metres, with n·p + d = 0 on the tray.
 
-    `method` "none" takes every valid point for the part. So does "ransac" where a frame shows no tray: where
-    nothing was measured in the outer 10 pixels of the image (its background came off before) or no plane
-    fits.
+    `method` "none" takes every valid point as the part. "ransac" does the same for a frame without a tray: no point was
+    measured in the outer 10 pixels of the image (the background was removed before), or no plane fits.
     """
 
     method: Literal["ransac", "fixed", "none"] = "ransac"
@@ -43,7 +42,7 @@ class BackgroundOptions:
     plane: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError where an option is not one of those above."""
+        """Raise ValueError for options other than those above."""
         if self.method not in ("ransac", "fixed", "none"):
             raise ValueError(f"background method must be 'ransac', 'fixed' or 'none', not {self.method!r}")
         if self.clusters not in ("largest", "all"):
@@ -60,10 +59,12 @@ class BackgroundOptions:
 class PreparedFrames:
     """A batch of B prepared frames on one device.
 
-    `rgb` (B, 3, 224, 224) float32 in [0, 1], background kept; `xyz` (B, 3, 224, 224) float32 metres, 0
-    outside `foreground`; `foreground` (B, 224, 224) bool, the part's valid points; `valid` (B, 224, 224)
-    bool, all valid points; `plane` (B, 4) float32: unit normal n pointing to the sensor and d with n·p + d =
-    0 on the tray, NaN where no plane was removed.
+    - `rgb` (B, 3, 224, 224) float32 in [0, 1], with its background.
+    - `xyz` (B, 3, 224, 224) float32 metres, 0 outside `foreground`.
+    - `foreground` (B, 224, 224) bool: the part's valid points.
+    - `valid` (B, 224, 224) bool: all valid points.
+    - `plane` (B, 4) float32: unit normal n towards the sensor and d, with n·p + d = 0 on the tray. NaN if no plane was
+      removed.
     """
 
     rgb: Tensor
@@ -74,11 +75,10 @@ class PreparedFrames:
 
 
 def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> PreparedFrames:
-    """Prepares B frames of one size on the device they lie on; the same frame always gives the same result.
+    """Prepare B frames of one size on their device. The same frame always gives the same result.
 
-    `rgb` (B, H, W, 3) uint8 sRGB; `xyz` (B, H, W, 3) float32 metres in the sensor's coordinates (sensor at
-    the origin), where non-finite or (0, 0, 0) means that nothing was measured. Raises ValueError for other
-    arrays.
+    `rgb` (B, H, W, 3) uint8 sRGB; `xyz` (B, H, W, 3) float32 metres with the sensor at the origin. A point that is not
+    finite or is (0, 0, 0) was not measured. Raises ValueError for other arrays.
     """
     _check(rgb, xyz)
     rgb_224, xyz_224, valid = resize(rgb, xyz)
@@ -93,21 +93,21 @@ def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> Prepared
 
 
 def resize(rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The 224×224 pictures and points of a checked batch, and where there is a point (the first half of `prepare`)."""
+    """Return the 224×224 pictures, points and mask of valid points of a checked batch (the first half of `prepare`)."""
     return _resize_rgb(rgb), *_resize_xyz(xyz)
 
 
 def square_pad_offsets(height: int, width: int) -> tuple[int, int, int]:
-    """Where an image of `height`×`width` pixels lies in its centred square: (top, left, side) in pixels."""
+    """Return the position of a `height`×`width` image in its centred square: (top, left, side) in pixels."""
     side = max(height, width)
     return (side - height) // 2, (side - width) // 2, side
 
 
 def plane_height(frames: PreparedFrames) -> Tensor:
-    """Height of every foreground point above the tray: (B, 224, 224) float32 metres, positive to the sensor.
+    """Compute the height of every foreground point above the tray: (B, 224, 224) float32 metres, 0 elsewhere.
 
-    0 outside the foreground. A frame without a plane has heights over the median of its foreground's z
-    instead, as if a tray faced the sensor there: neither stray points nor a defect move the median.
+    Heights are positive towards the sensor. For a frame without a plane they are relative to the median z of its
+    foreground, as if a tray faced the sensor there: neither stray points nor a defect move the median.
     """
     z = frames.xyz[:, 2]
     median = torch.where(frames.foreground, z, torch.nan).flatten(1).nanmedian(1).values
@@ -140,7 +140,7 @@ def _resize_rgb(rgb: Tensor) -> Tensor:
 
 
 def _resize_xyz(xyz: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest points (B, 3, 224, 224), 0 where there is none, and where there is one (B, 224, 224)."""
+    """Return the nearest points (B, 3, 224, 224), 0 where not valid, and the mask of valid ones (B, 224, 224)."""
     height, width = xyz.shape[1:3]
     top, left, side = square_pad_offsets(height, width)
     source = torch.arange(SIZE_PX, device=xyz.device) * side // SIZE_PX
@@ -156,7 +156,7 @@ def _resize_xyz(xyz: Tensor) -> tuple[Tensor, Tensor]:
 def part_alone(
     xyz: Tensor, valid: Tensor, image_size: tuple[int, int], options: BackgroundOptions
 ) -> tuple[Tensor, Tensor]:
-    """The tray's plane (B, 4) and the part's pixels (B, 224, 224): NaN and all valid ones without a tray."""
+    """Return the tray's plane (B, 4) and the part's pixels (B, 224, 224); NaN and all valid pixels without a tray."""
     if options.method == "none":
         return xyz.new_full((len(xyz), 4), torch.nan), valid
     plane = support_planes(xyz, valid, image_size, options)
@@ -170,7 +170,7 @@ def part_alone(
 def support_planes(
     xyz: Tensor, valid: Tensor, image_size: tuple[int, int], options: BackgroundOptions
 ) -> Tensor:
-    """Each frame's tray (B, 4): the one that was taught, or found anew; NaN where a frame shows none."""
+    """Return the plane of each frame's tray (B, 4): the fixed one, or the one found in the frame; NaN without one."""
     if options.plane is not None:
         return _plane_on(options.plane, xyz.device).expand(len(xyz), -1)
     edge_px = _edge_px(image_size[0], image_size[1], xyz.device)
@@ -182,13 +182,13 @@ def support_planes(
 
 @cache
 def _plane_on(plane: tuple[float, float, float, float], device: torch.device) -> Tensor:
-    """Made once a device: a copy from the host would make the line wait."""
-    with torch.inference_mode(mode=False):  # the line asks first, but a fit may use it too
+    """Return the plane on a device. It is copied once, because each copy from the host would make the line wait."""
+    with torch.inference_mode(mode=False):  # the line asks first, in inference mode, but a fit may use it too
         return torch.tensor(plane, device=device)
 
 
 def _edge_px(height: int, width: int, device: torch.device) -> Tensor:
-    """Grid pixels from each of the 224×224 to the nearest edge of the image among them; negative outside."""
+    """Return every grid pixel's distance to the nearest edge of the image, in grid pixels; negative outside."""
     top, left, side = square_pad_offsets(height, width)
     at = torch.arange(SIZE_PX, device=device)
 

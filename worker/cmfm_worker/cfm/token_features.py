@@ -1,7 +1,7 @@
-"""What an extractor has before its tokens are spread over the pixels, and who takes it in this form.
+"""Features in the form of tokens, before they are spread over the pixels.
 
-A pixel's feature is a weighted sum of a few tokens (`interpolation.py`). What is linear can therefore be done
-at the tokens, of which there are far fewer (`token_mapping.py`).
+A pixel's feature is a weighted sum of a few tokens (`points/interpolation.py`). Linear layers can therefore be
+applied to the tokens, of which there are far fewer than pixels (`mapping/at_tokens.py`).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from cmfm_worker.cfm.prepare import PreparedFrames
 
 @dataclass(frozen=True)
 class SampledTokens:
-    """One modality: `tokens` (T, C) float32 of the whole batch, and the matrix that spreads them."""
+    """One modality: `tokens` (T, C) float32 of the whole batch, and the matrix that spreads them over the pixels."""
 
     tokens: Tensor
     sampling: TokenSampling
 
     def at_pixels(self) -> Tensor:
-        """The features (P, C) of the pixels."""
+        """Compute the features (P, C) of the pixels."""
         return self.sampling(self.tokens)
 
     def of_rows(self, counts: Sequence[int], pieces: Sequence[int]) -> SampledTokens:
-        """Some pieces of the pixels, cut into `counts`, in the order asked; tokens they do not need go."""
+        """Cut the pixels into `counts` and keep some `pieces`, in the given order, with the tokens that they need."""
         *cut, nothing = self.sampling.split([*counts, 0])
         sampling = TokenSampling.join([nothing, *(cut[i] for i in pieces)])
         used = sampling.used(len(self.tokens))
@@ -40,7 +40,7 @@ class SampledTokens:
 
 @dataclass(frozen=True)
 class TokenFeatures:
-    """Everything that a batch's pixel features are made of, at the pixels of `mask` (B, 224, 224) bool."""
+    """Both modalities of a batch as tokens, for the pixels of `mask` (B, 224, 224) bool."""
 
     image: SampledTokens
     points: SampledTokens
@@ -48,20 +48,20 @@ class TokenFeatures:
 
     @property
     def d2(self) -> int:
-        """Width of a 2D feature."""
+        """Return D_2D, the width of a 2D feature."""
         return self.image.tokens.shape[1]
 
     @property
     def d3(self) -> int:
-        """Width of a 3D feature."""
+        """Return D_3D, the width of a 3D feature."""
         return self.points.tokens.shape[1]
 
     def at_pixels(self) -> PixelFeatures:
-        """E_2D and E_3D: the tokens spread over the pixels of the mask."""
+        """Spread the tokens over the pixels of the mask: E_2D and E_3D."""
         return PixelFeatures(self.image.at_pixels(), self.points.at_pixels(), self.mask)
 
     def select(self, frames: Sequence[int]) -> TokenFeatures:
-        """Those of some frames of the batch, in the order asked (a batch may mix recipes)."""
+        """Return the features of some frames of the batch, in the given order. A batch may mix recipes."""
         counts = [int(n) for n in self.mask.flatten(1).sum(1).tolist()]  # waits for the device
         at = torch.tensor(list(frames), dtype=torch.long, device=self.mask.device)
         return TokenFeatures(
@@ -71,17 +71,17 @@ class TokenFeatures:
 
 @runtime_checkable
 class TokenExtractor(Extractor, Protocol):
-    """An extractor that can hand out its tokens."""
+    """An extractor that can return its features as tokens."""
 
     def tokens(self, frames: PreparedFrames, sizes: FrameSizes | None = None) -> TokenFeatures:
-        """The features of a prepared batch before they are spread over the pixels; `sizes` where they are known."""
+        """Extract the features of a prepared batch as tokens; `sizes` saves a wait if they are known."""
         ...
 
 
 def extract(
     extractor: Extractor, frames: PreparedFrames, sizes: FrameSizes | None = None
 ) -> PixelFeatures | TokenFeatures:
-    """The features of a prepared batch in the form that is cheapest to map."""
+    """Extract the features of a prepared batch in the form that is cheapest to map."""
     if isinstance(extractor, TokenExtractor):
         return extractor.tokens(frames, sizes)
     return extractor(frames)

@@ -1,7 +1,7 @@
-"""Weights files: found, read without running code, hashed, checked against an architecture, converted.
+"""Weights files: finding, reading, hashing, checking and converting them, without running code from them.
 
-Users bring the published files of the 2D extractors and of Point-MAE as they are; nothing here fetches anything. A
-*kind* is "pointmae" or an image extractor, by its short name or by timm's (`image_models`).
+Users bring the published files of the 2D extractors and of Point-MAE; nothing here downloads. A *kind* is "pointmae" or
+an image extractor, by its short name or timm's (`image/models.py`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KNOWN_HASHES: Mapping[str, str] = {
     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": "sam",
     "27ded932bb0a2625d5a8eb006df199b2578598c774aee6d86b985300b6a5fd20": "pointmae",
 }
-"""sha256 of published files, as far as one is on record; an unknown hash is said aloud, not refused."""
+"""sha256 of published files, as far as one is on record. An unknown hash is reported and not refused."""
 
 KNOWN_SIZES: Mapping[str, int] = {
     "dino": 343_279_349,
@@ -54,25 +54,25 @@ _WRAPPERS = ("base_model", "model", "state_dict")
 
 
 class WeightsError(Exception):
-    """A weights file is missing, torn, not a state dict, or of another architecture; names file and key."""
+    """A weights file is missing, torn, not a state dict, or of another architecture. The message names file and key."""
 
 
 def kind_of(name: str) -> str:
-    """The one name of a kind: "pointmae", a short name or else timm's. Raises ValueError as `timm_name` does."""
+    """Return the usual name of a kind: "pointmae", a short name, or timm's. Raises ValueError as `timm_name` does."""
     return name if name == POINT_MAE else short_name(name)
 
 
 def file_names(kind: str) -> tuple[str, ...]:
-    """The names under which the weights of a kind are looked for, best first: the published ones, then timm's."""
+    """Return the file names of a kind in the order in which they are tried: the published names, then timm's."""
     kind = kind_of(kind)
     timms = () if kind == POINT_MAE else tuple(timm_name(kind) + suffix for suffix in _SUFFIXES)
     return _PUBLISHED_NAMES.get(kind, ()) + timms
 
 
 def find_weights(folder: Path, kind: str) -> Path:
-    """The weights file of one extractor in `folder`.
+    """Return the weights file of one extractor in `folder`.
 
-    Raises `WeightsError` naming the folder and the names looked for.
+    Raises `WeightsError` naming the folder and the names that were tried.
     """
     names = file_names(kind)
     for name in names:
@@ -83,7 +83,7 @@ def find_weights(folder: Path, kind: str) -> Path:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex sha256 of a file's bytes. Raises `WeightsError` where it cannot be read."""
+    """Return the hex sha256 of a file's bytes. Raises `WeightsError` if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -92,16 +92,15 @@ def sha256_file(path: Path) -> str:
 
 
 def is_known(sha256: str, kind: str) -> bool:
-    """Whether a hash is that of a published file of this kind."""
+    """Return True if a hash is that of a published file of this kind."""
     return KNOWN_HASHES.get(sha256.lower()) == kind_of(kind)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file or of a torch file (never running code from it).
+    """Read the tensors of a `.safetensors` file or a torch file, without running code from it.
 
-    A torch file may be a flat state dict or carry it under `base_model` (Point-MAE's training checkpoint), `model` or
-    `state_dict`. A TorchScript archive, as OpenAI publishes CLIP, holds code and is refused.
-    Raises `WeightsError`.
+    A torch file may be a flat state dict, or have it under `base_model` (Point-MAE's training checkpoint), `model` or
+    `state_dict`. A TorchScript archive, as OpenAI publishes CLIP, holds code and is refused. Raises `WeightsError`.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
@@ -120,24 +119,24 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> object:
     if _is_torchscript(path):
         raise WeightsError(
-            f"{path}: a TorchScript archive, which holds code, and none is run; take the same weights as a state dict "
+            f"{path}: a TorchScript archive, which holds code that is not run; take the same weights as a state dict "
             "(`cmfm-worker weights list` says where CLIP is published in this form)"
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except Exception as error:  # foreign bytes make the unpickler fail in any way there is
+    except Exception as error:  # with foreign bytes the unpickler can raise anything
         first_line = str(error).strip().partition("\n")[0]
         raise WeightsError(f"{path}: not a whole torch weights file ({first_line})") from error
 
 
 def _is_zip(path: Path) -> bool:
-    """Torch files since 1.6 are zip archives, which can be mapped into memory; older ones cannot."""
+    """Return True for torch files since 1.6: zip archives, which can be mapped into memory, unlike older ones."""
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"
 
 
 def _is_torchscript(path: Path) -> bool:
-    """By the member that torch itself tells them by; a torn archive is none, and torch says what is wrong with it."""
+    """Return True if an archive has the member by which torch recognises TorchScript; False for a torn archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -175,10 +174,10 @@ def require_shapes(path: Path, state: Mapping[str, Tensor], expected: Mapping[st
 
 
 def convert_to_safetensors(src: Path, dst: Path) -> None:
-    """Write a weights file's tensors as safetensors, keys unchanged, `dst` whole or not at all.
+    """Write a weights file's tensors as safetensors, with the same keys. `dst` appears whole or not at all.
 
-    The file remembers name and sha256 of `src`, so that `weights_identity` is the same for both: a recipe
-    taught on one is good for the other. Raises `WeightsError` where `src` cannot be read.
+    The new file records name and sha256 of `src`, so that `weights_identity` is the same for both, and a recipe
+    taught on one can be used with the other. Raises `WeightsError` if `src` cannot be read.
     """
     state = {key: value.contiguous().clone() for key, value in read_state_dict(src).items()}
     partial = dst.with_name(dst.name + ".part")
@@ -189,9 +188,9 @@ def convert_to_safetensors(src: Path, dst: Path) -> None:
 
 
 def weights_identity(path: Path) -> tuple[str, str]:
-    """(name, sha256) of a weights file, or of the file it was converted from by `convert_to_safetensors`.
+    """Return (name, sha256) of a weights file, or of the file that `convert_to_safetensors` made it from.
 
-    Raises `WeightsError` where it cannot be read or its tensors are no longer those that were converted.
+    Raises `WeightsError` if it cannot be read, or if its tensors are no longer those that were converted.
     """
     if path.suffix == ".safetensors":
         origin = _origin(path)
@@ -203,7 +202,7 @@ def weights_identity(path: Path) -> tuple[str, str]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The notes in a `.safetensors` file beside its tensors. Raises `WeightsError`."""
+    """Read the metadata of a `.safetensors` file. Raises `WeightsError`."""
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
@@ -217,7 +216,7 @@ def _origin(path: Path) -> dict[str, str]:
 
 
 def _data_sha256(path: Path) -> str:
-    """Of everything behind a safetensors file's header (8 bytes of length, then JSON)."""
+    """Return the sha256 of everything after a safetensors file's header (8 bytes of length, then JSON)."""
     with path.open("rb") as file:
         file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,9 @@ SHOWN_ROWS = 50
 
 
 def ledger(
-    path: Annotated[Path, typer.Option(help="The ledger's file ([ledger] path).", show_default=False)],
+    path: Annotated[
+        Path, typer.Option(help="The ledger's file (path under ledger in line.toml).", show_default=False)
+    ],
     since: Annotated[
         str | None,
         typer.Option(

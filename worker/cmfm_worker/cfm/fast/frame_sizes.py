@@ -1,4 +1,4 @@
-"""How large the frames of a batch are: the numbers that the host needs before it can issue the rest."""
+"""The sizes of a batch's frames, which the host needs before it can issue the rest of the work."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from cmfm_worker.cfm.prepare import PreparedFrames
 
 @dataclass(frozen=True, slots=True)
 class FrameSizes:
-    """Of each of B frames, on the host: `valid` 3D points, `points` of them in the foreground, `pixels` of the mask.
+    """The sizes of B frames, on the host: `valid` 3D points, foreground `points`, and `pixels` of the mask.
 
-    `mask` (B, 224, 224) bool, on the device, is where features are taken: the pixels that a foreground point reaches.
+    `mask` (B, 224, 224) bool, on the device, holds the pixels at which features are taken: those that a foreground
+    point reaches.
     """
 
     mask: Tensor
@@ -27,7 +28,7 @@ class FrameSizes:
 
     @classmethod
     def of(cls, frames: PreparedFrames) -> FrameSizes:
-        """Count. Waits for the frames, and for nothing issued later."""
+        """Count them. Waits for the frames, and for nothing that was issued later."""
         mask = point_mask(frames.foreground)
         counts = torch.stack([each.flatten(1).sum(1) for each in (frames.valid, frames.foreground, mask)])
         (on_host,) = ReadBack(counts).wait()
@@ -35,7 +36,7 @@ class FrameSizes:
         return cls(mask, tuple(valid), tuple(points), tuple(pixels))
 
     def select(self, frames: Sequence[int]) -> FrameSizes:
-        """Those of some frames, in the order asked."""
+        """Return the sizes of some frames, in the given order."""
         valid, points, pixels = (
             tuple(numbers[i] for i in frames) for numbers in (self.valid, self.points, self.pixels)
         )

@@ -1,4 +1,4 @@
-"""`prepare` with a graph for each way of taking the tray off: some 800 launches for one frame, 1100 for sixteen."""
+"""`prepare` as CUDA graphs, which replace 800 launches for one frame and 1100 for sixteen."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ _NAMES = tuple(field.name for field in fields(PreparedFrames))
 
 
 class GraphedPrepare:
-    """Called as `prepare` is. With a recorder the frames it returns are valid until it is called again (`graphs`)."""
+    """`prepare` with one graph for each `BackgroundOptions`.
+
+    With a recorder, the returned frames are valid until the next call (`graphs.py`).
+    """
 
     def __init__(self, recorder: GraphRecorder | None) -> None:
         self._recorder = recorder
         self._of: dict[BackgroundOptions, Graphed] = {}
 
     def __call__(self, rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> PreparedFrames:
-        """Raises ValueError for other arrays than `prepare` takes."""
+        """Prepare B frames. Raises ValueError as `prepare` does."""
         if background not in self._of:
             self._of[background] = Graphed(_prepare_with(background), self._recorder)
         return PreparedFrames(**dict(zip(_NAMES, self._of[background](rgb, xyz), strict=True)))
 
 
 def _prepare_with(background: BackgroundOptions) -> Callable[[Tensor, Tensor], Tensors]:
-    """`prepare` from tensors to tensors."""
+    """Return `prepare` as a function from tensors to tensors."""
 
     def prepared(rgb: Tensor, xyz: Tensor) -> Tensors:
         frames = prepare(rgb, xyz, background)

@@ -1,15 +1,15 @@
-"""Fixed-shape parts of the method as CUDA graphs: recorded at the first call with a shape, replayed at all others.
+"""CUDA graphs for steps of fixed shape: recorded at the first call with a shape, replayed at all others.
 
-A replay is one launch in place of hundreds. It reads its inputs from memory of its own and overwrites the outputs of
-the replay before: what a `Graphed` function returns is valid until its next call with the same shapes, for work on
-the same stream. Whoever keeps it longer copies it.
+A replay is one launch in place of hundreds. It reads its inputs from its own memory and overwrites the outputs of the
+previous replay. So the result of a `Graphed` function is valid until its next call with the same shapes, for work on
+the same stream. Copy it to keep it longer.
 
-A graph belongs to the stream it was recorded on, and one thread uses a stream. On the default stream nothing is
-recorded: `fit`, `evaluate` and a recipe that is loaded beside the running line compute there, as plain calls.
+A graph belongs to the stream that it was recorded on, and one thread uses a stream. Nothing is recorded on the default
+stream: `fit`, `evaluate` and a recipe that is loaded beside the running line compute there, by plain calls.
 
-What must hold inside: no waiting for the device, no copy from or to the host, the same launches in every call. A graph
-is used only after its replay has given what the plain call gave, to a thousandth; where it does not, or recording
-fails, the plain call stays.
+A function to be recorded must not wait for the device, must not copy from or to the host, and must issue the same
+launches in every call. A graph is used only if its first replay agrees with the plain call to a thousandth.
+Otherwise, and if recording fails, the plain call is used.
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ from torch import Tensor
 Tensors = tuple[Tensor, ...]
 
 MOST_GRAPHS: Final = 16
-"""Of one function: batches of up to 8 in each size, or of powers of two, for a few sizes of frames."""
+"""The most graphs of one function: for batches of up to 8, or of powers of two, with a few sizes of frames."""
 
 _TOLERANCE: Final = 1e-3
-"""Relative L2 between replay and plain call; kernels that add in another order are allowed."""
+"""The greatest relative L2 between replay and plain call. Kernels may add in another order."""
 
 
 class Recording(Protocol):
-    """A recorded call: `replay` computes `outputs` anew from the recorded inputs' memory, in place."""
+    """A recorded call. `replay` computes `outputs` again, in place, from the memory of the recorded inputs."""
 
     @property
     def outputs(self) -> Tensors:
-        """Always the same tensors."""
+        """The outputs, always the same tensors."""
         ...
 
     def replay(self) -> None:
-        """Issue everything again."""
+        """Issue the recorded work again."""
         ...
 
 
 class GraphRecorder(Protocol):
-    """The seam to CUDA."""
+    """The interface to CUDA's recording."""
 
-    def lane(self) -> Hashable | None:
-        """What the caller's graphs belong to; None where none may be used."""
+    def stream(self) -> Hashable | None:
+        """The stream that the caller's graphs belong to, None if it may use none."""
         ...
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is recorded: what has no graph by now is called plainly."""
+        """True if nothing more is recorded: functions without a graph are then called plainly."""
         ...
 
     def close(self) -> None:
-        """Record nothing more. A recording takes many times as long as a call, and waits for the device."""
+        """Record nothing more. A recording takes many times as long as a call and waits for the device."""
         ...
 
     def record(self, function: Callable[..., Tensors], inputs: Sequence[Tensor]) -> Recording:
-        """Record one call. Raises RuntimeError where that is not possible."""
+        """Record one call. Raises RuntimeError if that is not possible."""
         ...
 
 
 class Graphed:
-    """A function of tensors that keeps a graph for each lane and shape it is called with, at most `most` of them.
+    """A function of tensors with a graph for each stream and shape that it is called with, at most `most` of them.
 
-    Without a recorder, for new shapes after it was closed, and beyond `most`, it is the plain function.
+    The plain function is called without a recorder, for new shapes after the recorder was closed, and beyond `most`.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Graphed:
         self._function = function
         self._recorder = recorder
         self._most = most
-        self._graphs: dict[Hashable, _Graph | None] = {}  # None: it was tried, and the plain call stays
+        self._graphs: dict[Hashable, _Graph | None] = {}  # None: recording failed
 
     def __call__(self, *inputs: Tensor) -> Tensors:
-        """The function's outputs; the memory they lie in is that of the last call with these shapes."""
-        lane = None if self._recorder is None else self._recorder.lane()
-        if self._recorder is None or lane is None:
+        """Compute the outputs, in the memory of the last call with these shapes."""
+        stream = None if self._recorder is None else self._recorder.stream()
+        if self._recorder is None or stream is None:
             return self._function(*inputs)
-        key = lane, *((x.shape, x.dtype) for x in inputs)
+        key = stream, *((x.shape, x.dtype) for x in inputs)
         if key not in self._graphs:
             if self._recorder.closed or len(self._graphs) >= self._most:
                 return self._function(*inputs)
@@ -98,7 +98,7 @@ class _Graph:
     def __init__(
         self, function: Callable[..., Tensors], recorder: GraphRecorder, inputs: Sequence[Tensor]
     ) -> None:
-        with torch.inference_mode(mode=False):  # or they could be written in inference mode alone
+        with torch.inference_mode(mode=False):  # otherwise they could be written in inference mode only
             self._inputs = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in inputs]
         self._fill(inputs)
         self._recording = recorder.record(function, self._inputs)
@@ -116,10 +116,10 @@ class _Graph:
 def _recorded(
     function: Callable[..., Tensors], recorder: GraphRecorder, inputs: Sequence[Tensor]
 ) -> _Graph | None:
-    """A graph that has been seen to give what the function gives; None where there is none. Waits for the device."""
+    """Record a graph and compare it with the plain call; None if it fails or differs. Waits for the device."""
     expected = function(
         *inputs
-    )  # first-time costs are met here: kernels compiled, workspaces taken, tables made
+    )  # also pays first-time costs: kernels compiled, workspaces taken, tables made
     try:
         graph = _Graph(function, recorder, inputs)
         if all(map(_agree, graph(inputs), expected)):
@@ -143,10 +143,10 @@ def _agree(found: Tensor, expected: Tensor) -> bool:
 
 
 class CudaGraphRecorder:
-    """Records on the stream that its caller computes on; the graphs of a stream share one pool of memory.
+    """Records on the stream that its caller computes on. The graphs of a stream share one pool of memory.
 
-    Of the pool, outputs stay with their graph. Everything else is used by whichever graph runs, one at a time, as a
-    stream does.
+    Outputs stay in the pool with their graph. Everything else in it is used by the graph that runs; on a stream only
+    one runs at a time.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -154,17 +154,17 @@ class CudaGraphRecorder:
         self._device = device
         self._pools: dict[int, Any] = {}
 
-    def lane(self) -> int | None:
-        """The current stream; None for the default one, on which nothing can be recorded."""
+    def stream(self) -> int | None:
+        """Return the current stream, or None for the default one, on which nothing can be recorded."""
         stream = torch.cuda.current_stream(self._device)
         return None if stream == torch.cuda.default_stream(self._device) else stream.cuda_stream
 
     def close(self) -> None:
-        """For the line, when it has been warmed up."""
+        """Record nothing more. The line calls this when it has warmed up."""
         self.closed = True
 
     def record(self, function: Callable[..., Tensors], inputs: Sequence[Tensor]) -> Recording:
-        """Record on the current stream. Other threads may go on using the device, on streams of their own."""
+        """Record on the current stream. Other threads may use the device meanwhile, on streams of their own."""
         stream = torch.cuda.current_stream(self._device)
         if stream.cuda_stream not in self._pools:
             self._pools[stream.cuda_stream] = torch.cuda.graph_pool_handle()
@@ -182,5 +182,5 @@ class _CudaRecording:
 
 
 def graph_recorder_for(device: torch.device) -> GraphRecorder | None:
-    """What records on a device: None on the CPU, where a call is as good as a graph."""
+    """Return the recorder of a device, or None on the CPU, where a graph gains nothing."""
     return CudaGraphRecorder(device) if device.type == "cuda" else None

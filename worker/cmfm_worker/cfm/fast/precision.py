@@ -1,4 +1,4 @@
-"""The number formats the networks' products can be computed in, and where they pay."""
+"""The number formats of the networks' products, and the devices on which they are faster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DTYPES: Mapping[Precision, torch.dtype] = {
 
 @dataclass(frozen=True)
 class Products:
-    """The format of each network's products; norms, sums and everything geometric stay float32."""
+    """The number format of each network's products. Norms, sums and all geometry stay float32."""
 
     image: torch.dtype
     groups: torch.dtype
@@ -31,11 +31,10 @@ class Products:
 
 
 def products(precision: Precision) -> Products:
-    """Which network computes in what.
+    """Return the format of each network for a precision.
 
-    int8 is for DINO alone: its tokens take it (Ψ then differs by 1.2 % from float32), while with int8 Point-MAE's
-    transformer alone costs 12 %, the mappings 3 % and the mini-PointNet 2 %. The others take the CPU's bf16 where
-    it has one.
+    int8 is used for DINO only, where it changes Ψ by 1.2 %. In Point-MAE's transformer it would change Ψ by 12 %, in
+    the mappings by 3 %, in the mini-PointNet by 2 %. These use bf16 if the CPU has it, else fp32.
     """
     if precision == "int8":
         rest = DTYPES["bf16" if why_not("bf16", torch.device("cpu")) is None else "fp32"]
@@ -45,25 +44,25 @@ def products(precision: Precision) -> Products:
 
 
 def why_not_for(precision: Precision, image: str) -> str | None:
-    """Why a 2D extractor is not offered in this precision; None where it is."""
+    """Return why a 2D extractor is not offered in this precision, or None if it is."""
     if precision != "int8" or image == DINO:
         return None
-    return f"int8 is offered for {DINO}, what it costs {image} is not known; use fp32 or bf16"
+    return f"int8 is offered for {DINO} only, its effect on {image} is not known; use fp32 or bf16"
 
 
 _FIRST_CUDA_GENERATION = {"bf16": 8, "fp16": 7}
-"""Major compute capability from which tensor cores know a format."""
+"""The first major compute capability whose tensor cores have a format."""
 
 _CPU_FEATURES = {
     "bf16": ("avx512_bf16", "amx_tile"),
     "fp16": ("amx_fp16",),
     "int8": ("vnni", "amx_tile"),
 }
-"""Of these instructions a CPU needs one; without them a product takes up to a hundred times longer than in fp32."""
+"""Instructions of which a CPU needs one. Without them a product takes up to a hundred times as long as in fp32."""
 
 
 def as_precision(name: str) -> Precision:
-    """A precision by its name. Raises ValueError for a name that is none."""
+    """Return the precision of a name. Raises ValueError for other names."""
     for precision in get_args(Precision):
         if name == precision:
             found: Precision = precision
@@ -72,9 +71,9 @@ def as_precision(name: str) -> Precision:
 
 
 def automatic(device: torch.device) -> Precision:
-    """What `auto` means: exact on a CPU, on CUDA the widest range that the tensor cores have.
+    """Return the precision that `auto` means: fp32 on a CPU, on CUDA bf16 or else fp16 if the device has it.
 
-    bf16 comes before fp16, whose largest number is 65504: activations of unusual parts must not overflow.
+    bf16 is preferred because the largest fp16 number is 65504, and activations of unusual parts must not overflow.
     """
     if device.type == "cpu":
         return "fp32"
@@ -83,7 +82,7 @@ def automatic(device: torch.device) -> Precision:
 
 
 def why_not(precision: Precision, device: torch.device) -> str | None:
-    """Why products of this precision are not offered on a device; None where they are."""
+    """Return why products of this precision are not offered on a device, or None if they are."""
     if precision == "fp32":
         return None
     if device.type == "cuda":
@@ -105,6 +104,6 @@ def _why_not_on_cuda(precision: Precision, device: torch.device) -> str | None:
 
 
 def _cpu_has(feature: str) -> bool:
-    # Not public in torch, so it may be missing: then the format is not offered.
+    # Not public in torch, so it may be missing. The format is not offered then.
     test = getattr(torch.cpu, f"_is_{feature}_supported", None)
     return test is not None and bool(test())

@@ -1,7 +1,7 @@
-"""What goes between host and device while the device computes: nothing here waits for more than its own copies.
+"""Copies between host and device that wait for nothing else.
 
-A copy from or to pageable memory makes the host wait for all that was issued before it. Copies here are from and to
-page-locked memory, and whoever needs the numbers waits for an event behind them.
+A copy from or to pageable memory makes the host wait for all work that was issued before it. Copies here use
+page-locked memory, and whoever needs the numbers waits for an event after them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class ReadBack:
-    """Tensors on their way to the host: the copies begin here, behind what the current stream has been given."""
+    """Tensors on their way to the host. The copies are issued here, after the work of the current stream."""
 
     def __init__(self, *tensors: Tensor) -> None:
         self._on_host = tuple(tensor.to("cpu", non_blocking=True) for tensor in tensors)
@@ -24,14 +24,14 @@ class ReadBack:
             self._copied.record(torch.cuda.current_stream(device))
 
     def wait(self) -> tuple[Tensor, ...]:
-        """The same tensors on the host, in the order given."""
+        """Wait for the copies and return the tensors on the host, in the given order."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._on_host
 
 
 def on_device(numbers: Sequence[int] | Sequence[float], device: torch.device) -> Tensor:
-    """A few numbers (N,) from the host on a device, int64 or float32; nothing waits."""
+    """Copy a few numbers from the host to a device without waiting: (N,) int64 or float32."""
     on_host = torch.tensor(numbers)
     if device.type != "cuda":
         return on_host.to(device)

@@ -1,4 +1,4 @@
-"""timm's vision transformers as 2D extractors: built without numbers, cut, and a published file's keys made timm's."""
+"""timm's vision transformers as 2D extractors: building and cutting them, and timm's keys for published files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cmfm_worker.cfm.prepare import SIZE_PX
 from cmfm_worker.cfm.weights import WeightsError
 
 _VIT, _SAM = "vision_transformer", "vision_transformer_sam"
-"""timm's modules whose models are offered."""
+"""The modules of timm whose models are offered."""
 
 _OTHERWISE_RESAMPLED = ("flexi", "radio")
-"""timm resamples the position embeddings of these families in ways of their own, which it does not hand out."""
+"""Families whose position embeddings timm resamples in private ways, which cannot be called from here."""
 
 _POINT_MAE_BLOCKS = 12
 
@@ -27,10 +27,11 @@ _PATCH_KEYS = ("patch_embed.proj.weight", "visual.conv1.weight")
 
 
 def architecture(model: str, blocks: int | None = None) -> Any:
-    """timm's model for pictures of 224×224 with shapes only, its first `blocks` blocks (None: all) and no head.
+    """Build timm's model for 224×224 pictures on the meta device, with its first `blocks` blocks (None: all) and no
+    head.
 
-    SAM keeps the size it was published for, so that its file fits; `SamEncoder` resamples it. Nothing is
-    downloaded. Raises ValueError for a model that is not offered and for a cut that it does not have.
+    SAM keeps its published size, so that its file fits; `SamEncoder` resamples it. Nothing is downloaded. Raises
+    ValueError for a model that is not offered and for a cut that it does not have.
     """
     vit = _create(model)
     _require_ordinary_blocks(model, vit)
@@ -49,15 +50,15 @@ def architecture(model: str, blocks: int | None = None) -> Any:
 
 @cache
 def depth(model: str) -> int:
-    """How many blocks a model has. Raises ValueError for one that is not offered."""
+    """Return the number of blocks of a model. Raises ValueError for a model that is not offered."""
     return len(architecture(model).blocks)
 
 
 def paired_blocks(model: str, blocks: int) -> int:
-    """Blocks of the picture's model beside `blocks` of Point-MAE's 12 (paper § 3.4).
+    """Return the number of blocks that the 2D model keeps beside `blocks` of Point-MAE's 12 (paper § 3.4).
 
-    Both are cut after the same block, and 12 keeps all of both. Raises ValueError where `blocks` is a cut and the
-    model does not have Point-MAE's depth: what the same block would be, the paper does not say.
+    Both are cut after the same block, and 12 keeps all of both. Raises ValueError if a model of another depth than
+    Point-MAE's is to be cut: the paper does not say which block is the same then.
     """
     own = depth(model)
     if blocks == _POINT_MAE_BLOCKS:
@@ -71,7 +72,7 @@ def paired_blocks(model: str, blocks: int) -> int:
 
 
 def hub_id(model: str) -> str:
-    """Under which name timm keeps a model's weights on its hub, "" where it names no file of its own there.
+    """Return the name of a model's weights on timm's hub, or "" if timm has no file of its own there.
 
     Raises ValueError as `depth` does.
     """
@@ -81,20 +82,20 @@ def hub_id(model: str) -> str:
 
 
 def is_sam(vit: Any) -> bool:
-    """Whether a model is built as SAM's: tokens on a grid, no prefix, a neck in the place of the final norm."""
+    """Return True for SAM's architecture: tokens on a grid, no prefix, a neck in place of the final norm."""
     return type(vit).__module__.rpartition(".")[2] == _SAM
 
 
 def to_timm_keys(path: Path, state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]:
-    """A published file's tensors under timm's keys, by timm's own `checkpoint_filter_fn`; `state` is used up.
+    """Rename a published file's tensors to timm's keys, by timm's `checkpoint_filter_fn`. It consumes `state`.
 
-    It also resamples the position embedding of a model that was published for another size. Raises `WeightsError`
-    for other patches (timm would resample those too) and what it cannot read.
+    It also resamples the position embedding of a model that was published for another size. Raises `WeightsError` for
+    other patches (timm would resample those too) and for files of another architecture.
     """
     _require_patches(path, state, vit)
     try:
         found: dict[str, Tensor] = sys.modules[type(vit).__module__].checkpoint_filter_fn(state, vit)
-    except Exception as error:  # another architecture makes it fail in any way there is
+    except Exception as error:  # with another architecture it can raise anything
         raise WeightsError(
             f"{path}: not weights of {vit.pretrained_cfg['architecture']} ({error})"
         ) from error
@@ -102,7 +103,7 @@ def to_timm_keys(path: Path, state: dict[str, Tensor], vit: Any) -> dict[str, Te
 
 
 def require_no_more(path: Path, state: dict[str, Tensor], vit: Any) -> None:
-    """Raise `WeightsError` where the kept blocks have parts in the file that the model lacks."""
+    """Raise `WeightsError` if the file has tensors of the kept blocks that the model lacks."""
     own = vit.state_dict()
     for key in state:
         of_blocks = key.startswith("blocks.") and key.split(".")[1] in vit.blocks._modules
@@ -117,14 +118,14 @@ def _create(model: str) -> Any:
 
     offered = f"{', '.join(SHORT_NAMES)} or timm's name of a VisionTransformer or VisionTransformerSAM"
     if not is_model_in_modules(model, [_VIT, _SAM]):
-        raise ValueError(f"{model!r} is no image extractor: expected {offered}")
+        raise ValueError(f"{model!r} is not an image extractor: expected {offered}")
     if any(family in model for family in _OTHERWISE_RESAMPLED):
-        raise ValueError(f"{model}: its position embedding needs a resampling of its own; expected {offered}")
+        raise ValueError(f"{model}: its position embedding cannot be resampled here; expected {offered}")
     options = {} if is_model_in_modules(model, [_SAM]) else {"img_size": SIZE_PX, "weight_init": "skip"}
     try:
         with torch.device("meta"):
             vit = timm.create_model(model, pretrained=False, num_classes=0, **options)
-    except RuntimeError as error:  # a tag that the architecture does not have
+    except RuntimeError as error:  # the architecture does not have this tag
         raise ValueError(f"{model}: {error}") from error
     if type(vit).__module__.rpartition(".")[2] not in (_VIT, _SAM):  # timm can be told to build another class
         raise ValueError(f"{model}: timm built a {type(vit).__name__}; expected {offered}")
@@ -132,7 +133,7 @@ def _create(model: str) -> Any:
 
 
 def _require_ordinary_blocks(model: str, vit: Any) -> None:
-    """Blocks of other classes read the weights of their layers, which `FrozenLinear` keeps to itself."""
+    """Raise ValueError for other blocks: they read their layers' weights, which `FrozenLinear` does not expose."""
     from timm.models.vision_transformer import Attention, Block
 
     for block in () if is_sam(vit) else vit.blocks:

@@ -1,4 +1,4 @@
-"""What all 2D extractors share: normalised pictures in, the tokens of the last kept block on a grid out."""
+"""The base of all 2D extractors: pictures in, the tokens of the last kept block on a grid out."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cmfm_worker.cfm.prepare import SIZE_PX
 
 
 class ImageEncoder(nn.Module):
-    """RGB pictures (B, 3, 224, 224) float32 in [0, 1] become tokens of `width` on a grid of `grid`×`grid`.
+    """A 2D extractor: RGB pictures (B, 3, 224, 224) float32 in [0, 1] to tokens of `width` on a `grid`×`grid` grid.
 
-    Called with the pictures and, optionally, `needed` (B, grid²) bool: which tokens are wanted. The tokens
-    (T, width) float32 come frame after frame, row after row of the grid.
+    It is called with the pictures and, optionally, `needed` (B, grid²) bool of the tokens that are wanted. Tokens
+    (T, width) float32 are ordered by frame, then by row of the grid.
 
-    `vit` is timm's model with its kept blocks; it is taken apart: `blocks` of them, in which tokens are `inner_width`
-    wide, the first `prefix` of them class and registers. Pictures are normalised by the model's own mean and deviation.
+    `vit` is timm's model with its kept blocks, which is changed. It has `blocks` blocks with tokens of `inner_width`;
+    the first `prefix` tokens are class and registers. Pictures are normalised by the model's own mean and deviation.
     """
 
     mean: Tensor
     std: Tensor
 
     recordable: ClassVar[bool] = True
-    """Whether a pass can be recorded as a CUDA graph: it copies nothing from the host."""
+    """True if a pass can be recorded as a CUDA graph: it copies nothing from the host."""
 
     def __init__(self, vit: Any, width: int) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class ImageEncoder(nn.Module):
             self.register_buffer(name, torch.tensor(vit.pretrained_cfg[name]).view(1, 3, 1, 1))
 
     def normalised(self, rgb: Tensor) -> Tensor:
-        """Pictures as the model knows them."""
+        """Normalise pictures by the model's mean and deviation."""
         return (rgb - self.mean) / self.std
 
 
 class _PatchProjection(nn.Module):
-    """The convolution that meets every patch once, as the linear layer it is: always float32.
+    """The patch embedding as a linear layer, always float32.
 
-    As a convolution CUDA would compute it in TF32, and its inputs are all that the tokens are made of.
+    CUDA would compute a convolution in TF32, and everything in a token comes from this layer.
     """
 
     def __init__(self, conv: nn.Conv2d, grid: int) -> None:
@@ -55,7 +55,7 @@ class _PatchProjection(nn.Module):
         self.linear = FrozenLinear(conv.weight.flatten(1), conv.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, 224, 224) → (B, C, g, g) for patches of p pixels, g·p = 224."""
+        """Project patches of p pixels: (B, 3, 224, 224) → (B, C, g, g) with g·p = 224."""
         patches = image.unflatten(2, (self.grid, -1)).unflatten(4, (self.grid, -1))  # B 3 g p g p
         rows = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)  # B g g 3pp
         projected: Tensor = self.linear(rows).permute(0, 3, 1, 2)  # B g g C -> B C g g

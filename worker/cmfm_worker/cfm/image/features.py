@@ -1,4 +1,4 @@
-"""F_2D: a vision transformer cut after a chosen block (paper § 3.1, § 3.4, Table 10), by default DINO ViT-B/8."""
+"""F_2D from a file: a vision transformer cut after a chosen block, by default DINO ViT-B/8 (paper § 3.1, § 3.4)."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def load_image_encoder(
 ) -> ImageEncoder:
     """Build a 2D extractor with its first `blocks` blocks, from its published file or the safetensors twin.
 
-    `model` is timm's name or a short one (`image_models`). Blocks after the last kept one are neither read nor kept.
-    Nothing is downloaded. The blocks' products are computed in `dtype`. Raises `WeightsError`, and ValueError for
-    a model, a cut or a `dtype` that is not offered.
+    `model` is timm's name or a short one (`models.py`). Blocks after the last kept one are not read. Nothing is
+    downloaded. The blocks' products are computed in `dtype`. Raises `WeightsError` for the file, and ValueError for a
+    model, a cut or a `dtype` that is not offered.
     """
     vit = architecture(timm_name(model), blocks)
     _require_float32(vit, dtype)
@@ -42,21 +42,21 @@ def load_image_encoder(
     require_shapes(path, state, {key: tuple(value.shape) for key, value in own.items()})
     require_no_more(path, state, vit)
     vit.load_state_dict({key: state[key].to(device, torch.float32) for key in own}, assign=True)
-    state.clear()  # each layer's numbers go when the encoder has its own
+    state.clear()  # the file's memory is freed layer by layer
     encoder = SamEncoder(vit) if is_sam(vit) else VitEncoder(vit)
     return freeze(encoder.to(device), dtype)
 
 
 def published_shapes(blocks: int, model: str = DINO) -> dict[str, tuple[int, ...]]:
-    """timm's keys and shapes of a model's file, as far as `blocks` blocks need it. Raises ValueError."""
+    """Return timm's keys and shapes that `blocks` blocks of a model need. Raises ValueError for an unknown model."""
     state = architecture(timm_name(model), blocks).state_dict()
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def _require_float32(vit: Any, dtype: torch.dtype) -> None:
-    """Norms inside the attention do not take other numbers than float32."""
+    """Raise ValueError for another `dtype` than float32 if the attention has norms, which need float32."""
     if dtype != torch.float32 and not is_sam(vit) and not all(map(is_plain, vit.blocks)):
         name = vit.pretrained_cfg["architecture"]
         raise ValueError(
-            f"{name}: it has norms inside its attention and is offered in fp32 alone, not in {dtype}"
+            f"{name}: it has norms inside its attention and is offered in fp32 only, not in {dtype}"
         )

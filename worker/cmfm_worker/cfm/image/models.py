@@ -16,21 +16,21 @@ SHORT_NAMES: Mapping[str, str] = {
 }
 
 NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,128}$"
-"""No path, no address: the name is also that of a file in the weights folder."""
+"""The name is also a file's name in the weights folder, so it must not be a path or an address."""
 
 
 def timm_name(name: str) -> str:
-    """timm's name for a short name or for itself.
+    """Return timm's name for a short name; any other name is returned as it is.
 
-    Raises ValueError for what no model of timm is called. Whether timm has the model, `image_architecture` finds out.
+    Raises ValueError for a name that timm cannot have. `architecture.py` checks that timm has the model.
     """
     if re.fullmatch(NAME_PATTERN, name) is None:
         shown = ", ".join(SHORT_NAMES)
-        raise ValueError(f"{name!r} is no image extractor: expected {shown} or timm's name of a ViT")
+        raise ValueError(f"{name!r} is not an image extractor: expected {shown} or timm's name of a ViT")
     return SHORT_NAMES.get(name, name)
 
 
 def short_name(name: str) -> str:
-    """The short name of a model where it has one, else timm's. Raises ValueError as `timm_name` does."""
+    """Return the short name of a model, or timm's if it has none. Raises ValueError as `timm_name` does."""
     model = timm_name(name)
     return next((short for short, long in SHORT_NAMES.items() if long == model), model)

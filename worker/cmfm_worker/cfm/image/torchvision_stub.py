@@ -1,7 +1,7 @@
-"""Let `import timm` work beside a CPU-only torch, where torchvision's compiled half does not load.
+"""Makes `import timm` work beside a CPU-only torch, where the compiled half of torchvision does not load.
 
-timm imports torchvision, whose registrations need two operator names to exist (docs/method.md, weights). Nothing here
-calls the operators: the method uses none of torchvision.
+timm imports torchvision, whose registrations need two operator names to exist (docs/method.md, weights). The operators
+are never called: the method uses nothing of torchvision.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _SCHEMAS = (
 
 @cache
 def make_torchvision_importable() -> torch.library.Library | None:
-    """Import torchvision, where that fails with its operator names defined first; call before `import timm`.
+    """Import torchvision. If that fails, define its operator names and import it again. Call before `import timm`.
 
-    Returns what holds the names (the cache keeps it alive with the process), None where torchvision loads by
-    itself. Raises `RuntimeError` where torchvision fails for another reason.
+    Returns the library that holds the names, which the cache keeps alive, or None if torchvision loads by itself.
+    Raises `RuntimeError` if torchvision fails for another reason.
     """
     try:
         importlib.import_module("torchvision")

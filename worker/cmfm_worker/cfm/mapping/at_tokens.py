@@ -1,25 +1,25 @@
-"""The mapping networks at the tokens (docs/method.md, exact speed): first layer before, last one inside.
+"""The mapping networks at the tokens: Eq. 1 with fewer operations, and without approximation.
 
-A mapping predicts Ê = W₃h + b₃ with h = GELU(W₂ GELU(W₁E + b₁) + b₂), and the map wants the distance of E/|E|
-and Ê/|Ê| (Eq. 1, 3). Both ends of the network are linear, and so is E = ΣₜSₚₜTₜ, the sampling of tokens T at
-pixel p. Nothing below is an approximation:
+A mapping predicts Ê = W₃h + b₃ with h = GELU(W₂ GELU(W₁E + b₁) + b₂) (Eq. 1), and Eq. 3 is the distance of E/|E| and
+Ê/|Ê|. Both ends of the network are linear, and so is E = ΣₜSₚₜTₜ, the sampling of tokens T at pixel p
+(docs/method.md, exact speed).
 
-First layer. W₁E = Σₜ Sₚₜ (W₁Tₜ): multiply the tokens, of which there are about 1000, not the pixels, and
-sample the products. The bias comes after, because the weights Sₚₜ of a 3D pixel need not add up to 1.
+First layer. W₁E = Σₜ Sₚₜ (W₁Tₜ): the tokens, about 1000, are multiplied in place of the pixels, and the products are
+sampled. The bias is added after that, because the weights Sₚₜ of a 3D pixel need not sum to 1.
 
-Last layer. Let W₃ = QR with Q square and orthogonal, R upper triangular. A rotation changes neither lengths
-nor angles, so the distance may as well be taken between QᵀE and QᵀÊ:
+Last layer. Let W₃ = QR with Q square and orthogonal, R upper triangular. A rotation changes neither lengths nor
+angles, so the distance can be taken between QᵀE and QᵀÊ:
 
-    QᵀÊ = Rh + Qᵀb₃    half of R is zero, and rows past its rank are: 442 to 461 thousand products, not 737
-                       (3D→2D) and 1106 (2D→3D)
+    QᵀÊ = Rh + Qᵀb₃        half of R is zero, as are all rows past its rank: 442 to 461 thousand products
+                           in place of 737 (3D→2D) and 1106 (2D→3D)
     QᵀE = Σₜ Sₚₜ (QᵀTₜ)    again at the tokens
 
-R is the Cholesky factor of W₃ᵀW₃. Expanding |Ê/|Ê| − E/|E||² into scalar products with it would cost the same
-but cancel: Ψ is small where nothing is wrong, and 2 − 2·cos of nearly equal vectors keeps few of its digits.
-The difference of the rotated vectors keeps them all.
+R is the Cholesky factor of W₃ᵀW₃. Expanding |Ê/|Ê| − E/|E||² into scalar products with it would cost the same but lose
+digits: Ψ is small on a good part, and 2 − 2·cos of nearly equal vectors has few correct digits. The difference of the
+rotated vectors keeps them all.
 
-The same holds for any number of layers in between (`MlpEncoderDecoder`), and for networks that predict a modality
-from itself.
+The same holds for any number of layers in between (`MlpEncoderDecoder`), and for networks that predict a modality from
+itself.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from cmfm_worker.cfm.token_features import TokenFeatures
 from cmfm_worker.cfm.variants import Modality
 
 _PIXELS_AT_ONCE = {"cpu": 1 << 10}
-"""Rows that pass the networks together: on a CPU as many as stay in its cache."""
+"""Rows that pass the networks together. On a CPU, as many as fit its cache."""
 
 _BLOCK_ROWS = 192
-"""Rows of R multiplied together: narrow enough to skip most zeros, wide enough for a fast product."""
+"""Rows of R that are multiplied together: few enough to skip most zeros, enough for a fast product."""
 
 
 class RotatedChunk(NamedTuple):
-    """Observed and predicted features of some pixels, each pair (P, D) turned by the same rotation."""
+    """Observed and predicted features (P, D) of some pixels. Each pair is turned by the same rotation."""
 
     E_2D: Tensor
     E_2D_hat: Tensor
@@ -55,11 +55,10 @@ class RotatedChunk(NamedTuple):
 
 
 class TokenMapping:
-    """Both networks of a recipe, `to_3d` and `to_2d`, made ready for tokens once.
+    """Both networks of a recipe, `to_3d` and `to_2d`, prepared for tokens.
 
-    Their weights are copied; what they are taught afterwards is not seen. `dtype` is that of the products at
-    the pixels; those at the tokens stay float32. `modality` says whether they predict from the other modality
-    or from their own.
+    Their weights are copied, so later changes of the networks have no effect. `dtype` is that of the products at the
+    pixels; products at the tokens stay float32. `modality` is that of the pair.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class TokenMapping:
         self._crossed = modality == "cross"
 
     def chunks(self, features: TokenFeatures) -> Iterator[RotatedChunk]:
-        """What was observed and what is predicted (Eq. 1), for some pixels of the mask after the other."""
+        """Yield observed and predicted features (Eq. 1) of the mask's pixels, in chunks."""
         image, points = features.image, features.points
         to_3d_from, to_2d_from = (image, points) if self._crossed else (points, image)
         inner_3d, inner_2d = self._to_3d.first(to_3d_from.tokens), self._to_2d.first(to_2d_from.tokens)
@@ -91,7 +90,7 @@ class TokenMapping:
 
 
 class _TurnedMapping:
-    """One network with its first layer taken off (`first`) and its output turned by Qᵀ (`rotation`)."""
+    """One network with its first layer split off (`first`) and its output turned by Qᵀ (`rotation`)."""
 
     def __init__(self, network: PixelwiseNetwork, dtype: torch.dtype) -> None:
         W3, b3 = network.output.weight.detach(), network.output.bias.detach()
@@ -104,7 +103,7 @@ class _TurnedMapping:
         self._output = _TriangularLinear(R.float().to(W3.device), turned_b3, dtype)
 
     def __call__(self, W1E: Tensor) -> Tensor:
-        """QᵀÊ (P, D_out) float32 from the sampled products W₁E (P, H)."""
+        """Compute QᵀÊ (P, D_out) float32 from the sampled products W₁E (P, H)."""
         h = F.gelu(W1E + self._b1)
         for layer in self._middle:
             h = layer(h)
@@ -112,13 +111,13 @@ class _TurnedMapping:
 
 
 class _TriangularLinear:
-    """h → Rh + b, (P, H) → (P, D), for R (D, H) upper triangular: in blocks of rows that start at the diagonal."""
+    """The layer h → Rh + b, (P, H) → (P, D), with upper triangular R (D, H): in blocks of rows from the diagonal on."""
 
     def __init__(self, R: Tensor, b: Tensor, dtype: torch.dtype) -> None:
         rank = min(R.shape)
         ends = [*range(0, rank, _BLOCK_ROWS), rank]
         self._blocks = [(i, FrozenLinear(R[i:j, i:], b[i:j], dtype=dtype)) for i, j in pairwise(ends)]
-        self._below = b[rank:]  # where R is taller than wide its last rows are zero
+        self._below = b[rank:]  # the last rows of R are zero if it is taller than wide
 
     def __call__(self, h: Tensor) -> Tensor:
         blocks = [linear(h[:, i:]).float() for i, linear in self._blocks]

@@ -1,4 +1,4 @@
-"""The convolutional mapping network of suppl. B (iii), on one frame's dense map at a time."""
+"""The convolutional mapping network of suppl. B (iii), which runs on one frame's dense map at a time."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.mapping.networks import MappingNetwork
 
 MARGIN_PX = 4
-"""How far from the border of a cut-out its predictions differ from those on the whole map; see `cut_out`."""
+"""Width of the margin around the mask in which predictions on a cut-out may differ from those on the whole map."""
 
 Rectangle = tuple[slice, slice]
 
 
 class ConvEncoderDecoder(MappingNetwork):
-    """Conv 3×3 → ReLU → conv 3×3 → ReLU → max-pool 2×2 → conv 3×3 → ReLU → transpose conv 2×2.
+    """The network: conv 3×3 → ReLU → conv 3×3 → ReLU → max-pool 2×2 → conv 3×3 → ReLU → transpose conv 2×2.
 
-    It receives the whole feature map, with zeros outside the mask; of what it predicts, the pixels inside the mask
-    are kept. Channels are as many as come in up to the last layer, which has `d_out`.
+    It receives the whole feature map with zeros outside the mask. Of its predictions, the pixels inside the mask are
+    kept. All layers have as many channels as the input, except the last, which has `d_out`.
 
-    What suppl. B leaves open, and what was chosen: there is one encoder and one decoder stage (it tells of one
-    each); 3×3 convolutions are padded with zeros, so that the map keeps its size; the transpose convolution has
-    stride 2, takes the map back to its size, is the last layer and so has no ReLU; both modalities are 0 outside the
-    mask, also the picture, which has features there; zeros are put in after standardisation, where there is one.
+    Suppl. B leaves the following open. Chosen here:
+
+    - There is one encoder and one decoder stage, as it mentions one of each.
+    - 3×3 convolutions are padded with zeros, so that the map keeps its size.
+    - The transpose convolution has stride 2 and restores the size. It is the last layer, so it has no ReLU.
+    - Both modalities are 0 outside the mask, although the picture has features there. Zeros are inserted after
+      standardisation.
     """
 
     architecture = "conv_encoder_decoder"
@@ -39,7 +42,7 @@ class ConvEncoderDecoder(MappingNetwork):
 
     @staticmethod
     def usual_hidden(d_in: int, d_out: int) -> int:  # noqa: ARG004 (both sides, as the other architectures)
-        """As many channels as come in."""
+        """Return as many channels as the input has."""
         return d_in
 
     def _add_layers(self) -> None:
@@ -64,7 +67,7 @@ class ConvEncoderDecoder(MappingNetwork):
         return [torch.cat(rows) for rows in zip(*found, strict=True)]
 
     def _of_frame(self, E: Tensor, inside: Tensor, heads: Sequence[nn.Module]) -> list[Tensor]:
-        """One frame's features (P, d_in) at its pixels `inside` (H, W)."""
+        """Predict from one frame's features (P, d_in) at its pixels `inside` (H, W)."""
         inside = inside[cut_out(inside)]
         dense = E.new_zeros((*inside.shape, self.d_in))
         dense[inside] = E
@@ -77,12 +80,12 @@ class ConvEncoderDecoder(MappingNetwork):
 
 
 def cut_out(inside: Tensor) -> Rectangle:
-    """The part of a map (H, W) that decides the predictions `inside` it (not all False; H and W even).
+    """Return the rectangle of a map (H, W) that decides the predictions `inside` (not all False; H and W even).
 
-    Nothing is approximate. A network on a cut-out differs from one on the whole map where padding takes the place
-    of what lies beyond its border: not in the first convolution, which sees zeros there anyway; one pixel deep
-    after the second; two pixels of half the size, which are MARGIN_PX, after the third. It starts at even places,
-    so that the same pixels are pooled together. Where it ends at the image's border nothing differs at all.
+    This is exact. Predictions on a cut-out differ from those on the whole map where padding replaces what lies beyond
+    its border. That is nowhere after the first convolution, which sees zeros there anyway; one pixel deep after the
+    second; and two pixels of half the size deep after the third, which is MARGIN_PX. The cut-out starts at even
+    pixels, so that the same pixels are pooled together. Where it ends at the image's border, nothing differs.
     """
     rows, columns = (inside.any(axis).nonzero()[:, 0] for axis in (1, 0))
     return _span(rows, inside.shape[0]), _span(columns, inside.shape[1])

@@ -1,4 +1,4 @@
-"""The files of mapping networks: the published ones, and a recipe's `mapping.safetensors`."""
+"""Reading and writing mapping networks: the published files, and a recipe's `mapping.safetensors`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from cmfm_worker.cfm.weights import WeightsError, read_metadata, read_state_dict
 
 _VARIANT: Final = "mapping"
 _PAPERS: Final[tuple[Architecture, Modality]] = ("mlp", "cross")
-"""What a file without metadata holds: the paper's networks were all there was, and are written like that still."""
+"""The networks of a file without metadata. The paper's are still written so."""
 
 
 def load_published(
     path_2d3d: Path, path_3d2d: Path, *, d2: int | None = None, d3: int | None = None
 ) -> MappingPair:
-    """A pair from files in the published naming (`CFM_2Dto3D_<name>_<epochs>ep_<batch>bs.pth` and 3Dto2D).
+    """Read a pair from files in the published naming (`CFM_2Dto3D_<name>_<epochs>ep_<batch>bs.pth` and 3Dto2D).
 
-    `d2` and `d3` are the extractor's widths, checked where given. Raises `WeightsError` naming file, key and
+    `d2` and `d3` are the extractor's widths, which are checked if given. Raises `WeightsError` naming file, key and
     shapes.
     """
     to_3d = _network_from(path_2d3d, read_state_dict(path_2d3d), "", d_in=d2, d_out=d3)
@@ -34,10 +34,10 @@ def load_published(
 
 
 def load_safetensors(path: Path) -> MappingPair:
-    """A recipe's `mapping.safetensors`: keys `to_3d.*`, `to_2d.*` and, where learned, `standardise.*` and `metric.*`.
+    """Read a recipe's `mapping.safetensors`: keys `to_3d.*`, `to_2d.*` and, if learned, `standardise.*` and `metric.*`.
 
-    What the networks are stands in the file's metadata; without any they are the paper's. Raises `WeightsError`
-    naming file, key and shapes.
+    The file's metadata name architecture and modality. Without metadata the networks are the paper's. Raises
+    `WeightsError` naming file, key and shapes.
     """
     state = read_state_dict(path)
     architecture, modality = _variant_in(path)
@@ -47,7 +47,7 @@ def load_safetensors(path: Path) -> MappingPair:
     for name, network, width in (("to_3d", to_3d, pair.d3), ("to_2d", to_2d, pair.d2)):
         if network.d_out > width:
             raise WeightsError(
-                f"{path}: said to be {modality}modal, but '{name}' predicts {network.d_out} channels of features "
+                f"{path}: declared as {modality}modal, but '{name}' predicts {network.d_out} channels of features "
                 f"that have {width}"
             )
     if any(key.startswith("standardise.") for key in state):
@@ -58,8 +58,8 @@ def load_safetensors(path: Path) -> MappingPair:
 
 
 def save_safetensors(pair: MappingPair, path: Path) -> None:
-    """Write a pair for `load_safetensors`; the same pair always gives the same bytes."""
-    from safetensors.torch import save_file  # here, because a machine with CUDA may come without it
+    """Write a pair for `load_safetensors`. The same pair always gives the same bytes."""
+    from safetensors.torch import save_file  # late, because a machine with CUDA may lack it
 
     state = {f"to_3d.{k}": v for k, v in pair.to_3d.state_dict().items()}
     state |= {f"to_2d.{k}": v for k, v in pair.to_2d.state_dict().items()}
@@ -74,7 +74,7 @@ def save_safetensors(pair: MappingPair, path: Path) -> None:
 
 
 def _metadata_of(pair: MappingPair) -> dict[str, str] | None:
-    """One key, because the order in which safetensors writes several is not the same every time."""
+    """Return the metadata. There is one key, because safetensors writes several in a varying order."""
     variant = pair.architecture, pair.modality
     return None if variant == _PAPERS else {_VARIANT: " ".join(variant)}
 
@@ -87,7 +87,7 @@ def _variant_in(path: Path) -> tuple[Architecture, Modality]:
         for modality in get_args(Modality):
             if stated == f"{architecture} {modality}":
                 return architecture, modality
-    raise WeightsError(f"{path}: holds networks of a kind that this cmfm does not know: {stated!r}")
+    raise WeightsError(f"{path}: holds mapping networks that this version of cmfm does not know: {stated!r}")
 
 
 def _network_from(
@@ -99,7 +99,7 @@ def _network_from(
     d_in: int | None = None,
     d_out: int | None = None,
 ) -> MappingNetwork:
-    """Build a network of the widths found in `state`, or of `d_in` and `d_out` where they are asked for."""
+    """Build a network of the widths found in `state`, or of `d_in` and `d_out` if they are given."""
     kind = NETWORKS[architecture]
     first, last = state.get(f"{prefix}input.weight"), state.get(f"{prefix}output.weight")
     if first is None or last is None or first.dim() != kind.weight_axes or last.dim() != kind.weight_axes:

@@ -1,7 +1,7 @@
 """The networks that may implement the feature mappings M_2D→3D and M_3D→2D (paper § 3.2 and suppl. B).
 
-All of them take the features of pixels, packed as rows, and predict as many rows. They differ in what a pixel's
-prediction is made from: its own feature (both MLPs), or the features around it as well (convolutions).
+All of them take the features of pixels, packed as rows, and predict as many rows. Both MLPs predict a pixel from its
+own feature, convolutions from the features around it as well.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.variants import Architecture
 
 LOG_SPREAD: Final = (-4.0, 3.0)
-"""log σ is kept in here; features have a standard deviation of 1 over all."""
+"""The range of log σ, for features with a standard deviation of 1."""
 
 
 class MappingNetwork(nn.Module):
-    """Features (P, `d_in`) of the P pixels inside a mask become predictions (P, `d_out`).
+    """A network from the features (P, `d_in`) of the P pixels inside a mask to predictions (P, `d_out`).
 
-    `hidden` is the width that the output layer reads, `usual_hidden` unless given. With `spread` a second output
-    layer of the same form says by how much nominal features spread around what is predicted (`classic`; not in the
-    paper). Networks of `whole_maps` need the mask (B, 224, 224) bool whose pixels the rows belong to, in the order
-    of `mask.nonzero()`; the others do not look at it.
+    `hidden` is the width that the output layer reads, by default `usual_hidden`. With `spread`, a second output layer
+    of the same form predicts how far nominal features spread around the prediction (`classic`; not in the paper).
+    Networks of `whole_maps` need the mask (B, 224, 224) bool whose pixels the rows belong to, in the order of
+    `mask.nonzero()`. The others ignore it.
     """
 
     architecture: ClassVar[Architecture]
     whole_maps: ClassVar[bool] = False
     weight_axes: ClassVar[int] = 2
-    """Of every layer's weight."""
+    """Number of axes of every layer's weight."""
     output_axis: ClassVar[int] = 0
-    """Which axis of the output layer's weight counts `d_out`."""
+    """The axis of the output layer's weight whose length is `d_out`."""
 
     input: nn.Linear | nn.Conv2d
     output: nn.Linear | nn.ConvTranspose2d
@@ -49,17 +49,17 @@ class MappingNetwork(nn.Module):
 
     @staticmethod
     def usual_hidden(d_in: int, d_out: int) -> int:
-        """`hidden` as the paper has it between such widths."""
+        """Return the paper's `hidden` for such widths."""
         raise NotImplementedError
 
     def forward(self, E: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Ê = M(E): (P, d_in) → (P, d_out). Raises ValueError where a mask is needed and there is none."""
+        """Compute Ê = M(E): (P, d_in) → (P, d_out). Raises ValueError if a mask is needed and missing."""
         return self._through(E, mask, [self.output])[0]
 
     def with_log_spread(self, E: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Ê and log σ, the standard deviation of every channel around it: (P, d_in) → twice (P, d_out).
+        """Compute Ê and log σ, with σ the spread of every channel around it: (P, d_in) → twice (P, d_out).
 
-        σ is bounded, so that no place is taken for certain and none for hopeless. Raises ValueError without spreads.
+        σ is bounded, so that no pixel counts as certain or as unpredictable. Raises ValueError without spreads.
         """
         if self.spread is None:
             raise ValueError("this mapping network was fitted without spreads")
@@ -68,26 +68,26 @@ class MappingNetwork(nn.Module):
 
     @torch.no_grad()
     def predict_constants(self, channels: Tensor, values: Tensor) -> None:
-        """Predict `values` (d_out,) at `channels` (d_out,) bool, whatever comes in."""
+        """Make the network predict `values` (d_out,) at `channels` (d_out,) bool for every input."""
         weight, bias = (self.get_parameter(f"output.{name}") for name in ("weight", "bias"))
         weight.movedim(self.output_axis, 0)[channels] = 0.0
         bias[channels] = values[channels]
 
     def _add_layers(self) -> None:
-        """All layers before the output."""
+        """Add all layers before the output."""
         raise NotImplementedError
 
     def _head(self) -> nn.Linear | nn.ConvTranspose2d:
-        """A layer from `hidden` to `d_out`."""
+        """Make a layer from `hidden` to `d_out`."""
         raise NotImplementedError
 
     def _through(self, E: Tensor, mask: Tensor | None, heads: Sequence[nn.Module]) -> list[Tensor]:
-        """What each head makes of the last hidden layer: (P, d_out) each."""
+        """Apply each head to the last hidden layer: (P, d_out) each."""
         raise NotImplementedError
 
 
 class PixelwiseNetwork(MappingNetwork):
-    """Linear layers at every pixel on its own, a GELU after each but the last; E may be (…, d_in)."""
+    """A network of linear layers at each pixel alone, with a GELU after each except the last. E may be (…, d_in)."""
 
     input: nn.Linear
     output: nn.Linear
@@ -95,7 +95,7 @@ class PixelwiseNetwork(MappingNetwork):
 
     @property
     def middle(self) -> tuple[nn.Linear, ...]:
-        """The layers between the first and the last."""
+        """Return the layers between the first and the last."""
         raise NotImplementedError
 
     def _head(self) -> nn.Linear:
@@ -109,13 +109,13 @@ class PixelwiseNetwork(MappingNetwork):
 
 
 class Mapping(PixelwiseNetwork):
-    """The paper's: Linear → GELU → Linear → GELU → Linear (docs/method.md, mapping networks)."""
+    """The paper's network: Linear → GELU → Linear → GELU → Linear (docs/method.md, mapping networks)."""
 
     architecture = "mlp"
 
     @staticmethod
     def usual_hidden(d_in: int, d_out: int) -> int:
-        """The mean of both sides: 960 between 768 and 1152."""
+        """Return the mean of both widths: 960 for 768 and 1152."""
         return (d_in + d_out) // 2
 
     def _add_layers(self) -> None:
@@ -125,23 +125,23 @@ class Mapping(PixelwiseNetwork):
 
     @property
     def middle(self) -> tuple[nn.Linear, ...]:
-        """The projection."""
+        """Return the projection."""
         return (self.projection,)
 
 
 class MlpEncoderDecoder(PixelwiseNetwork):
-    """Suppl. B (i): two layers that halve the width, a bottleneck, a layer that doubles it, the output.
+    """Suppl. B (i): two layers that halve the width, a bottleneck, a layer that doubles it, and the output.
 
-    The six widths that the paper lists, [768, 384, 192, 192, 384, 1152] and [1152, 576, 288, 288, 576, 768], are
-    read as the ends of five linear layers: two of the encoder, the bottleneck between equal widths, two of the
-    decoder. Other widths are halved likewise, rounded down and never below 1.
+    The paper lists six widths, [768, 384, 192, 192, 384, 1152] and [1152, 576, 288, 288, 576, 768]. They are read as
+    the ends of five linear layers: two of the encoder, the bottleneck between equal widths, two of the decoder. Other
+    widths are halved in the same way, rounded down and never below 1.
     """
 
     architecture = "mlp_encoder_decoder"
 
     @staticmethod
     def usual_hidden(d_in: int, d_out: int) -> int:  # noqa: ARG004 (both sides, as the other architectures)
-        """Half of the input."""
+        """Return half of the input width."""
         return max(1, d_in // 2)
 
     def _add_layers(self) -> None:
@@ -153,5 +153,5 @@ class MlpEncoderDecoder(PixelwiseNetwork):
 
     @property
     def middle(self) -> tuple[nn.Linear, ...]:
-        """Down, across and up again."""
+        """Return encoder, bottleneck and decoder."""
         return (self.encoder, self.bottleneck, self.decoder)

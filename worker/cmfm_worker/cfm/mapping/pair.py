@@ -1,4 +1,4 @@
-"""Both feature mappings of a recipe, M_2D→3D and M_3D→2D (paper § 3.2, Eq. 1)."""
+"""The two feature mappings of a recipe, M_2D→3D and M_3D→2D (paper § 3.2, Eq. 1)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NETWORKS: Final[ReadOnly[Architecture, type[MappingNetwork]]] = {
 
 
 class Standardiser(nn.Module):
-    """Per-channel mean and standard deviation of both modalities, taken on nominal parts (`classic` only)."""
+    """Mean and standard deviation of every channel of both modalities on nominal parts (`classic` only)."""
 
     mean_2d: Tensor
     std_2d: Tensor
@@ -48,14 +48,14 @@ class Standardiser(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class MappingPair:
-    """Both mapping networks of a recipe, of one architecture: `to_3d` predicts 3D features, `to_2d` 2D ones,
-    from the other modality or with `modality` "intra" from their own.
+    """Both mapping networks of a recipe, of one architecture.
 
-    A network may predict fewer channels than features have: the first ones. What follows is context (`classic`).
+    `to_3d` predicts 3D features and `to_2d` 2D features: from the other modality, or with `modality` "intra" from their
+    own. A network may predict only the first channels of a feature. The others are context, which `classic` has.
 
-    Where there is a standardiser, features pass it first and the distance (Eq. 3) is taken between
-    standardised features. `precision` is that of products at the pixels where features come as tokens. `metric` is
-    what the distance "metric" weighs residuals with, where one was learned.
+    If there is a standardiser, features pass it first, and the distance (Eq. 3) is between standardised features.
+    `precision` is that of products at the pixels if features come as tokens. `metric` is the learned metric of the
+    distance "metric", if there is one.
     """
 
     to_3d: MappingNetwork
@@ -67,57 +67,57 @@ class MappingPair:
 
     @property
     def architecture(self) -> Architecture:
-        """What both networks are."""
+        """Return the architecture of both networks."""
         return self.to_3d.architecture
 
     @property
     def d2(self) -> int:
-        """Width of a 2D feature."""
+        """Return the width of a 2D feature, context included."""
         return (self.to_3d if self.modality == "cross" else self.to_2d).d_in
 
     @property
     def d3(self) -> int:
-        """Width of a 3D feature."""
+        """Return the width of a 3D feature, context included."""
         return (self.to_2d if self.modality == "cross" else self.to_3d).d_in
 
     @property
     def hidden(self) -> int:
-        """Width that the output layer of `to_3d` reads."""
+        """Return the width that the output layer of `to_3d` reads."""
         return self.to_3d.hidden
 
     @property
     def has_spreads(self) -> bool:
-        """Whether the networks say how far nominal features spread around their predictions."""
+        """Return True if the networks have learned how far nominal features spread around their predictions."""
         return self.to_3d.spread is not None and self.to_2d.spread is not None
 
     @property
     def whole_maps(self) -> bool:
-        """Whether a prediction needs the features around a pixel, and so the mask that they were taken at."""
+        """Return True if a prediction depends on the features around its pixel, and so needs their mask."""
         return self.to_3d.whole_maps
 
     def predicted(self, E_2D: Tensor, E_3D: Tensor) -> tuple[Tensor, Tensor]:
-        """Features without their context: what the networks predict, and what a distance is taken of."""
+        """Return features without their context: the channels that are predicted and compared."""
         return E_2D[..., : self.to_2d.d_out], E_3D[..., : self.to_3d.d_out]
 
     def predict(self, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Ê_2D (P, D_2D) and Ê_3D (P, D_3D), Eq. 1, of standardised features where there is a standardiser.
+        """Compute Ê_2D (P, D_2D) and Ê_3D (P, D_3D), Eq. 1. Features must be standardised if there is a standardiser.
 
-        `mask` (B, 224, 224) bool is the pixels that the rows belong to; only `whole_maps` need it, and raise
-        ValueError without.
+        `mask` (B, 224, 224) bool holds the pixels that the rows belong to. Only networks of `whole_maps` need it, and
+        raise ValueError without it.
         """
         return self._predictions(E_2D, E_3D, partial(self.to_3d, mask=mask), partial(self.to_2d, mask=mask))
 
     def predict_with_log_spreads(
         self, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """The same, each with its log σ. Raises ValueError where the networks have learned no spreads."""
+        """Compute the same, each with its log σ. Raises ValueError if the networks have learned no spreads."""
         to_3d, to_2d = (partial(network.with_log_spread, mask=mask) for network in (self.to_3d, self.to_2d))
         return self._predictions(E_2D, E_3D, to_3d, to_2d)
 
     def residuals(self, E_2D: Tensor, E_3D: Tensor, mask: Tensor | None = None) -> Residuals:
-        """What was predicted wrongly, in units of its nominal spread: (P, C_2D) and (P, C_3D).
+        """Compute the residuals in units of their nominal spread: (P, C_2D) and (P, C_3D).
 
-        Of standardised features where there is a standardiser. Raises ValueError where no spreads were learned.
+        Features must be standardised if there is a standardiser. Raises ValueError if no spreads were learned.
         """
         on_2d, on_3d = self.predict_with_log_spreads(E_2D, E_3D, mask)
         E_2D, E_3D = self.predicted(E_2D, E_3D)
@@ -130,17 +130,17 @@ class MappingPair:
         to_3d: Callable[[Tensor], Prediction],
         to_2d: Callable[[Tensor], Prediction],
     ) -> tuple[Prediction, Prediction]:
-        """Ê_2D and Ê_3D: Eq. 1, or with `modality` "intra" each modality from itself."""
+        """Compute Ê_2D and Ê_3D: by Eq. 1, or with `modality` "intra" each modality from itself."""
         if self.modality == "cross":
             return crossmodal_predictions(E_2D, E_3D, to_3d, to_2d)
         return to_2d(E_2D), to_3d(E_3D)
 
     @cached_property
     def at_tokens(self) -> TokenMapping | None:
-        """The same networks for features that come as tokens, made on first use and kept (some 0.2 s).
+        """Return the same networks for features that come as tokens. Made on first use (about 0.2 s) and kept.
 
-        None with a standardiser, because what it subtracts is not linear in the tokens, with convolutions, which see
-        pixels, and with context, which only `classic` has.
+        None for convolutions, which see pixels, and for a standardiser or context, which only `classic` has: what a
+        standardiser subtracts is not linear in the tokens.
         """
         if self.standardise is not None or (self.d2, self.d3) != (self.to_2d.d_out, self.to_3d.d_out):
             return None
@@ -149,7 +149,7 @@ class MappingPair:
         return TokenMapping(self.to_3d, self.to_2d, products(self.precision).mapping, self.modality)
 
     def to(self, device: torch.device | str) -> MappingPair:
-        """The same pair on another device (modules move in place, as torch modules do)."""
+        """Return the pair on another device. Its modules move in place, as torch modules do."""
         standardise = None if self.standardise is None else self.standardise.to(device)
         metric = None if self.metric is None else self.metric.to(device)
         to_3d, to_2d = self.to_3d.to(device), self.to_2d.to(device)
@@ -166,10 +166,10 @@ def new_pair(
     spread: bool = False,
     context: tuple[int, int] = (0, 0),
 ) -> MappingPair:
-    """Two untrained networks for features of widths `d2` and `d3`, their first weights from torch's generator. The
-    last `context` channels of either (2D, 3D) are read and not predicted.
+    """Make two untrained networks for features of widths `d2` and `d3`, with weights from torch's global generator.
 
-    "intra" changes the input layers alone (§ 5, Table 7): hidden widths are those of the crossmodal networks.
+    The last `context` channels of either (2D, 3D) are read and not predicted. "intra" changes only the input layers
+    (§ 5, Table 7): hidden widths are those of the crossmodal networks.
     """
     network = NETWORKS[architecture]
     widths_3d, widths_2d = (

@@ -1,4 +1,4 @@
-"""A modality's way from tokens to pixels as a sparse matrix, and one whose size the device still has to tell."""
+"""The sparse matrix from tokens to pixels of one modality, and the form whose size is still on its way to the host."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _PIECES = 8
 class TokenSampling:
     """A sparse matrix (P pixels × tokens of the whole batch) in compressed rows.
 
-    Row p holds the entries `starts[p]` up to the next row's start of `token` (int64) and `weight` (float32).
-    `known` are starts that the host knows, by their rows: those of `known_rows`, and where the last row ends.
+    Row p has the entries of `token` (int64) and `weight` (float32) from `starts[p]` to the start of the next row.
+    `known` maps rows to starts that are known on the host: those of `known_rows`, and the end of the last row.
     """
 
     token: Tensor
@@ -32,7 +32,7 @@ class TokenSampling:
         return len(self.starts)
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Sample (T, C) tokens at the pixels: (P, C)."""
+        """Sample tokens (T, C) at the pixels: (P, C)."""
         if len(self) == 0:
             return tokens.new_empty((0, tokens.shape[1]))
         sampled: Tensor = F.embedding_bag(
@@ -41,7 +41,7 @@ class TokenSampling:
         return sampled
 
     def split(self, counts: Sequence[int]) -> Iterator[TokenSampling]:
-        """Rows in pieces of so many, which add up to P. Waits for the device where it cuts rows not `known`."""
+        """Split the rows into pieces of `counts`, whose sum is P. Waits for the device at cuts that are not `known`."""
         rows = [0, *accumulate(counts)]
         known = self.known or {}
         if all(row in known for row in rows):
@@ -53,18 +53,18 @@ class TokenSampling:
             yield TokenSampling(self.token[first:end], self.weight[first:end], starts)
 
     def used(self, tokens: int) -> Tensor:
-        """Which of all `tokens` tokens any pixel takes from: (tokens,) bool."""
+        """Return a mask (tokens,) bool of the tokens that any pixel takes from."""
         used = torch.zeros(tokens, dtype=torch.bool, device=self.token.device)
         used[self.token] = True
         return used
 
     def of_used(self, used: Tensor) -> TokenSampling:
-        """The same pixels from the `used` tokens alone, which are numbered anew in their order."""
+        """Return the same rows for the `used` tokens alone, numbered anew in their order."""
         return TokenSampling((used.cumsum(0) - 1)[self.token], self.weight, self.starts)
 
     @staticmethod
     def join(pieces: Sequence[TokenSampling]) -> TokenSampling:
-        """Rows one after another; tokens keep their numbers."""
+        """Join the rows of pieces. Tokens keep their numbers."""
         firsts = accumulate((len(piece.token) for piece in pieces), initial=0)
         starts = [piece.starts + first for piece, first in zip(pieces, firsts, strict=False)]
         return TokenSampling(
@@ -73,29 +73,29 @@ class TokenSampling:
 
 
 class PendingSampling(Protocol):
-    """A matrix whose number of entries is on its way to the host."""
+    """A matrix whose number of entries is still on its way to the host."""
 
     def finish(self) -> TokenSampling:
-        """The matrix. Waits for that number, and for nothing issued after it."""
+        """Return the matrix. Waits for that number, and for nothing that was issued after it."""
         ...
 
 
 class ComposedSampling(NamedTuple):
-    """A matrix that is there already."""
+    """A matrix that is complete already."""
 
     sampling: TokenSampling
 
     def finish(self) -> TokenSampling:
-        """The matrix."""
+        """Return the matrix."""
         return self.sampling
 
 
 def rows_at_once(pixels: int) -> int:
-    """Pixels that pass the mappings together off the CPU: few of a single frame, so that it takes little memory."""
+    """Return the pixels that pass the mappings together off the CPU. Small frames have small chunks, to save memory."""
     steps = -(-pixels // (_PIECES * _ROWS_STEP))
     return min(max(steps, 1) * _ROWS_STEP, _MOST_ROWS)
 
 
 def known_rows(pixels: int) -> list[int]:
-    """Rows at which a matrix of so many is cut off the CPU, and its end."""
+    """Return the rows at which a matrix of so many pixels is split off the CPU, and its end."""
     return [*range(0, pixels, rows_at_once(pixels)), pixels]

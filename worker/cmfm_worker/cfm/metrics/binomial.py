@@ -1,4 +1,4 @@
-"""What a count of parts says about the rate behind it: the exact binomial interval."""
+"""The exact binomial confidence interval of a rate, from a count of parts."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ CONFIDENCE = 0.95
 
 
 def clopper_pearson(count: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Bounds of the rate of which `count` of `total` independent parts were seen: both in [0, 1].
+    """Return bounds in [0, 1] of the true rate, if `count` of `total` independent parts were observed.
 
-    The interval covers the true rate with at least `confidence`, whatever that rate is; each tail has half of the
-    rest (Clopper and Pearson, 1934). Raises ValueError where `count` of `total` is no such count.
+    The interval covers the true rate with at least `confidence`, for any rate. Each tail has half of the rest
+    (Clopper and Pearson, 1934). Raises ValueError if `total` is 0 or `count` is not between 0 and `total`.
     """
     if not 0 <= count <= total or total == 0:
         raise ValueError(f"{count} of {total} is not a count of some parts")
@@ -23,17 +23,17 @@ def clopper_pearson(count: int, total: int, confidence: float = CONFIDENCE) -> t
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`count` of `of` parts; a rate and its interval only where there is a part."""
+    """`count` of `of` parts. Rate and interval are None without parts."""
 
     count: int
     of: int
 
     @property
     def rate(self) -> float | None:
-        """The observed rate."""
+        """Return the observed rate."""
         return self.count / self.of if self.of else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % Clopper–Pearson interval."""
+        """Return the 95 % Clopper–Pearson interval."""
         return clopper_pearson(self.count, self.of) if self.of else None

@@ -1,4 +1,4 @@
-"""The paper's figures over a test set (§4, Metrics), from the maps and scores of its frames."""
+"""The paper's metrics of a test set (§ 4), from the maps and scores of its frames."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FrameOutcome:
-    """What was found on one frame beside what is there.
+    """The result of one frame and its ground truth.
 
-    `psi` (224, 224) float32, the raw Ψ; `score` as the recipe computes it; `gt` (224, 224) bool, true on
-    the defect; `defect` its kind, "good" where there is none; `foreground` (224, 224) bool.
+    `psi` (224, 224) float32 is the raw Ψ, `score` the score as the recipe computes it, `gt` (224, 224) bool the
+    defect's pixels, `defect` its kind or "good", and `foreground` (224, 224) bool the part's pixels.
     """
 
     psi: NDArray[np.float32]
@@ -37,16 +37,16 @@ class FrameOutcome:
 def evaluate(
     outcomes: Iterable[FrameOutcome], normalisation: Normalisation, seconds: float | None = None
 ) -> dict[str, Any]:
-    """Metrics of a test set as plain values for JSON; None where the data do not define one.
+    """Compute the metrics of a test set as plain values for JSON. A metric that the data do not define is None.
 
-    Keys: `i_auroc`, `p_auroc`; `aupro` (exact), `aupro_99` (99 thresholds) and `aupro_foreground` (exact,
-    false positives counted among foreground pixels only), each a map from "0.3", "0.1", "0.05", "0.01";
-    `per_defect`, kind → `i_auroc`, `aupro` and `aupro_foreground` at 0.3, against all good frames; `frames`; `fps`.
+    - `i_auroc` and `p_auroc`.
+    - `aupro` (exact), `aupro_99` (99 thresholds) and `aupro_foreground` (exact, with false positives counted among
+      foreground pixels only): each a map from "0.3", "0.1", "0.05", "0.01".
+    - `per_defect`: kind → `i_auroc`, `aupro` and `aupro_foreground` at 0.3, against all good frames.
+    - `frames`, and `fps`: frames over `seconds`, or over the time in which the iterable yielded them.
 
-    `absolute` takes Ψ as it is. `published` takes AUPRO on Ψ/m and P-AUROC on Ψ/√(mean of all Ψ), m the
-    mean of a frame's non-zero Ψ, as in the published numbers (docs/method.md, scores); I-AUROC is on the scores
-    given.
-    `fps` is frames over `seconds`, or over the time the iterable took to yield them.
+    `absolute` uses the raw Ψ. `published` computes AUPRO on Ψ/m, with m the mean of a frame's non-zero Ψ, and P-AUROC
+    on Ψ/√(mean of all Ψ), as the published numbers are (docs/method.md, scores). I-AUROC uses the given scores.
     """
     start = time.perf_counter()
     frames = list(outcomes)
@@ -64,7 +64,7 @@ def evaluate(
 
 
 def ground_truth_at_map_size(mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """A ground truth (H, W) at the maps' size, (224, 224) bool: the same pixels the points were taken from."""
+    """Resize a ground truth (H, W) to the maps: (224, 224) bool, from the pixels that the points are taken from."""
     height, width = mask.shape
     top, left, side = square_pad_offsets(height, width)
     source = np.arange(SIZE_PX) * side // SIZE_PX
@@ -80,7 +80,7 @@ def _normalised(frame: FrameOutcome, normalisation: Normalisation) -> FrameOutco
 
 
 def psi_for_aupro(psi: NDArray[np.float32], normalisation: Normalisation) -> NDArray[np.float32]:
-    """What AUPRO and its curve are taken on, (224, 224) float32: Ψ, or Ψ/m as `published`."""
+    """Return the map that AUPRO and its curve are computed on, (224, 224) float32: Ψ, or Ψ/m if `published`."""
     nonzero = psi[psi != 0]
     if normalisation == "absolute" or not nonzero.size:
         return psi

@@ -1,4 +1,4 @@
-"""Which kernel samples farthest points on CUDA: ours in Triton, else that of pointnet2_ops, else none."""
+"""The choice of the kernel that samples farthest points on CUDA: our Triton kernel, or that of pointnet2_ops."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ FarthestPoints = Callable[[list[Tensor], int], list[Tensor]]
 _SIDE = 16
 _SAMPLED = 64
 _SHORT, _LONG = 2.0**-12, 5003 * 2.0**-18
-"""Steps of a grid in metres, exact in float32; of the second the squares are not."""
+"""Steps of a grid in metres. Both are exact in float32; the squares of the second are not."""
 
 
 @cache
 def find_kernel() -> FarthestPoints | None:
-    """A function from clouds (N, 3) on CUDA and a count to the indices of each, or None.
+    """Return a function from clouds (N, 3) on CUDA and a count to the indices of each, or None if there is no kernel.
 
-    pointnet2_ops is used only where there is no Triton and the build at hand chooses as this method does
-    (`chooses_the_same`).
+    pointnet2_ops is used only if Triton is missing and the installed build passes `chooses_the_same`.
     """
     try:
         found: FarthestPoints = importlib.import_module(
@@ -42,7 +41,7 @@ def find_kernel() -> FarthestPoints | None:
 
 
 def _one_by_one(sample: Any) -> FarthestPoints:
-    """pointnet2_ops takes a batch (B, N, 3) of clouds of one size; ours differ."""
+    """Call pointnet2_ops cloud by cloud: it takes batches of clouds of one size, and ours differ."""
 
     def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
         return [sample(cloud[None].contiguous(), count)[0].long() for cloud in clouds]
@@ -51,10 +50,10 @@ def _one_by_one(sample: Any) -> FarthestPoints:
 
 
 def chooses_the_same(kernel: FarthestPoints, device: torch.device) -> bool:
-    """Whether a kernel chooses the method's points where implementations are known to part.
+    """Check that a kernel chooses the method's points in cases where implementations are known to differ.
 
-    Ties (of equals the lowest index must win), points close to the origin (must not be left out), and ties of
-    sums whose terms are rounded, which a multiply-add that rounds only once breaks.
+    These are ties (the lowest index must win), points close to the origin (they must not be skipped), and ties of sums
+    with rounded terms (a fused multiply-add, which rounds once, breaks them).
     """
     from cmfm_worker.cfm.points.grouping import farthest_points
 
@@ -65,7 +64,7 @@ def chooses_the_same(kernel: FarthestPoints, device: torch.device) -> bool:
 
 
 def _grid(step_m: float, distance_m: float) -> Tensor:
-    """Points on which most choices are ties."""
+    """Return points of a flat grid, on which most choices are ties."""
     axis = torch.arange(float(_SIDE)) * step_m
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return torch.stack([x, y, torch.full_like(x, distance_m)], dim=-1).flatten(0, 1)

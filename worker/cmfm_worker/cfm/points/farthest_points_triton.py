@@ -1,4 +1,4 @@
-"""Farthest point sampling of a whole batch in one launch: one program a cloud. Import only where triton is."""
+"""Farthest point sampling of a batch in one launch, one Triton program a cloud. Importing it needs triton."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _WARPS = 16
 
 @triton.jit  # type: ignore[untyped-decorator]  # triton has no types, and reads annotations as its own
 def _farthest_kernel(xyz, starts, nearest_m2, chosen, count, total, TILE: tl.constexpr):  # type: ignore[no-untyped-def]  # the same
-    """Chooses `count` points of cloud number `program_id`.
+    """Choose `count` points of cloud number `program_id`.
 
-    `xyz` (3, total) float32 holds the clouds one after another, cloud b from `starts[b]` to `starts[b + 1]`;
-    `nearest_m2` (total,) float32 starts at infinity; `chosen` (B, count) int32 receives indices in the cloud.
+    `xyz` (3, total) float32 holds the clouds one after another, cloud b from `starts[b]` to `starts[b + 1]`.
+    `nearest_m2` (total,) float32 starts at infinity. `chosen` (B, count) int32 receives indices within the cloud.
     """
     cloud = tl.program_id(0)
     first = tl.load(starts + cloud)
@@ -46,17 +46,17 @@ def _farthest_kernel(xyz, starts, nearest_m2, chosen, count, total, TILE: tl.con
             d2 = (dx * dx + dy * dy) + dz * dz
             d2 = tl.minimum(tl.load(nearest + at, mask=inside, other=-1.0), d2)
             tl.store(nearest + at, d2, mask=inside)
-            farther = d2 > best  # of equals in a lane the first stays
+            farther = d2 > best  # of equals in one lane the first stays
             best = tl.where(farther, d2, best)
             best_at = tl.where(farther, at, best_at)
         farthest = tl.max(best, 0)
         last = tl.min(tl.where(best == farthest, best_at, 2147483647), 0)  # of equals the lowest index
         tl.store(chosen + i, last)
-        tl.debug_barrier()  # what other threads stored is there before it is read again
+        tl.debug_barrier()  # other threads' stores must be visible before they are read
 
 
 def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
-    """`grouping.farthest_points` of clouds (N, 3) on one CUDA device: indices (count,) int64 of each."""
+    """Run `grouping.farthest_points` for clouds (N, 3) on one CUDA device: indices (count,) int64 of each."""
     bounds = list(accumulate((len(cloud) for cloud in clouds), initial=0))
     starts = on_device(bounds, clouds[0].device).int()
     xyz = torch.cat(clouds).T.contiguous()  # ΣN 3 -> 3 ΣN
@@ -74,6 +74,6 @@ def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
             TILE=_TILE,
             num_warps=_WARPS,
             num_stages=1,
-            enable_fp_fusion=False,  # a fused multiply-add rounds otherwise, and other points are chosen
+            enable_fp_fusion=False,  # a fused multiply-add rounds differently and would choose other points
         )
     return list(chosen.long())

@@ -18,14 +18,14 @@ from cmfm_worker.cfm.weights import read_state_dict, require_shapes
 HEADS = 6
 
 TAPS: Mapping[int, tuple[int, ...]] = {12: (4, 8, 12), 8: (2, 5, 8), 4: (2, 3, 4), 1: (1,)}
-"""Kept blocks → the blocks, counted from 1, whose normalised outputs make up a token's feature."""
+"""Kept blocks → the tapped blocks, counted from 1. Their normalised outputs are a token's feature."""
 
 _PREFIXES = ("module.MAE_encoder.", "MAE_encoder.", "")
-"""What stands before the encoder's keys: published files, the same without `module.`, the bare encoder."""
+"""Prefixes of the encoder's keys: of the published file, of the same without `module.`, of the bare encoder."""
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention without a bias on queries, keys and values: (B, T, 384) → (B, T, 384)."""
+    """Multi-head self-attention without bias on queries, keys and values: (B, T, 384) → (B, T, 384)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """The block's two layers with GELU between."""
+    """The two layers of a block, with GELU between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(4 * TOKEN_WIDTH, TOKEN_WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, 384) → (…, 384)."""
+        """Apply both layers: (…, 384) → (…, 384)."""
         out: Tensor = self.fc2(self.act(self.fc1(x)))
         return out
 
@@ -68,14 +68,14 @@ class Block(nn.Module):
         self.mlp = Mlp()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, 384) → (B, T, 384)."""
+        """Apply attention and MLP: (B, T, 384) → (B, T, 384)."""
         x = x + self.attn(self.norm1(x))
         out: Tensor = x + self.mlp(self.norm2(x))
         return out
 
 
 class PointEncoder(nn.Module):
-    """Groups become tokens (B, 1024, D_3D): the taps, each through the final LayerNorm, side by side."""
+    """Point-MAE's encoder: groups to tokens (B, 1024, D_3D). A token is its taps after the final LayerNorm."""
 
     def __init__(self, blocks: int) -> None:
         super().__init__()
@@ -87,15 +87,15 @@ class PointEncoder(nn.Module):
 
     @property
     def width(self) -> int:
-        """D_3D: 1152, or 384 with one block only."""
+        """Return D_3D: 1152, or 384 with one block only."""
         return TOKEN_WIDTH * len(self.taps)
 
     def forward(self, groups: Groups) -> Tensor:
-        """Tokens in the order of the groups' centres."""
+        """Compute the tokens in the order of the groups' centres."""
         return self.transform(self.mini_pointnet(groups.offsets.flatten(0, 1)), groups.centres)
 
     def transform(self, group_tokens: Tensor, centres: Tensor) -> Tensor:
-        """The blocks alone: (B·1024, 384) and (B, 1024, 3) → (B, 1024, D_3D)."""
+        """Apply the blocks to group tokens (B·1024, 384) at centres (B, 1024, 3): (B, 1024, D_3D)."""
         x = group_tokens.view(*centres.shape[:2], TOKEN_WIDTH)
         position = self.pos_embed(centres)
         tapped = []
@@ -115,9 +115,8 @@ def load_point_encoder(
 ) -> PointEncoder:
     """Build the encoder with its first `blocks` blocks from Point-MAE's file or its safetensors twin.
 
-    The products of its hidden layers are computed in `dtype`, those of the mini-PointNet in `of_groups` where it is
-    given. The file's decoder, optimizer and later blocks are left aside. Raises `WeightsError` naming file, key and
-    shapes.
+    The products of its hidden layers are computed in `dtype`, those of the mini-PointNet in `of_groups` if given. The
+    file's decoder, optimiser and later blocks are ignored. Raises `WeightsError` naming file, key and shapes.
     """
     state = read_state_dict(path)
     prefix = next((p for p in _PREFIXES if f"{p}encoder.first_conv.0.weight" in state), _PREFIXES[0])
@@ -128,21 +127,20 @@ def load_point_encoder(
     pointnet = {key: state[prefix + key] for key in mini_pointnet.published_shapes()}
     loaded |= {f"mini_pointnet.{k}": v for k, v in mini_pointnet.from_published(pointnet).items()}
     encoder.load_state_dict({k: v.to(device, torch.float32) for k, v in loaded.items()}, assign=True)
-    freeze(
-        encoder.mini_pointnet.of_metres
-    )  # metres keep float32: in bf16 half a metre comes in steps of 2 mm
+    # Layers that read metres stay float32: at half a metre, bf16 has steps of 2 mm.
+    freeze(encoder.mini_pointnet.of_metres)
     freeze(encoder.pos_embed)
     freeze(encoder.mini_pointnet, dtype if of_groups is None else of_groups)
     return freeze(encoder, dtype)
 
 
 def published_shapes(blocks: int) -> dict[str, tuple[int, ...]]:
-    """Keys and shapes of the published file, as far as an encoder of `blocks` blocks needs it."""
+    """Return the published keys and shapes that an encoder of `blocks` blocks needs."""
     return {_PREFIXES[0] + key: shape for key, shape in _own_shapes(blocks).items()}
 
 
 def _own_shapes(blocks: int) -> dict[str, tuple[int, ...]]:
-    """The same without the prefix."""
+    """Return the same without the prefix."""
     with torch.device("meta"):
         encoder = PointEncoder(blocks)
     own = encoder.state_dict()
@@ -151,6 +149,6 @@ def _own_shapes(blocks: int) -> dict[str, tuple[int, ...]]:
 
 
 def _transformer_keys(encoder: PointEncoder) -> dict[str, str]:
-    """Ours → the published ones."""
+    """Return our keys → the published ones."""
     keys = [key for key in encoder.state_dict() if not key.startswith("mini_pointnet.")]
     return {key: key.replace("blocks.", "blocks.blocks.", 1) for key in keys}

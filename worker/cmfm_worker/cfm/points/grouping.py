@@ -1,7 +1,6 @@
 """Point groups of F_3D: farthest-point centres, nearest neighbours (paper § 4; docs/method.md, 3D features).
 
-One cloud at a time; a frame's foreground points keep their row-major pixel order, so that indices mean the
-same on every device.
+A frame's foreground points keep the row-major order of their pixels, so that indices are the same on every device.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from torch import Tensor
 from cmfm_worker.cfm.points import farthest_points_cuda
 
 CENTRES = 1024
-"""Groups a cloud, as in the paper: a cloud must hold at least as many points."""
+"""Groups a cloud, as in the paper. A cloud must have at least as many points."""
 
 _DISTANCES_AT_ONCE = 1 << 22
-"""Point pairs whose distance is held together off the CPU: 16 MB of float32."""
+"""Pairs of points whose distances are held at once off the CPU: 16 MB of float32."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Of B clouds: `centres` (B, 1024, 3) and `offsets` (B, 1024, G, 3), the points relative to them."""
+    """The groups of B clouds: `centres` (B, 1024, 3) and the points' `offsets` from them (B, 1024, G, 3), metres."""
 
     centres: Tensor
     offsets: Tensor
@@ -36,13 +35,13 @@ def group_points(clouds: list[Tensor], group_size: int) -> Groups:
 
 
 def choose_centres(clouds: list[Tensor]) -> Tensor:
-    """1024 farthest points of each cloud: (B, 1024, 3)."""
+    """Return 1024 farthest points of each cloud: (B, 1024, 3)."""
     chosen = farthest_points_of_all(clouds, CENTRES)
     return torch.stack([cloud[index] for cloud, index in zip(clouds, chosen, strict=True)])
 
 
 def gather_groups(clouds: list[Tensor], centres: Tensor, group_size: int) -> Groups:
-    """The `group_size` points nearest to each centre of its cloud."""
+    """Collect the `group_size` points nearest to each centre of its cloud."""
     offsets = [
         cloud[nearest(cloud, centre, group_size)[0]] - centre[:, None]  # (1024, G, 3) - (1024, 1, 3)
         for cloud, centre in zip(clouds, centres, strict=True)
@@ -51,7 +50,7 @@ def gather_groups(clouds: list[Tensor], centres: Tensor, group_size: int) -> Gro
 
 
 def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
-    """`farthest_points` of several clouds on one device; on CUDA one launch where there is a kernel for it."""
+    """Run `farthest_points` for several clouds on one device; on CUDA in one launch if there is a kernel for it."""
     if clouds[0].device.type == "cuda":
         kernel = farthest_points_cuda.find_kernel()
         if kernel is not None:
@@ -60,10 +59,10 @@ def farthest_points_of_all(clouds: list[Tensor], count: int) -> list[Tensor]:
 
 
 def farthest_points(points: Tensor, count: int) -> Tensor:
-    """Farthest point sampling of `count` from (N, 3), from point 0: indices (count,) int64.
+    """Choose `count` of the points (N, 3) by farthest point sampling, starting at point 0: indices (count,) int64.
 
-    Every next point is the one farthest from all chosen so far, of equals the one of lowest index. Squared
-    distances are (Δx² + Δy²) + Δz² in float32 everywhere, so that every device chooses the same points.
+    The next point is always the one farthest from all chosen ones; of equals, the one with the lowest index. Squared
+    distances are (Δx² + Δy²) + Δz² in float32 on every device, so that all devices choose the same points.
     """
     if points.device.type == "cpu":
         return torch.from_numpy(_farthest_on_cpu(points.numpy(), count))
@@ -71,7 +70,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
 
 
 def _farthest_on_cpu(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Three flat arrays stay in the cache; nothing is allocated inside the loop."""
+    """Choose on three flat arrays, which stay in the cache. The loop allocates nothing."""
     x, y, z = (np.ascontiguousarray(axis) for axis in points.T)
     chosen = np.zeros(count, dtype=np.int64)
     nearest_m2 = np.full(len(x), np.inf, dtype=np.float32)
@@ -90,7 +89,7 @@ def _farthest_on_cpu(points: NDArray[np.float32], count: int) -> NDArray[np.int6
 
 
 def farthest_points_in_torch(points: Tensor, count: int) -> Tensor:
-    """The same as tensor operations: no value leaves the device inside the loop."""
+    """Choose the same points by tensor operations: no value leaves the device inside the loop."""
     axes = points.T.contiguous()  # N 3 -> 3 N
     chosen = torch.zeros(count, dtype=torch.long, device=points.device)
     nearest_m2 = torch.full_like(axes[0], torch.inf)
@@ -102,9 +101,9 @@ def farthest_points_in_torch(points: Tensor, count: int) -> Tensor:
 
 
 def nearest(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k of `points` (N, 3) nearest to each query (Q, 3): indices and squared distances, each (Q, k).
+    """Find the k of `points` (N, 3) nearest to each query (Q, 3): indices and squared distances, (Q, k) each.
 
-    Nearest first. Never a full sort: a k-d tree on the CPU, a partial one in chunks elsewhere.
+    The nearest comes first. A k-d tree is used on the CPU and a partial sort in chunks elsewhere, never a full sort.
     """
     if points.device.type == "cpu":
         try:
@@ -118,14 +117,14 @@ def nearest(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def _nearest_in_chunks(points: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Differences are squared directly: as a matrix product, millimetres at a metre's distance are lost."""
+    """Find them by squared differences: a matrix product would lose millimetres at a metre's distance."""
     rows = max(1, _DISTANCES_AT_ONCE // len(points))
-    found = [_squared_distances(part, points).topk(k, largest=False) for part in torch.split(queries, rows)]
+    found = [_squared_distances(some, points).topk(k, largest=False) for some in torch.split(queries, rows)]
     return torch.cat([f.indices for f in found]), torch.cat([f.values for f in found])
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """(A, 3) and (B, 3) to (A, B)."""
+    """Compute squared distances of (A, 3) and (B, 3): (A, B)."""
     d2 = (a[:, None, 0] - b[:, 0]).square_()
     for axis in (1, 2):
         d2 += (a[:, None, axis] - b[:, axis]).square_()

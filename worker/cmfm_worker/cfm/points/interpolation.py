@@ -1,9 +1,9 @@
 """From tokens to pixels (paper § 3.1; docs/method.md): every pixel's feature is a weighted sum of a few tokens.
 
-2D: bilinear upsampling of the grid of tokens (28×28 for DINO). 3D: three nearest centres at every foreground
-point, scattered to the image with zeros elsewhere, a 3×3 mean without padding (222×222), adaptive averages back to
-224×224. All steps are linear: each modality composes to one sparse matrix, pixels × tokens; no dense feature map is
-made.
+2D: the grid of tokens (28×28 for DINO) is upsampled bilinearly. 3D: every foreground point takes from its three nearest
+centres; the result is scattered to the image with zeros elsewhere, and passes a 3×3 mean without padding (222×222) and
+adaptive averages back to 224×224. All steps are linear, so each modality is one sparse matrix, pixels × tokens. A dense
+feature map is never built.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _WEIGHT_EPS_M2 = 1e-8
 
 
 def bilinear_sampling(mask: Tensor, grid: int = GRID, pixels: int | None = None) -> TokenSampling:
-    """Bilinear upsampling (align_corners=False) of each frame's grid×grid tokens at `mask` (B, 224, 224) only.
+    """Build the bilinear upsampling (align_corners=False) of grid×grid tokens, at the pixels of `mask` (B, 224, 224).
 
-    `pixels` is how many the mask has, where the host knows; else the device is waited for.
+    `pixels` is the number of pixels in the mask. Without it, this waits for the device.
     """
     frame, row, column = _pixels_of(mask, pixels)
     low, high, fraction = _bilinear_axis(grid, mask.device)
@@ -50,17 +50,17 @@ def bilinear_sampling(mask: Tensor, grid: int = GRID, pixels: int | None = None)
 
 
 def _pixels_of(mask: Tensor, pixels: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Frame, row and column of each pixel of a mask, as `nonzero` has them."""
+    """Return frame, row and column of each pixel of a mask, in the order of `nonzero`."""
     if pixels is None:
         frame, row, column = mask.nonzero(as_tuple=True)
         return frame, row, column
-    place = indices_of_true(mask, pixels)
+    index = indices_of_true(mask, pixels)
     height, width = mask.shape[1:]
-    return place // (height * width), place // width % height, place % width
+    return index // (height * width), index // width % height, index % width
 
 
 def _bilinear_axis(grid: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of 224 pixels: the token below, the token above, and how far towards the latter it lies."""
+    """Return for 224 pixels of an axis the token before, the token after, and the fraction between them."""
     position = (torch.arange(SIZE_PX, device=device) + 0.5) * (grid / SIZE_PX) - 0.5
     position = position.clamp(min=0)
     low = position.long()
@@ -68,13 +68,13 @@ def _bilinear_axis(grid: int, device: torch.device) -> tuple[Tensor, Tensor, Ten
 
 
 def point_mask(foreground: Tensor) -> Tensor:
-    """The pixels whose 3D feature is not all zero, (B, 224, 224) bool: a little wider than the foreground."""
+    """Return the pixels whose 3D feature is not all zero: (B, 224, 224) bool, slightly wider than the foreground."""
     reach = _reach(foreground.device)
     return (reach @ foreground.float() @ reach.T) > 0
 
 
 def inverse_distance_weights(d2: Tensor) -> Tensor:
-    """Weights 1/(d² + 1e-8), normalised, of the three nearest centres: squared metres (N, 3) → (N, 3)."""
+    """Compute the normalised weights 1/(d² + 1e-8) of the three nearest centres: squared metres (N, 3) → (N, 3)."""
     inverse = 1 / (d2 + _WEIGHT_EPS_M2)
     return inverse / inverse.sum(1, keepdim=True)
 
@@ -87,11 +87,11 @@ def begin_point_sampling(
     tokens: int,
     pixels: int | None = None,
 ) -> PendingSampling:
-    """Compose the interpolation at the points with scatter, 3×3 mean and resize, at `mask` only.
+    """Begin to compose the interpolation at the points with scatter, 3×3 mean and resize, at the pixels of `mask`.
 
     `token` (N, 3) int64 and `weight` (N, 3) float32 belong to the N foreground points, in the order of
-    `foreground.nonzero()`; tokens are numbered through the whole batch and there are `tokens` of them. `pixels` is
-    how many the mask has, where the host knows; else the device is waited for.
+    `foreground.nonzero()`. Tokens are numbered through the whole batch, from 0 to `tokens` - 1. `pixels` is the
+    number of pixels in the mask. Without it, this waits for the device.
     """
     at = _pixels_of(mask, pixels)
     # Neighbouring points share their centres: of 48 entries a pixel about 7 are left.
@@ -106,7 +106,7 @@ def begin_point_sampling(
 def _product_on_cpu(
     at: tuple[Tensor, Tensor, Tensor], foreground: Tensor, token: Tensor, weight: Tensor, tokens: int
 ) -> TokenSampling:
-    """(pixels × points) times (points × tokens), without sorting: a tenth of the time."""
+    """Multiply (pixels × points) by (points × tokens). It needs no sorting, which takes a tenth of the time."""
     from scipy.sparse import csr_array
 
     pixels = len(at[0])
@@ -133,7 +133,7 @@ def _product_on_cpu(
 def _entries_of_rows(
     at: tuple[Tensor, Tensor, Tensor], foreground: Tensor, token: Tensor, weight: Tensor, tokens: int
 ) -> tuple[Tensor, Tensor]:
-    """All 48 entries of each pixel's row, tokens and weights (P, 48); token number `tokens` where there is no point."""
+    """Return tokens and weights (P, 48) of each pixel's 48 entries. Entries without a point have the token `tokens`."""
     source, shares = _sources_of_pixels(at, foreground.device)
     inside = foreground.flatten()
     point = _number_of_point(inside)[source]  # P 4 4
@@ -143,7 +143,7 @@ def _entries_of_rows(
 
 
 def _sources_of_pixels(at: tuple[Tensor, Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The pixels that mean and resize may take from, flat, for each pixel, and their shares: each (P, 4, 4)."""
+    """Return the flat indices of the pixels that mean and resize take from, and their shares: (P, 4, 4) each."""
     frame, row, column = at
     first, share = _smoothing_taps(device)
     taps = torch.arange(share.shape[1], device=device)
@@ -154,14 +154,14 @@ def _sources_of_pixels(at: tuple[Tensor, Tensor, Tensor], device: torch.device) 
 
 
 def _number_of_point(inside: Tensor) -> Tensor:
-    """The number of the point at each pixel of the flat foreground; any number where there is none."""
+    """Return the number of the point at each pixel of the flat foreground; any number at pixels without a point."""
     return (inside.cumsum(0) - 1).clamp_(min=0)
 
 
 @cache
 def _smoothing_taps(device: torch.device) -> tuple[Tensor, Tensor]:
-    """One axis of mean and resize: first source pixel (224,), shares of it and those after it (224, 4)."""
-    with torch.inference_mode(mode=False):  # the line asks first, but others use it too
+    """Return, for one axis of mean and resize, the first source pixel (224,) and the shares of four pixels (224, 4)."""
+    with torch.inference_mode(mode=False):  # the line asks first, in inference mode, but others use it too
         matrix = _mean_and_resize()
         first = (matrix > 0).int().argmax(1)
         width = int((matrix > 0).sum(1).max())
@@ -172,16 +172,16 @@ def _smoothing_taps(device: torch.device) -> tuple[Tensor, Tensor]:
 
 @cache
 def _reach(device: torch.device) -> Tensor:
-    """Which pixel of one axis takes from which, after mean and resize: (224, 224) float32 of zeros and ones."""
+    """Return which pixels of an axis take from which, after mean and resize: (224, 224) float32 of zeros and ones."""
     with torch.inference_mode(mode=False):
         return (_mean_and_resize() > 0).float().to(device)
 
 
 @cache
 def _mean_and_resize() -> Tensor:
-    """One axis of the 3-pixel mean without padding and the adaptive average back: (224, 224) float32.
+    """Build one axis of the 3-pixel mean without padding and of the adaptive average back: (224, 224) float32.
 
-    Both are separable, so the image operator is this matrix from the left and its transpose from the right.
+    Both are separable: on an image, the matrix is applied from the left and its transpose from the right.
     """
     mean = torch.zeros(_AVERAGED_PX, SIZE_PX)
     for i in range(_AVERAGED_PX):

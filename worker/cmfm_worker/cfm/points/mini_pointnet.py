@@ -13,18 +13,19 @@ _LIFTED_WIDTH = 256
 _BATCH_NORM_EPS = 1e-5
 _POINTS_AT_ONCE = {"cpu": 1 << 12}
 _MOST_POINTS_ELSEWHERE, _PIECES_ELSEWHERE = 1 << 18, 8
-"""Off the CPU in pieces as well: hidden layers of a single frame at once would take more memory than the weights."""
+"""Off the CPU too, points are chunked: the hidden layers of one frame at once would exceed the weights in memory."""
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 class MiniPointNet(nn.Module):
-    """(M, G, 3) offsets from their centres in metres → (M, 384).
+    """One token a group: offsets (M, G, 3) from their centres in metres → (M, 384).
 
-    As published: r = ReLU(W₁x + b₁), f = W₂r + b₂, g the maximum of f over the group, h = ReLU(W₃[g, f] + b₃),
-    the token the maximum of W₄h + b₄; a batch norm before each ReLU is folded into the layer before it. The
-    half of W₃ on g is applied once a group. Nothing but the maximum stands between f and the other half, so
-    that for a point W₃f = (W₃W₂)r, with a quarter of the products.
+    As published: r = ReLU(W₁x + b₁), f = W₂r + b₂, g = max of f over the group, h = ReLU(W₃[g, f] + b₃), token = max of
+    W₄h + b₄ over the group. A batch norm before each ReLU is folded into the layer before it.
+
+    Two rewritings are exact. The half of W₃ that acts on g is applied once a group. For the other half, W₃f = (W₃W₂)r,
+    which takes a quarter of the products.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,7 @@ class MiniPointNet(nn.Module):
         self.token = nn.Linear(512, TOKEN_WIDTH)
 
     def forward(self, offsets: Tensor) -> Tensor:
-        """Tokens of all groups, in chunks that stay in the cache on a CPU."""
+        """Compute the tokens of all groups, in chunks that stay in the cache on a CPU."""
         elsewhere = min(offsets[..., 0].numel() // _PIECES_ELSEWHERE, _MOST_POINTS_ELSEWHERE)
         points = _POINTS_AT_ONCE.get(offsets.device.type, elsewhere)
         chunks = torch.split(offsets, max(1, points // offsets.shape[1]))
@@ -51,19 +52,19 @@ class MiniPointNet(nn.Module):
 
 
 def published_shapes() -> Shapes:
-    """Keys of the published file: two pairs of 1×1 convolutions, a batch norm behind each pair's first."""
+    """Return the published keys and shapes: two pairs of 1×1 convolutions, a batch norm after each pair's first."""
     shapes: Shapes = {}
     for name, widths in (("first_conv", (3, 128, _LIFTED_WIDTH)), ("second_conv", (512, 512, TOKEN_WIDTH))):
         for layer, (wide_in, wide_out) in (("0", widths[:2]), ("3", widths[1:])):
             shapes[f"encoder.{name}.{layer}.weight"] = (wide_out, wide_in, 1)
             shapes[f"encoder.{name}.{layer}.bias"] = (wide_out,)
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"encoder.{name}.1.{part}"] = (widths[1],)
+        for key in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"encoder.{name}.1.{key}"] = (widths[1],)
     return shapes
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a `MiniPointNet` from the published one, composed in float64."""
+    """Make the state of a `MiniPointNet` from the published one, in float64."""
     w = {key.removeprefix("encoder."): value.double() for key, value in state.items()}
     W1, b1 = _without_norm(w, "first_conv")
     W2, b2 = w["first_conv.3.weight"][..., 0], w["first_conv.3.bias"]
@@ -84,7 +85,7 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _without_norm(w: Mapping[str, Tensor], conv: str) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a pair's first layer with its batch norm in them."""
+    """Return weight and bias of a pair's first layer, with its batch norm folded in."""
     scale = w[f"{conv}.1.weight"] / (w[f"{conv}.1.running_var"] + _BATCH_NORM_EPS).sqrt()
     shift = w[f"{conv}.1.bias"] - scale * w[f"{conv}.1.running_mean"]
     return scale[:, None] * w[f"{conv}.0.weight"][..., 0], scale * w[f"{conv}.0.bias"] + shift
