@@ -1,6 +1,7 @@
 """`cmfm-worker calibrate`: sets threshold, grey band and minimum coverage of a recipe from nominal parts."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -47,6 +48,13 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    threshold_by: Annotated[
+        Literal["tail", "conformal"],
+        typer.Option(
+            help="conformal: one of the nominal scores, without a model; small rates need many parts. tail: from a "
+            "model of the highest nominal scores, by default for a rate of 0.05."
+        ),
+    ] = "conformal",
     fail_at: Annotated[
         float | None,
         typer.Option(metavar="SCORE", help="The threshold itself, instead of a rate.", show_default=False),
@@ -116,6 +124,7 @@ def calibrate(
     new limits after the control request `load_recipe`. docs/calibration.md says what the rates promise.
     """
     wanted = read_wanted(target_false_reject_rate, grey_rate, fail_at, grey_from, minimum_coverage)
+    wanted = replace(wanted, method=threshold_by)
     if nominal is None and (root is None or category is None):
         raise typer.BadParameter("give --root and --category, or --nominal FOLDER")
     if labelled and (root is None or category is None):
@@ -157,7 +166,7 @@ def calibrate(
             score_parts(inspector, model, parts, batch=batch, stage=stage, progress=progress)
             for stage, parts in (("nominal", chosen.parts), ("labelled", shown))
         )
-    origin = origin_of(wanted, chosen.source, on, products)
+    origin = origin_of(wanted, chosen.source, len(chosen.parts), on, products)
     calibration = limits_from(
         loaded.recipe.model_copy(update=changes), scored, wanted, origin, labelled_scored
     )

@@ -131,13 +131,13 @@ class ScoreSection(Section):
 class ThresholdOrigin(Section):
     """When and from which parts `calibrate` set threshold and coverage. For people: the worker does not use it.
 
-    `conformal` means that a limit follows from the requested rate, `given` that a person chose it.
+    `tail` and `conformal` mean that a limit follows from the requested rate, `given` that a person chose it.
     """
 
     set_at: str = Field(description="ISO 8601, UTC")
     parts: str = Field(description="the nominal parts: data set, category and split, or a folder's name")
     fail_at: Literal["tail", "conformal", "given"]
-    grey_from: Literal["conformal", "given", "none"] = "none"
+    grey_from: Literal["tail", "conformal", "given", "none"] = "none"
     minimum_coverage: Literal["least nominal", "given"] = "least nominal"
     device: str = ""
     precision: str = "fp32"

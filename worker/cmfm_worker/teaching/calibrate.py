@@ -29,8 +29,13 @@ class Calibration:
 
     @property
     def unlucky_rate(self) -> float | None:
-        """The false-reject rate that 19 of 20 sets of as many parts stay below; None if a score was given."""
-        rate = self.threshold.target_false_reject_rate
+        """The false-reject rate that 19 of 20 sets of as many parts stay below; None if a score was given.
+
+        For a threshold by the tail of nominal scores it is the upper end of the rate's 95 % interval.
+        """
+        rate, interval = self.threshold.target_false_reject_rate, self.threshold.rate_interval
+        if interval is not None:
+            return interval[1]
         return None if rate is None else unlucky_rate(len(self.nominal), rate)
 
     @property
@@ -68,14 +73,17 @@ def calibrate(
     return Calibration(recipe, changed, threshold, tuple(nominal), tuple(labelled))
 
 
-def origin_of(wanted: Wanted, source: str, device: torch.device, precision: Precision) -> ThresholdOrigin:
-    """Return the record of how the limits were set: now, on this machine, from `source`."""
+def origin_of(
+    wanted: Wanted, source: str, parts: int, device: torch.device, precision: Precision
+) -> ThresholdOrigin:
+    """Return the record of how the limits were set: now, on this machine, from so many parts of `source`."""
+    method = wanted.method_for(parts)
     grey_given = wanted.grey_from is not None
     return ThresholdOrigin(
         set_at=datetime.now(UTC).isoformat(timespec="seconds"),
         parts=source,
-        fail_at="conformal" if wanted.fail_at is None else "given",
-        grey_from="given" if grey_given else "none" if wanted.grey_rate is None else "conformal",
+        fail_at=method,
+        grey_from="given" if grey_given else "none" if wanted.grey_rate is None else method,
         minimum_coverage="least nominal" if wanted.minimum_coverage is None else "given",
         device=str(device),
         precision=precision,

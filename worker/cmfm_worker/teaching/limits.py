@@ -39,11 +39,11 @@ _ROUNDING: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Limits that a person asks for. All None: the smallest supported false-reject rate and no grey band.
+    """Limits that a person asks for. All None: the method's usual false-reject rate and no grey band.
 
     `false_reject_rate` is the share of nominal parts that may FAIL, `grey_rate` the share that may in addition be
     UNDECIDED by score. `fail_at` and `grey_from` give scores instead of rates. `minimum_coverage` is a share of the
-    nominal part's 3D.
+    nominal part's 3D. The usual rate of the `method` "tail" is 5 %, that of "conformal" the smallest that is supported.
     """
 
     false_reject_rate: float | None = None
@@ -69,9 +69,9 @@ class Wanted:
 
     def require_supported(self, parts: int) -> None:
         """Raise InputError if `parts` nominal parts are too few for a rate; the message names option and remedy."""
-        require_enough(parts, self.false_reject_rate)
+        require_enough(parts, self.false_reject_rate, self.method)
         rate = self.rate_for(parts)
-        if self.grey_rate is None or rate is None:
+        if self.grey_rate is None or rate is None or self.method_for(parts) == "tail":
             return
         smallest = smallest_grey_rate(parts, rate)
         if rate + max(smallest, self.grey_rate) > 1.0 - _ROUNDING:
