@@ -41,7 +41,7 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    """Make, teach, measure, print."""
+    """Make the data, teach, evaluate, print."""
     asked = _arguments()
     torch.set_num_threads(asked.threads)
     figures = []
@@ -111,7 +111,7 @@ def _measured(root: Path, category: str, seed: int, asked: argparse.Namespace) -
 
 
 def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: str) -> Figures:
-    """`evaluate`'s figures, and the I-AUROC that each modality's map reaches without the other."""
+    """Return `evaluate`'s metrics, and the I-AUROC of each modality's map alone."""
     model = LoadedModel.of(loaded, torch.device("cpu"))
     test = list_parts(root, category, "test")
     alone: dict[str, list[float]] = {"i_auroc_2d": [], "i_auroc_3d": []}
@@ -132,7 +132,7 @@ def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: s
 
 
 def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
-    """The same inspector, which writes down how each modality's map would score by itself."""
+    """Return the same inspector, which also records the score of each modality's map alone."""
 
     class Noting(Inspector):
         def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> Any:
