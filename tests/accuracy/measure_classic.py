@@ -1,9 +1,9 @@
-"""What `classic` reaches on both synthetic families: the table of docs/classic.md, from one command.
+"""The metrics of `classic` on both synthetic families: the tables of docs/classic.md, from one command.
 
     python -m tests.accuracy.measure_classic --work DIR [--seeds 0,1,2] [--categories …] [--shots K]
 
-Data sets are made once a seed and kept in DIR, figures too: what was interrupted goes on. A category is taught and
-measured as `cmfm-worker fit` and `evaluate` do with no option given.
+Data sets are made once for each seed. They and the metrics are kept in DIR, so an interrupted run continues. A category
+is taught and evaluated as `cmfm-worker fit` and `evaluate` do by default.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def _arguments() -> argparse.Namespace:
         ("size", 400),
     ):
         parser.add_argument(f"--{option}", type=int, default=default)
-    parser.add_argument("--shots", type=int, default=None, help="teach on so many parts only")
+    parser.add_argument("--shots", type=int, default=None, help="number of parts to teach on")
     parser.add_argument("--distance", choices=("angular", "standardised", "metric"), default=None)
     parser.add_argument("--name", default="default", help="figures and recipes are kept under it")
     parser.add_argument("--threads", type=int, default=2)

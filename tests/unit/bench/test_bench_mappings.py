@@ -20,7 +20,7 @@ from cmfm_worker.bench.sizes import Sizes
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.fast import frozen_linear
-from cmfm_worker.cfm.mapping import at_tokens as token_mapping
+from cmfm_worker.cfm.mapping import at_tokens
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
 from cmfm_worker.cfm.pixel_distances import pixel_distances
 from cmfm_worker.cfm.points.grouping import CENTRES
@@ -60,7 +60,7 @@ def test_counted_operations_are_those_that_are_done(
 ) -> None:
     """The counted operations of each mapping are torch's: from tokens, and at pixels with spreads."""
     monkeypatch.setattr(frozen_linear, "_can_pack", lambda *_: False)  # torch does not know oneDNN's layers
-    monkeypatch.setattr(token_mapping, "_BLOCK_ROWS", 2)  # so that small triangles are taken as such, too
+    monkeypatch.setattr(at_tokens, "_BLOCK_ROWS", 2)  # so that small triangles have several blocks, too
     features, sizes = a_part()
     plain = seeded_mapping(D2, D3, architecture, modality)
     with FlopCounterMode(display=False) as counter:

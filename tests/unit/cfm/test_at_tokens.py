@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cmfm_worker.cfm.anomaly_maps import anomaly_maps
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.mapping import at_tokens as token_mapping
+from cmfm_worker.cfm.mapping import at_tokens
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
 from cmfm_worker.cfm.pixel_distances import pixel_distances
@@ -114,7 +114,7 @@ def test_distances_do_not_depend_on_chunks(rows: int, monkeypatch: pytest.Monkey
     """Distances do not depend on the number of pixels in a chunk."""
     features, mapping = made_up(6, 10, 0.001), pair(6, 10)
     expected = pixel_distances(features, mapping)
-    monkeypatch.setattr(token_mapping, "_PIXELS_AT_ONCE", {"cpu": rows})
+    monkeypatch.setattr(at_tokens, "_PIXELS_AT_ONCE", {"cpu": rows})
     for found, reference in zip(pixel_distances(features, mapping), expected, strict=True):
         torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-6)
 
