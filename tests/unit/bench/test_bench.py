@@ -353,4 +353,4 @@ def test_counted_operations_of_other_2d_extractors(
     assert counted["image"] == pytest.approx(work["image"].flop, rel=0.12)
     variant = Variant("paper", 1, 32, "fp32", "cpu", image=image)
     found = twin.compare(setup, variant, tmp_path, frame[0][0], frame[1][0])
-    assert "no 2D extractor but" in found["skipped"]
+    assert "has only the 2D extractor" in found["skipped"]
