@@ -51,7 +51,7 @@ def test_another_light_than_the_taught_one_is_said(
     """The figures would be bad without a reason to be seen, and a threshold set in it useless."""
     arguments = ["--recipe", recipe, "--light", 1, "--json", tmp_path / "figures.json"]
     assert command("evaluate", eyecandies_root, *arguments) == 0
-    assert "taught with light 4, these parts are seen in light 1" in capsys.readouterr().err
+    assert "taught with light 4, these parts are read with light 1" in capsys.readouterr().err
     assert read_json(tmp_path / "figures.json")["light"] == 1
     for light, said in ((1, True), (4, False)):
         given = ["--recipe", recipe, "--light", light, "--dry-run", "--no-labelled"]

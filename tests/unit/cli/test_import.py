@@ -10,6 +10,7 @@ from tests.unit.made.dataset import run
 from tests.unit.made.recipes import ColourAndPlace
 
 from cmfm_worker.cfm.extractor import ExtractorIdentity
+from cmfm_worker.cfm.image.models import DINO
 from cmfm_worker.cfm.mapping.pair import Mapping
 from cmfm_worker.recipes.recipe import load_recipe
 
@@ -17,7 +18,7 @@ from cmfm_worker.recipes.recipe import load_recipe
 class Paper(ColourAndPlace):
     """Stands for the `paper` preset, whose weights are too large for a unit test."""
 
-    identity = ExtractorIdentity("paper", "1", 8, 32, {"dino.pth": "ab" * 32})
+    identity = ExtractorIdentity("paper", "1", 8, 32, {"dino.pth": "ab" * 32}, image=DINO)
 
 
 @pytest.fixture(autouse=True)

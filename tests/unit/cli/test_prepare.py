@@ -17,9 +17,9 @@ from tests.unit.made.dataset import fit, frame, read_json, run, write_part
 from cmfm_protocol.files.dataset import SPLITS, PartFiles, list_parts
 from cmfm_worker.cfm.prepare import BackgroundOptions
 from cmfm_worker.datasets.cache.fill import fill, open_or_make
-from cmfm_worker.datasets.cache.key import Preparation
+from cmfm_worker.datasets.cache.key import CacheKey
 from cmfm_worker.datasets.cache.part_file import MAX_PART_BYTES
-from cmfm_worker.datasets.cache.store import PreparedCache
+from cmfm_worker.datasets.cache.store import CacheStore
 from cmfm_worker.datasets.source import FROM_FILES
 from cmfm_worker.recipes.recipe import load_recipe
 
@@ -69,7 +69,7 @@ def test_prepared_frames_are_the_same_bits(data: Path, cache: Path) -> None:
     assert prepare(data, cache) == 0
     options, parts = BackgroundOptions(), all_parts(data)
     from_files = list(FROM_FILES.batches(parts, 3, options, CPU))
-    from_cache = list(PreparedCache.open(cache).batches(parts, 3, options, CPU))
+    from_cache = list(CacheStore.open(cache).batches(parts, 3, options, CPU))
     assert len(from_files) == len(from_cache) == 6
     for one, other in zip(from_files, from_cache, strict=True):
         assert (one.files, one.size_px) == (other.files, other.size_px)
@@ -115,7 +115,7 @@ def test_run_says_how_many_parts_and_bytes(
 
 def test_interrupted_run_is_resumed(data: Path, tmp_path: Path) -> None:
     """What was finished is kept, nothing half-written stays, and the rest is made."""
-    cache = open_or_make(tmp_path / "cache", Preparation.here(BackgroundOptions(), CPU), force=False)
+    cache = open_or_make(tmp_path / "cache", CacheKey.here(BackgroundOptions(), CPU), force=False)
     parts = all_parts(data)
 
     def interrupt(stage: str, done: int, total: int) -> None:
@@ -221,7 +221,7 @@ def test_other_preparation_is_refused_until_it_is_made_anew(
     """Another program, torch or device gives other bits; --force prepares every part again."""
     manifest = cache / "manifest.json"
     table = read_json(manifest)
-    table["preparation"][key] = value
+    table["key"][key] = value
     manifest.write_text(json.dumps(table))
     assert evaluate(data, taught[1], "--prepared", cache) == 2
     assert said in capsys.readouterr().err
@@ -236,7 +236,7 @@ def test_parts_under_a_replaced_manifest_are_not_taken_for_its_own(
 ) -> None:
     """A manifest that promises another background than the parts have convinces nobody."""
     table = read_json(cache / "manifest.json")
-    table["preparation"]["background"]["plane_distance_m"] = 0.02
+    table["key"]["background"]["plane_distance_m"] = 0.02
     (cache / "manifest.json").write_text(json.dumps(table))
     assert fit(data, cache.parent / "other", "--plane-distance-m", 0.02, "--prepared", cache) == 2
     assert "was prepared in another way" in capsys.readouterr().err

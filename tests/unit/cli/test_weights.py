@@ -105,22 +105,22 @@ def test_convert_refuses_another_architecture(tmp_path: Path, capsys: pytest.Cap
 def test_download_is_checked_and_whole(server: str, tmp_path: Path) -> None:
     """A file of the right size and hash arrives under its own name, and progress reaches its end."""
     digest = hashlib.sha256(CONTENT).hexdigest()
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     path, found = download(
-        published(f"{server}/whole", digest), tmp_path / "w", lambda done, all_: seen.append((done, all_))
+        published(f"{server}/whole", digest), tmp_path / "w", lambda *call: seen.append(call)
     )
     assert found == digest
     assert path.read_bytes() == CONTENT
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert seen[-1] == ("fetch", len(CONTENT), len(CONTENT))
     assert [p.name for p in (tmp_path / "w").iterdir()] == ["test.pth"]
 
 
 @pytest.mark.parametrize(
     ("path", "sha256", "named"),
     [
-        ("torn", "", "640,000 bytes came"),
-        ("endless", "", "over 1,280,000 bytes came"),
-        ("whole", "0" * 64, "is not that of the published file"),
+        ("torn", "", "received 640,000 bytes"),
+        ("endless", "", "received over 1,280,000 bytes"),
+        ("whole", "0" * 64, "is not the published file's"),
         ("gone", "", "Not Found"),
     ],
 )
@@ -134,7 +134,7 @@ def test_bad_downloads_leave_nothing(server: str, tmp_path: Path, path: str, sha
 
 def test_no_network_says_what_to_do(tmp_path: Path) -> None:
     """Where nothing answers, the message says which file to put where."""
-    with pytest.raises(InputError, match=r"fetch it elsewhere \(1,280,000 bytes\).*test\.pth"):
+    with pytest.raises(InputError, match=r"download it elsewhere \(1,280,000 bytes\).*test\.pth"):
         download(published("http://127.0.0.1:9/nothing"), tmp_path, lambda *_: None)
 
 

@@ -78,7 +78,7 @@ def test_another_lines_subscriber_is_not_ours(endpoint: str, connect: Connect) -
 
 
 def test_a_frame_for_nobody_is_counted(endpoint: str, connect: Connect) -> None:
-    """Also after a subscriber has left: ZeroMQ itself would say nothing."""
+    """Also after a subscriber has left, of which ZeroMQ says nothing."""
     with Camera(CameraOptions(endpoint)) as camera:
         assert not camera.send(0, message(0))
         worker = connect(zmq.SUB, camera.endpoint)
@@ -94,7 +94,7 @@ def test_a_frame_for_nobody_is_counted(endpoint: str, connect: Connect) -> None:
 
 
 def test_a_full_queue_neither_blocks_nor_loses_silently(endpoint: str, connect: Connect) -> None:
-    """What a stalled subscriber does not take is counted, and what was taken arrives whole."""
+    """Frames that a stalled subscriber does not take are counted, and the others arrive whole."""
     with Camera(CameraOptions(endpoint, send_hwm=2, send_limit_ms=10)) as camera:
         worker = connect(zmq.SUB, camera.endpoint)
         worker.setsockopt(zmq.RCVHWM, 2)
@@ -126,13 +126,13 @@ def test_a_taken_endpoint_is_named(endpoint: str) -> None:
 @pytest.mark.parametrize(
     "text", ["127.0.0.1:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://h:70000", "udp://x:1"]
 )
-def test_what_is_no_endpoint_is_refused(text: str) -> None:
-    """With the option's name and the form expected."""
+def test_invalid_endpoint_is_refused(text: str) -> None:
+    """The message says that it is the camera's."""
     with pytest.raises(EndpointError, match="camera endpoint"):
         Camera(CameraOptions(text))
 
 
-def test_a_line_that_is_no_name_is_refused(endpoint: str) -> None:
+def test_invalid_line_name_is_refused(endpoint: str) -> None:
     """Before anything is bound."""
     with pytest.raises(LocalProtocolError, match="line 'a/b'"):
         Camera(CameraOptions(endpoint, line="a/b"))

@@ -1,4 +1,4 @@
-"""Chaos plans and how soon dead peers are reported: said by a seed, read from what was heard."""
+"""Chaos plans drawn from a seed, and the time until dead peers are reported."""
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import time
@@ -14,11 +15,11 @@ from typing import Any
 
 import tomli_w
 import torch
-import zmq
 
-from cmfm_protocol.wire.result import Result, decode_result
-from cmfm_protocol.wire.state import decode_worker_state
-from cmfm_protocol.wire.topics import parse_topic
+from cmfm_client.events import Received
+from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_worker.bench.camera import Order, Sent
 from cmfm_worker.bench.line_folder import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
 from cmfm_worker.bench.made_up_frames import Frames
@@ -26,7 +27,7 @@ from cmfm_worker.bench.options import BenchError, Variant
 from cmfm_worker.bench.stages import Setup
 
 _READY_S, _VERDICT_S, _STOP_S = 300.0, 90.0, 90.0
-_POLL_MS = 200
+_POLL_S = 0.2
 _NS_PER_S = 1e9
 _RUN = "from cmfm_worker.app import main; main()"
 
@@ -58,7 +59,8 @@ def measure_end_to_end(
         config = _write_settings(
             folder, camera.endpoint, variant, weights, threads, tuple(frames.rgb.shape[1:3])
         )
-        with _worker(config, folder) as worker, _subscriber(folder) as results:
+        options = SubscriberOptions(results=f"ipc://{folder}/results")
+        with _worker(config, folder) as worker, ResultSubscriber(options) as results:
             _wait_until_ready(results, worker, folder)
             camera.go()
             heard = _listen(results, worker, folder, camera)
@@ -107,51 +109,27 @@ def _worker(config: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
                 worker.wait()
 
 
-@contextmanager
-def _subscriber(folder: Path) -> Iterator[zmq.Socket[bytes]]:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    socket = context.socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, 0)
-    socket.setsockopt(zmq.RECONNECT_IVL, 50)
-    socket.setsockopt(zmq.SUBSCRIBE, b"")
-    socket.connect(f"ipc://{folder}/results")
-    try:
-        yield socket
-    finally:
-        context.destroy(0)
-
-
-def _wait_until_ready(results: zmq.Socket[bytes], worker: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait_until_ready(results: ResultSubscriber, worker: subprocess.Popen[bytes], folder: Path) -> None:
     until_s = time.monotonic() + _READY_S
-    while True:
+    while not any(
+        isinstance(event, WorkerState) and event.phase == "ready" for event in results.poll(_POLL_S)
+    ):
         _require_alive(worker, folder, until_s, "ready")
-        if results.poll(_POLL_MS):
-            parts = results.recv_multipart()
-            if parse_topic(parts[0]).kind == "state" and decode_worker_state(parts).phase == "ready":
-                return
 
 
 def _listen(
-    results: zmq.Socket[bytes], worker: subprocess.Popen[bytes], folder: Path, camera: CameraProcess
+    results: ResultSubscriber, worker: subprocess.Popen[bytes], folder: Path, camera: CameraProcess
 ) -> tuple[Heard, Sent]:
-    """Everything the worker answers, until each frame that was sent has its verdict."""
+    """Receive the worker's results until each frame that was sent has its verdict."""
     heard: Heard = []
     sent: Sent | None = None
-    poller = zmq.Poller()
-    poller.register(results, zmq.POLLIN)
-    poller.register(camera.output, zmq.POLLIN)
     until_s = time.monotonic() + camera.order.seconds + _VERDICT_S
     while sent is None or len(heard) < sent.frames:
         _require_alive(worker, folder, until_s, "done")
-        ready = dict(poller.poll(_POLL_MS))
-        if results in ready:
-            parts = results.recv_multipart()
-            now_ns = time.time_ns()
-            if parse_topic(parts[0]).kind == "result":
-                heard.append((decode_result(parts), now_ns))
-        if camera.output in ready and sent is None:
+        events = results.poll(_POLL_S)
+        heard += [(event.result, event.received_ns or 0) for event in events if isinstance(event, Received)]
+        if sent is None and select.select([camera.output], [], [], 0)[0]:
             sent = camera.sent()
-            poller.unregister(camera.output)
     return heard, sent
 
 

@@ -16,7 +16,7 @@ from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.line.compute.batch_timing import BatchTiming
 from cmfm_worker.line.compute.device import choose_device, choose_precision
 from cmfm_worker.line.compute.warm_up import WarmUp
-from cmfm_worker.line.health.line_threads import LineThreads
+from cmfm_worker.line.health.liveness import LineThreads
 from cmfm_worker.line.health.threads import computing_threads
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import BookEvent
