@@ -8,7 +8,8 @@ import zmq
 from tests.unit.made.line_messages import message, pictures
 from tests.unit.made.line_sockets import Connect
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.errors import BindError, ClientError, EndpointError, NoSubscriberError
 from cmfm_protocol.wire.errors import LocalProtocolError
 from cmfm_protocol.wire.frame import decode_frame
@@ -183,6 +184,26 @@ def test_camera_counts_triggers_and_seals_their_frames(endpoint: str, connect: C
         said = {name: getattr(frame.header, name) for name in names}
         assert said == {name: getattr(trigger, name) for name in names}
     assert [trigger.seq for trigger in triggers] == [0, 1]
+
+
+@pytest.mark.parametrize(("clock", "now_ns"), [("realtime", 2_000), ("monotonic", 1_000), ("none", 2_000)])
+def test_trigger_is_stamped_by_the_clock_that_it_names(endpoint: str, clock: str, now_ns: int) -> None:
+    """A camera on the worker's host may use its monotonic clock, one without a synchronised clock says so."""
+    with Camera(CameraOptions(endpoint), StoppedClock()) as camera:
+        trigger = camera.trigger("a", clock=clock)
+        assert (trigger.clock, trigger.trigger_ns) == (clock, now_ns)
+        assert camera.trigger("b", clock=clock, trigger_ns=7).trigger_ns == 7
+        camera.close(in_order=False)
+
+
+class StoppedClock:
+    """Always the same time."""
+
+    def realtime_ns(self) -> int:
+        return 2_000
+
+    def monotonic_ns(self) -> int:
+        return 1_000
 
 
 def test_number_is_never_used_twice(endpoint: str) -> None:
