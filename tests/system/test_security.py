@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import zmq
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.curve import CameraKeys, ClientKeys
 from cmfm_client.sockets import ZmqContext
 from cmfm_protocol.files.key_files import KeyPair, read_pair, read_public, write_pair

@@ -10,7 +10,8 @@ import zmq
 from tests.unit.made.line_messages import pictures
 from tests.unit.made.line_sockets import Connect
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.clock import SystemClock
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import FrameHeader, decode_frame

@@ -171,8 +171,8 @@ def ending_after(error: AbandonedError | HungDeviceError | LostDeviceError, line
         return Ending(error, waits_for_lane=False)
     _log().error("device_given_up", detail=str(error))
     line.health.stopping(str(error))
-    open_parts = fault(Reason.WORKER_ERROR, f"{error}; the worker ends"[:200])
-    return Ending(error, open_parts, waits_for_lane=isinstance(error, LostDeviceError))
+    open_triggers = fault(Reason.WORKER_ERROR, f"{error}; the worker ends"[:200])
+    return Ending(error, open_triggers, waits_for_lane=isinstance(error, LostDeviceError))
 
 
 def ended(line: Line, ending: Ending) -> Ended:
