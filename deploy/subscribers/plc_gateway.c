@@ -1,4 +1,4 @@
-/* Verdicts to a reject output, fail-safe: only a PASS opens the gate. Build: cc -o plc_gateway plc_gateway.c -lzmq
+/* Verdicts to a reject output, fail-safe: only a PASS lets a part through. Build: cc -o plc_gateway plc_gateway.c -lzmq
    ./plc_gateway [ENDPOINT [TOPIC [WORKER_PUBLIC_KEY]]]; with that key it speaks CURVE, own secret in $CMFM_SECRET_KEY. */
 #define _GNU_SOURCE
 #include <stdlib.h>

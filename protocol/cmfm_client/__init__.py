@@ -6,7 +6,8 @@ Each object belongs to one thread at a time and starts none, except a camera tha
 `protocol/CLIENT.md` has complete programs; `cmfm_client.sockets` explains each libzmq option that is set.
 """
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.clock import Clock, SystemClock
 from cmfm_client.curve import CameraKeys, ClientKeys
 from cmfm_client.errors import (

@@ -4,7 +4,6 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
@@ -12,10 +11,10 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from cmfm_client.camera_socket import CameraOptions, camera_socket
 from cmfm_client.clock import NS_PER_S, Clock, SystemClock
-from cmfm_client.curve import CameraKeys
 from cmfm_client.errors import ClientError, NoSubscriberError
-from cmfm_client.sockets import ZmqContext, ZmqSocket, bind, notice_dead_peer
+from cmfm_client.sockets import ZmqContext, bind
 from cmfm_client.subscriptions import Subscriptions
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.state import CameraState, encode_camera_state
@@ -33,30 +32,11 @@ CLOSING_PERIOD_S: Final = 0.05
 LINGER_MS: Final = 5000
 """Time for which a closing camera still delivers what its socket holds."""
 
-MAX_SUBSCRIPTION_BYTES: Final = 4096
-"""A subscription is a topic; what is longer is cut off."""
-
 SHORTEST_POLL_S: Final = 0.002
 """Shorter waits sleep: a poll counts in milliseconds and would overshoot."""
 
 OPEN_TRIGGERS: Final = 1024
 """Triggers whose frame may still come; older ones are given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraOptions:
-    """Where a camera binds, the names in its topics, and how long a frame may wait for a slow worker.
-
-    `send_hwm` frames are queued for a slow worker. When the queue is full, a further frame waits for `send_limit_ms`
-    and is then dropped and counted.
-    """
-
-    endpoint: str = "tcp://127.0.0.1:5555"
-    line: str = "line1"
-    station: str = "station1"
-    send_hwm: int = 4
-    send_limit_ms: int = 20
-    keys: CameraKeys | None = None
 
 
 class Camera:
@@ -67,6 +47,8 @@ class Camera:
     and its part becomes a FAULT.
 
     A caller that counts triggers and encodes frames itself uses `announce`, `send` and `advance` instead.
+
+    `endpoint` is the bound endpoint with its real port, `next_seq` the number below which every trigger counts as sent.
 
     Use it from one thread at a time, as a context, or call `close`. A vendor's callback thread hands its frames over
     in a queue. Raises EndpointError, BindError if the endpoint is taken, LocalProtocolError for an invalid line or
@@ -88,7 +70,7 @@ class Camera:
         self._context: ZmqContext = zmq.Context()
         self._authenticator = options.keys.authenticate(self._context) if options.keys else None
         try:
-            self._socket = _socket(self._context, options)
+            self._socket = camera_socket(self._context, options)
             self.endpoint = bind(self._socket, options.endpoint, "camera endpoint")
         except BaseException:
             self._stop_authenticator()
@@ -132,6 +114,7 @@ class Camera:
         recipe: str = "",
         deadline_ms: float = 1000.0,
         trigger_ns: int | None = None,
+        clock: str = "realtime",
         encoder: int | None = None,
         calib_id: str = "",
         simulated: bool = False,
@@ -139,17 +122,20 @@ class Camera:
     ) -> TriggerMessage:
         """Give the next number to a part and announce it; pass what is returned to `publish` with the part's frame.
 
-        From its announcement on the part owes a verdict within `deadline_ms` of `trigger_ns` (CLOCK_REALTIME, by
-        default now), also if its frame never comes. Call it once for every trigger. Blocks no longer than the
-        options' `send_limit_ms`.
+        From its announcement on the part owes a verdict within `deadline_ms` of `trigger_ns`, by default now, also if
+        its frame never comes. `trigger_ns` counts nanoseconds of `clock`: "realtime", "monotonic" if camera and worker
+        share a host, or "none" if this host's clock is not synchronised (WIRE.md, clocks). Call it once for every
+        trigger. Blocks no longer than the options' `send_limit_ms`. Raises LocalProtocolError for an invalid value; the
+        number is not used then.
         """
         message = TriggerMessage(
             stream_uuid=self.stream_uuid,
             seq=self._next_number,
             part_id=part_id,
-            trigger_ns=self._clock.realtime_ns() if trigger_ns is None else trigger_ns,
+            trigger_ns=self._now_ns(clock) if trigger_ns is None else trigger_ns,
             deadline_ms=deadline_ms,
             recipe=recipe,
+            clock=clock,
             encoder=encoder,
             calib_id=calib_id,
             simulated=simulated,
@@ -258,6 +244,9 @@ class Camera:
         self._stop_authenticator()
         self._context.term()
 
+    def _now_ns(self, clock: str) -> int:
+        return self._clock.monotonic_ns() if clock == "monotonic" else self._clock.realtime_ns()
+
     def _stop_authenticator(self) -> None:
         if self._authenticator is not None:
             self._authenticator.stop()
@@ -279,17 +268,3 @@ class Camera:
         flags = 0 if closing else zmq.NOBLOCK
         with contextlib.suppress(zmq.Again):  # the next heartbeat says the same
             self._socket.send_multipart(encode_camera_state(self._state_topic, state), flags)
-
-
-def _socket(context: ZmqContext, options: CameraOptions) -> ZmqSocket:
-    """An XPUB socket that is not bound yet; `cmfm_client.sockets` explains the options."""
-    socket = context.socket(zmq.XPUB)
-    socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-    socket.setsockopt(zmq.XPUB_NODROP, 1)
-    socket.setsockopt(zmq.SNDHWM, options.send_hwm)
-    socket.setsockopt(zmq.SNDTIMEO, options.send_limit_ms)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-    notice_dead_peer(socket)
-    if options.keys is not None:
-        options.keys.apply_to(socket)
-    return socket

@@ -9,7 +9,6 @@ libzmq's defaults suit chat, not a line. The traps, each explained here and nowh
   frame is refused, so a message never leaves in part.
 - **Slow joiner.** What is published before a subscription has arrived is gone, and a SUB socket connects in the
   background. A camera waits for the subscription on its XPUB; a subscriber asks the recovery socket for the rest.
-  `XPUB_VERBOSER` reports every subscription and every end of one, not only the first and the last.
 - **Linger.** A socket with the default `LINGER` of -1 keeps its context from ending until every message is delivered,
   which is for ever if the peer is gone. Give `close` a limit in milliseconds.
 - **Heartbeats.** `HEARTBEAT_IVL` finds a peer that hangs or was unplugged; TCP alone takes minutes. Never set it on a

@@ -8,7 +8,7 @@ from cmfm_client.sockets import ZmqSocket
 
 
 class Subscriptions:
-    """Counts the subscribers of each topic prefix, as `XPUB_VERBOSER` reports them."""
+    """Keeps the topic prefixes that have a subscriber: an XPUB reports the first one and the end of the last one."""
 
     def __init__(self) -> None:
         self._counts: Counter[bytes] = Counter()

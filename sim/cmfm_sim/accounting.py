@@ -1,7 +1,7 @@
 """The account of a run from outside the worker: the camera's own triggers against the verdicts received.
 
-The identity: every trigger has exactly one verdict, no verdict is without its trigger, and no part that cannot have
-been inspected was given anything but a FAULT. Pure; no sockets, no clock.
+The identity: every trigger has exactly one verdict, every verdict has its trigger, and a part that cannot have been
+inspected has a FAULT. Pure; no sockets, no clock.
 """
 
 from collections import Counter
@@ -18,16 +18,16 @@ from cmfm_sim.spread import Spread
 from cmfm_sim.trigger_log import TriggerRecord
 
 SHOWN: Final = 5
-"""Keys named in one line about many."""
+"""Keys that one line about many names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of every trigger.
+    """Every trigger with its verdict, counted.
 
-    `unattributed` FAULTs answer damaged messages that belong to no trigger. `escapes` are defective parts that
+    `unattributed` FAULTs are about damaged messages that belong to no trigger. `escapes` are defective parts that
     passed, `false_rejects` good parts that failed. `latency_ms` runs from the scheduled trigger of an inspected part
-    to the arrival of its verdict (to its making, where it was recovered later).
+    to the arrival of its verdict; for a recovered one to `done_ns`.
     """
 
     triggers: int
@@ -53,11 +53,11 @@ class Account:
 
     @property
     def holds(self) -> bool:
-        """The identity."""
+        """True if the identity holds."""
         return not self.problems()
 
     def problems(self) -> list[str]:
-        """What is wrong, one line each; nothing where the identity holds."""
+        """Violations of the identity, one line each; empty if it holds."""
         kinds = {
             "triggers without a verdict": self.missing,
             "triggers with more than one verdict": self.duplicated,
@@ -76,18 +76,22 @@ def account(triggers: Sequence[TriggerRecord], received: Iterable[Received]) -> 
     results = _distinct(received)
     ours = [item for item in results if item.result.stream_uuid != UNATTRIBUTED_STREAM]
     stray = [item.result for item in results if item.result.stream_uuid == UNATTRIBUTED_STREAM]
-    answers = Counter(item.key for item in ours)
+    counts = Counter(item.key for item in ours)
     matched = [(fired[item.key], item) for item in ours if item.key in fired]
-    lies = [item.key for trigger, item in matched if trigger.must_fault and not _is(item, Verdict.FAULT)]
-    lies += [(result.stream_uuid, result.seq) for result in stray if result.verdict is not Verdict.FAULT]
+    impossible = [
+        item.key for trigger, item in matched if trigger.must_fault and not _is(item, Verdict.FAULT)
+    ]
+    impossible += [
+        (result.stream_uuid, result.seq) for result in stray if result.verdict is not Verdict.FAULT
+    ]
     return Account(
         triggers=len(fired),
         verdicts={verdict: sum(_is(item, verdict) for item in results) for verdict in Verdict},
         reasons=Counter(item.result.reason for item in results),
-        missing=tuple(key for key in fired if key not in answers),
-        duplicated=tuple(key for key, count in answers.items() if count > 1 and key in fired),
-        unknown=tuple(key for key in answers if key not in fired),
-        not_inspected=tuple(lies),
+        missing=tuple(key for key in fired if key not in counts),
+        duplicated=tuple(key for key, count in counts.items() if count > 1 and key in fired),
+        unknown=tuple(key for key in counts if key not in fired),
+        not_inspected=tuple(impossible),
         unattributed=len(stray),
         escapes=tuple(t.part_id for t, item in matched if t.label and _is(item, Verdict.PASS)),
         false_rejects=tuple(t.part_id for t, item in matched if not t.label and _is(item, Verdict.FAIL)),
@@ -100,9 +104,9 @@ def account(triggers: Sequence[TriggerRecord], received: Iterable[Received]) -> 
 
 
 def compare_with_worker(outside: Account, state: WorkerState | None) -> list[str]:
-    """Where the worker's own count differs from the one outside; nothing where they agree.
+    """Differences between the worker's own count and the one outside; empty if they agree.
 
-    `state` is the worker's last heartbeat, or None where none was received.
+    `state` is the worker's last heartbeat, None if it was not received.
     """
     if state is None:
         return ["the worker's own count was not received"]
@@ -120,7 +124,7 @@ def compare_with_worker(outside: Account, state: WorkerState | None) -> list[str
 
 
 def _distinct(received: Iterable[Received]) -> list[Received]:
-    """Each result once; one that says something else under the same id stays, and shows as a second verdict."""
+    """Each result once; a result with other contents under the same id stays and counts as a second verdict."""
     seen: dict[tuple[str, int], list[Received]] = {}
     for item in received:
         same = seen.setdefault((item.result.boot_id, item.result.result_id), [])

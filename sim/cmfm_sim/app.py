@@ -1,4 +1,4 @@
-"""`cmfm-sim`: the commands, and how their errors become exit codes."""
+"""`cmfm-sim`: its commands and their exit codes."""
 
 import sys
 
@@ -15,11 +15,11 @@ FAILED, BAD_INPUT = 1, 2
 
 EXIT_CODES = """Exit codes:
 
-0  it worked
+0  success
 
-1  it did not come about: no subscriber, a dead process, or (demo, chaos) an account that does not add up
+1  failure: no subscriber, a dead process, or (demo, chaos, replay --results) an account that does not add up
 
-2  bad input or usage: the message names the option, file or endpoint
+2  bad input or usage; the message names the option, file or endpoint
 """
 
 app = typer.Typer(
@@ -28,11 +28,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog=EXIT_CODES,
-    help="An inspection line without hardware: synthetic parts, a simulated camera, a viewer of verdicts.\n\n"
-    "`cmfm-sim demo` runs the whole line on this machine and needs nothing else. `make` writes a data set of "
-    "synthetic parts, `replay` sends a data set's parts to a running `cmfm-worker` as a camera would, and "
-    "`watch` shows its verdicts as they come, `record` keeps them. `chaos` runs a line under every fault there is and "
-    "checks the account from outside.",
+    help="Simulate an inspection line: synthetic parts, a camera, a viewer and a recorder of verdicts.\n\n"
+    "`demo` runs the whole line on this machine and needs nothing else. `make` writes a data set of synthetic parts. "
+    "`replay` sends a data set's parts to a running `cmfm-worker` as a camera would. `watch` shows its verdicts as "
+    "they come, `record` writes them to a file. `chaos` runs a line under faults of every kind and checks its account "
+    "from outside.",
 )
 app.command("chaos")(chaos.chaos)
 app.command("demo")(demo.demo)

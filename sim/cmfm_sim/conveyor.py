@@ -1,7 +1,7 @@
-"""The conveyor: which part lies under the camera when, open loop.
+"""The conveyor: schedules which part lies under the camera at which time, open loop.
 
-Triggers come at absolute times, start + i·period, whatever became of the earlier ones: a line does not wait for its
-worker. A sender that is late for its trigger still stamps the scheduled time, so its lateness is part of the latency.
+Triggers fire at absolute times, start + i·period, independent of earlier ones: a line does not wait for its worker. A
+late sender still stamps the scheduled time, so its lateness is included in the latency.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ ENCODER_COUNTS_PER_PART: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One firing of the photo eye, with what truly lies there. `part_id` is unique in the feed."""
+    """One firing of the photo-eye, with the part that lies there. `part_id` is unique in the feed."""
 
     seq: int
     part_id: str
@@ -41,10 +41,10 @@ class Lot:
 
 
 def plan_triggers(lots: Sequence[Lot], *, passes: int = 1, shuffle: int | None = None) -> Iterator[Trigger]:
-    """The triggers of `passes` rounds over all parts, seq 0, 1, 2, …
+    """The triggers of `passes` over all parts, seq 0, 1, 2, …
 
-    `shuffle` seeds the order, another in every round; None keeps the order of the lots. From the second round on
-    the round's number is added to the part's id ("bagel-test-hole-003#2").
+    `shuffle` seeds the order, another one in every pass; None keeps the order of the lots. From the second pass on
+    its number is added to the part's id ("bagel-test-hole-003#2").
     """
     parts = [(lot.recipe, files) for lot in lots for files in lot.parts]
     seq = 0
@@ -60,7 +60,7 @@ def plan_triggers(lots: Sequence[Lot], *, passes: int = 1, shuffle: int | None =
 
 
 class Conveyor:
-    """Absolute trigger times. `sleep` (seconds) may return early: the time left is looked at again."""
+    """Absolute trigger times. `sleep` (seconds) may return early; it is called again for the rest."""
 
     def __init__(self, rate_hz: float, clock: Clock, sleep: Callable[[float], None]) -> None:
         self._period_ns = NS_PER_S / rate_hz
@@ -73,21 +73,21 @@ class Conveyor:
         self._start_ns = self._clock.monotonic_ns() + int(lead_s * NS_PER_S)
 
     def slip(self, seq: int, max_lag_s: float) -> None:
-        """Stop the belt for a sender later than `max_lag_s` for trigger `seq`: it and all after it come later."""
+        """Delay trigger `seq` and all after it for a sender that is later than `max_lag_s`."""
         lag_ns = self._clock.monotonic_ns() - self.due_ns(seq)
         if lag_ns > max_lag_s * NS_PER_S:
             self._start_ns += lag_ns
 
     def due_ns(self, seq: int) -> int:
-        """When trigger `seq` fires, CLOCK_MONOTONIC."""
+        """The time at which trigger `seq` fires, CLOCK_MONOTONIC."""
         return self._start_ns + round(seq * self._period_ns)
 
     def trigger_ns(self, seq: int) -> int:
-        """When trigger `seq` fires, CLOCK_REALTIME as it stands now: drift between the clocks does not add up."""
+        """The time at which trigger `seq` fires, by CLOCK_REALTIME of now: drift between the clocks does not add up."""
         return self._clock.realtime_ns() + self.due_ns(seq) - self._clock.monotonic_ns()
 
     def wait_until(self, due_ns: int, stopped: Callable[[], bool]) -> bool:
-        """Sleep until `due_ns` (CLOCK_MONOTONIC). False where `stopped` said so first."""
+        """Sleep until `due_ns` (CLOCK_MONOTONIC). False if `stopped` became true first."""
         while not stopped():
             left_ns = due_ns - self._clock.monotonic_ns()
             if left_ns <= 0:
@@ -96,5 +96,5 @@ class Conveyor:
         return False
 
     def lateness_ms(self, seq: int) -> float:
-        """How long ago trigger `seq` was due."""
+        """Milliseconds since trigger `seq` was due."""
         return (self._clock.monotonic_ns() - self.due_ns(seq)) / 1e6

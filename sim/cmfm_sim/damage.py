@@ -1,7 +1,7 @@
-"""Damage to one message: parts in, other parts out, drawn from a random generator. Nothing is changed in place.
+"""Damages one message, drawn from a random generator. Nothing is changed in place.
 
 A message is `[topic][header][rgb][xyz][seal?]` as `encode_frame` makes it (WIRE.md, frame). The topic stays whole: a
-subscriber would not receive a message with another. Every function returns a message that is no valid frame.
+subscriber would not receive a message with another one. Every function returns a message that a decoder refuses.
 """
 
 import zlib
@@ -14,62 +14,62 @@ import numpy as np
 from cmfm_protocol.wire.limits import MAX_HEADER_BYTES, PROTOCOL_MAJOR
 from cmfm_sim.faults import FaultKind
 
-Parts = Sequence[bytes | memoryview]
+MessageFrames = Sequence[bytes | memoryview]
 Message = list[bytes | memoryview]
 Rng = np.random.Generator
-Damage = Callable[[Parts, Rng], Message]
+Damage = Callable[[MessageFrames, Rng], Message]
 
 HEADER, RGB, XYZ, SEAL = 1, 2, 3, 4
 
 
-def corrupt(parts: Parts, rng: Rng) -> Message:
-    """Flip one to eight bits of one part; all of them elsewhere, so that none is flipped back."""
-    index = int(rng.integers(HEADER, len(parts)))
-    flat = np.frombuffer(parts[index], dtype=np.uint8).copy()
+def corrupt(frames: MessageFrames, rng: Rng) -> Message:
+    """Flip one to eight bits of one message frame, each in another byte."""
+    index = int(rng.integers(HEADER, len(frames)))
+    flat = np.frombuffer(frames[index], dtype=np.uint8).copy()
     count = min(int(rng.integers(1, 9)), flat.size)
     places = rng.choice(flat.size, size=count, replace=False)
     flat[places] ^= np.left_shift(1, rng.integers(0, 8, size=count)).astype(np.uint8)
-    return _replaced(parts, {index: flat.tobytes()})
+    return _replaced(frames, {index: flat.tobytes()})
 
 
-def truncate(parts: Parts, rng: Rng) -> Message:
-    """Leave out the last parts (the seal alone, or more), or the last bytes of header, rgb or xyz."""
+def truncate(frames: MessageFrames, rng: Rng) -> Message:
+    """Leave out the last message frames (the seal alone, or more), or the last bytes of header, rgb or xyz."""
     if rng.random() < 0.5:
-        return list(parts[: int(rng.integers(1, len(parts)))])
+        return list(frames[: int(rng.integers(1, len(frames)))])
     index = int(rng.integers(HEADER, XYZ + 1))
-    part = memoryview(parts[index])
-    return _replaced(parts, {index: bytes(part[: int(rng.integers(0, part.nbytes))])})
+    frame = memoryview(frames[index])
+    return _replaced(frames, {index: bytes(frame[: int(rng.integers(0, frame.nbytes))])})
 
 
-def oversize(parts: Parts, rng: Rng) -> Message:
-    """Append bytes to a picture, a part to the message, or padding to the header beyond what the wire allows."""
+def oversize(frames: MessageFrames, rng: Rng) -> Message:
+    """Append bytes to a picture, a message frame to the message, or padding to the header beyond its limit."""
     how = int(rng.integers(3))
     if how == 0:
         index = int(rng.integers(RGB, XYZ + 1))
-        return _replaced(parts, {index: bytes(parts[index]) + rng.bytes(int(rng.integers(1, 4096)))})
+        return _replaced(frames, {index: bytes(frames[index]) + rng.bytes(int(rng.integers(1, 4096)))})
     if how == 1:
-        return [*parts, *([b"one part more"] * (SEAL + 2 - len(parts)))]
-    return _resealed(parts, lambda header: {**header, "padding": bytes(MAX_HEADER_BYTES)})
+        return [*frames, *([b"one frame more"] * (SEAL + 2 - len(frames)))]
+    return _resealed(frames, lambda header: {**header, "padding": bytes(MAX_HEADER_BYTES)})
 
 
-def wrong(parts: Parts, rng: Rng) -> Message:
-    """An array that is not what the wire prescribes, described honestly or not, under a valid seal."""
+def wrong(frames: MessageFrames, rng: Rng) -> Message:
+    """Send an array of another dtype, shape or size than the wire prescribes, under a valid seal."""
     change = (_float64_points, _two_channels, _more_rows, _fewer_rows)[int(rng.integers(4))]
-    return change(parts)
+    return change(frames)
 
 
-def garbage(parts: Parts, rng: Rng) -> Message:
-    """Random bytes for the header, or a message of something else altogether."""
+def garbage(frames: MessageFrames, rng: Rng) -> Message:
+    """Replace the header by random bytes, or the whole message by one of another protocol."""
     if rng.random() < 0.5:
         # 0xc1 is the one byte that msgpack never uses.
-        return _replaced(parts, {HEADER: b"\xc1" + rng.bytes(len(parts[HEADER]))})
-    return [parts[0], b'{"hello": "camera"}', rng.bytes(64)]
+        return _replaced(frames, {HEADER: b"\xc1" + rng.bytes(len(frames[HEADER]))})
+    return [frames[0], b'{"hello": "camera"}', rng.bytes(64)]
 
 
-def version(parts: Parts, rng: Rng) -> Message:
-    """A header of a later major version, valid otherwise."""
+def version(frames: MessageFrames, rng: Rng) -> Message:
+    """Give the header a later major version."""
     major = PROTOCOL_MAJOR + int(rng.integers(1, 100))
-    return _resealed(parts, lambda header: {**header, "v": major})
+    return _resealed(frames, lambda header: {**header, "v": major})
 
 
 DAMAGES: Final[Mapping[FaultKind, Damage]] = {
@@ -83,28 +83,28 @@ DAMAGES: Final[Mapping[FaultKind, Damage]] = {
 """The faults that change a message's bytes."""
 
 
-def _float64_points(parts: Parts) -> Message:
-    points = np.frombuffer(parts[XYZ], dtype="<f4").astype("<f8")
-    return _with_array(parts, XYZ, points.tobytes(), lambda spec: {**spec, "dtype": "<f8"})
+def _float64_points(frames: MessageFrames) -> Message:
+    points = np.frombuffer(frames[XYZ], dtype="<f4").astype("<f8")
+    return _with_array(frames, XYZ, points.tobytes(), lambda spec: {**spec, "dtype": "<f8"})
 
 
-def _two_channels(parts: Parts) -> Message:
-    body = bytes(memoryview(parts[RGB])[: memoryview(parts[RGB]).nbytes // 3 * 2])
-    return _with_array(parts, RGB, body, lambda spec: {**spec, "shape": [*spec["shape"][:2], 2]})
+def _two_channels(frames: MessageFrames) -> Message:
+    body = bytes(memoryview(frames[RGB])[: memoryview(frames[RGB]).nbytes // 3 * 2])
+    return _with_array(frames, RGB, body, lambda spec: {**spec, "shape": [*spec["shape"][:2], 2]})
 
 
-def _more_rows(parts: Parts) -> Message:
-    """The header promises a row that does not come."""
-    return _resealed(parts, lambda header: _changed_spec(header, XYZ, _one_row_more))
+def _more_rows(frames: MessageFrames) -> Message:
+    """A header that announces one row too many."""
+    return _resealed(frames, lambda header: _changed_spec(header, XYZ, _one_row_more))
 
 
-def _fewer_rows(parts: Parts) -> Message:
-    """Points of another size than the picture, in themselves in order."""
-    points = memoryview(parts[XYZ])
-    rows: int = _unpack(parts)["arrays"][XYZ - RGB]["shape"][0]
+def _fewer_rows(frames: MessageFrames) -> Message:
+    """Points of another size than the picture, described correctly."""
+    points = memoryview(frames[XYZ])
+    rows: int = _unpack(frames)["arrays"][XYZ - RGB]["shape"][0]
     kept = max(rows - 1, 1) if rows > 1 else 2
     body = (bytes(points) * kept)[: points.nbytes // rows * kept]
-    return _with_array(parts, XYZ, body, lambda spec: {**spec, "shape": [kept, *spec["shape"][1:]]})
+    return _with_array(frames, XYZ, body, lambda spec: {**spec, "shape": [kept, *spec["shape"][1:]]})
 
 
 def _one_row_more(spec: dict[str, Any]) -> dict[str, Any]:
@@ -113,14 +113,14 @@ def _one_row_more(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_array(
-    parts: Parts, index: int, body: bytes, change: Callable[[dict[str, Any]], dict[str, Any]]
+    frames: MessageFrames, index: int, body: bytes, change: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Message:
-    """Another array in the message, its byte count and checksum right."""
+    """Replace an array, with its byte count and checksum."""
 
     def respec(spec: dict[str, Any]) -> dict[str, Any]:
         return {**change(spec), "nbytes": len(body), "crc32": zlib.crc32(body)}
 
-    resealed = _resealed(parts, lambda header: _changed_spec(header, index, respec))
+    resealed = _resealed(frames, lambda header: _changed_spec(header, index, respec))
     return _replaced(resealed, {index: body})
 
 
@@ -132,17 +132,17 @@ def _changed_spec(
     return {**header, "arrays": specs}
 
 
-def _resealed(parts: Parts, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Message:
-    """The message with another header, and the seal of that."""
-    body: bytes = msgpack.packb(change(_unpack(parts)), use_bin_type=True)
-    sealed = {SEAL: zlib.crc32(body).to_bytes(4, "big")} if len(parts) > SEAL else {}
-    return _replaced(parts, {HEADER: body, **sealed})
+def _resealed(frames: MessageFrames, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Message:
+    """Replace the header and its seal."""
+    body: bytes = msgpack.packb(change(_unpack(frames)), use_bin_type=True)
+    sealed = {SEAL: zlib.crc32(body).to_bytes(4, "big")} if len(frames) > SEAL else {}
+    return _replaced(frames, {HEADER: body, **sealed})
 
 
-def _unpack(parts: Parts) -> dict[str, Any]:
-    header: dict[str, Any] = msgpack.unpackb(parts[HEADER], raw=False)
+def _unpack(frames: MessageFrames) -> dict[str, Any]:
+    header: dict[str, Any] = msgpack.unpackb(frames[HEADER], raw=False)
     return header
 
 
-def _replaced(parts: Parts, new: Mapping[int, bytes]) -> Message:
-    return [new.get(index, part) for index, part in enumerate(parts)]
+def _replaced(frames: MessageFrames, new: Mapping[int, bytes]) -> Message:
+    return [new.get(index, frame) for index, frame in enumerate(frames)]

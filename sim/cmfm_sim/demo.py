@@ -1,4 +1,4 @@
-"""The whole line on this machine: parts, recipes, a worker process, a camera process, verdicts, and an account."""
+"""The demo: makes parts, teaches recipes, runs worker and camera as processes, and accounts for every part."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -25,23 +25,23 @@ FIT_LIMIT_S: Final = 900.0
 READY_LIMIT_S: Final = 180.0
 DRAIN_LIMIT_S: Final = 90.0
 LAST_RESULT_S: Final = 3.0
-"""Past the last deadline, how long a verdict is still waited for before the worker is told to end."""
+"""Time past the last deadline for which a verdict is waited for before the worker is ended."""
 
-AFTERGLOW_S: Final = 0.3
-"""After the worker has ended, what it sent may still be in our sockets."""
+LAST_MESSAGES_S: Final = 0.3
+"""Time after the worker's end for messages that are still in our sockets."""
 
 USUAL_RATE_HZ: Final = 4.0
-"""Parts a second, slow enough to be watched."""
+"""Parts a second, slow enough to watch."""
 
 LOAD: Final = 0.6
-"""How much of what the worker can do is asked of it at most: camera, pictures and terminal need the machine too."""
+"""Largest share of the worker's capacity that is asked of it: camera, pictures and terminal need the machine too."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What is shown: so many train, validation, good and defective (of each kind) test parts of each category.
+    """Numbers of parts a category: train, validation, good test parts, and defective test parts of each kind.
 
-    `rate_hz` None is the usual rate, or what the worker can do with some room to spare.
+    `rate_hz` None takes the usual rate, or LOAD of the worker's capacity if that is less.
     """
 
     categories: tuple[str, ...]
@@ -60,43 +60,43 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """What came of it. `problems` is empty only where the identity holds, outside and in the worker's own count."""
+    """The result. `problems` is empty if the identity holds, outside and in the worker's own count."""
 
     account: Account
     problems: tuple[str, ...]
     pictures: tuple[Path, ...]
 
 
-class Stage:
-    """What a person sees of the demo; overridden by the command. Every method may raise to stop it."""
+class DemoDisplay:
+    """Shows the demo's progress; overridden by the command. Every method may raise to stop the demo."""
 
     def begin(self, title: str) -> None:
-        """A new piece of work begins."""
+        """A step begins."""
 
     def progress(self, done: int, total: int) -> None:
-        """How far it is."""
+        """`done` of `total` items of the step are finished."""
 
     def done(self, text: str) -> None:
-        """It is done."""
+        """The step is finished."""
 
     def event(self, event: Event, truth: dict[str, str]) -> None:
-        """Something came from the worker; `truth` is part id → kind of defect."""
+        """An event came from the worker; `truth` is part id → kind of defect."""
 
 
 class Demo:
-    """One run. `run` raises FailedError, InputError or DatasetError; no process is left behind in any case."""
+    """One run. `run` raises FailedError, InputError, ClientError or DatasetError; no process is left behind."""
 
     def __init__(
-        self, folder: DemoFolder, options: DemoOptions, stage: Stage, stopped: Callable[[], bool]
+        self, folder: DemoFolder, options: DemoOptions, display: DemoDisplay, stopped: Callable[[], bool]
     ) -> None:
         self._folder = folder
         self._options = options
-        self._stage = stage
+        self._display = display
         self._stopped = stopped
         self._pictures = RejectPictures(folder.rejected)
 
     def run(self) -> DemoReport:
-        """Make parts, teach, run the line, count."""
+        """Make parts, teach recipes, run the line, count."""
         folder = self._folder
         folder.prepare(keep=self._options.keep)
         self._make_parts()
@@ -105,18 +105,20 @@ class Demo:
             endpoints = Endpoints.free()
             folder.write_config(endpoints, self._options.categories)
             with ResultSubscriber(endpoints.subscriber()) as subscriber, ResultLog(folder.results) as log:
-                listener = LineListener(subscriber, log=log, pictures=self._pictures, tell=self._teller())
+                listener = LineListener(
+                    subscriber, log=log, pictures=self._pictures, on_event=self._event_handler()
+                )
                 worker = self._start_worker(children, listener)
                 self._show_parts(children, endpoints, listener, worker)
                 self._end_worker(worker, listener)
         return self._report(listener)
 
     def _make_parts(self) -> None:
-        options, stage = self._options, self._stage
+        options, display = self._options, self._display
         if options.keep and _are_there(self._folder.dataset, options.categories):
-            stage.done(f"parts of {', '.join(options.categories)} are there from before")
+            display.done(f"parts of {', '.join(options.categories)} are there from before")
             return
-        stage.begin("Making parts")
+        display.begin("Making parts")
         write_dataset(
             self._folder.dataset,
             categories=options.categories,
@@ -128,19 +130,19 @@ class Demo:
             progress=self._made,
             jobs=options.jobs,
         )
-        stage.done(f"made parts of {', '.join(options.categories)} in {self._folder.dataset}")
+        display.done(f"made parts of {', '.join(options.categories)} in {self._folder.dataset}")
 
     def _made(self, done: int, total: int) -> None:
         self._require_going()
-        self._stage.progress(done, total)
+        self._display.progress(done, total)
 
     def _teach(self, children: Children) -> None:
         for category in self._options.categories:
             recipe = self._folder.recipes / category
             if self._options.keep and (recipe / "recipe.toml").is_file():
-                self._stage.done(f"recipe {category} is there from before")
+                self._display.done(f"recipe {category} is there from before")
                 continue
-            self._stage.begin(f"Teaching recipe {category}")
+            self._display.begin(f"Teaching recipe {category}")
             argv = [
                 "fit",
                 "--dataset",
@@ -153,10 +155,10 @@ class Demo:
             argv += ["--out", str(recipe), "--force"]
             child = children.start(f"fit-{category}", [*program("cmfm-worker"), *argv])
             child.wait(self._stopped, FIT_LIMIT_S)
-            self._stage.done(f"taught recipe {category} from good parts")
+            self._display.done(f"taught recipe {category} from good parts")
 
     def _start_worker(self, children: Children, listener: LineListener) -> Child:
-        self._stage.begin("Starting the worker")
+        self._display.begin("Starting the worker")
         argv = [*program("cmfm-worker"), "--config", str(self._folder.config)]
         worker = children.start("worker", argv)
         until_s = time.monotonic() + READY_LIMIT_S
@@ -167,14 +169,14 @@ class Demo:
             if time.monotonic() > until_s:
                 raise worker.failure(f"was not ready within {READY_LIMIT_S:g} s")
             listener.listen()
-        self._stage.done(f"worker is ready: {' '.join(argv)}")
+        self._display.done(f"worker is ready: {' '.join(argv)}")
         return worker
 
     def _show_parts(
         self, children: Children, endpoints: Endpoints, listener: LineListener, worker: Child
     ) -> None:
         rate_hz = self._rate_hz(listener.state)
-        self._stage.begin("Replaying the test parts")
+        self._display.begin("Replaying the test parts")
         replay = children.start("replay", [*program("cmfm-sim"), *self._replay_arguments(endpoints, rate_hz)])
         while replay.returncode is None:
             self._require_going()
@@ -189,11 +191,11 @@ class Demo:
             listener.listen()
 
     def _rate_hz(self, state: WorkerState | None) -> float:
-        """What was asked for, or what suits a worker that says what a part costs it."""
+        """The rate of the options, or one that suits the worker's time a part."""
         part_ms = state.part_ms if state is not None else None
         rate_hz = self._options.rate_hz or rate_for(part_ms)
         cost = f"a part costs it {part_ms:.3g} ms; " if part_ms is not None else ""
-        self._stage.done(f"{cost}the conveyor brings {rate_hz:.3g} parts a second")
+        self._display.done(f"{cost}the conveyor brings {rate_hz:.3g} parts a second")
         return rate_hz
 
     def _replay_arguments(self, endpoints: Endpoints, rate_hz: float) -> list[str]:
@@ -214,8 +216,8 @@ class Demo:
         return ["replay", *categories, *named, *(["--triggers"] if options.triggers else []), "--json"]
 
     def _end_worker(self, worker: Child, listener: LineListener) -> None:
-        """SIGTERM: the worker answers what is open and ends with 0."""
-        self._stage.begin("Ending the worker")
+        """Send SIGTERM: the worker gives the open verdicts and ends with 0."""
+        self._display.begin("Ending the worker")
         listener.catch_up()
         worker.terminate()
         until_s = time.monotonic() + DRAIN_LIMIT_S
@@ -224,15 +226,15 @@ class Demo:
             if time.monotonic() > until_s:
                 raise worker.failure(f"did not end within {DRAIN_LIMIT_S:g} s of SIGTERM")
             listener.listen()
-        listener.listen_for(AFTERGLOW_S)
+        listener.listen_for(LAST_MESSAGES_S)
         worker.require_success()
-        self._stage.done("worker drained and ended with exit code 0")
+        self._display.done("worker drained and ended with exit code 0")
 
-    def _teller(self) -> Callable[[Event], None]:
+    def _event_handler(self) -> Callable[[Event], None]:
         root = self._folder.dataset
         parts = [part for name in self._options.categories for part in list_parts(root, name, "test")]
         truth = {part.id: part.defect for part in parts}
-        return lambda event: self._stage.event(event, truth)
+        return lambda event: self._display.event(event, truth)
 
     def _require_going(self) -> None:
         if self._stopped():
@@ -247,7 +249,7 @@ class Demo:
 
 
 def rate_for(part_ms: float | None) -> float:
-    """Parts a second to show to a worker whom a part costs so much: the usual ones, or fewer where it is too slow."""
+    """Parts a second for a worker that needs `part_ms` a part: the usual rate, or less for a slow one."""
     return min(USUAL_RATE_HZ, LOAD * 1000 / part_ms) if part_ms else USUAL_RATE_HZ
 
 

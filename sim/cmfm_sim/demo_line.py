@@ -1,4 +1,4 @@
-"""The demo's folder: which endpoints its line uses, its `line.toml`, and where everything it writes lies."""
+"""The demo's folder: its endpoints, its `line.toml`, and the paths of all that it writes."""
 
 import shutil
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cmfm_sim.errors import InputError
 from cmfm_sim.ports import free_ports
 
 MARKER: Final = ".cmfm-demo"
-"""The file that says a folder is the demo's own, which the next demo may empty."""
+"""File that marks a folder as the demo's own, which the next demo may empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Endpoints:
 
     @classmethod
     def free(cls) -> "Endpoints":
-        """Endpoints on this machine that nobody uses at this moment."""
+        """Free endpoints on this machine."""
         return cls(*(f"tcp://127.0.0.1:{port}" for port in free_ports(5)))
 
     def subscriber(self) -> SubscriberOptions:
-        """Everything the line says, from its first result on."""
+        """Options of a subscriber to results, maps and recovery, from the first result on."""
         return SubscriberOptions(self.results, self.maps, self.recovery, from_start=True)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoFolder:
-    """Where the demo writes."""
+    """Paths of what the demo writes."""
 
     root: Path
 
@@ -49,7 +49,7 @@ class DemoFolder:
 
     @property
     def recipes(self) -> Path:
-        """One folder a recipe."""
+        """Folder of recipes, one folder each."""
         return self.root / "recipes"
 
     @property
@@ -59,7 +59,7 @@ class DemoFolder:
 
     @property
     def logs(self) -> Path:
-        """What the processes wrote."""
+        """Logs of the processes."""
         return self.root / "logs"
 
     @property
@@ -83,9 +83,9 @@ class DemoFolder:
         return self.root / "summary.json"
 
     def prepare(self, *, keep: bool) -> None:
-        """Make the folder, or empty it of what an earlier demo left; `keep` spares its parts and recipes.
+        """Make the folder, or remove what an earlier demo left in it; `keep` keeps its parts and recipes.
 
-        Raises InputError where there is something else in it.
+        Raises InputError if it holds files of another origin.
         """
         marker = self.root / MARKER
         if self.root.exists() and not self.root.is_dir():

@@ -1,4 +1,4 @@
-"""A fault plan carried out: messages in, departures out. No sockets and no clock."""
+"""Applies a fault plan: messages in, departures out. No sockets, no clock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,32 +7,32 @@ from typing import Final
 import numpy as np
 
 from cmfm_client.clock import NS_PER_S
-from cmfm_sim.damage import DAMAGES, Message, Parts
+from cmfm_sim.damage import DAMAGES, Message, MessageFrames
 from cmfm_sim.faults import Fault, FaultKind
 
 MAX_CLOCK_ERROR_S: Final = 12 * 3600
-"""How far a clock that jumps is off, forth or back; half an hour at least."""
+"""Largest error of a clock that jumps, forwards or backwards; the smallest is half an hour."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Departure:
-    """A message to be sent for trigger `seq`, `delay_s` after its trigger."""
+    """A message to send for trigger `seq`, `delay_s` after it fired."""
 
     seq: int
-    parts: Message
+    message: Message
     delay_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Turn:
-    """What the camera does at one trigger: hang for `stall_s`, then send."""
+    """Actions of the camera at one trigger: hang for `stall_s`, then send `departures`."""
 
     departures: tuple[Departure, ...]
     stall_s: float = 0.0
 
 
 class Disturber:
-    """Does to each message what the schedule says. The same seed and schedule do the same to it, byte for byte."""
+    """Applies the scheduled fault to each message. The same seed and schedule give the same bytes."""
 
     def __init__(self, schedule: Mapping[int, Fault], seed: int) -> None:
         self._schedule = schedule
@@ -44,30 +44,30 @@ class Disturber:
         return (self._schedule[seq].kind,) if seq in self._schedule else ()
 
     def clock_error_ns(self, seq: int) -> int:
-        """How far the camera's clock is off at a trigger."""
+        """Error of the camera's clock at a trigger, nanoseconds."""
         if self.faults_of(seq) != (FaultKind.CLOCK,):
             return 0
         rng = np.random.default_rng([self._seed, seq])
         return int(rng.choice([-1, 1]) * rng.integers(MAX_CLOCK_ERROR_S // 24, MAX_CLOCK_ERROR_S)) * NS_PER_S
 
-    def turn(self, seq: int, parts: Parts) -> Turn:
-        """What leaves at trigger `seq`, whose undamaged message is `parts`."""
+    def turn(self, seq: int, message: MessageFrames) -> Turn:
+        """The actions at trigger `seq`, whose undamaged message is `message`."""
         fault = self._schedule.get(seq)
         released, self._held = self._held, []
         if fault is not None and fault.kind is FaultKind.REORDER:
-            self._held = [Departure(seq, list(parts))]
+            self._held = [Departure(seq, list(message))]
             return Turn(tuple(released))
-        own = self._departures(seq, parts, fault)
+        own = self._departures(seq, message, fault)
         stall_s = fault.duration_s if fault is not None and fault.kind is FaultKind.STALL else 0.0
         return Turn((*own, *released), stall_s)
 
     def flush(self) -> tuple[Departure, ...]:
-        """What is still held back for a successor that does not come."""
+        """Messages that are still held back for a successor that does not come."""
         released, self._held = self._held, []
         return tuple(released)
 
-    def _departures(self, seq: int, parts: Parts, fault: Fault | None) -> list[Departure]:
-        message = list(parts)
+    def _departures(self, seq: int, frames: MessageFrames, fault: Fault | None) -> list[Departure]:
+        message = list(frames)
         if fault is None or fault.kind in (FaultKind.STALL, FaultKind.CLOCK):
             return [Departure(seq, message)]
         if fault.kind is FaultKind.DROP:
@@ -77,4 +77,4 @@ class Disturber:
         if fault.kind is FaultKind.LATE:
             return [Departure(seq, message, fault.duration_s)]
         rng = np.random.default_rng([self._seed, seq])
-        return [Departure(seq, DAMAGES[fault.kind](parts, rng))]
+        return [Departure(seq, DAMAGES[fault.kind](frames, rng))]

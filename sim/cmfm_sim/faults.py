@@ -1,8 +1,8 @@
-"""Fault plans: what is to go wrong with which trigger, drawn from a seed.
+"""Fault plans: which fault happens to which trigger, drawn from a seed.
 
 A plan is written `kind=amount[:duration]`, separated by commas: `drop=0.02,corrupt=3,stall=1:0.5s`. An amount with a
 decimal point is a share of the triggers, a whole number that many of them. A trigger gets at most one fault, so that
-afterwards it can be said what should have become of it.
+its expected verdict is known afterwards.
 """
 
 import re
@@ -16,32 +16,32 @@ from cmfm_sim.errors import InputError
 
 
 class FaultKind(StrEnum):
-    """What can go wrong between a camera and its worker."""
+    """Faults between a camera and its worker."""
 
     DROP = "drop"  # the frame is lost on the way
     DUPLICATE = "duplicate"  # it comes twice
     REORDER = "reorder"  # it comes after its successor
     CORRUPT = "corrupt"  # a few bits are flipped in the header, a picture or the seal
-    TRUNCATE = "truncate"  # parts of the message, or bytes of a part, are missing
-    OVERSIZE = "oversize"  # more bytes or parts than announced, or than the wire allows
+    TRUNCATE = "truncate"  # message frames, or bytes of one, are missing
+    OVERSIZE = "oversize"  # more bytes or message frames than announced, or than the wire allows
     STALL = "stall"  # the camera hangs before it sends, with all that follows
     WRONG = "wrong"  # an array of another dtype, shape or size, described as such
     GARBAGE = "garbage"  # not msgpack
-    VERSION = "version"  # a major version that nobody speaks
+    VERSION = "version"  # an unknown major version
     LATE = "late"  # it comes long after its deadline
-    CLOCK = "clock"  # it is stamped by a clock that is hours off, forth or back
+    CLOCK = "clock"  # it is stamped by a clock that is hours off
 
 
 MAY_BE_INSPECTED: Final = frozenset(
     {FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.STALL, FaultKind.CLOCK}
 )
-"""After these the part's own bytes may still have come in time."""
+"""Faults after which the part's own bytes may still arrive in time."""
 
 MUST_FAULT: Final = frozenset(FaultKind) - MAY_BE_INSPECTED
-"""After these no part can have been inspected in time: any verdict but FAULT is a lie."""
+"""Faults after which no part can have been inspected in time: any verdict but FAULT is wrong."""
 
 DEFAULT_DURATION_S: Final = {FaultKind.STALL: 0.5, FaultKind.LATE: 2.0}
-"""Kinds that take a duration."""
+"""Kinds that take a duration, with its default."""
 
 _ITEM: Final = re.compile(
     r"(?P<kind>[a-z]+)=(?P<amount>\d+(?P<share>\.\d*)?)(:(?P<duration>\d+(\.\d*)?)(?P<unit>ms|s))?"
@@ -50,7 +50,7 @@ _ITEM: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with one trigger. `duration_s` of a stall or a delay, else 0."""
+    """A fault of one trigger. `duration_s` of a stall or a delay, else 0."""
 
     kind: FaultKind
     duration_s: float = 0.0
@@ -58,7 +58,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultAmount:
-    """How often a fault is planned: a `share` of the triggers, or `count` of them."""
+    """A fault and its amount: a `share` of the triggers, or `count` of them."""
 
     fault: Fault
     share: float = 0.0
@@ -67,7 +67,7 @@ class FaultAmount:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """What is to go wrong, and the seed that says where."""
+    """Planned faults, and the seed that chooses their triggers."""
 
     amounts: tuple[FaultAmount, ...] = ()
     seed: int = 0
@@ -86,7 +86,7 @@ class FaultPlan:
         return cls(amounts, seed)
 
     def check_deadline(self, deadline_ms: float) -> None:
-        """Raises InputError for a late frame that would still be in time: it would prove nothing."""
+        """Raise InputError for a late frame that would still be in time: it would show nothing."""
         for fault in (amount.fault for amount in self.amounts):
             if fault.kind is FaultKind.LATE and fault.duration_s * 1000 <= deadline_ms:
                 raise InputError(
@@ -118,7 +118,7 @@ def _parse_item(item: str) -> FaultAmount:
     if match is None:
         raise InputError(f"fault {item!r} is not KIND=AMOUNT[:DURATION], such as drop=0.02 or stall=1:0.5s")
     if match["kind"] not in set(FaultKind):
-        raise InputError(f"fault {match['kind']!r} is none of {', '.join(FaultKind)}")
+        raise InputError(f"fault {match['kind']!r} is unknown; there are {', '.join(FaultKind)}")
     kind = FaultKind(match["kind"])
     if match["duration"] and kind not in DEFAULT_DURATION_S:
         raise InputError(f"fault {item!r}: only {', '.join(DEFAULT_DURATION_S)} take a duration")

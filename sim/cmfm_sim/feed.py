@@ -1,4 +1,4 @@
-"""Parts from the disk, read ahead of their triggers by a thread, in bounded memory."""
+"""Reads parts from the disk ahead of their triggers, in a thread and in bounded memory."""
 
 import threading
 from collections import deque
@@ -14,10 +14,10 @@ from cmfm_protocol.files.dataset import read_part
 from cmfm_sim.conveyor import Trigger
 
 CACHE_BYTES: Final = 512 * 1024 * 1024
-"""Pictures kept for the next round: 200 parts of 400 x 400 pixels. More parts are read anew each round."""
+"""Pictures kept for the next pass: 200 parts of 400 x 400 pixels. More parts are read anew each pass."""
 
 READ_AHEAD: Final = 16
-"""Parts read before their trigger where not all of them fit into the cache: 150 MB at 800 x 800 pixels."""
+"""Parts read before their trigger if not all of them fit into the cache: 150 MB at 800 x 800 pixels."""
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
@@ -32,10 +32,10 @@ class ReadPart:
 
 
 class Feed:
-    """Reads the triggers' parts in order. `distinct` is how many different parts there are.
+    """Reads the triggers' parts in order, in the thread "feed". `distinct` is the number of different parts.
 
-    Where all fit into `cache_bytes`, all are read before `preroll` returns, so a torn file is found before the
-    first trigger and the disk never delays one.
+    If all fit into `cache_bytes`, all are read before `preroll` returns: a torn file is found before the first
+    trigger, and the disk delays none.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Feed:
     def preroll(
         self, progress: Callable[[int, int], None] | None = None, stopped: Callable[[], bool] = lambda: False
     ) -> None:
-        """Wait until as much is read ahead as will be, or `stopped`. `progress` is told (read, all).
+        """Wait until as much is read ahead as fits, or `stopped`. `progress` gets (read, all).
 
         Raises DatasetError.
         """
@@ -85,7 +85,7 @@ class Feed:
                 return
 
     def take(self) -> ReadPart | None:
-        """The next part, or None where it has not been read yet. Raises DatasetError in its turn."""
+        """The next part, None if it has not been read yet. Raises DatasetError when it is the turn of a bad part."""
         with self._changed:
             if self._ready:
                 part = self._ready.popleft()
@@ -96,7 +96,7 @@ class Feed:
 
     @property
     def finished(self) -> bool:
-        """Whether every part has been taken."""
+        """True if every part has been taken."""
         with self._changed:
             return self._ended and not self._ready and self._failure is None
 

@@ -1,4 +1,4 @@
-"""Everything a line says, kept for its account: each event is recorded, pictured and passed on to be shown."""
+"""Keeps all that a worker publishes for the account: records, pictures and passes on each event."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ POLL_S = 0.05
 
 
 class LineListener:
-    """What has been heard: `received` results, the `keys` of their triggers, results `lost`, the last `state`."""
+    """Holds `received` results, the `keys` of their triggers, the number of `lost` results and the last `state`."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class LineListener:
         *,
         log: ResultLog,
         pictures: RejectPictures,
-        tell: Callable[[Event], None],
+        on_event: Callable[[Event], None],
     ) -> None:
         self.received: list[Received] = []
         self.keys: set[Key] = set()
@@ -31,15 +31,15 @@ class LineListener:
         self._subscriber = subscriber
         self._log = log
         self._pictures = pictures
-        self._tell = tell
+        self._on_event = on_event
 
     @property
     def phase(self) -> str:
-        """The worker's phase as last heard, "" before."""
+        """The worker's phase in its last heartbeat, "" before the first."""
         return self.state.phase if self.state is not None else ""
 
     def listen(self) -> None:
-        """Take what comes, waiting a moment for it."""
+        """Take what has come, after waiting up to 50 ms for the first of it."""
         self._take(self._subscriber.poll(POLL_S))
 
     def listen_for(self, seconds: float) -> None:
@@ -65,4 +65,4 @@ class LineListener:
                 self.lost += len(event.missing)
             elif isinstance(event, AnomalyMaps):
                 self._pictures.maps(event)
-            self._tell(event)
+            self._on_event(event)

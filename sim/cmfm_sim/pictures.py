@@ -19,9 +19,9 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class RejectPictures:
-    """Writes a picture of every part that did not pass and of which a map comes. `folder` is made when needed.
+    """Writes a picture of every part that did not pass and whose maps come. `folder` is made when needed.
 
-    Raises InputError where it cannot be written.
+    Raises InputError if it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class RejectPictures:
                 self._reasons.popitem(last=False)
 
     def maps(self, maps: AnomalyMaps) -> Path | None:
-        """The picture of these maps' part; None for a part that passed."""
+        """Write the picture of a part; returns its path, None for a part that passed."""
         reason = self._reasons.pop(maps.map_ref, "")
         if maps.verdict is Verdict.PASS:
             return None
@@ -65,6 +65,6 @@ class RejectPictures:
 
 
 def picture_name(maps: AnomalyMaps) -> str:
-    """A file name that nothing on the wire can turn into a path: `000017-bagel-test-hole-003-FAIL.png`."""
+    """A file name that no text on the wire can turn into a path: `000017-bagel-test-hole-003-FAIL.png`."""
     part = _UNSAFE.sub("_", maps.part_id).strip("._")[:80] or "part"
     return f"{maps.seq:06d}-{part}-{maps.verdict}.png"

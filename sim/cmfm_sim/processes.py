@@ -1,4 +1,4 @@
-"""Our own programs as child processes: their output in log files, none left running."""
+"""Runs our own programs as child processes: output goes to log files, and none is left running."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from typing import Final
 from cmfm_sim.errors import FailedError
 
 END_LIMIT_S: Final = 10.0
-"""How long a child may take to end when told to, before it is killed."""
+"""Time that a child may take to end after SIGTERM before it is killed."""
 
 TAIL_LINES: Final = 15
 """Lines of a log that are shown when its process fails."""
@@ -24,7 +24,7 @@ _MODULES: Final = {"cmfm-worker": "cmfm_worker.app", "cmfm-sim": "cmfm_sim.app"}
 
 
 def program(name: str) -> list[str]:
-    """How to start `cmfm-worker` or `cmfm-sim` of this very installation, on the path or not."""
+    """The command that starts `cmfm-worker` or `cmfm-sim` of this installation, on the path or not."""
     script = Path(sys.executable).with_name(name)
     if script.is_file():
         return [str(script)]
@@ -59,7 +59,7 @@ class Child:
         return self._process.poll()
 
     def terminate(self) -> None:
-        """Tell it to end (SIGTERM)."""
+        """Ask it to end (SIGTERM)."""
         self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
@@ -68,22 +68,22 @@ class Child:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End it without a chance to say anything (SIGKILL)."""
+        """End it and its session at once (SIGKILL)."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def freeze(self) -> None:
-        """Stop it in its tracks (SIGSTOP); its connections stay open."""
+        """Stop it (SIGSTOP); its connections stay open."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze` (SIGCONT)."""
+        """Continue it after `freeze` (SIGCONT)."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGCONT)
 
     def end(self, limit_s: float = END_LIMIT_S) -> None:
-        """End it, with SIGKILL to its whole session where it takes too long."""
+        """End it, with SIGKILL to its session if it takes too long."""
         if self.returncode is None:
             self.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -94,7 +94,7 @@ class Child:
             self._process.wait()
 
     def wait(self, stopped: Callable[[], bool], limit_s: float) -> None:
-        """Wait until it has done its work. Raises FailedError where it fails, takes too long or is `stopped`."""
+        """Wait until it has ended with 0. Raises FailedError if it fails, takes too long or is `stopped`."""
         until_s = time.monotonic() + limit_s
         while self.returncode is None:
             if stopped():
@@ -105,7 +105,7 @@ class Child:
         self.require_success()
 
     def require_success(self) -> None:
-        """Raises FailedError where it ended with anything but 0."""
+        """Raise FailedError if it ended with another code than 0."""
         if self.returncode not in (0, None):
             raise self.failure(f"ended with exit code {self.returncode}")
 
@@ -116,12 +116,12 @@ class Child:
         return FailedError(f"{self.name} {what}; the end of {self._log}:\n{shown}")
 
     def output(self) -> str:
-        """What it has written so far."""
+        """Its output so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
 
 class Children:
-    """Starts children and ends those that are left when the context is left, however it is left."""
+    """Starts children, and ends those that still run when the context is left, also by an exception."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -135,7 +135,7 @@ class Children:
             child.end()
 
     def start(self, name: str, argv: Sequence[str]) -> Child:
-        """Start a process; its output goes to `<logs>/<name>.log`. Raises FailedError where it cannot be started."""
+        """Start a process; its output goes to `<logs>/<name>.log`. Raises FailedError if it cannot be started."""
         try:
             child = Child(name, argv, self._logs / f"{name}.log")
         except OSError as error:
@@ -145,5 +145,5 @@ class Children:
 
 
 def _environment() -> dict[str, str]:
-    """Without the caller's overrides of a line's settings: they are meant for another line."""
+    """The environment without overrides of a line's settings, which are meant for another line."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CMFM_")}

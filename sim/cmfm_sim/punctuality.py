@@ -1,4 +1,4 @@
-"""Whether verdicts came when they were due: by the deadline of their part, from its *scheduled* trigger. Pure."""
+"""Compares verdicts with the deadlines of their parts, which run from the *scheduled* triggers. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,16 @@ from cmfm_sim.spread import Spread
 from cmfm_sim.trigger_log import TriggerRecord
 
 GRACE_MS: Final = 5.0
-"""What the contract allows a verdict after its part's deadline (WIRE.md)."""
+"""Time that the contract allows a verdict after its part's deadline (WIRE.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Punctuality:
-    """Of all triggered `parts`, how many have a verdict that was `given` by deadline + GRACE_MS.
+    """Counts of verdicts that were in time: by their part's deadline + GRACE_MS.
 
-    `heard` verdicts came live, `arrived` of them by then; a busy listener makes these late, not the worker.
-    `late_ms` after the deadline of every verdict, 0 where it was in time.
+    Of all triggered `parts`, `given` have a verdict that the worker gave in time. `heard` verdicts came live,
+    `arrived` of them in time; a busy listener makes these late, not the worker. `…_late_ms`: lateness of every
+    verdict after its deadline, 0 for one in time.
     """
 
     parts: int
@@ -28,11 +29,11 @@ class Punctuality:
     arrived_late_ms: Spread | None
 
 
-def punctuality(parts: int, answers: Sequence[tuple[TriggerRecord, Received]]) -> Punctuality:
-    """Of triggers and the results for them."""
-    given = [_late_ms(trigger, item.result.done_ns) for trigger, item in answers]
+def punctuality(parts: int, matched: Sequence[tuple[TriggerRecord, Received]]) -> Punctuality:
+    """Count `parts` triggers and the results that match them."""
+    given = [_late_ms(trigger, item.result.done_ns) for trigger, item in matched]
     arrived = [
-        _late_ms(trigger, item.received_ns) for trigger, item in answers if item.received_ns is not None
+        _late_ms(trigger, item.received_ns) for trigger, item in matched if item.received_ns is not None
     ]
     return Punctuality(
         parts=parts,
@@ -44,5 +45,5 @@ def punctuality(parts: int, answers: Sequence[tuple[TriggerRecord, Received]]) -
     )
 
 
-def _late_ms(trigger: TriggerRecord, moment_ns: int) -> float:
-    return max((moment_ns - trigger.trigger_ns) / 1e6 - trigger.deadline_ms, 0.0)
+def _late_ms(trigger: TriggerRecord, at_ns: int) -> float:
+    return max((at_ns - trigger.trigger_ns) / 1e6 - trigger.deadline_ms, 0.0)

@@ -1,4 +1,8 @@
-"""A replay: parts from a data set through the simulated camera, at a line's rate, open loop, with faults."""
+"""A replay: sends a data set's parts through a camera at a line's rate, open loop, with faults.
+
+The faults are a layer over `cmfm_client.Camera`: the replay counts and encodes its messages itself, lets a `Disturber`
+change them, and hands them to the camera.
+"""
 
 import heapq
 import math
@@ -21,21 +25,21 @@ from cmfm_sim.spread import Spread
 from cmfm_sim.trigger_log import TriggerLog, TriggerRecord
 
 LEAD_S = 0.25
-"""From the subscriber's arrival to the first trigger: time for a first heartbeat."""
+"""Time from the subscriber's arrival to the first trigger, enough for a heartbeat."""
 
 DISK_POLL_S = 0.005
-"""How often a starved sender looks for the next part."""
+"""Interval at which a sender without a part looks for the next one."""
 
 HANG_S = 0.05
-"""A stalled sender looks this often whether it is to stop."""
+"""Interval at which a stalled sender looks whether it is to stop."""
 
-Tell = Callable[[TriggerRecord, int], None]
-"""Told each trigger when its frame has left, with the number of frames dropped by the camera so far."""
+OnTrigger = Callable[[TriggerRecord, int], None]
+"""Called for each trigger when its frame has left, with the number of frames dropped by the camera so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What was sent. `lateness_ms`: from a scheduled trigger to the hand-over of its frame to the socket.
+    """Counts of what was sent. `lateness_ms`: from a scheduled trigger to the hand-over of its frame to the socket.
 
     `announced`: trigger messages that were sent ahead of their frames.
     """
@@ -61,9 +65,9 @@ class _Sums:
 
 
 class Replay:
-    """Sends a feed's parts. All of it runs in the thread that made the camera.
+    """Sends a feed's parts, in the thread that made the camera.
 
-    With `announce` each trigger is told to the worker when it fires, before and whatever becomes of its frame.
+    With `announce` each trigger is announced to the worker when it fires, before its frame and also without it.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Replay:
         clock: Clock,
         announce: bool = False,
         stopped: Callable[[], bool] = lambda: False,
-        tell: Tell = lambda _record, _drops: None,
+        on_trigger: OnTrigger = lambda _record, _drops: None,
         hang: Callable[[float], None] = time.sleep,
         max_lag_s: float = math.inf,
     ) -> None:
@@ -91,7 +95,7 @@ class Replay:
         self._clock = clock
         self._announce = announce
         self._stopped = stopped
-        self._tell = tell
+        self._on_trigger = on_trigger
         self._hang = hang
         self._max_lag_s = max_lag_s
         self._delayed: list[tuple[int, int, Departure]] = []  # heap: due time, order, what
@@ -99,15 +103,13 @@ class Replay:
         self._sums = _Sums()
 
     def run(self) -> ReplayReport:
-        """Send everything, or until stopped. Raises DatasetError where a part cannot be read in its turn."""
+        """Send everything, or until stopped. Raises DatasetError if a part cannot be read when it is its turn."""
         started_ns = self._clock.monotonic_ns()
         self._conveyor.start(LEAD_S)
         while (part := self._next_part()) is not None:
             self._conveyor.slip(part.trigger.seq, self._max_lag_s)
             record = self._record(part.trigger)
-            message = self._encode(
-                part, record
-            )  # before the trigger, so that sending is all that is left then
+            message = self._encode(part, record)  # before the trigger: at the trigger it is only sent
             if not self._wait(self._conveyor.due_ns(record.seq)):
                 break
             self._fire(record, message)
@@ -152,7 +154,7 @@ class Replay:
         return encode_frame(self._camera.frame_topic, header, part.rgb, part.xyz)
 
     def _wait(self, due_ns: int) -> bool:
-        """Until `due_ns`, sending what was delayed to before it. False where stopped."""
+        """Wait until `due_ns`, sending delayed messages that are due before. False if stopped."""
         while self._delayed and self._delayed[0][0] <= due_ns:
             if not self._conveyor.wait_until(self._delayed[0][0], self._stopped):
                 return False
@@ -160,7 +162,7 @@ class Replay:
         return self._conveyor.wait_until(due_ns, self._stopped)
 
     def _fire(self, record: TriggerRecord, message: Message) -> None:
-        """Trigger: write it down, then send what is to be sent for it."""
+        """Fire a trigger: write it to the log, then send its departures."""
         turn = self._disturber.turn(record.seq, message)
         self._log.trigger(record)
         self._sums.triggers += 1
@@ -168,9 +170,7 @@ class Replay:
         if self._announce:
             self._sums.announced += self._camera.announce(_trigger_message(record))
         self._stall(turn.stall_s)
-        if (
-            FaultKind.REORDER not in record.faults
-        ):  # of a frame held back the camera does not say that it is out
+        if FaultKind.REORDER not in record.faults:  # a frame that is held back does not count as sent
             self._camera.advance(record.seq + 1)
         now = [departure for departure in turn.departures if not departure.delay_s]
         self._send(now)
@@ -180,12 +180,12 @@ class Replay:
             if departure.delay_s:
                 due_ns = self._conveyor.due_ns(record.seq) + int(departure.delay_s * NS_PER_S)
                 heapq.heappush(self._delayed, (due_ns, next(self._order), departure))
-        self._tell(record, self._camera.pub_drops)
+        self._on_trigger(record, self._camera.pub_drops)
 
     def _send(self, departures: Sequence[Departure]) -> None:
         sent: dict[int, bool] = {}
         for departure in departures:
-            left = self._camera.send(departure.seq, departure.parts)
+            left = self._camera.send(departure.seq, departure.message)
             sent[departure.seq] = left or sent.get(departure.seq, False)
         for seq, left in sent.items():
             self._sums.sent += left
@@ -198,7 +198,7 @@ class Replay:
             self._hang(min(left_ns / NS_PER_S, HANG_S))
 
     def _finish(self) -> None:
-        """What is still on its way. Delayed frames are not sent before their time, not even by a stop."""
+        """Send what is held back or delayed. A delayed frame is not sent before its time, also not at a stop."""
         self._send(self._disturber.flush())
         while self._delayed and self._wait(self._delayed[0][0]):
             pass

@@ -1,4 +1,4 @@
-"""Distributions by their nearest ranks."""
+"""Percentiles by nearest rank."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Every figure is one that occurred: with fewer than a thousand values `p999` is the highest."""
+    """Percentiles of values, each of which occurred: of fewer than a thousand values `p999` is the highest."""
 
     p50: float
     p99: float
@@ -17,7 +17,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread | None":
-        """The spread of `values`; None where there are none."""
+        """The spread of `values`; None without values."""
         if not values:
             return None
         p50, p99, p999 = np.quantile(values, [0.5, 0.99, 0.999], method="inverted_cdf")

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a flag: a feed ends in order, and nothing is left running."""
+"""Turns SIGINT and SIGTERM into a flag, so that a command ends in order."""
 
 import signal
 import threading

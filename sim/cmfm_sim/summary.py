@@ -1,4 +1,4 @@
-"""The figures at the end of a run, for people (a table) and for programs (a map)."""
+"""Figures at the end of a run: a table for people, a map for programs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,7 +64,7 @@ def summary_view(account: Account, problems: Sequence[str]) -> Group:
 
 
 def identity_text(account: Account, problems: Sequence[str]) -> Text:
-    """The identity in figures, and whether it holds."""
+    """The identity in figures, and the violations of it."""
     verdicts = account.verdicts
     sums = " + ".join(f"{verdicts[verdict]} {verdict.lower()}" for verdict in Verdict)
     extra = f" + {account.unattributed} unattributed" if account.unattributed else ""

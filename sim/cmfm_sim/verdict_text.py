@@ -20,7 +20,7 @@ PART_CHARS: Final = 34
 
 
 def verdict_text(result: Result, *, truth: str | None = None, recovered: bool = False) -> Text:
-    """Verdict, seq, part, score against threshold, latency, reason; with `truth`, what really lay there."""
+    """Verdict, seq, part, score against threshold, latency, reason; with `truth`, the part's true defect."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f" {result.verdict:<9} ", style=STYLES[result.verdict])
     text.append(f" {result.seq:>5}  {result.part_id or '(part unknown)':<{PART_CHARS}}")
@@ -46,7 +46,7 @@ def _score(result: Result) -> str:
 
 
 def _truth_style(verdict: Verdict, truth: str) -> str:
-    """A wrong verdict stands out: a defective part that passed most of all."""
+    """A style in which a wrong verdict stands out, a defective part that passed most of all."""
     if verdict is Verdict.PASS and truth != "good":
         return "bold red reverse"
     if verdict is Verdict.FAIL and truth == "good":

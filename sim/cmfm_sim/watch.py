@@ -1,4 +1,4 @@
-"""The viewer: verdicts, gaps and the state of the worker as they come, for people or for programs."""
+"""The viewer: shows verdicts, gaps and the worker's state as they come, to people or to programs."""
 
 import json
 import sys
@@ -29,14 +29,14 @@ CAUSES: Final = {
 
 POLL_S: Final = 0.1
 LAST_MAPS_S: Final = 1.0
-"""After the last verdict asked for, its map may still be on its way."""
+"""Time for which the maps of the last verdict are waited for."""
 
 
 class Display(Protocol):
-    """Where events are shown."""
+    """Shows events."""
 
     def show(self, event: Event) -> None:
-        """Show what came."""
+        """Show an event."""
         ...
 
     def heard_again(self) -> None:
@@ -45,10 +45,10 @@ class Display(Protocol):
 
 
 class JsonDisplay:
-    """One JSON object an event on stdout; `event` says which kind. Maps, being pictures, are left out."""
+    """Writes one JSON object an event to stdout; `event` is its kind. Maps, being pictures, are left out."""
 
     def show(self, event: Event) -> None:
-        """Write what came."""
+        """Write an event."""
         if isinstance(event, Received):
             self._write("result", {"received_ns": event.received_ns, **asdict(event.result)})
         elif isinstance(event, WorkerState):
@@ -73,8 +73,8 @@ class JsonDisplay:
         sys.stdout.flush()
 
 
-class PeopleDisplay:
-    """A coloured line a verdict, and a word when something about the worker changes."""
+class TextDisplay:
+    """Prints a coloured line a verdict, and a note when something about the worker changes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -83,7 +83,7 @@ class PeopleDisplay:
         self.verdicts: Counter[Verdict] = Counter()
 
     def show(self, event: Event) -> None:
-        """Print what came."""
+        """Print an event."""
         if isinstance(event, Received):
             self.verdicts[event.result.verdict] += 1
             self._console.print(verdict_text(event.result, recovered=event.received_ns is None))
@@ -99,7 +99,7 @@ class PeopleDisplay:
                 "bold yellow",
             )
         elif isinstance(event, Damaged):
-            self._note(f"a message that is not the wire: {event.detail}", "bold red")
+            self._note(f"a message that is not of this protocol: {event.detail}", "bold red")
         elif isinstance(event, LinkChanged) and not event.alive:
             self._note("the connection to the worker is gone", "bold red")
         elif isinstance(event, Silence):
@@ -139,9 +139,9 @@ def watch(
     timeout_s: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Show events until `count` verdicts have come, `timeout_s` has passed or `stopped` says so; returns how many came.
+    """Show events until `count` verdicts came, `timeout_s` passed or `stopped` is true; returns the number of verdicts.
 
-    Raises InputError where a picture cannot be written.
+    Raises InputError if a picture cannot be written.
     """
     seen = 0
     started_s = time.monotonic()
@@ -171,7 +171,7 @@ def watch(
 
 
 def display_event(event: Event, display: Display, pictures: RejectPictures | None) -> None:
-    """Show one event and make the picture it may ask for."""
+    """Show one event, and write the picture of a rejected part."""
     display.show(event)
     if pictures is None:
         return

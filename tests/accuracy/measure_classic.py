@@ -26,7 +26,7 @@ from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.equations import smoothed as smooth_map
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, evaluate
 from cmfm_worker.cfm.prepare import PreparedFrames
-from cmfm_worker.datasets.test_split import Tally, inspect_parts
+from cmfm_worker.datasets.test_split import Tally, split_outcomes
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.loaded_model import LoadedModel
@@ -118,7 +118,7 @@ def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: s
 
     def outcomes() -> Iterator[FrameOutcome]:
         for files in test:
-            yield from inspect_parts(_noting(inspector, alone), model, [files], 1, Tally(), lambda *_: None)
+            yield from split_outcomes(_noting(inspector, alone), model, [files], 1, Tally(), lambda *_: None)
 
     frames = list(outcomes())
     figures = evaluate(frames, loaded.recipe.score.normalisation)

@@ -31,7 +31,7 @@ from cmfm_worker.cfm.metrics.evaluate import evaluate
 from cmfm_worker.cfm.pixel_distances import distance_of
 from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 from cmfm_worker.datasets.batches import read_batches
-from cmfm_worker.datasets.test_split import Tally, inspect_parts
+from cmfm_worker.datasets.test_split import Tally, split_outcomes
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import Recipe
@@ -93,8 +93,8 @@ def fit_literally(extractor: Extractor, parts: list[PartFiles], options: FitOpti
 
 
 def quality(extractor: Extractor, mapping: MappingPair, parts: list[PartFiles]) -> dict[str, float]:
-    """I-AUROC and AUPRO at 0.3 on a test split, by the line's code path."""
-    section = MappingSection(sha256="0" * 64, d2=mapping.d2, d3=mapping.d3, hidden=mapping.to_3d.hidden)
+    """I-AUROC and AUPRO at 0.3 on a test split, by the code path of the line."""
+    section = MappingSection.of(mapping, "0" * 64)
     recipe = Recipe(
         name="compared",
         extractor=ExtractorSection.of(extractor.identity),
@@ -103,7 +103,7 @@ def quality(extractor: Extractor, mapping: MappingPair, parts: list[PartFiles]) 
         mapping=section,
     )
     model = LoadedModel(recipe, mapping, recipe.model_sha)
-    found = inspect_parts(Inspector(extractor), model, parts, 1, Tally(), lambda *_: None)
+    found = split_outcomes(Inspector(extractor), model, parts, 1, Tally(), lambda *_: None)
     figures = evaluate(found, "absolute")
     return {"i_auroc": figures["i_auroc"], "aupro": figures["aupro"][AUPRO]}
 

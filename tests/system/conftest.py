@@ -32,7 +32,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory, synthetic_root: Path) -> P
 
 
 class Line:
-    """A worker process, its endpoints and what it has said."""
+    """A worker process, its endpoints, and the events that it caused."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Line:
         return self._children.start("camera", command)
 
     def rate_hz(self, most_hz: float) -> float:
-        """`most_hz`, or half of what this machine can do: at that, a slow one inspects every part as well."""
+        """`most_hz`, or half of this machine's capacity if that is less, so that every part is inspected."""
         part_ms = self.states[-1].part_ms
         assert part_ms is not None  # a ready worker has been warmed up
         return min(most_hz, 500 / part_ms)
@@ -90,26 +90,26 @@ class Line:
         return self._children.start(name, command)
 
     def listen(self, seconds: float = 0.05) -> None:
-        """Take what the worker says."""
+        """Take what has come, after waiting up to `seconds` for the first of it."""
         for event in self.subscriber.poll(seconds):
             self._take(event)
 
     def catch_up(self) -> None:
-        """Ask for what did not come by itself."""
+        """Ask for results that did not come by themselves."""
         for event in self.subscriber.catch_up():
             self._take(event)
 
     def wait_for(self, condition: Callable[[], bool], child: Child, limit_s: float) -> None:
-        """Listen until something is so; fails when `child` fails or time runs out."""
+        """Listen until `condition` is true; raises FailedError if `child` fails or time runs out."""
         until_s = time.monotonic() + limit_s
         while not condition():
             child.require_success()
             if time.monotonic() > until_s:
-                raise child.failure(f"not so within {limit_s:g} s: {condition}")
+                raise child.failure(f"condition not met within {limit_s:g} s: {condition}")
             self.listen()
 
     def finish(self, worker: Child, *, limit_s: float = 60.0) -> None:
-        """SIGTERM; listen until it has ended, which it must with 0."""
+        """Send SIGTERM and listen until the worker has ended, which it must with 0."""
         worker.terminate()
         self.wait_for(lambda: worker.returncode is not None, worker, limit_s)
         self.listen(0.2)
@@ -124,7 +124,7 @@ class Line:
         self.listen(0.5)
 
     def triggers(self) -> list[TriggerRecord]:
-        """What the camera fired."""
+        """The triggers that the camera fired."""
         return read_triggers(self.folder / "triggers.jsonl")
 
     def ledger(self) -> list[tuple[str, int, str, str]]:
@@ -144,7 +144,7 @@ class Line:
         elif isinstance(event, Lost):
             self.lost += len(event.missing)
         elif isinstance(event, Damaged):
-            pytest.fail(f"the worker sent something that is not the wire: {event.detail}")
+            pytest.fail(f"the worker sent a message that is not of this protocol: {event.detail}")
 
 
 @pytest.fixture(params=["tcp", "ipc"])
@@ -155,7 +155,7 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make_line(tmp_path: Path, recipes: Path) -> Iterator[Callable[[str], Line]]:
-    """Makes a line whose processes end with the test."""
+    """A function that makes a line whose processes end with the test."""
     lines: list[Line] = []
     with Children(tmp_path / "logs") as children:
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from types import TracebackType
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_protocol.files.dataset import list_parts, read_part
 
 

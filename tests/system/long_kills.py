@@ -1,7 +1,7 @@
 """Camera, worker and subscriber killed (-9) and stopped (SIGSTOP) in turn, each every 30 s, for half an hour.
 
-Met, when each trigger has at most one verdict, lacks one only where nobody can have heard of it, no part that cannot
-have been inspected has any but a FAULT, and each dead peer was reported within 1 s.
+Met if each trigger has at most one verdict and lacks one only if no worker can have heard of it, each part that cannot
+have been inspected has a FAULT, and each dead peer was reported within 1 s.
 
     python -m tests.system.long_kills --json kills.json
     python -m tests.system.long_kills --minutes 3 --preset stub --rate-hz 50 --json kills.json
@@ -56,13 +56,13 @@ def line_of(folder: Path, settings: argparse.Namespace, limit: int) -> LineOptio
 
 
 def kills(folder: Path, settings: argparse.Namespace, report: Report, stopped: Stopped) -> int:
-    """The whole run. Returns the exit code. Raises FailedError where the line fails."""
+    """Carry out the whole run. Returns the exit code. Raises FailedError if the line fails."""
     say("parts and a recipe")
     seconds = settings.minutes * 60
-    plan = ChaosPlan.rounds(settings.seed, seconds, every_s=settings.every_s)
+    plan = ChaosPlan.in_turn(settings.seed, seconds, every_s=settings.every_s)
     options = line_of(folder, settings, int(seconds * settings.rate_hz * 2))
     memory = MemoryLog()
-    result = play(plan, options, folder / "run", tell=say, sample=memory.sample, stopped=stopped)
+    result = play(plan, options, folder / "run", on_step=say, sample=memory.sample, stopped=stopped)
     figures = report_map(result)
     return report.finish(
         figures.pop("problems"),
@@ -73,7 +73,7 @@ def kills(folder: Path, settings: argparse.Namespace, report: Report, stopped: S
 
 
 def by_kind(deaths: tuple[Death, ...]) -> dict[str, Any]:
-    """How many of each kind could be reported, and the distribution of how soon they were."""
+    """Number of deaths of each kind that could be reported, and percentiles of the time until they were."""
     found = {}
     for kind in sorted({death.kind for death in deaths}):
         times = [death.after_ms for death in deaths if death.kind is kind]

@@ -1,8 +1,8 @@
 """A million parts with damaged, lost, doubled and reordered frames through real sockets and processes.
 
 A camera process, the worker (its inspection replaced by `stub_worker`, everything else its own) and a recording
-subscriber. Met, when the identity is exact: each trigger has one verdict in the ledger and the same one in the
-subscriber's record, and no part that cannot have been inspected has any but a FAULT.
+subscriber. Met if the identity is exact: each trigger has one verdict in the ledger and the same one in the
+subscriber's record, and each part that cannot have been inspected has a FAULT.
 
     python -m tests.system.long_million --json million.json
     python -m tests.system.long_million --parts 20000 --json million.json
@@ -34,7 +34,7 @@ Stopped = Callable[[], bool]
 
 
 def million(folder: Path, settings: argparse.Namespace, report: Report, stopped: Stopped) -> int:
-    """The whole run. Returns the exit code. Raises FailedError where the line fails."""
+    """Carry out the whole run. Returns the exit code. Raises FailedError if the line fails."""
     say("parts and a recipe")
     options = stub_line(
         write_tiny_parts(folder / "tiny"),
@@ -51,7 +51,13 @@ def million(folder: Path, settings: argparse.Namespace, report: Report, stopped:
     memory = MemoryLog()
     say(f"{settings.parts} parts at {settings.rate_hz:g}/s")
     result = play(
-        plan, options, folder / "run", ends_with_camera=True, tell=say, sample=memory.sample, stopped=stopped
+        plan,
+        options,
+        folder / "run",
+        ends_with_camera=True,
+        on_step=say,
+        sample=memory.sample,
+        stopped=stopped,
     )
     figures = report_map(result)
     problems = figures.pop("problems")

@@ -1,6 +1,6 @@
 """Overload: 110, 150 and 200 % of what the line can do, open loop.
 
-Met, when at each load every trigger has its verdict at the subscriber by its deadline plus 5 ms, and exactly one.
+Met if at each load every trigger has its verdict at the subscriber by its deadline plus 5 ms, and exactly one.
 Lateness (arrival of the verdict minus deadline; negative is early) is stated as p50, p99, p99.9 and max, and with it
 the share of parts that was inspected; `given` is the same by the worker's own stamp, which tells its lateness from that
 of the subscriber's process. Deadlines run from the scheduled trigger: a camera held back excuses no late verdict.
@@ -26,7 +26,7 @@ from .load.tally import Triggers
 
 
 def figures(triggers: Triggers, grace_ms: float) -> dict[str, Any]:
-    """What became of the triggers of one load."""
+    """Figures of the triggers of one load."""
     answered, lateness_ms = triggers.answered, triggers.lateness_ms
     late = answered & (lateness_ms > grace_ms)
     count = len(answered)
@@ -46,7 +46,7 @@ def figures(triggers: Triggers, grace_ms: float) -> dict[str, Any]:
 
 
 def problems_of(load: float, found: dict[str, Any]) -> list[str]:
-    """Which part of the contract one load broke."""
+    """Parts of the contract that one load broke."""
     problems = []
     if found["without_verdict"]:
         problems.append(f"{load:.0%}: {found['without_verdict']} triggers without a verdict")
@@ -59,7 +59,7 @@ def problems_of(load: float, found: dict[str, Any]) -> list[str]:
 
 
 def overload(line: LoadedLine, settings: argparse.Namespace, report: Report) -> list[str]:
-    """Feed each load in turn. Returns what was not met. Raises FailedError where the line fails."""
+    """Feed each load in turn. Returns what was not met. Raises FailedError if the line fails."""
     capacity = settings.capacity_hz or line.capacity(settings.capacity_s)
     say(f"capacity {capacity:.2f} parts/s")
     report.write(capacity_hz=round(capacity, 3))
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def measure(folder: Path, settings: argparse.Namespace, report: Report) -> int:
-    """The whole run. Returns the exit code. Raises FailedError where the line fails."""
+    """Carry out the whole run. Returns the exit code. Raises FailedError if the line fails."""
     parts = prepare(folder, size_px=settings.size_px, recipes={CATEGORY: 0})
     endpoints = Endpoints.free()
     line_toml = settings_of(endpoints, folder / "recipes", size_px=settings.size_px, threads=settings.threads)

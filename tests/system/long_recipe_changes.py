@@ -1,6 +1,6 @@
 """A hundred recipe changes under load: new versions loaded over the control socket, and change-overs of the feed.
 
-Met, when no trigger is without its one verdict, every verdict was made by one model that was in use when its part came
+Met if no trigger is without its one verdict, every verdict was made by one model that was in use when its part came
 (each part's score under each model is one number, to the last bit), and p99 latency rises by no more than one frame
 period against the same feed without changes, run before and after.
 
@@ -66,7 +66,7 @@ def latency(line: LoadedLine, *runs: Run) -> dict[str, Any]:
 
 
 def change(line: LoadedLine, settings: argparse.Namespace, changer: Changer, report: Report) -> list[str]:
-    """Feed without, with and without changes. Returns what was not met. Raises FailedError where the line fails."""
+    """Feed without, with and without changes. Returns what was not met. Raises FailedError if the line fails."""
     rate_hz = settings.rate_hz or settings.load * line.capacity(settings.capacity_s)
     say(f"feeding {rate_hz:.2f} parts/s")
     before = feed(line, settings, changer, rate_hz, 0)
@@ -92,7 +92,7 @@ def change(line: LoadedLine, settings: argparse.Namespace, changer: Changer, rep
 
 
 def measure(folder: Path, settings: argparse.Namespace, report: Report) -> int:
-    """The whole run. Returns the exit code. Raises FailedError where the line fails."""
+    """Carry out the whole run. Returns the exit code. Raises FailedError if the line fails."""
     parts = prepare(folder, size_px=settings.size_px, recipes=VERSIONS)
     versions = [(folder / "recipes" / name, model_sha(folder / "recipes" / name)) for name in VERSIONS]
     place = folder / "changes"
@@ -102,7 +102,9 @@ def measure(folder: Path, settings: argparse.Namespace, report: Report) -> int:
     line_toml = settings_of(endpoints, place / "recipes", size_px=settings.size_px, threads=settings.threads)
     line_toml["recipes"]["default"] = NAMES[0]
     changer = Changer(endpoints.control, place / "recipes", NAMES, versions)
-    with LoadedLine(place, parts, line_toml, endpoints, forked=settings.forked, told=witness.take) as line:
+    with LoadedLine(
+        place, parts, line_toml, endpoints, forked=settings.forked, on_result=witness.take
+    ) as line:
         line.start()
         problems = change(line, settings, changer, report)
         exit_code = line.drain()

@@ -47,7 +47,7 @@ SURELY_ACCEPTED_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run does, drawn from its seed and number."""
+    """Plan of one run, drawn from its seed and number."""
 
     while_starting: bool
     after_s: float
@@ -67,7 +67,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """One run as it was seen from outside."""
+    """One run as seen from outside."""
 
     exit_code: int
     fired: int
@@ -79,7 +79,7 @@ class Ended:
 
 
 def one(folder: Path, parts: Parts, settings: argparse.Namespace, plan: Plan) -> Ended:
-    """One start, feed and SIGTERM. Raises FailedError where the worker never got ready."""
+    """One start, feed and SIGTERM. Raises FailedError if the worker never got ready."""
     endpoints = Endpoints.free()
     line_toml = settings_of(endpoints, folder / "recipes", size_px=settings.size_px, threads=settings.threads)
     line_toml["kept"] = {"which": "none"}
@@ -106,7 +106,7 @@ def one(folder: Path, parts: Parts, settings: argparse.Namespace, plan: Plan) ->
 
 
 def had_begun(line: LoadedLine) -> bool:
-    """Whether the program was its own master when the signal came: until Python runs our code, it just ends."""
+    """True if our code ran when the signal came; before that, the signal just ends the interpreter."""
     ended_by_it = line.worker.returncode == -signal.SIGTERM
     return not ended_by_it or bool(line.worker.output()) or line.state is not None or line.tally.answered > 0
 
@@ -136,7 +136,7 @@ def seen(line: LoadedLine, ledger: Path, exit_code: int, signal_ns: int, drain_s
 
 
 def rows_of(ledger: Path) -> int:
-    """Rows of a ledger, none where there is none yet."""
+    """Number of rows of a ledger, 0 for a missing file."""
     if not ledger.is_file():
         return 0
     with closing(sqlite3.connect(ledger)) as connection:

@@ -1,6 +1,6 @@
 """A soak: the real worker with `classic` at 80 % of what it can do, for two hours.
 
-Measures what the line can do (closed loop), then feeds open loop at 80 % of it. Met, when the worker's memory grows
+Measures what the line can do (closed loop), then feeds open loop at 80 % of it. Met if the worker's memory grows
 by less than 1 MB/h after the first ten minutes, p99 latency drifts by less than 5 % from the first window to the last,
 and every trigger has exactly one verdict, counted from outside.
 
@@ -41,7 +41,7 @@ from .load.trend import Drift, Slope
 
 
 class Soak:
-    """What is sampled while the feed runs, and the figures made of it."""
+    """Samples taken while the feed runs, and their figures."""
 
     def __init__(self, line: LoadedLine, report: Report, settings: argparse.Namespace) -> None:
         self._line = line
@@ -78,7 +78,7 @@ class Soak:
         return run
 
     def figures(self) -> dict[str, Any]:
-        """The figures of the time after settling, as far as it has come."""
+        """Figures of the time after settling so far."""
         settle_s = self._settings.settle_min * 60
         settled = [(at_s, footprint) for at_s, footprint in self._samples if at_s >= settle_s]
         hours = np.array([at_s / 3600 for at_s, _ in settled])
@@ -97,7 +97,7 @@ class Soak:
         }
 
     def problems(self) -> list[str]:
-        """Which figure is not met."""
+        """Figures that are not met."""
         settings, drifts = self._settings, self._drifts()
         rss, p99 = self.figures()["slope_per_h"]["rss_mib"], drifts["p99_drift"]
         if rss is None or drifts["p99_drift_all"] is None:
@@ -117,7 +117,7 @@ class Soak:
         return [w for w in self._windows if w["from_min"] >= self._settings.settle_min and w["latency_ms"]]
 
     def _quiet(self) -> list[dict[str, Any]]:
-        """Those of them in which nobody else took the machine."""
+        """Windows after settling in which other programs left the machine alone."""
         return [window for window in self._steady() if window["quiet"]]
 
     def _drifts(self) -> dict[str, Drift | None]:
@@ -130,7 +130,7 @@ class Soak:
         }
 
     def write(self) -> None:
-        """What is known so far, into the report."""
+        """Write the figures so far into the report."""
         samples = [[round(at_s, 1), *asdict(footprint).values()] for at_s, footprint in self._samples]
         columns = ["seconds", *Footprint.__slots__]
         self._report.write(
@@ -181,7 +181,7 @@ def drift(windows: Sequence[Mapping[str, Any]], figure: Callable[[Mapping[str, A
 
 
 def soak(folder: Path, settings: argparse.Namespace, report: Report, stopped: threading.Event) -> int:
-    """The whole run. Returns the exit code. Raises FailedError where the line fails."""
+    """Carry out the whole run. Returns the exit code. Raises FailedError if the line fails."""
     say("parts and recipe")
     parts = prepare(folder, size_px=settings.size_px, recipes={CATEGORY: 0})
     endpoints = Endpoints.free()

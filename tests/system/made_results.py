@@ -1,4 +1,4 @@
-"""A verdict on a good part, for tests that judge or forward results."""
+"""A result on a good part, for tests that judge or forward results."""
 
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Reason, Verdict

@@ -1,4 +1,4 @@
-"""The chaos kit on a short line: real processes killed and stopped, connections cut, the disk full, frames damaged."""
+"""Chaos on a short line: real processes killed and stopped, connections cut, the disk full, frames damaged."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from .tiny_parts import stub_line, write_tiny_parts
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 DEAD_PEER_MS = 3000.0
-"""Within 1 s on a machine that does nothing else; tests share theirs."""
+"""The promise is 1 s on a machine that does nothing else; tests share theirs."""
 
 PROCESSES = (
     Act(0.5, ActKind.STOP_CAMERA, 1.5),
@@ -40,7 +40,7 @@ CONNECTIONS_AND_DISK = (
 def test_account_holds_whatever_happens_to_the_line(
     tmp_path: Path, recipes: Path, seed: int, acts: tuple[Act, ...]
 ) -> None:
-    """One verdict for each trigger, no PASS for a part that cannot have been inspected, and no dead peer unnoticed."""
+    """Each trigger has one verdict, no part that cannot have been inspected a PASS, and dead peers are reported."""
     settings: LineSettings = {
         "recipes": {"folder": str(recipes), "default": "praline"},
         "device": {"threads": 1, "warmup_px": 160},

@@ -1,4 +1,4 @@
-"""The whole line as processes over real sockets: sensor → worker → subscriber, on good days and bad ones."""
+"""The whole line as processes over real sockets, camera → worker → subscriber, with and without faults."""
 
 import re
 import time
@@ -58,14 +58,14 @@ def test_every_trigger_has_one_verdict_under_every_fault(
     results = {item.key: item.result for item in line.received}
     untouched = [trigger for trigger in line.triggers() if not trigger.faults]
     inspected = sum(results[trigger.key].verdict is not Verdict.FAULT for trigger in untouched)
-    assert inspected > 0.8 * len(untouched)  # faults cost their own parts, not the others
+    assert inspected > 0.8 * len(untouched)  # a fault costs its own part alone
     sent = [results[trigger.key] for trigger in untouched if trigger.sent]
     why_not = {result.reason for result in sent if result.verdict is Verdict.FAULT}
-    assert why_not <= {Reason.DEADLINE, Reason.RING_FULL}  # what a busy machine has no time for
+    assert why_not <= {Reason.DEADLINE, Reason.RING_FULL}  # on a busy machine
 
 
-def test_oversubscribed_line_answers_every_part(make_line: MakeLine, synthetic_root: Path) -> None:
-    """Far more frames than can be computed: each part still has a verdict, and most of them are FAULTs in time."""
+def test_overloaded_line_gives_every_part_a_verdict(make_line: MakeLine, synthetic_root: Path) -> None:
+    """With far more frames than can be computed each part has a verdict, most of them FAULTs in time."""
     line = make_line("tcp")
     worker = line.start(ring={"slots": 4}, batch={"max_batch": 2})
     camera = line.replay(synthetic_root, "--rate", "120", "--loop", "60", "--deadline-ms", "300")
@@ -78,7 +78,7 @@ def test_oversubscribed_line_answers_every_part(make_line: MakeLine, synthetic_r
 
 
 def test_sigterm_drains_in_mid_stream(make_line: MakeLine, synthetic_root: Path) -> None:
-    """Every frame that was accepted has its verdict, the rest is not mentioned, and the exit code is 0."""
+    """Every accepted frame has its verdict, no other has one, and the exit code is 0."""
     line = make_line("tcp")
     worker = line.start(ring={"slots": 256})
     camera = line.replay(synthetic_root, "--rate", "25", "--loop", "60", "--deadline-ms", "50000")
@@ -114,7 +114,7 @@ def test_dead_publisher_is_reported_within_a_second(make_line: MakeLine, synthet
 
 
 def test_stopped_publisher_is_reported(make_line: MakeLine, synthetic_root: Path) -> None:
-    """A camera that hangs without closing its connection is noticed by its missing heartbeats within 1 s."""
+    """A camera that hangs without closing its connection is reported within 1 s, by its missing heartbeats."""
     line = make_line("tcp")
     worker = line.start()
     camera = line.replay(synthetic_root, "--rate", "8", "--loop", "50")
@@ -130,7 +130,7 @@ def test_stopped_publisher_is_reported(make_line: MakeLine, synthetic_root: Path
 def test_restarted_worker_takes_the_stream_up_where_the_ledger_ends(
     make_line: MakeLine, synthetic_root: Path
 ) -> None:
-    """What a killed worker left unanswered gets its FAULT from the next one; no trigger is answered twice."""
+    """Triggers without a verdict of a killed worker are FAULTs of the next one; no trigger has two verdicts."""
     line = make_line("tcp")
     worker = line.start(ledger={"path": "ledger.sqlite", "flush_ms": 20.0})
     camera = line.replay(synthetic_root, "--rate", "6", "--loop", "13", "--deadline-ms", "2000")
@@ -141,6 +141,6 @@ def test_restarted_worker_takes_the_stream_up_where_the_ledger_ends(
     line.listen(1.0)
     line.catch_up()
     line.finish(worker)
-    answered = [(stream, seq) for stream, seq, _, _ in line.ledger() if stream != UNATTRIBUTED_STREAM]
-    assert len(answered) == len(set(answered))
-    assert {trigger.key for trigger in line.triggers()} == set(answered)
+    decided = [(stream, seq) for stream, seq, _, _ in line.ledger() if stream != UNATTRIBUTED_STREAM]
+    assert len(decided) == len(set(decided))
+    assert {trigger.key for trigger in line.triggers()} == set(decided)

@@ -1,4 +1,4 @@
-"""What the long runs judge by: an account that does not add up, a leak and a mixed verdict are all seen."""
+"""Judges of the long runs: each finds its fault (an account that does not add up, a leak, a mixed verdict)."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def at(seq: int, arrival_ms: float) -> Received:
 
 
 def state(**counts: int) -> WorkerState:
-    """The worker's last word, as far as it is looked at."""
+    """The worker's last state, with the fields that the judges read."""
     zero = dict.fromkeys(("triggers", "pass", "fail", "undecided", "fault"), 0)
     return WorkerState("b", "stopped", 1.0, zero | counts, {}, (), 1, 0, (), "cpu", 1)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_protocol.files.dataset import read_rgb, read_xyz
 from cmfm_protocol.wire.verdict import Verdict
 

@@ -1,4 +1,4 @@
-"""What a line leaves on disk: a ledger that adds up, also after a kill, and rejected parts to replay."""
+"""A line's files: a ledger that adds up, also after a kill, and rejected parts to replay."""
 
 import hashlib
 import json
@@ -30,12 +30,12 @@ def ask_worker(*arguments: object) -> tuple[int, str, str]:
 def ledger_of(line: Line) -> dict[str, Any]:
     code, out, err = ask_worker("ledger", "--path", line.folder / "ledger.sqlite", "--json")
     assert code == 0, err
-    answer: dict[str, Any] = json.loads(out)
-    return answer
+    found: dict[str, Any] = json.loads(out)
+    return found
 
 
 def test_rejected_parts_of_a_running_line_come_out_equal(make_line: MakeLine, synthetic_root: Path) -> None:
-    """Kept is what was rejected with its very bytes; replay-part finds the same verdict and score, bit for bit."""
+    """Rejected parts are kept with their bytes; replay-part finds the same verdict and score, bit for bit."""
     line = make_line("tcp")
     worker = line.start()
     camera = line.replay(synthetic_root, "--rate", "20", "--deadline-ms", "5000")
@@ -67,7 +67,7 @@ def test_rejected_parts_of_a_running_line_come_out_equal(make_line: MakeLine, sy
 def test_kill_costs_at_most_the_last_interval_until_the_next_start(
     make_line: MakeLine, synthetic_root: Path
 ) -> None:
-    """After kill -9 the ledger holds all but the newest verdicts; the next start adds those and says how it stood."""
+    """After kill -9 the ledger lacks only the newest verdicts; the next start adds them and logs the ledger's state."""
     line = make_line("tcp")
     worker = line.start(ledger={"flush_ms": 50.0})
     line.replay(synthetic_root, "--rate", "10", "--loop", "50", "--deadline-ms", "5000")

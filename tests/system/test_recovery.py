@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zmq
 
 from cmfm_client.json_lines import read_json_lines
-from cmfm_protocol.wire.control import AnnounceRequest, decode_reply, encode_request
+from cmfm_client.requests import RequestClient
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.processes import Child, program
@@ -42,14 +41,10 @@ def results_in(record: Path) -> list[dict[str, Any]]:
 
 
 def flood(line: Line, stream: str, parts: int) -> None:
-    """Make the worker give out so many verdicts at once: parts announced that never come."""
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        socket.setsockopt(zmq.RCVTIMEO, 60_000)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.connect(line.endpoints.control)
-        message = TriggerMessage(stream, parts - 1, "", time.time_ns(), 1.0, "praline", simulated=True)
-        socket.send(encode_request(AnnounceRequest("1", message)))
-        assert decode_reply(socket.recv()).ok
+    """Make the worker give so many verdicts at once: for announced parts that never come."""
+    message = TriggerMessage(stream, parts - 1, "", time.time_ns(), 1.0, "praline", simulated=True)
+    with RequestClient(line.endpoints.control, timeout_s=60) as client:
+        client.announce(message)
 
 
 def memory_mb(worker: Child) -> float:
@@ -58,7 +53,7 @@ def memory_mb(worker: Child) -> float:
 
 
 def wait_for_record(line: Line, record: Path, worker: Child) -> None:
-    """Until it has as many results as were given out by now."""
+    """Listen until a record has as many results as were published by now."""
     line.wait_for(lambda: len(recorded(record)) >= len(line.received), worker, 90)
 
 

@@ -1,4 +1,4 @@
-"""A line that speaks CURVE, as processes: who is on the list gets what the list says, everybody else nothing."""
+"""A line with CURVE, as processes: each key on a list opens the sockets of that list, and nothing opens others."""
 
 import shutil
 import time
@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import zmq
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.curve import CameraKeys, ClientKeys
 from cmfm_client.sockets import ZmqContext
 from cmfm_protocol.files.key_files import KeyPair, read_pair, read_public, write_pair
@@ -34,7 +35,7 @@ from .conftest import Line
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SILENCE_S = 1.5
-"""Heartbeats come every 100 ms; who has heard nothing for this long hears nothing."""
+"""Heartbeats come every 100 ms; a client that has heard nothing for this long is not admitted."""
 
 
 def new_pair() -> KeyPair:
@@ -53,7 +54,7 @@ class Site:
     children: Children
 
     def ask(self, name: str, keys: ClientKeys | None, body: bytes, *, wait_s: float = 10.0) -> Reply | None:
-        """The reply of the socket `name` under [sockets], or None for silence."""
+        """The reply of the socket `name` under [sockets]; None without one."""
         context: ZmqContext = zmq.Context()
         with context, context.socket(zmq.DEALER) as socket:
             socket.setsockopt(zmq.LINGER, 0)
@@ -65,7 +66,7 @@ class Site:
 
 
 def make_keys(folder: Path, *names: str) -> None:
-    """`cmfm-worker keys new` for the first name, the same in this process for the others; readers and controllers."""
+    """Make the first pair with `cmfm-worker keys new`, the others in this process; fill readers and controllers."""
     with Children(folder / "logs") as children:
         command = [*program("cmfm-worker"), "keys", "new", "--out", str(folder), "--name", names[0]]
         children.start("keys", command).wait(lambda: False, 60)
@@ -77,7 +78,7 @@ def make_keys(folder: Path, *names: str) -> None:
 
 
 def start(folder: Path, recipes: Path, children: Children, *, bind_to: str = "127.0.0.1") -> Site:
-    """A ready worker that has keys, with a camera's among them."""
+    """Start a worker with keys, a camera's among them, and wait until it is ready."""
     keys = folder / "keys"
     make_keys(keys, "worker", "plc", "engineer", "camera")
     server = read_public(keys / "worker.key")
@@ -100,7 +101,7 @@ def start(folder: Path, recipes: Path, children: Children, *, bind_to: str = "12
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, recipes: Path) -> Iterator[Site]:
-    """One worker for the tests that leave it running. Beside its recipe lies a link to one that is not its own."""
+    """One worker for the tests that leave it running. Beside its recipe lies a link to a recipe elsewhere."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(recipes / "praline", folder / "recipes" / "praline")
     shutil.copytree(recipes / "praline", folder / "outside")
@@ -112,8 +113,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, recipes: Path) -> Iterator[Si
         made.line.subscriber.close()
 
 
-def test_who_is_on_the_list_gets_every_verdict(site: Site, synthetic_root: Path) -> None:
-    """An encrypted camera is inspected, and the reader has all verdicts, live and asked for again."""
+def test_listed_clients_get_every_verdict(site: Site, synthetic_root: Path) -> None:
+    """Parts of an encrypted camera are inspected, and the reader has all verdicts, live and recovered."""
     keys, line = site.keys, site.line
     (keys / "workers").mkdir()
     shutil.copy(keys / "worker.key", keys / "workers")
@@ -137,7 +138,7 @@ def test_who_is_on_the_list_gets_every_verdict(site: Site, synthetic_root: Path)
 
 
 def strangers(site: Site) -> dict[str, ClientKeys | None]:
-    """Whoever is not on the list, or does not know whom to expect."""
+    """Clients that are not on the list, or that expect another worker."""
     return {
         "unknown key": replace(site.reader, own=new_pair()),
         "no key": None,
@@ -149,8 +150,8 @@ def strangers(site: Site) -> dict[str, ClientKeys | None]:
     }
 
 
-def test_who_is_not_on_the_list_hears_nothing(site: Site) -> None:
-    """Neither verdicts, heartbeats nor maps; meanwhile the reader hears the line."""
+def test_unlisted_clients_hear_nothing(site: Site) -> None:
+    """Neither results, heartbeats nor maps; the reader hears them meanwhile."""
     context: ZmqContext = zmq.Context()
     with ExitStack() as stack:
         stack.callback(context.destroy, 0)
@@ -169,7 +170,7 @@ def test_who_is_not_on_the_list_hears_nothing(site: Site) -> None:
 
 
 def test_nobody_recovers_or_controls_without_a_key_for_it(site: Site) -> None:
-    """Requests of strangers are not answered; a reader's are not on control, an engineer's not on recovery."""
+    """Strangers get no reply; a reader gets none on control, an engineer none on recovery."""
     since, status = encode_request(ResultsSinceRequest("q", "", 0)), encode_request(StatusRequest("q"))
     for keys in strangers(site).values():
         assert site.ask("recovery", keys, since, wait_s=0.4) is None
@@ -184,7 +185,7 @@ def test_nobody_recovers_or_controls_without_a_key_for_it(site: Site) -> None:
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "../outside", "/etc/passwd", "praline/../../outside"])
 def test_request_cannot_name_a_path(site: Site, name: str) -> None:
-    """What is no name is refused before anything is opened, whatever a client packs."""
+    """A recipe that is not a name is refused before anything is opened."""
     body = msgpack.packb({"v": 1, "id": "q", "op": "load_recipe", "recipe": name})
     reply = site.ask("control", site.controller, body)
     assert reply is not None
@@ -193,7 +194,7 @@ def test_request_cannot_name_a_path(site: Site, name: str) -> None:
 
 
 def test_link_out_of_the_recipes_is_not_followed(site: Site) -> None:
-    """A whole recipe behind a link is refused, the line's own is loaded again."""
+    """A recipe behind a link is refused; the line's own is loaded again."""
     refused = site.ask("control", site.controller, encode_request(LoadRecipeRequest("q", "link")))
     assert refused is not None
     assert not refused.ok
@@ -203,7 +204,7 @@ def test_link_out_of_the_recipes_is_not_followed(site: Site) -> None:
 
 
 def test_header_cannot_name_a_path(site: Site) -> None:
-    """Frames that ask for recipes by path, and parts that are called like files, are FAULTs and no more."""
+    """Frames with a path as recipe or part id are FAULTs; no file is opened or written by that path."""
     outside = str(site.line.folder / "outside")
     names = ["..", "../outside", outside, "praline/.", "link", "/dev/null"]
     rgb, xyz = np.zeros((32, 32, 3), np.uint8), np.ones((32, 32, 3), np.float32)
@@ -225,7 +226,7 @@ def test_header_cannot_name_a_path(site: Site) -> None:
 
 
 def test_control_key_drains_a_line_that_other_hosts_can_reach(tmp_path: Path, recipes: Path) -> None:
-    """Off-host binding is taken with CURVE; a reader's drain is not heard, the engineer's ends the worker with 0."""
+    """With CURVE the worker may bind off-host; a reader's drain is not heard, the engineer's ends it with 0."""
     with Children(tmp_path / "logs") as children:
         made = start(tmp_path, recipes, children, bind_to="*")
         line, drain = made.line, encode_request(DrainRequest("q"))

@@ -1,4 +1,4 @@
-"""The subscribers in deploy/ that a PLC gateway starts from: only a PASS lets a part through."""
+"""The subscribers in deploy/, templates of a PLC gateway: only a PASS lets a part through."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ FAULT = replace(
 
 @pytest.fixture
 def results(tmp_path: Path) -> Iterator[tuple[zmq.Socket[bytes], str]]:
-    """A publisher of results that sees when somebody subscribes."""
+    """A publisher of results that is told of subscriptions."""
     context = zmq.Context()
     socket = context.socket(zmq.XPUB)
     socket.setsockopt(zmq.RCVTIMEO, 20_000)
@@ -61,7 +61,7 @@ def encrypted(results: tuple[zmq.Socket[bytes], str]) -> tuple[zmq.Socket[bytes]
 def said(
     command: list[str], socket: zmq.Socket[bytes], lines: int, environment: dict[str, str] | None = None
 ) -> list[str]:
-    """What a subscriber prints about a PASS and a FAULT."""
+    """Lines that a subscriber prints about a PASS and a FAULT."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert socket.recv().startswith(b"\x01")
@@ -98,7 +98,7 @@ def test_python_gateway_notices_silence(results: tuple[zmq.Socket[bytes], str]) 
 def test_python_gateway_speaks_curve(
     encrypted: tuple[zmq.Socket[bytes], str, KeyPair], tmp_path: Path
 ) -> None:
-    """With the worker's public key and its own pair it hears a worker that encrypts."""
+    """With the worker's public key and its own pair it receives from a worker that encrypts."""
     socket, endpoint, server = encrypted
     _, theirs = write_pair(tmp_path, "worker", server)
     own, _ = write_pair(tmp_path, "plc", KeyPair(*zmq.curve_keypair()))
@@ -124,7 +124,7 @@ def c_gateway(tmp_path: Path) -> str:
 
 
 def test_c_gateway_rejects_all_but_pass(results: tuple[zmq.Socket[bytes], str], c_gateway: str) -> None:
-    """The C gateway compiles and decides alike, also for a part whose name imitates a verdict."""
+    """The C gateway compiles and decides the same, also for a part whose name imitates a verdict."""
     socket, endpoint = results
     assert said([c_gateway, endpoint], socket, 2) == ["PASS", "REJECT"]
 

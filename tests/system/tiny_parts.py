@@ -32,7 +32,7 @@ def write_tiny_parts(root: Path) -> Path:
 
 
 def taught_settings(folder: Path) -> LineSettings:
-    """Settings with a real recipe, which the worker loads and warms up; taught in `folder` where it is not there."""
+    """Settings with a real recipe, which the worker loads and warms up; taught in `folder` if it is missing."""
     return read_settings(ensure_parts(folder, CATEGORY, lambda: False)[1])
 
 

@@ -1,6 +1,6 @@
-"""When the camera was connected and nothing was disturbed: what it fired then must have its verdict, whatever follows.
+"""Finds the times at which the camera was connected and nothing was disturbed: triggers of then must have a verdict.
 
-From what the subscriber heard of the worker's state, and what was done when. Pure.
+Computed from the worker's state as the subscriber heard it, and from the acts of the run. Pure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,11 @@ from cmfm_sim.chaos.peers import Event, back_ns
 from cmfm_sim.chaos.run import Done
 
 MARGIN_NS: Final = 2 * 10**9
-"""Before and after a disturbance: what is on its way when a process dies may be lost with it."""
+"""Time before and after a disturbance in which messages may be lost with a process."""
 
 
 class Span(NamedTuple):
-    """From one moment to another, CLOCK_REALTIME."""
+    """From one time to another, CLOCK_REALTIME in nanoseconds."""
 
     from_ns: int
     until_ns: int
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
 
 def connected_spans(done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> list[Span]:
-    """Spans in which the worker said that it had the camera at `endpoint`, MARGIN_NS off every disturbance."""
+    """Spans in which the worker reported the camera at `endpoint` as alive, MARGIN_NS off every disturbance."""
     spans = [Span(start + MARGIN_NS, end - MARGIN_NS) for start, end in _alive(heard, endpoint)]
     for act in done:
         disturbed = Span(act.at_ns - MARGIN_NS, back_ns(act, heard) + MARGIN_NS)

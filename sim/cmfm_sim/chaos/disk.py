@@ -1,4 +1,4 @@
-"""A disk that can be filled: a tmpfs of its own where this process may mount one, else a limit on the worker's files.
+"""A disk that can be filled: a tmpfs if this process may mount one, else a limit on the size of the worker's files.
 
 On the tmpfs writes fail with ENOSPC as on any full disk. The stand-in (RLIMIT_FSIZE, set on the running worker from
 outside) lets no file grow: the writes fail as well, with EFBIG.
@@ -17,25 +17,25 @@ CHUNK_BYTES: Final = 1 << 20
 
 
 class Disk(Protocol):
-    """A folder whose disk can be full for a while."""
+    """The disk of a folder, which can be full for a while."""
 
     how: str
 
     def fill(self, pid: int) -> None:
-        """Nothing can be written any more by the process."""
+        """Let every write of the process fail."""
         ...
 
     def free(self, pid: int | None) -> None:
-        """It can again; None where it has ended."""
+        """Let writes of the process succeed again; None if it has ended."""
         ...
 
     def close(self) -> None:
-        """As it was before."""
+        """Restore the state from before."""
         ...
 
 
 def small_disk(folder: Path, *, size_mb: int | None) -> Disk:
-    """A disk for `folder`, which is made; None: its own, with the stand-in."""
+    """Make `folder` and a disk for it; `size_mb` None takes the folder's own disk with the stand-in."""
     folder.mkdir(parents=True, exist_ok=True)
     if size_mb is not None and os.geteuid() == 0:
         command = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=0700", "tmpfs", str(folder)]
@@ -53,7 +53,7 @@ class Tmpfs:
         self._folder = folder
 
     def fill(self, pid: int) -> None:  # noqa: ARG002 (the disk is full for everybody)
-        """Write until there is no room."""
+        """Write until the disk is full."""
         with (self._folder / FILLER).open("ab", buffering=0) as file:
             for size in (CHUNK_BYTES, 4096, 1):
                 try:
@@ -64,16 +64,16 @@ class Tmpfs:
                         raise
 
     def free(self, pid: int | None) -> None:  # noqa: ARG002 (as above)
-        """Give the room back."""
+        """Free the space."""
         (self._folder / FILLER).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unmount it, also where somebody still looks at it."""
+        """Unmount it, also if it is in use."""
         subprocess.run(["umount", "-l", str(self._folder)], check=True)  # noqa: S607 (found as `mount` was)
 
 
 class FileLimit:
-    """No file of the process may grow."""
+    """Lets no file of the process grow."""
 
     how = "RLIMIT_FSIZE on the folder's own disk"
 

@@ -30,12 +30,11 @@ FOREVER: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class LineOptions:
-    """What runs on the line. `settings` as in line.toml; sockets, ledger and kept folder are the run's own.
+    """The line's parts to send, rate and settings. `settings` as in line.toml; sockets, ledger and kept folder are set.
 
-    `limit` triggers a camera boot at most; `deadline_ms` must lie below the delay of late frames. `proxied`: with
-    proxies between the processes. `worker` starts one, without its `--config`; `camera` are more options for
-    `cmfm-sim replay`. `disk_mb`: of the disk for ledger and
-    kept parts; None takes the folder's own.
+    `limit`: triggers a camera boot at most; `deadline_ms` must lie below the delay of late frames. `proxied`: with
+    proxies between the processes. `worker`: command of the worker without its `--config`. `camera`: further options
+    of `cmfm-sim replay`. `disk_mb`: size of the disk for ledger and kept parts; None takes the folder's own disk.
     """
 
     root: Path
@@ -52,7 +51,7 @@ class LineOptions:
 
 
 class ChaosLine:
-    """Close it, or use it as a context; no process and no mount is left behind."""
+    """A running line. Use it as a context; it leaves no process and no mount behind."""
 
     def __init__(self, folder: Path, options: LineOptions) -> None:
         self.folder = folder
@@ -92,12 +91,12 @@ class ChaosLine:
 
     @property
     def events(self) -> Path:
-        """What else the subscriber heard."""
+        """The subscriber's log of other events."""
         return self.folder / "events.jsonl"
 
     @property
     def camera_endpoint(self) -> str:
-        """The camera as the worker names it."""
+        """The camera's endpoint in the worker's settings."""
         return self._reached("frames")
 
     def start(self, name: str, *, faults: str = "", seed: int = 0) -> Child:
@@ -108,7 +107,7 @@ class ChaosLine:
         return self._children.start(f"{name}-{boot}", argv(boot, faults, seed))
 
     def boots(self, name: str) -> int:
-        """How often it has been started."""
+        """Number of times that a process was started."""
         return self._boots[name]
 
     def status(self) -> WorkerState | None:

@@ -1,4 +1,4 @@
-"""What a chaos run sends and inspects by: small synthetic parts and a recipe made here, or a line's own settings."""
+"""Parts and settings of a chaos run: small synthetic parts with a recipe taught here, or a line's own settings."""
 
 import tomllib
 from collections.abc import Callable
@@ -18,7 +18,7 @@ FIT_LIMIT_S: Final = 300.0
 
 
 def ensure_parts(out: Path, category: str, stopped: Callable[[], bool]) -> tuple[Path, Path]:
-    """Data set and line.toml in `out`, made where they are not there from before. Raises InputError, FailedError."""
+    """Return data set and line.toml in `out`; make what is missing. Raises InputError, FailedError."""
     if category not in CATEGORIES:
         raise InputError(f"--category {category}: there are {', '.join(CATEGORIES)}")
     root, recipe, config = out / "parts", out / "recipes" / category, out / "line.toml"
@@ -41,9 +41,9 @@ def ensure_parts(out: Path, category: str, stopped: Callable[[], bool]) -> tuple
 
 
 def read_settings(config: Path) -> LineSettings:
-    """A line.toml with absolute folders. Raises InputError where it is no TOML; the worker checks the rest."""
+    """Read a line.toml and make its folders absolute. Raises InputError for invalid TOML."""
     try:
-        settings: dict[str, dict[str, Any]] = tomllib.loads(config.read_text(encoding="utf-8"))
+        settings: dict[str, dict[str, Any]] = tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{config} cannot be read as TOML: {error}") from error
     for section in ("recipes", "weights"):

@@ -1,7 +1,7 @@
-"""How soon a dead peer was reported: a camera by the worker's state, a worker by the subscriber's connection.
+"""Measures the time until a dead peer is reported: a camera by the worker's state, a worker by the subscriber's link.
 
-From what was done when, and what the subscriber heard when (`EventLog`); one machine, one clock. A death counts only
-where somebody was there to report it: the peer was known to be alive, and worker and subscriber were running.
+Computed from the acts of the run and the subscriber's `EventLog`; one machine, one clock. A death counts only if it
+could be reported: the peer was known to be alive, and worker and subscriber were running.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from cmfm_sim.spread import Spread
 Event = dict[str, Any]
 
 HORIZON_NS: Final = 5 * 10**9
-"""A death not reported within this was not reported."""
+"""A death that is not reported within this time counts as not reported."""
 
 DEATHS: Final = {
     ActKind.KILL_CAMERA: "camera",
@@ -30,29 +30,29 @@ WITNESSES: Final = {
     "camera": ("worker", "subscriber", "frames", "results"),
     "worker": ("subscriber", "results"),
 }
-"""Who must be undisturbed for the report to arrive."""
+"""Processes and connections that must be undisturbed for the report to arrive."""
 
 BEFORE_NS: Final = 10**9
 AFTER_NS: Final = 2 * 10**9
 FOREVER_NS: Final = 10**18
-"""A witness disturbed from this long before a death to this long after it tells nothing about how soon it is seen."""
+"""From BEFORE_NS before a death to AFTER_NS after it no witness may be disturbed. FOREVER_NS: it never came back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A death and after how many milliseconds it was reported; None where it was not."""
+    """A death, and the milliseconds until it was reported; None if it was not."""
 
     kind: ActKind
     after_ms: float | None
 
 
 def read_events(path: Path) -> list[Event]:
-    """What the subscriber heard (`EventLog`). Raises InputError."""
+    """Read the subscriber's `EventLog`. Raises RecordError."""
     return [line for _, line in read_json_lines(path)]
 
 
 def reports(done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> list[Report]:
-    """Every death that somebody could have reported; `endpoint` is the camera's."""
+    """Every death that could have been reported; `endpoint` is the camera's."""
     return [
         Report(act.kind, _after_ms(act, heard, endpoint))
         for act in done
@@ -61,12 +61,12 @@ def reports(done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> list
 
 
 def spread_of(found: Sequence[Report]) -> Spread | None:
-    """The distribution of those that were reported."""
+    """Percentiles of the deaths that were reported."""
     return Spread.of([report.after_ms for report in found if report.after_ms is not None])
 
 
 def _was_watched(act: Done, done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> bool:
-    """Whether the peer was connected when it died, as far as the subscriber had heard, and nobody between disturbed."""
+    """True if the peer was connected when it died, as the subscriber had heard, and no witness was disturbed."""
     witnesses = WITNESSES[DEATHS[act.kind]]
     for other in done:
         if (
@@ -85,7 +85,7 @@ def _was_watched(act: Done, done: Sequence[Done], heard: Sequence[Event], endpoi
 
 
 def back_ns(act: Done, heard: Sequence[Event]) -> int:
-    """When what was disturbed was there again: a subscriber that was killed, when it has connected."""
+    """The time at which an act was over; for a subscriber that was killed, at which it had connected again."""
     if act.kind is not ActKind.KILL_SUBSCRIBER:
         return act.until_ns
     linked = (e["at_ns"] for e in heard if e["event"] == "link" and e["alive"] and e["at_ns"] > act.until_ns)
@@ -103,12 +103,12 @@ def _after_ms(act: Done, heard: Sequence[Event], endpoint: str) -> float | None:
 
 
 def _says_alive(event: Event, act: Done, endpoint: str) -> bool | None:
-    """What an event says about the peer; None where it says nothing."""
+    """True or False if an event says that the peer is alive or dead, else None."""
     if DEATHS[act.kind] == "worker":
         return bool(event["alive"]) if event["event"] == "link" else None
     return bool(event["alive"].get(endpoint, False)) if event["event"] == "state" else None
 
 
 def _is_linked(event: Event) -> bool:
-    """False where the subscriber has lost the worker: it knows of no camera then."""
+    """False if the subscriber has lost the worker: it knows nothing about the camera then."""
     return event["event"] != "link" or bool(event["alive"])

@@ -1,7 +1,4 @@
-"""A chaos plan: what is done to which process or connection, when and for how long. The seed says all of it.
-
-Pure; carried out by `run`.
-"""
+"""A chaos plan: acts on processes and connections with their times, drawn from a seed. Pure; `run` carries it out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ import numpy as np
 
 
 class ActKind(StrEnum):
-    """What can be done to a line."""
+    """Kinds of acts on a line."""
 
     KILL_CAMERA = "kill-camera"
     STOP_CAMERA = "stop-camera"
@@ -52,10 +49,10 @@ DURATION_S: Final = {
     "slow": (1.0, 3.0),
     "full": (1.0, 4.0),
 }
-"""How long each lasts: until the process is started again or goes on, the connection is fast, the disk has room."""
+"""Shortest and longest duration of each verb, until the process runs, the link is fast or the disk has room again."""
 
 QUIET_S: Final = 1.0
-"""Between two acts on one target, at least: the second must find something to disturb."""
+"""Shortest time between two acts on one target: the second must find something to disturb."""
 
 FIRST_S: Final = 1.0
 
@@ -63,7 +60,7 @@ FRAME_FAULTS: Final = (
     "drop=0.02,duplicate=0.02,reorder=0.02,corrupt=0.02,truncate=0.015,oversize=0.01,wrong=0.015,garbage=0.015,"
     "version=0.01,clock=0.02,late=0.005:3s,stall=0.003:0.4s"
 )
-"""What goes wrong with frames beside the acts, as shares of the triggers."""
+"""Faults of frames beside the acts, as shares of the triggers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ class ChaosPlan:
         kinds: Sequence[ActKind] = tuple(ActKind),
         frame_faults: str = FRAME_FAULTS,
     ) -> "ChaosPlan":
-        """One act every `every_s` on average; every kind comes before one comes again."""
+        """Draw one act every `every_s` on average; every kind comes before one comes again."""
         rng = np.random.default_rng(seed)
         acts: list[Act] = []
         free_s: dict[str, float] = {}
@@ -115,10 +112,10 @@ class ChaosPlan:
                 free_s[kind.target] = start_s + for_s + QUIET_S
 
     @classmethod
-    def rounds(
+    def in_turn(
         cls, seed: int, duration_s: float, *, every_s: float, frame_faults: str = FRAME_FAULTS
     ) -> "ChaosPlan":
-        """Each of the three processes killed or stopped every `every_s`, one after the other."""
+        """Kill or stop each of the three processes every `every_s`, one after the other."""
         rng = np.random.default_rng(seed)
         acts = []
         step_s = every_s / 3
@@ -130,7 +127,7 @@ class ChaosPlan:
         return cls(seed, duration_s, tuple(acts), frame_faults)
 
     def frame_seed(self, boot: int) -> int:
-        """Of the frame faults of the camera's boot number `boot`."""
+        """Seed of the frame faults of the camera's boot number `boot`."""
         return self.seed * 1000 + boot
 
     def __str__(self) -> str:

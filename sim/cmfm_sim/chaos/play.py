@@ -1,4 +1,4 @@
-"""A chaos run from its plan to its report, in a folder of its own."""
+"""Plays a chaos plan in a folder of its own, and reports."""
 
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from cmfm_sim.chaos.run import ChaosRun, Sample
 from cmfm_sim.errors import InputError
 
 MARKER: Final = ".cmfm-chaos"
-"""The file that says a folder is a chaos run's own, which the next run may empty."""
+"""File that marks a folder as a chaos run's own, which the next run may empty."""
 
 
 def play(
@@ -21,22 +21,22 @@ def play(
     folder: Path,
     *,
     stopped: Callable[[], bool] = lambda: False,
-    tell: Callable[[str], None] = lambda _: None,
+    on_step: Callable[[str], None] = lambda _: None,
     ends_with_camera: bool = False,
     dead_peer_ms: float = DEAD_PEER_MS,
     sample: Sample | None = None,
 ) -> ChaosReport:
-    """Carry a plan out on a line of its own and check what it left.
+    """Carry a plan out on a line of its own and check its files.
 
-    Raises FailedError where the line does not start or a process ends by itself, InputError where `folder` is
-    something else's.
+    Raises FailedError if the line does not start or a process ends by itself, InputError if `folder` holds files of
+    another origin.
     """
     _make_own(folder)
     (folder / "plan.txt").write_text(f"{plan}\n", encoding="utf-8")
     with ChaosLine(folder, options) as line:
         try:
             run = ChaosRun(
-                line, plan, stopped=stopped, tell=tell, ends_with_camera=ends_with_camera, sample=sample
+                line, plan, stopped=stopped, on_step=on_step, ends_with_camera=ends_with_camera, sample=sample
             )
             return report_of(plan, line, run.run(), dead_peer_ms=dead_peer_ms)
         finally:

@@ -1,4 +1,4 @@
-"""A TCP proxy between two processes of a line: its connections can be cut in mid-message, or made slow."""
+"""A TCP proxy between two processes of a line that cuts connections in mid-message or slows them down."""
 
 import contextlib
 import socket
@@ -15,7 +15,10 @@ ACCEPT_S: Final = 0.2
 
 
 class Proxy:
-    """Listens on a port of its own and forwards to `port`, both on 127.0.0.1. Close it, or use it as a context."""
+    """Listens on a port of its own and forwards to `port`, both on 127.0.0.1. Close it, or use it as a context.
+
+    One thread accepts, two more pump each connection.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
@@ -36,11 +39,11 @@ class Proxy:
 
     @property
     def endpoint(self) -> str:
-        """Where to connect to instead."""
+        """The endpoint to connect to instead of the target's."""
         return f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def cut(self) -> None:
-        """Close the connections in the middle of what is sent next."""
+        """Close the connections in the middle of the next data."""
         self._cut.set()
 
     def slow(self) -> None:
@@ -66,7 +69,7 @@ class Proxy:
                 continue
             try:
                 far = socket.create_connection(self._target, timeout=ACCEPT_S)
-            except OSError:  # nobody is there: the caller finds the same
+            except OSError:  # no process listens; the caller notices the same
                 near.close()
                 continue
             far.settimeout(None)

@@ -1,4 +1,4 @@
-"""What came of a chaos run: the account, the dead peers, the problems; for people and for programs."""
+"""Report of a chaos run: the account, the dead peers and the problems, for people and for programs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from cmfm_sim.chaos.tally import Tally, tally_of
 from cmfm_sim.spread import Spread
 
 DEAD_PEER_MS: Final = 1000.0
-"""Within this a dead peer is to be reported."""
+"""Time within which a dead peer must be reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChaosReport:
-    """`problems` is empty only where all holds."""
+    """A run's figures. `problems` is empty if every promise holds."""
 
     plan: ChaosPlan
     course: Course
@@ -36,13 +36,13 @@ class ChaosReport:
 def report_of(
     plan: ChaosPlan, line: ChaosLine, course: Course, *, dead_peer_ms: float = DEAD_PEER_MS
 ) -> ChaosReport:
-    """Read what the run left on disk and check it. Raises InputError where a file cannot be read."""
+    """Read the files of a run and check them. Raises InputError or RecordError for a file that cannot be read."""
     heard = read_events(line.events)
     connected = connected_spans(course.done, heard, line.camera_endpoint)
     tally = tally_of(line.trigger_files, course.killed_cameras, line.ledger, line.record, connected)
     deaths = tuple(reports(course.done, heard, line.camera_endpoint))
     late = [death for death in deaths if death.after_ms is None or death.after_ms > dead_peer_ms]
-    problems = [*course.findings, *tally.problems()]
+    problems = [*course.problems, *tally.problems()]
     problems += [f"{death.kind}: reported {_after(death)}, not within {dead_peer_ms:g} ms" for death in late]
     if not tally.triggers:
         problems.append("no trigger was fired: the run shows nothing")
@@ -114,7 +114,7 @@ def _identity(tally: Tally, problems: Sequence[str]) -> Text:
 def _deaths(deaths: Sequence[Report]) -> str:
     spread: Spread | None = spread_of(deaths)
     if spread is None:
-        return "none that somebody could have reported"
+        return "none that could have been reported"
     return f"{len(deaths)} reported after p50 {spread.p50:.0f} ms, max {spread.most:.0f} ms"
 
 

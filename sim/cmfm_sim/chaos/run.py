@@ -1,7 +1,7 @@
-"""A chaos plan carried out: the line is started, disturbed as planned, and brought to an end in order.
+"""Carries a chaos plan out: starts the line, disturbs it as planned, and ends it in order.
 
-Every process that ends or hangs by itself is a finding. What was done when is written down (`Done`), so that it can be
-told afterwards which dead peers had to be reported.
+A process that ends or hangs by itself is an error. Each act is kept with its times (`Done`), so that `peers` knows
+which dead peers had to be reported.
 """
 
 import heapq
@@ -21,22 +21,22 @@ SETTLE_LIMIT_S: Final = 90.0
 END_LIMIT_S: Final = 60.0
 TICK_S: Final = 0.02
 LAST_FRAMES_S: Final = 2.0
-"""After the last act the camera goes on this long: a stream that was disturbed is heard of again."""
+"""Time that the camera goes on after the last act, so that a disturbed stream is heard of again."""
 
-AFTERGLOW_S: Final = 1.5
-"""From the last verdict to the end of the worker: the subscriber asks for what it missed with a heartbeat."""
+LAST_RESULTS_S: Final = 1.5
+"""Time from the last verdict to the end of the worker: the subscriber asks for missed results at a heartbeat."""
 
 NO_ROOM: Final = 3
 """Exit code of a worker that cannot write its ledger at its start."""
 
 AGAIN_S: Final = 1.0
-"""A supervisor starts such a worker again after this long."""
+"""Time after which a supervisor starts such a worker again."""
 
 
 SAMPLE_S: Final = 5.0
 
 Sample = Callable[[Mapping[str, int]], None]
-"""Told the ids of the running processes by name, every SAMPLE_S."""
+"""Called every SAMPLE_S with the ids of the running processes by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,17 @@ class Done:
 
 @dataclass(slots=True)
 class Course:
-    """What came of a run: acts done, camera boots that were killed, and findings."""
+    """Record of a run: acts done, camera boots that were killed, and problems."""
 
     done: list[Done] = field(default_factory=list)
     killed_cameras: set[int] = field(default_factory=set)
-    findings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     worker_boots: int = 0
     seconds: float = 0.0
 
 
 class ChaosRun:
-    """One run. Raises FailedError where the line cannot be started, or does not come to its end."""
+    """One run, in one thread. `run` raises FailedError if the line cannot be started or does not end."""
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ class ChaosRun:
         plan: ChaosPlan,
         *,
         stopped: Callable[[], bool] = lambda: False,
-        tell: Callable[[str], None] = lambda _: None,
+        on_step: Callable[[str], None] = lambda _: None,
         ends_with_camera: bool = False,
         sample: Sample | None = None,
     ) -> None:
         self._line = line
         self._plan = plan
         self._stopped = stopped
-        self._tell = tell
+        self._on_step = on_step
         self._ends_with_camera = ends_with_camera
         self._sample = sample
         self._next_sample_s = 0.0
@@ -88,7 +88,7 @@ class ChaosRun:
         self.course = Course()
 
     def run(self) -> Course:
-        """The whole of it."""
+        """Carry out the whole run."""
         started_s = time.monotonic()
         self._start_line()
         self._disturb()
@@ -102,7 +102,7 @@ class ChaosRun:
         for name in ("subscriber", "worker", "camera"):
             self._start(name)
         self._wait(self._is_ready, READY_LIMIT_S, "the worker is ready")
-        self._tell("the line is up")
+        self._on_step("the line is up")
 
     def _disturb(self) -> None:
         zero_s = time.monotonic()
@@ -115,7 +115,7 @@ class ChaosRun:
                 return
 
     def _calm(self) -> None:
-        """Everything runs again: the last frames, and the verdicts on them."""
+        """Wait until everything runs again, for the last frames, and for their verdicts."""
         self._wait(self._is_ready, READY_LIMIT_S, "the worker is ready again")
         if not self._ends_with_camera:
             until_s = time.monotonic() + LAST_FRAMES_S
@@ -123,17 +123,17 @@ class ChaosRun:
                 self._tick()
         self._finish("camera")
         self._wait(self._has_settled, SETTLE_LIMIT_S, "every trigger has a verdict")
-        until_s = time.monotonic() + AFTERGLOW_S
+        until_s = time.monotonic() + LAST_RESULTS_S
         while time.monotonic() < until_s:
             self._tick()
 
     def _end(self) -> None:
         self._finish("worker")
-        time.sleep(AFTERGLOW_S / 2)
+        time.sleep(LAST_RESULTS_S / 2)
         self._finish("subscriber")
 
     def _begin(self, act: Act) -> None:
-        self._tell(str(act))
+        self._on_step(str(act))
         self._begun[act.kind] = time.time_ns()
         self._verbs()[act.kind.verb](act)
         self._at(time.monotonic() + act.for_s, lambda: self._over(act))
@@ -205,11 +205,11 @@ class ChaosRun:
         time.sleep(TICK_S)
 
     def _ended(self, name: str, child: Child) -> None:
-        """A process has ended that nobody told to."""
+        """Handle a process that ended without being told to."""
         if name == "camera" and child.returncode == 0 and self._ends_with_camera:
             return
         if name == "worker" and child.returncode == NO_ROOM and self._worker_met_full_disk:
-            del self._running[name]  # as a supervisor would
+            del self._running[name]  # as a supervisor does
             self._at(time.monotonic() + AGAIN_S, lambda: self._start(name))
             return
         raise child.failure(f"ended by itself with exit code {child.returncode}")
@@ -223,7 +223,7 @@ class ChaosRun:
                 raise child.failure(f"did not end within {END_LIMIT_S:g} s of SIGTERM")
             time.sleep(TICK_S)
         if child.returncode != 0:
-            self.course.findings.append(f"{name} ended with exit code {child.returncode} after SIGTERM")
+            self.course.problems.append(f"{name} ended with exit code {child.returncode} after SIGTERM")
 
     def _wait(self, condition: Callable[[], bool], limit_s: float, what: str) -> None:
         until_s = time.monotonic() + limit_s

@@ -1,16 +1,16 @@
-"""The account of a chaos run from outside: triggers fired, verdicts in the ledger, verdicts received; a byte a trigger.
+"""The account of a chaos run from outside: triggers fired, verdicts in the ledger, verdicts received. A byte a trigger.
 
 Files are read line by line and row by row, so that a million parts take a few megabytes.
 
 The rules:
 
 1. A trigger has at most one verdict in the ledger, over all boots of the worker.
-2. It lacks one only if it is *unannounced*: it belongs to the end of a stream whose camera was killed, and nothing
-   that was sent after it ever reached a worker. Nobody can answer for it; a PLC rejects it by its deadline. While the
-   worker said that it had the camera, and nothing was disturbed (`connected`), there is no such excuse.
-3. A part that cannot have been inspected has no verdict but FAULT.
-4. What was received is what the ledger says. Only of a boot that was killed may a verdict have been lost on its way
-   (*unheard*): the PLC rejects the part by its deadline, the ledger tells what it was.
+2. It may lack one only if it is *unannounced*: it belongs to the end of a stream whose camera was killed, and no
+   later message of that stream reached a worker. No worker can know of it; a PLC rejects it by its deadline. A trigger
+   fired while the worker had the camera and nothing was disturbed (`connected`) must have a verdict.
+3. A part that cannot have been inspected has a FAULT.
+4. The results received equal the ledger. Only of a boot that was killed may a verdict have been lost on its way
+   (*unheard*): the PLC rejects the part by its deadline, and the ledger has the verdict.
 """
 
 import sqlite3
@@ -28,7 +28,7 @@ from cmfm_sim.chaos.connected import Span
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import MUST_FAULT
 
-FIRED, MUST, ANSWERED = 1, 2, 4
+FIRED, MUST_BE_FAULT, HAS_VERDICT = 1, 2, 4
 CODES: Final = {str(verdict): code for code, verdict in enumerate(Verdict, start=1)}
 SHOWN: Final = 5
 
@@ -37,7 +37,7 @@ LEDGER_BOOTS: Final = "SELECT boot_id, ending, rows_lost FROM boots"
 
 
 class Tally:
-    """Add the triggers of each camera boot, then the ledger, then the record; then ask for `problems`."""
+    """Add the triggers of each camera boot, then the ledger, then the record; `settle`; then read `problems`."""
 
     def __init__(self) -> None:
         self.verdicts: Counter[str] = Counter()
@@ -60,24 +60,24 @@ class Tally:
         return sum(len(stream) for stream in self._streams.values())
 
     def add_triggers(self, path: Path, *, killed: bool) -> None:
-        """What one boot of a camera fired (`TriggerLog`); `killed`: it did not end by itself. Raises InputError."""
+        """Add the `TriggerLog` of one boot of a camera; `killed`: it was killed. Raises InputError, RecordError."""
         for number, line in read_json_lines(path):
             try:
                 stream = self._streams.setdefault(line["stream_uuid"], bytearray())
                 if line["event"] == "not_sent":
-                    stream[line["seq"]] |= MUST
+                    stream[line["seq"]] |= MUST_BE_FAULT
                     continue
                 if line["seq"] != len(stream):
                     raise InputError(f"{path}:{number}: seq {line['seq']} follows {len(stream) - 1}")
                 self.faults.update(line["faults"])
-                stream.append(FIRED | (MUST if not MUST_FAULT.isdisjoint(line["faults"]) else 0))
+                stream.append(FIRED | (MUST_BE_FAULT if not MUST_FAULT.isdisjoint(line["faults"]) else 0))
             except (KeyError, IndexError, TypeError) as error:
-                raise InputError(f"{path}:{number}: no trigger record ({error!r})") from error
+                raise InputError(f"{path}:{number}: not a trigger record ({error!r})") from error
             if killed:
                 self._killed.setdefault(line["stream_uuid"], array("q")).append(line["trigger_ns"])
 
     def add_ledger(self, path: Path) -> None:
-        """All rows of the worker's ledger. Raises InputError."""
+        """Add all rows of the worker's ledger. Raises InputError."""
         try:
             connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
             for boot_id, ending, rows_lost in connection.execute(LEDGER_BOOTS):
@@ -93,16 +93,16 @@ class Tally:
             raise InputError(f"ledger {path} cannot be read: {error}") from error
 
     def add_record(self, path: Path) -> None:
-        """All results that the subscriber recorded. Raises InputError."""
+        """Add all results that the subscriber recorded. Raises InputError, RecordError."""
         for number, line in read_json_lines(path):
             try:
                 result = line["result"]
                 self._result(result["boot_id"], result["result_id"], result["verdict"])
             except (KeyError, TypeError) as error:
-                raise InputError(f"{path}:{number}: no result record ({error!r})") from error
+                raise InputError(f"{path}:{number}: not a result record ({error!r})") from error
 
     def settle(self, connected: Sequence[Span] = ()) -> None:
-        """Count what has no verdict, and what was not received; to be called last."""
+        """Count triggers without a verdict and results that were not received. Call it last."""
         for uuid, stream in self._streams.items():
             self._settle_stream(uuid, stream, connected)
         for boot_id, heard in self._boots.items():
@@ -112,7 +112,7 @@ class Tally:
                 self._find("verdicts of a worker that ended in order, never received", (boot_id[:8], unheard))
 
     def problems(self) -> list[str]:
-        """What is wrong, one line each."""
+        """Violations of the rules, one line each."""
         return [f"{len(found)} {what}: {_named(found)}" for what, found in self._found.items()]
 
     def _row(self, boot_id: str, result_id: int, uuid: str, seq: int, verdict: str, reason: str) -> None:
@@ -131,16 +131,16 @@ class Tally:
         if seq >= len(stream):
             self._find("verdicts on parts that were never triggered", key)
             return
-        self._answer(key, verdict)
+        self._verdict(key, verdict)
 
-    def _answer(self, key: Key, verdict: str) -> None:
+    def _verdict(self, key: Key, verdict: str) -> None:
         stream, seq = self._streams[key[0]], key[1]
-        if stream[seq] & ANSWERED:
+        if stream[seq] & HAS_VERDICT:
             self._find("triggers with more than one verdict", key)
-        if stream[seq] & MUST and verdict != Verdict.FAULT:
+        if stream[seq] & MUST_BE_FAULT and verdict != Verdict.FAULT:
             what = "PASS verdicts" if verdict == Verdict.PASS else "verdicts other than FAULT"
             self._find(f"{what} on parts that cannot have been inspected", key)
-        stream[seq] |= ANSWERED
+        stream[seq] |= HAS_VERDICT
 
     def _result(self, boot_id: str, result_id: int, verdict: str) -> None:
         boot = self._boots.get(boot_id, b"")
@@ -157,7 +157,7 @@ class Tally:
         self.received += 1
 
     def _settle_stream(self, uuid: str, stream: bytearray, connected: Sequence[Span]) -> None:
-        last = next((seq for seq in range(len(stream) - 1, -1, -1) if stream[seq] & ANSWERED), -1)
+        last = next((seq for seq in range(len(stream) - 1, -1, -1) if stream[seq] & HAS_VERDICT), -1)
         for seq in range(last + 1, len(stream)):
             if uuid not in self._killed:
                 self._find("triggers without a verdict at the end of a stream", (uuid, seq))
@@ -194,7 +194,7 @@ def tally_of(
 
 
 def _without(stream: bytes | bytearray) -> Iterable[int]:
-    return (seq for seq, flags in enumerate(stream) if not flags & ANSWERED)
+    return (seq for seq, flags in enumerate(stream) if not flags & HAS_VERDICT)
 
 
 def _named(found: Sequence[object]) -> str:

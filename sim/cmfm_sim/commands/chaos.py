@@ -1,4 +1,4 @@
-"""`cmfm-sim chaos`: a whole line under every fault there is, and the account from outside."""
+"""`cmfm-sim chaos`: runs a whole line under faults of every kind and checks its account from outside."""
 
 import json
 import shlex
@@ -21,20 +21,22 @@ from cmfm_sim.faults import FaultPlan
 from cmfm_sim.stopping import stop_on_signals
 
 SPARE: Final = 2.0
-"""A camera boot may fire this many times the triggers that the run takes."""
+"""Limit of the triggers of a camera boot, as a multiple of those that the run takes."""
 
 
 def chaos(
     out: Annotated[
         Path,
-        typer.Option("--out", help="Folder for all that the run writes; each run empties its own in it."),
+        typer.Option(
+            "--out", help="Folder for everything that the runs write; each run empties its own folder in it."
+        ),
     ] = Path("cmfm-chaos"),
     config: Annotated[
         Path | None,
         typer.Option(
             "--config",
             help="line.toml whose recipes and settings the worker runs with; sockets, ledger and kept parts are the "
-            "run's own. Default: a recipe taught here from synthetic parts.",
+            "run's own. Default: a recipe that is taught here from synthetic parts.",
             show_default=False,
         ),
     ] = None,
@@ -51,27 +53,34 @@ def chaos(
             "--recipe", help="Recipe named in the frames. Default: the category.", show_default=False
         ),
     ] = "",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Says all that goes wrong, and when.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of all faults and their times.")] = 0,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="So many runs, one after the other, from --seed on.")
+        int,
+        typer.Option(
+            "--seeds", min=1, help="Number of runs, one after the other, with seeds from --seed on."
+        ),
     ] = 1,
-    duration_s: Annotated[float, typer.Option("--duration-s", min=5, help="Of the disturbance.")] = 30.0,
+    duration_s: Annotated[
+        float, typer.Option("--duration-s", min=5, help="Length of the disturbance.")
+    ] = 30.0,
     parts: Annotated[
         int | None,
-        typer.Option("--parts", min=1, help="Instead of --duration-s: so many triggers.", show_default=False),
+        typer.Option(
+            "--parts", min=1, help="Number of triggers, instead of --duration-s.", show_default=False
+        ),
     ] = None,
     rate: Annotated[float, typer.Option("--rate", min=0.1, max=10_000, help="Triggers a second.")] = 20.0,
     deadline_ms: Annotated[
         float, typer.Option("--deadline-ms", min=1, help="Time from a trigger to its verdict.")
     ] = 1000.0,
     every_s: Annotated[
-        float, typer.Option("--every-s", min=0.1, help="One act this often, on average.")
+        float, typer.Option("--every-s", min=0.1, help="Mean interval between two acts in seconds.")
     ] = 3.0,
     acts: Annotated[
         str,
         typer.Option(
             "--acts",
-            help=f"Which acts, separated by commas. Default: {', '.join(ActKind)}.",
+            help=f"Kinds of acts, separated by commas. Default: {', '.join(ActKind)}.",
             show_default=False,
         ),
     ] = "",
@@ -79,7 +88,7 @@ def chaos(
         str | None,
         typer.Option(
             "--faults",
-            help='What goes wrong with frames, as in `cmfm-sim replay --help`; "" for nothing. Default: everything.',
+            help='Faults of frames, as in `cmfm-sim replay --help`; "" for none. Default: all kinds.',
             show_default=False,
         ),
     ] = None,
@@ -93,10 +102,10 @@ def chaos(
     Starts a camera, `cmfm-worker` and a recording subscriber as processes, damages
     and loses frames, lets clocks jump, kills (-9) and stops the processes, cuts and
     slows their connections, and fills the disk. Then the camera's own list of
-    triggers is held against the worker's ledger and the subscriber's record.
+    triggers is compared with the worker's ledger and the subscriber's record.
 
-    Exit code 0 only if every trigger has its one verdict, no part that cannot have
-    been inspected has any but a FAULT, and each dead peer was reported within 1 s.
+    Exit code 0 only if every trigger has its one verdict, every part that cannot
+    have been inspected has a FAULT, and each dead peer was reported within 1 s.
     """
     console = Console(highlight=False, stderr=as_json)
     if parts is not None:
@@ -119,14 +128,14 @@ def chaos(
         )
         for plan in plans:
             command = _replay_command(plan.seed)
-            tell: Callable[[str], None] = (lambda _: None) if as_json else console.print
+            show_line: Callable[[str], None] = (lambda _: None) if as_json else console.print
             try:
                 report = play(
                     plan,
                     options,
                     out / f"seed-{plan.seed}",
                     stopped=stop.is_set,
-                    tell=tell,
+                    on_step=show_line,
                     ends_with_camera=parts is not None,
                 )
                 _show(report, console, as_json)
@@ -153,7 +162,7 @@ def _plan(seed: int, duration_s: float, every_s: float, acts: str, faults: str |
 
 
 def _replay_command(seed: int) -> str:
-    """This very command for one seed."""
+    """This command for one seed."""
     kept, skip = [], False
     for argument in sys.argv[1:]:
         name = argument.partition("=")[0]

@@ -1,4 +1,4 @@
-"""`cmfm-sim demo`: the whole line on this machine, from one command."""
+"""`cmfm-sim demo`: runs the whole line on this machine."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from rich.text import Text
 from cmfm_client.events import Event, Lost, Received
 from cmfm_sim.commands.make import Counts
 from cmfm_sim.datasets.synthetic import CATEGORIES
-from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo, DemoOptions, Stage
+from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo, DemoDisplay, DemoOptions
 from cmfm_sim.demo_line import DemoFolder
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import FaultPlan
@@ -25,8 +25,8 @@ DEFAULT_CATEGORIES = ("biscuit", "circuit")
 SHOWN_PICTURES = 8
 
 
-class ConsoleStage(Stage):
-    """Shows the demo on a terminal, or line by line where there is none."""
+class ConsoleDisplay(DemoDisplay):
+    """Shows the demo on a terminal, or line by line without one."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -34,24 +34,24 @@ class ConsoleStage(Stage):
         self._title = ""
 
     def begin(self, title: str) -> None:
-        """A spinner with the title."""
+        """Show a spinner with the title."""
         self.clear()
         self._title = title
         self._status = self._console.status(f"{title} …")
         self._status.start()
 
     def progress(self, done: int, total: int) -> None:
-        """The spinner with how far it is."""
+        """Show the progress beside the spinner."""
         if self._status is not None:
             self._status.update(f"{self._title} … {done} of {total}")
 
     def done(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self.clear()
         self._console.print(Text("✓ ", "green").append(text, "default"), soft_wrap=True)
 
     def event(self, event: Event, truth: dict[str, str]) -> None:
-        """A line for each verdict, with what really lay there."""
+        """Print a line for each verdict, with the kind of defect that the part has."""
         if isinstance(event, Received):
             defect = truth.get(event.result.part_id, "")
             self._console.print(
@@ -61,14 +61,14 @@ class ConsoleStage(Stage):
             self._console.print(Text(f"{len(event.missing)} results were missed", "bold red"))
 
     def clear(self) -> None:
-        """No spinner."""
+        """Remove the spinner."""
         if self._status is not None:
             self._status.stop()
             self._status = None
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for all that the demo writes.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything that the demo writes.")] = Path(
         "cmfm-demo"
     ),
     category: Annotated[
@@ -82,7 +82,11 @@ def demo(
     ] = None,
     parts: Annotated[
         int,
-        typer.Option("--parts", min=4, help="Good parts to teach from, a product; the tests scale with it."),
+        typer.Option(
+            "--parts",
+            min=4,
+            help="Good parts to teach from, a product; test parts scale with it.",
+        ),
     ] = 24,
     rate: Annotated[
         float | None,
@@ -90,8 +94,8 @@ def demo(
             "--rate",
             min=0.1,
             max=1000,
-            help=f"Parts a second on the conveyor. Default: {USUAL_RATE_HZ:g}, or {LOAD:.0%} of what the worker can do "
-            "on this machine where that is less.",
+            help=f"Parts a second on the conveyor. Default: {USUAL_RATE_HZ:g}, or {LOAD:.0%} of the worker's capacity "
+            "on this machine if that is less.",
             show_default=False,
         ),
     ] = None,
@@ -102,7 +106,7 @@ def demo(
         str,
         typer.Option(
             "--faults",
-            help="What is to go wrong, as in `cmfm-sim replay --help`: drop=0.05,corrupt=2.",
+            help="Faults to inject, as in `cmfm-sim replay --help`: drop=0.05,corrupt=2.",
             show_default=False,
         ),
     ] = "",
@@ -118,12 +122,13 @@ def demo(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Run the whole line on this machine: a minute or two, nothing else needed.
+    """Run the whole line on this machine; takes a minute or two and needs nothing else.
 
     Makes synthetic parts, teaches a recipe from the good ones, starts
     `cmfm-worker` as its own process, sends it the test parts over ZeroMQ at a
-    conveyor's pace and shows each verdict as it comes. At the end: the account
-    of all parts against the truth, and pictures of the rejected ones.
+    conveyor's rate and shows each verdict as it comes. At the end it prints the
+    account of all parts against their true defects, and the paths of pictures of
+    the rejected ones.
 
     Exit code 0 only if every part has exactly one verdict, as counted by the
     camera, by the subscriber and by the worker itself.
@@ -147,12 +152,12 @@ def demo(
     )
     folder = DemoFolder(out)
     console = Console(highlight=False, stderr=as_json)
-    stage = ConsoleStage(console)
+    display = ConsoleDisplay(console)
     with stop_on_signals() as stop:
         try:
-            report = Demo(folder, options, stage, stop.is_set).run()
+            report = Demo(folder, options, display, stop.is_set).run()
         finally:
-            stage.clear()
+            display.clear()
     figures = summary_map(report.account, report.problems, report.pictures)
     folder.summary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if as_json:
@@ -165,7 +170,7 @@ def demo(
 
 
 def _check(categories: tuple[str, ...], faults: str, seed: int, deadline_ms: float) -> None:
-    """Raises InputError now for what would fail a minute later."""
+    """Raise InputError now for options that would fail a minute later."""
     unknown = [name for name in categories if name not in CATEGORIES]
     if unknown:
         raise InputError(f"--category {', '.join(unknown)}: there are {', '.join(CATEGORIES)}")

@@ -1,4 +1,4 @@
-"""`cmfm-sim make`: a synthetic data set in MVTec 3D-AD layout."""
+"""`cmfm-sim make`: writes a synthetic data set in MVTec 3D-AD layout."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from cmfm_sim.datasets.write import MARKER, write_dataset
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many parts a category gets: nominal ones in each split, and defective ones of each kind in the test."""
+    """Numbers of parts a category: nominal ones in each split, and defective test parts of each kind."""
 
     train: int
     validation: int
@@ -51,7 +51,7 @@ def make(
     categories: Annotated[
         str,
         typer.Option(
-            "--categories", help=f"Which products, separated by commas: {', '.join(all_categories())}."
+            "--categories", help=f"Products to make, separated by commas: {', '.join(all_categories())}."
         ),
     ] = ",".join(CATEGORIES),
     size: Annotated[
@@ -59,19 +59,21 @@ def make(
     ] = 400,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed writes the same parts.")] = 0,
     jobs: Annotated[
-        int, typer.Option("--jobs", min=0, help="Parts made at a time; 0 takes one for each CPU core.")
+        int,
+        typer.Option("--jobs", min=0, help="Number of parts made at a time; 0 takes one for each CPU core."),
     ] = 0,
     force: Annotated[
-        bool, typer.Option("--force", help="Write into a folder that holds something else, too.")
+        bool, typer.Option("--force", help="Write also into a folder that holds something else.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Write a synthetic data set in MVTec 3D-AD layout.
 
-    Parts whose colour and shape vary together: good ones to teach from, and a
-    test split with seven or more kinds of defect and their ground truth.
-    preview.png in the folder shows what came out. Products of the second
-    family are made in another way, to confirm on: fruit, gear, insole, seal, tile.
+    The colour and the shape of its parts vary together. There are good parts to
+    teach from, and a test split with seven or more kinds of defect and their
+    ground truth. preview.png in the folder shows them. Products of the second
+    family are made in another way and only confirm results: fruit, gear, insole,
+    seal, tile.
     """
     chosen = tuple(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip()))
     _check_folder(out, force)

@@ -1,4 +1,4 @@
-"""`cmfm-sim record`: a durable record of a worker's verdicts."""
+"""`cmfm-sim record`: keeps a durable record of a worker's verdicts."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,23 +18,27 @@ def record(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="The record, a JSON object a line; continued where it is there.", show_default=False
+            "--out", help="The record, a JSON object a line; continued if it exists.", show_default=False
         ),
     ],
     endpoint: Annotated[
-        str, typer.Option("--endpoint", help="The worker's results ([sockets] results in line.toml).")
+        str,
+        typer.Option(
+            "--endpoint", help="The worker's results endpoint (results under sockets in line.toml)."
+        ),
     ] = "tcp://127.0.0.1:5556",
     recover_endpoint: Annotated[
         str,
         typer.Option(
-            "--recover-endpoint", help="Where missed results are asked for ([sockets] recovery in line.toml)."
+            "--recover-endpoint",
+            help="The worker's recovery endpoint, to ask for missed results (recovery under sockets in line.toml).",
         ),
     ] = "tcp://127.0.0.1:5558",
     events: Annotated[
         Path | None,
         typer.Option(
             "--events",
-            help="Also write changes of the worker's state and of the connection to this file.",
+            help="File for changes of the worker's state and of the connection, a JSON object a line.",
             show_default=False,
         ),
     ] = None,
@@ -43,8 +47,8 @@ def record(
 ) -> None:
     """Write every verdict of a worker to a file, each once.
 
-    May be stopped, killed and started again at any time: it goes on from its
-    own file and asks the worker for what it missed. Ends in order on Ctrl-C.
+    May be stopped, killed and started again at any time: it continues its own
+    file and asks the worker for what it missed. Ends in order on Ctrl-C.
     """
     check_endpoint(endpoint, "--endpoint")
     check_endpoint(recover_endpoint, "--recover-endpoint")

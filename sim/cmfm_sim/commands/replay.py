@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.clock import SystemClock
 from cmfm_client.curve import ClientKeys
 from cmfm_client.sockets import check_endpoint
@@ -32,8 +33,8 @@ from cmfm_sim.summary import summary_map, summary_view
 from cmfm_sim.trigger_log import TriggerLog, TriggerMemory
 
 FAULTS_HELP = (
-    "What is to go wrong, as KIND=AMOUNT, separated by commas: drop=0.02,corrupt=3,stall=1:0.5s. With a decimal point "
-    f"the amount is a share of the triggers, without one a number of them. Kinds: {', '.join(FaultKind)}."
+    "Faults to inject, as KIND=AMOUNT, separated by commas: drop=0.02,corrupt=3,stall=1:0.5s. An amount with a decimal "
+    f"point is a share of the triggers, one without a number of them. Kinds: {', '.join(FaultKind)}."
 )
 
 
@@ -52,7 +53,7 @@ def replay(
         float, typer.Option("--rate", min=0.001, max=10_000, help="Triggers a second.", show_default=False)
     ],
     endpoint: Annotated[
-        str, typer.Option("--endpoint", help="Where the camera binds; the worker connects to it.")
+        str, typer.Option("--endpoint", help="Endpoint that the camera binds; the worker connects to it.")
     ] = "tcp://127.0.0.1:5555",
     line: Annotated[str, typer.Option("--line", help="Name of the line, as in line.toml.")] = "line1",
     station: Annotated[str, typer.Option("--station", help="Name of the station.")] = "station1",
@@ -77,16 +78,17 @@ def replay(
     deadline_ms: Annotated[
         float, typer.Option("--deadline-ms", min=1, help="Time from a trigger to its verdict.")
     ] = 1000.0,
-    loop: Annotated[int, typer.Option("--loop", min=1, help="Rounds over all parts.")] = 1,
+    loop: Annotated[int, typer.Option("--loop", min=1, help="Number of passes over all parts.")] = 1,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Stop after so many triggers.", show_default=False)
+        int | None,
+        typer.Option("--limit", min=1, help="Number of triggers after which to stop.", show_default=False),
     ] = None,
     shuffle: Annotated[
         int | None,
         typer.Option("--shuffle", min=0, help="Seed of a random order. Default: sorted.", show_default=False),
     ] = None,
     faults: Annotated[str, typer.Option("--faults", help=FAULTS_HELP, show_default=False)] = "",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the faults.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the faults.")] = 0,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -98,18 +100,18 @@ def replay(
         typer.Option(
             "--max-lag-s",
             min=0,
-            help="Stop the conveyor for a camera that is later than this, instead of falling behind. Default: never.",
+            help="Lateness of the camera at which the conveyor stops for it, in seconds. Default: it never stops.",
             show_default=False,
         ),
     ] = math.inf,
     send_limit_ms: Annotated[
         int,
         typer.Option(
-            "--send-limit-ms", min=0, help="How long a frame waits for a busy worker until it is dropped."
+            "--send-limit-ms", min=0, help="Time that a frame waits for a busy worker before it is dropped."
         ),
     ] = 20,
     wait_s: Annotated[
-        float, typer.Option("--wait-s", min=0, help="How long to wait for a worker that listens.")
+        float, typer.Option("--wait-s", min=0, help="Time to wait for a worker to subscribe.")
     ] = 30.0,
     triggers: Annotated[
         bool,
@@ -119,7 +121,7 @@ def replay(
         str,
         typer.Option(
             "--results",
-            help="Also hear the verdicts from the worker's results endpoint, and account for every part.",
+            help="The worker's results endpoint: also receive the verdicts, and account for every part.",
             show_default=False,
         ),
     ] = "",
@@ -127,7 +129,7 @@ def replay(
         str,
         typer.Option(
             "--recover-endpoint",
-            help="With --results: where missed ones can be asked for.",
+            help="With --results: the worker's recovery endpoint, to ask for missed results.",
             show_default=False,
         ),
     ] = "",
@@ -138,12 +140,12 @@ def replay(
 ) -> None:
     """Send a data set's parts to a worker as a camera would, at a line's rate.
 
-    Open loop: triggers come when they are due, however far the worker is. The
+    Open loop: triggers fire when they are due, however far the worker is. The
     frames are marked as simulated. Ends when all parts are sent, or in order on
-    Ctrl-C. At the end: triggers, frames sent, frames the camera had to drop
-    because the worker did not take them, faults, and how late the sender was.
-    With --results also what became of them: latency from the scheduled trigger,
-    verdicts by their deadlines, and exit code 1 where the account does not hold.
+    Ctrl-C. Prints the numbers of triggers, of frames sent, of frames dropped
+    because the worker did not take them, and of faults, and the sender's lateness.
+    With --results also the verdicts: latency from the scheduled trigger, verdicts
+    in time, and exit code 1 if the account does not hold.
     """
     if light is not None and dataset != "eyecandies":
         raise typer.BadParameter(f"goes with --dataset eyecandies, not {dataset}", param_hint="--light")
@@ -196,7 +198,7 @@ def replay(
                 announce=triggers,
                 stopped=stop.is_set,
                 max_lag_s=max_lag_s,
-                tell=lambda trigger, _drops: sent(trigger.seq + 1, total),
+                on_trigger=lambda trigger, _drops: sent(trigger.seq + 1, total),
             ).run()
         counted = None
         if own_results is not None and isinstance(log, TriggerMemory):
@@ -222,7 +224,7 @@ Advance = Callable[[int, int], None]
 
 @contextmanager
 def _bars(*, quiet: bool) -> Iterator[Callable[[str], Advance]]:
-    """Gives a bar for each title asked for, the one before it disappearing; on stderr, none at all when `quiet`."""
+    """Give a function that makes a progress bar of a title and removes the one before; on stderr, none when `quiet`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
 

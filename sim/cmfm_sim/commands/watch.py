@@ -1,4 +1,4 @@
-"""`cmfm-sim watch`: verdicts as they come."""
+"""`cmfm-sim watch`: shows verdicts as they come."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +14,22 @@ from cmfm_sim.errors import FailedError
 from cmfm_sim.key_options import OwnKey, ServerKey, client_keys
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.stopping import stop_on_signals
-from cmfm_sim.watch import JsonDisplay, PeopleDisplay
+from cmfm_sim.watch import JsonDisplay, TextDisplay
 from cmfm_sim.watch import watch as run
 
 
 def watch(
     endpoint: Annotated[
-        str, typer.Option("--endpoint", help="The worker's results ([sockets] results in line.toml).")
+        str,
+        typer.Option(
+            "--endpoint", help="The worker's results endpoint (results under sockets in line.toml)."
+        ),
     ] = "tcp://127.0.0.1:5556",
     maps_endpoint: Annotated[
         str,
         typer.Option(
             "--maps-endpoint",
-            help="The worker's maps ([sockets] maps). Default with --save: tcp://127.0.0.1:5557.",
+            help="The worker's maps endpoint. Default with --save: tcp://127.0.0.1:5557.",
             show_default=False,
         ),
     ] = "",
@@ -34,53 +37,58 @@ def watch(
         str,
         typer.Option(
             "--recover-endpoint",
-            help="Where missed results can be asked for ([sockets] recovery). Default: gaps are only reported.",
+            help="The worker's recovery endpoint, to ask for missed results. Default: gaps are only reported.",
             show_default=False,
         ),
     ] = "",
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Also the results before now (with --recover-endpoint).")
+        bool,
+        typer.Option("--from-start", help="Also show results from before now (with --recover-endpoint)."),
     ] = False,
     record: Annotated[
         Path | None,
         typer.Option(
             "--record",
-            help="Write every result to this file, a JSON object a line, and go on where it ends: with "
-            "--recover-endpoint the record is complete and without duplicates however often this is restarted.",
+            help="Write every result to this file, a JSON object a line, and continue it after a restart. With "
+            "--recover-endpoint the record is complete and has each result once.",
             show_default=False,
         ),
     ] = None,
     count: Annotated[
         int | None,
         typer.Option(
-            "--count", min=1, help="End after so many verdicts. Default: Ctrl-C.", show_default=False
+            "--count",
+            min=1,
+            help="Number of verdicts after which to end. Default: Ctrl-C ends.",
+            show_default=False,
         ),
     ] = None,
     timeout_s: Annotated[
         float | None,
         typer.Option(
-            "--timeout-s", min=0, help="End after this time; exit code 1 if --count was not reached."
+            "--timeout-s", min=0, help="Time after which to end; exit code 1 if --count was not reached."
         ),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(
-            "--save", help="Write a picture of every rejected part into this folder.", show_default=False
-        ),
+        typer.Option("--save", help="Folder for a picture of every rejected part.", show_default=False),
     ] = None,
     key: OwnKey = None,
     server_key: ServerKey = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line instead of text.")
+    ] = False,
 ) -> None:
     """Show a worker's verdicts as they come.
 
-    Each line: verdict, number and name of the part, score against threshold,
-    time from trigger to verdict, and why it was not inspected if it was not.
+    Each line has the verdict, number and name of the part, score against
+    threshold, time from trigger to verdict, and the reason if the part was not
+    inspected.
     """
     if save is not None and not maps_endpoint:
         maps_endpoint = "tcp://127.0.0.1:5557"
     console = Console(highlight=False)
-    people = PeopleDisplay(console)
+    text = TextDisplay(console)
     pictures = RejectPictures(save) if save is not None else None
     keys = client_keys(key, server_key)
     for option, given in (
@@ -100,7 +108,7 @@ def watch(
             console.print(f"watching {endpoint} (Ctrl-C ends)", style="dim")
         seen = run(
             subscriber,
-            JsonDisplay() if as_json else people,
+            JsonDisplay() if as_json else text,
             pictures=pictures,
             log=log,
             count=count,
@@ -109,7 +117,7 @@ def watch(
         )
         interrupted = stop.is_set()
     if not as_json:
-        console.print(people.totals())
+        console.print(text.totals())
         if pictures is not None:
             console.print(f"{len(pictures.saved)} pictures in {save}", style="dim")
     if count is not None and seen < count and not interrupted:

@@ -1,4 +1,4 @@
-"""The families of made-up products that a data set can be written of."""
+"""The families of made-up products."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cmfm_sim.datasets import second, synthetic
 
 
 class MadePart(Protocol):
-    """What a family renders: `rgb` (H, W, 3) uint8, `xyz` (H, W, 3) float32 metres, `gt` (H, W) bool."""
+    """A rendered part: `rgb` (H, W, 3) uint8, `xyz` (H, W, 3) float32 metres, `gt` (H, W) bool."""
 
     @property
     def rgb(self) -> NDArray[np.uint8]: ...  # noqa: D102 (said above)
@@ -34,7 +34,7 @@ class Render(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Categories that are made in one way, and the kinds of defect they can have."""
+    """Categories that are made in one way, and their kinds of defect."""
 
     categories: tuple[str, ...]
     defects: tuple[str, ...]
@@ -47,11 +47,11 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "second": Family(tuple(second.CATEGORIES), second.DEFECTS, second.render_part),
     }
 )
-"""`first` is what filters, mapping and scores of `classic` were chosen on; `second` only confirms."""
+"""Filters, mapping and scores of `classic` were chosen on `first`; `second` only confirms."""
 
 
 def family_of(category: str) -> Family:
-    """The family that a category is of. Raises KeyError for a category of none."""
+    """The family of a category. Raises KeyError for an unknown category."""
     for family in FAMILIES.values():
         if category in family.categories:
             return family

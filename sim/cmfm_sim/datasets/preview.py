@@ -13,7 +13,7 @@ _TILE_PX = 200
 
 
 def write_preview(root: Path, categories: Sequence[str], path: Path) -> None:
-    """Writes the contact sheet of a data set as a PNG. Raises DatasetError where its parts cannot be read."""
+    """Write the contact sheet of a data set as a PNG. Raises DatasetError if its parts cannot be read."""
     rows = [_row(root, category) for category in categories]
     contact_sheet(rows, "Good parts, depth, and each defect with its ground truth outlined").save(path)
 

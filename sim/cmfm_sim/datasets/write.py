@@ -15,12 +15,12 @@ from cmfm_protocol.files.dataset import GOOD, DatasetError
 from cmfm_sim.datasets.families import all_categories, family_of
 
 MARKER = "synthetic.json"
-"""The file that says a folder is one of ours and may be written over."""
+"""File that marks a folder as a synthetic data set, which may be written over."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPart:
-    """One part that is to be written: which it is, and into which folder `<category>/<split>/<defect>`."""
+    """One part to write, and its folder `<category>/<split>/<defect>`."""
 
     category: str
     split: str
@@ -42,16 +42,15 @@ def write_dataset(
     progress: Callable[[int, int], None] | None = None,
     jobs: int = 1,
 ) -> list[Path]:
-    """Writes a data set under `out` and returns the folders of its categories.
+    """Write a data set under `out`; returns the folders of its categories.
 
     A category gets `train` and `validation` nominal parts, and a test split of `good` nominal parts and
     `per_defect` parts of each kind of defect. Pictures are `size_px` squares: 8-bit PNG, float32 TIFF in
-    metres (zlib), 8-bit ground truth of 0 and 255 for the test split. What a category's folder held before
-    is removed. `progress` is told (written, all) after each part; `jobs` parts are made at a time, and the
-    files do not depend on it.
+    metres (zlib), 8-bit ground truth of 0 and 255 for the test split. Former contents of a category's
+    folder are removed. `progress` gets (written, all) after each part; `jobs` parts are made at a time, and
+    the files do not depend on it.
 
-    Raises DatasetError for a category that is none, where there are no parts to write, or where `out` cannot
-    be written.
+    Raises DatasetError for an unknown category, without parts to write, or if `out` cannot be written.
     """
     known = all_categories()
     unknown = [name for name in categories if name not in known]

@@ -17,27 +17,27 @@ LOAD_LIMIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A version came into use: between `asked_ns` and `answered_ns` (CLOCK_REALTIME) either may decide."""
+    """A version came into use: between `asked_ns` and `replied_ns` (CLOCK_REALTIME) either version may decide."""
 
     recipe: str
     model_sha: str
     asked_ns: int
-    answered_ns: int
+    replied_ns: int
 
 
 @dataclass(slots=True)
 class Witness:
-    """Every inspected verdict under the model it names: `take` results, then ask for `problems`.
+    """Collects inspected verdicts by the model that they name: `take` results, then read `problems`.
 
-    On a CPU a part's score depends on the part and the model alone, to the last bit; a verdict made with two models,
-    or with another than it names, shows as a second score.
+    On a CPU a part's score depends on the part and the model alone, to the last bit. A verdict that was made with two
+    models, or with another than it names, shows as a second score.
     """
 
     seen: list[tuple[int, str, str]] = field(default_factory=list)  # received_ns, recipe, model_sha
     scores: dict[tuple[str, str], set[float]] = field(default_factory=dict)
 
     def take(self, item: Received) -> None:
-        """A result."""
+        """Add a result."""
         result = item.result
         if result.verdict is Verdict.FAULT or result.score is None or result.received_ns is None:
             return
@@ -46,7 +46,7 @@ class Witness:
         self.scores.setdefault((part, result.model_sha), set()).add(result.score)
 
     def problems(self, loads: Sequence[Load]) -> list[str]:
-        """Verdicts under a model that was not in use, and scores that a model does not give."""
+        """Verdicts by a model that was not in use, and models with two scores for one part."""
         wrong = sum(not _may_decide(loads, *verdict) for verdict in self.seen)
         mixed = sum(len(scores) > 1 for scores in self.scores.values())
         found = [f"{wrong} verdicts name a model that was not in use when their part came"] if wrong else []
@@ -56,10 +56,10 @@ class Witness:
 
 
 def _may_decide(loads: Sequence[Load], received_ns: int, recipe: str, model_sha: str) -> bool:
-    """Whether this model may have decided on a part that came at `received_ns`; without a name by the first recipe."""
+    """True if this model may have decided on a part received at `received_ns`; no name means the first recipe."""
     recipe = recipe or loads[0].recipe
     for place, load in enumerate(mine := [load for load in loads if load.recipe == recipe]):
-        ended_ns = mine[place + 1].answered_ns if place + 1 < len(mine) else None
+        ended_ns = mine[place + 1].replied_ns if place + 1 < len(mine) else None
         if (
             load.model_sha == model_sha
             and load.asked_ns <= received_ns
@@ -70,7 +70,7 @@ def _may_decide(loads: Sequence[Load], received_ns: int, recipe: str, model_sha:
 
 
 class Changer:
-    """Makes `count` changes from a thread of its own, one every `every_s`: a change-over, then a new version, …
+    """Makes changes in the thread "changer": a change-over of the feed, then a new version, and so on.
 
     `versions` are recipe folders with different models; `live` holds the two recipes `names` that the worker knows.
     """
@@ -93,7 +93,7 @@ class Changer:
             self.loads.append(Load(name, self._placed_sha, 0, 0))
 
     def start(self, count: int, every_s: float) -> threading.Thread:
-        """Begin; join the thread to wait for the end."""
+        """Start `count` changes, one every `every_s`; join the thread to wait for the end."""
         thread = threading.Thread(target=self._run, args=(count, every_s), name="changer", daemon=True)
         thread.start()
         return thread
@@ -102,7 +102,7 @@ class Changer:
         try:
             with RequestClient(self._control) as client:
                 self._change(client, count, every_s)
-        except BaseException as error:  # noqa: BLE001 (looked at by the thread that waits)
+        except BaseException as error:  # noqa: BLE001 (read by the thread that waits)
             self.failure = error
 
     def _change(self, client: RequestClient, count: int, every_s: float) -> None:
@@ -116,7 +116,7 @@ class Changer:
                 self.change_overs += 1
 
     def _load(self, client: RequestClient, name: str) -> None:
-        """Put the next version where the recipe is, and have it loaded."""
+        """Put the next version in the recipe's place, and have it loaded."""
         self._put_in_place(name)
         asked_ns, asked_s = time.time_ns(), time.monotonic()
         client.load_recipe(name, timeout_s=LOAD_LIMIT_S)

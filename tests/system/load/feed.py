@@ -1,4 +1,4 @@
-"""A camera in a thread of its own: open loop at a rate, or closed loop with so many parts on their way."""
+"""A camera in a thread of its own: open loop at a rate, or closed loop with a number of parts in flight."""
 
 import queue
 import threading
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.clock import NS_PER_S, SystemClock
 from cmfm_sim.conveyor import Conveyor
 
@@ -21,9 +22,9 @@ IDLE_S: Final = 0.05
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """What the camera is to do: fire `rate_hz` (0: as fast as verdicts come, `window` parts on their way) for a time.
+    """A run of the camera: `rate_hz` triggers a second; 0: as fast as verdicts come, with `window` parts in flight.
 
-    `recipe_of` a seq names the header's recipe. `first` and `end` are the run's triggers, once they are known.
+    `recipe_of` a seq names the header's recipe. `first` and `end` are set to the run's triggers.
     """
 
     rate_hz: float
@@ -33,13 +34,13 @@ class Run:
     recipe_of: Callable[[int], str] = lambda _seq: ""
     first: int = 0
     end: int = 0
-    lateness_ms: float = 0.0  # how late the camera itself was at worst
+    lateness_ms: float = 0.0  # the camera's own worst lateness
     stop: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
 
 class Feed:
-    """Fires one run after the other; `verdict` is told of each answered part. Close it."""
+    """Fires one run after the other in the thread "camera". Call `verdict` for each part that has one. Close it."""
 
     def __init__(self, endpoint: str, parts: Parts, tally: Tally) -> None:
         self.failure: BaseException | None = None
@@ -55,16 +56,16 @@ class Feed:
         self._thread.start()
 
     def start(self, run: Run) -> Run:
-        """Do this next."""
+        """Add a run."""
         self._runs.put(run)
         return run
 
     def verdict(self) -> None:
-        """A part was answered: in a closed loop the next may go."""
+        """Let the next part go in a closed loop: one has its verdict."""
         self._free.release()
 
     def close(self, *, in_order: bool = True) -> None:
-        """End the camera; `in_order` it says so to the worker first."""
+        """End the camera; `in_order` with a closing heartbeat to the worker."""
         self._in_order = in_order
         self._closing.set()
         self._runs.put(None)
@@ -100,7 +101,7 @@ class Feed:
             run.ended.set()
 
     def _open_loop(self, camera: Camera, run: Run) -> None:
-        """Triggers at start + i·period, whatever became of the earlier ones."""
+        """Fire triggers at start + i·period, independent of earlier ones."""
         conveyor = Conveyor(run.rate_hz, self._clock, camera.rest)
         conveyor.start(LEAD_S)
         for index in range(int(run.seconds * run.rate_hz)):

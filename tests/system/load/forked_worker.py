@@ -1,7 +1,7 @@
-"""The real `cmfm-worker`, forked from a process that has loaded its modules: it starts in a moment, not in seconds.
+"""The real `cmfm-worker`, forked from a process that has loaded its modules: it starts in milliseconds.
 
-Nothing is stubbed. What a fork leaves out is the interpreter's own start and the import of torch, so runs that start
-the worker hundreds of times use it; a few of them should start the program itself.
+Nothing is stubbed. A fork leaves out the interpreter's start and the import of torch. Tests that start the worker
+hundreds of times use it; a few of their runs should start the program itself.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ PRELOADED: Final = ["cmfm_worker.app", "cmfm_worker.cli.run", "cmfm_worker.line.
 
 
 class ForkedWorker(Child):
-    """As a child process that was started from the command line; its log is at `log`."""
+    """A forked worker with the interface of `Child`; its log is at `log`."""
 
     def __init__(self, config: Path, log: Path) -> None:
         self.name = "worker"
@@ -44,21 +44,21 @@ class ForkedWorker(Child):
         return self._forked.exitcode
 
     def terminate(self) -> None:
-        """Tell it to end (SIGTERM)."""
+        """Ask it to end (SIGTERM)."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it without a chance to say anything (SIGKILL)."""
+        """End it at once (SIGKILL)."""
         self._forked.kill()
         self._forked.join()
 
     def freeze(self) -> None:
-        """Stop it in its tracks (SIGSTOP)."""
+        """Stop it (SIGSTOP)."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def end(self, limit_s: float = END_LIMIT_S) -> None:
-        """End it, with SIGKILL where it takes too long."""
+        """End it, with SIGKILL if it takes too long."""
         if self.returncode is None:
             self.terminate()
             self._forked.join(limit_s)
@@ -73,7 +73,7 @@ class ForkedWorker(Child):
 
 @contextlib.contextmanager
 def _importable() -> Iterator[None]:
-    """A forked process finds this module by its name, also where pytest had found it by its path."""
+    """Let a forked process find this module by its name, also if pytest found it by its path."""
     root = str(Path(__file__).resolve().parents[3])
     sys.path.append(root)
     try:
@@ -83,7 +83,7 @@ def _importable() -> Iterator[None]:
 
 
 def _run(config: str, log: str) -> None:
-    """In the new process: the command line of a user, its output in a file."""
+    """Run a user's command line in the new process, its output in a file."""
     from cmfm_worker import app
 
     output = os.open(log, os.O_WRONLY | os.O_APPEND)

@@ -1,4 +1,4 @@
-"""Frames encoded once and sent many times: only the header is packed anew, so a feed costs the machine little."""
+"""Frames encoded once and sent many times: only the header is packed anew, so that a feed costs little CPU time."""
 
 import zlib
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from cmfm_protocol.wire.topics import topic
 TOPIC: Final = topic("line1", "station1", "frame")
 
 DEFECT_EVERY: Final = 20
-"""One part in so many is defective: a bad day, but a line's."""
+"""One part in so many is defective, as on a bad day of a line."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PreparedPart:
-    """A part's sealed frame, ready but for its header."""
+    """A part's sealed frame, complete except for its header."""
 
     name: str
     defective: bool
@@ -41,7 +41,7 @@ class PreparedPart:
 
 
 class Parts:
-    """The parts of a test split in a line's proportions: `of(seq)` is what lies under the camera at a trigger."""
+    """The parts of a test split in a line's proportions: `of(seq)` lies under the camera at a trigger."""
 
     def __init__(self, parts: Sequence[PreparedPart], defect_every: int = DEFECT_EVERY) -> None:
         self.good = [part for part in parts if not part.defective]
@@ -54,7 +54,7 @@ class Parts:
         return cls([PreparedPart.read(files) for files in list_parts(root, category, "test")])
 
     def of(self, seq: int) -> PreparedPart:
-        """Good parts in turn, and every so often a defective one."""
+        """Good parts in turn, and every DEFECT_EVERY-th a defective one."""
         turn, place = divmod(seq, self._every)
         if self.defective and place == self._every - 1:
             return self.defective[turn % len(self.defective)]

@@ -28,14 +28,14 @@ SETTLE_LIMIT_S: Final = 60.0
 DRAIN_LIMIT_S: Final = 90.0
 LISTEN_S: Final = 0.05
 SWITCH_INTERVAL_S: Final = 0.0005
-"""The camera is a thread beside the subscriber: Python would let it hold a verdict up for 5 ms."""
+"""The camera is a thread beside the subscriber: with Python's default it may delay a verdict by 5 ms."""
 
-Told = Callable[[Received], None]
-"""Told each result as it comes."""
+OnResult = Callable[[Received], None]
+"""Called for each result as it comes."""
 
 
 def prepare(folder: Path, *, size_px: int, recipes: Mapping[str, int], train: int = 12) -> Parts:
-    """Synthetic parts and `recipes` (name → seed of its fit) under `folder`, made where they are not there yet."""
+    """Synthetic parts and `recipes` (name → seed of its fit) under `folder`; makes what is missing."""
     dataset = folder / f"dataset_{size_px}"
     if not dataset.is_dir():
         write_dataset(
@@ -59,7 +59,7 @@ def prepare(folder: Path, *, size_px: int, recipes: Mapping[str, int], train: in
 
 
 def settings_of(endpoints: Endpoints, recipes: Path, *, size_px: int, threads: int) -> dict[str, Any]:
-    """A `line.toml` for a feed of such frames; all that is not here keeps its default."""
+    """A `line.toml` for a feed of such frames; other keys keep their defaults."""
     return {
         "sockets": {
             "frames": [endpoints.frames],
@@ -74,7 +74,7 @@ def settings_of(endpoints: Endpoints, recipes: Path, *, size_px: int, threads: i
 
 
 class LoadedLine:
-    """Use it as a context: whatever happens, nothing is left running.
+    """A line under load. Use it as a context; it leaves nothing running.
 
     The worker is the program that a user starts, or, `forked`, the same without its start-up (`ForkedWorker`).
     """
@@ -87,7 +87,7 @@ class LoadedLine:
         endpoints: Endpoints,
         *,
         forked: bool = False,
-        told: Told = lambda _: None,
+        on_result: OnResult = lambda _: None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.tally = Tally()
@@ -97,7 +97,7 @@ class LoadedLine:
         self._config.write_text(tomli_w.dumps(settings), encoding="utf-8")
         self._log = folder / "logs" / "worker.log"
         self._forked = forked
-        self._told = told
+        self._on_result = on_result
         self._parts = parts
         self._endpoints = endpoints
         self._children = Children(folder / "logs")
@@ -143,24 +143,24 @@ class LoadedLine:
         self._feed = Feed(self._endpoints.frames, self._parts, self.tally)
 
     def run(self, run: Run) -> Run:
-        """Let the camera do this next; it goes on by itself."""
+        """Let the camera start a run; returns at once."""
         if self._feed is None:
             raise FailedError("the line has not been started")
         return self._feed.start(run)
 
     def finish(self, run: Run, seconds: float) -> None:
-        """Listen until a run has ended and every one of its triggers has its verdict (or does not get it)."""
+        """Listen until a run has ended and its triggers have their verdicts, or SETTLE_LIMIT_S has passed."""
         self.listen_until(run.ended.is_set, seconds)
         self.settle()
 
     def settle(self) -> None:
-        """Listen until nothing is open, but not for ever: what stays open shows in the account."""
+        """Listen until no trigger is open, or SETTLE_LIMIT_S has passed; the account shows what stays open."""
         until_s = time.monotonic() + SETTLE_LIMIT_S
         while self.tally.open and time.monotonic() < until_s:
             self.listen()
 
     def listen(self, seconds: float = LISTEN_S) -> None:
-        """Take what the worker says within a moment. Raises FailedError where it or the camera has failed."""
+        """Take what the worker sends within `seconds`. Raises FailedError if it or the camera has failed."""
         for event in self._subscriber.poll(seconds):
             if isinstance(event, Received):
                 self._take(event)
@@ -169,21 +169,21 @@ class LoadedLine:
             elif isinstance(event, Lost):
                 self.lost += len(event.missing)
             elif isinstance(event, Damaged):
-                raise FailedError(f"the worker sent something that is not the wire: {event.detail}")
+                raise FailedError(f"the worker sent a message that is not of this protocol: {event.detail}")
         self.worker.require_success()
         if self._feed is not None and self._feed.failure is not None:
             raise FailedError(f"the camera failed: {self._feed.failure!r}") from self._feed.failure
 
     def listen_until(self, condition: Callable[[], bool], limit_s: float) -> None:
-        """Listen until something is so. Raises FailedError where it does not come about."""
+        """Listen until `condition` is true. Raises FailedError after `limit_s`."""
         until_s = time.monotonic() + limit_s
         while not condition():
             if time.monotonic() > until_s:
-                raise self.worker.failure(f"did not come so far within {limit_s:g} s")
+                raise self.worker.failure(f"did not fulfil a condition within {limit_s:g} s")
             self.listen()
 
     def capacity(self, seconds: float, *, deadline_ms: float = 30_000.0, window: int = 8) -> float:
-        """Parts a second with never fewer than `window` on their way, its first fifth left out."""
+        """Parts a second with `window` in flight all the time; the first fifth of the time is left out."""
         run = self.run(Run(0.0, seconds, deadline_ms, window=window))
         self.finish(run, seconds + SETTLE_LIMIT_S)
         arrivals = self.tally.triggers().between(run.first, run.end).arrival_ns
@@ -193,7 +193,7 @@ class LoadedLine:
         return float((len(kept) - 1) / ((kept.max() - kept.min()) / 1e9))
 
     def drain(self) -> int:
-        """SIGTERM; listen to its end and return the exit code. The camera ends first, in order."""
+        """End the camera in order, send SIGTERM, listen to the worker's end and return its exit code."""
         if self._feed is not None:
             self._feed.close()
             self._feed = None
@@ -201,18 +201,18 @@ class LoadedLine:
         return self.terminate()
 
     def terminate(self) -> int:
-        """SIGTERM, whatever the camera does; listen to the worker's end and return its exit code."""
+        """Send SIGTERM while the camera goes on; listen to the worker's end and return its exit code."""
         self.worker.terminate()
         self.listen_until(lambda: self.worker.returncode is not None, DRAIN_LIMIT_S)
         self.listen(0.2)
         return self.worker.returncode or 0
 
     def problems(self) -> list[str]:
-        """Where the identity does not hold, from outside; nothing where all is well."""
+        """Violations of the identity as seen from outside; empty if it holds."""
         lost = [f"{self.lost} results lost to a subscriber with recovery"] if self.lost else []
         return [*self.tally.problems(self.state), *lost]
 
     def _take(self, item: Received) -> None:
         if self.tally.receive(item) and self._feed is not None:
             self._feed.verdict()
-        self._told(item)
+        self._on_result(item)

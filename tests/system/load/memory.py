@@ -1,4 +1,4 @@
-"""How much memory processes hold, over a run: each one's most, and what it held early and late."""
+"""Memory of processes over a run: each one's maximum, and its use early and late."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def resident_mib(pid: str) -> float | None:
-    """Resident memory of a process (a number, or `self`), MiB; None where it has ended."""
+    """Resident memory of a process (a number, or `self`), MiB; None if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -17,20 +17,20 @@ def resident_mib(pid: str) -> float | None:
 
 
 class MemoryLog:
-    """Samples by name of process; `self` is the harness."""
+    """Samples by name of process; `harness` is this process."""
 
     def __init__(self) -> None:
         self._samples: dict[str, list[float]] = defaultdict(list)
 
     def sample(self, pids: Mapping[str, int]) -> None:
-        """Look at the processes now."""
+        """Take a sample of the processes."""
         for name, process in [*((name, str(pid)) for name, pid in pids.items()), ("harness", "self")]:
             held = resident_mib(process)
             if held is not None:
                 self._samples[name].append(held)
 
     def figures(self) -> dict[str, Any]:
-        """MiB at 10 %, 50 % and 100 % of the run, and the most, by name."""
+        """MiB at 10 %, 50 % and 100 % of the run, and the maximum, by name."""
         return {name: self._figures(values) for name, values in self._samples.items()}
 
     def _figures(self, values: list[float]) -> dict[str, float]:

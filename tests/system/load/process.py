@@ -1,4 +1,4 @@
-"""What a process costs, and what the rest of the machine is doing, as Linux tells it (proc(5))."""
+"""CPU time and memory of a process and of the rest of the machine, from proc(5)."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ _PROC: Final = Path("/proc")
 
 
 def end_in_order_on_sigterm() -> None:
-    """SIGTERM unwinds this program as Ctrl-C does, so that what it started ends with it."""
+    """Let SIGTERM unwind this program as Ctrl-C does, so that its processes end with it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
@@ -29,7 +29,7 @@ class Footprint:
 
     @classmethod
     def of(cls, pid: int) -> "Footprint":
-        """As it is now. Raises OSError where there is no such process."""
+        """The present footprint. Raises OSError if there is no such process."""
         status = (_PROC / str(pid) / "status").read_text()
         fields = dict(line.split(":", 1) for line in status.splitlines())
         kib = {name: int(fields[name].split()[0]) for name in ("VmRSS", "RssAnon")}
@@ -38,7 +38,7 @@ class Footprint:
 
 
 class CpuShares:
-    """Cores in use since it was last asked: by the worker, by this program, and by all others on the machine.
+    """Cores in use since the last call: by the worker, by this program, and by all others on the machine.
 
     `stolen` are those that a hypervisor gave to other machines while something here was ready to run.
     """
@@ -48,7 +48,7 @@ class CpuShares:
         self._last = self._read()
 
     def shares(self) -> dict[str, float]:
-        """Names and mean cores since the last call. Raises OSError where the worker is gone."""
+        """Names and mean cores since the last call. Raises OSError if the worker is gone."""
         before, self._last = self._last, self._read()
         wall_s = max(self._last[0] - before[0], 1e-9)
         worker, own, busy, stolen = (

@@ -1,4 +1,4 @@
-"""How fast the machine is just now: the CPU time of a fixed piece of work, to tell its drift from the line's."""
+"""Present speed of the machine: the CPU time of a fixed piece of work, to tell its drift from the line's."""
 
 import time
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a long run reports: its figures as JSON while it runs and when it ends, with machine, commit and settings."""
+"""Report of a long run: its figures as JSON while it runs and when it ends, with machine, commit and settings."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ REPOSITORY: Final = Path(__file__).resolve().parents[3]
 
 
 def quantiles(values: NDArray[np.float64]) -> dict[str, float] | None:
-    """p50, p99, p99.9 and max by nearest rank: each one that occurred; None where there are no values."""
+    """p50, p99, p99.9 and max by nearest rank: each is one of the values; None without values."""
     if not len(values):
         return None
     p50, p99, p999 = np.quantile(values, [0.5, 0.99, 0.999], method="inverted_cdf")
@@ -49,7 +49,7 @@ def commit() -> str:
 
 
 class Report:
-    """A growing JSON object. Written whole each time, so that a run that is killed still tells what it saw."""
+    """A growing JSON object. It is written whole each time, so that a killed run leaves its figures."""
 
     def __init__(self, test: str, settings: argparse.Namespace) -> None:
         self._path: Path | None = settings.json
@@ -76,7 +76,7 @@ class Report:
             part.replace(self._path)
 
     def finish(self, problems: Sequence[str], **values: Any) -> int:
-        """The last word: what was not met, one line each. Returns the exit code."""
+        """Write the end of the run with its problems, one line each. Returns the exit code."""
         self.write(**values, finished=True, met=not problems, problems=list(problems))
         for problem in problems:
             say(f"NOT MET: {problem}")
@@ -109,7 +109,7 @@ def options(doc: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def work_folder(kept: Path | None) -> Iterator[Path]:
-    """The folder to work in: the one asked for, or one that is gone afterwards."""
+    """The folder to work in: `kept`, or a temporary one."""
     if kept is not None:
         kept.mkdir(parents=True, exist_ok=True)
         yield kept

@@ -1,7 +1,6 @@
-"""The account of a long run from outside the worker: what the camera fired against what the subscriber received.
+"""The account of a long run from outside the worker: triggers fired against results received.
 
-One stream. A few bytes a trigger, so that a run of hours weighs nothing; the camera's thread fires, the subscriber's
-receives.
+One stream, a few bytes a trigger. The camera's thread calls `fire`, the subscriber's `receive`.
 """
 
 import threading
@@ -25,9 +24,9 @@ VERDICTS: Final = tuple(Verdict)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Triggers:
-    """A copy of the account for figures: one row a trigger. `ns` CLOCK_REALTIME, 0 where there is no verdict.
+    """A copy of the account for figures: one row a trigger. `ns` CLOCK_REALTIME, 0 without a verdict.
 
-    `done_ns` is the worker's stamp in the verdict, `arrival_ns` the subscriber's when it had it.
+    `done_ns` is the worker's stamp, `arrival_ns` the subscriber's.
     """
 
     trigger_ns: NDArray[np.int64]
@@ -51,7 +50,7 @@ class Triggers:
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
-        """From the scheduled trigger to the verdict at the subscriber; meaningless where there is none."""
+        """From the scheduled trigger to the verdict at the subscriber; meaningless without one."""
         return (self.arrival_ns - self.trigger_ns) / 1e6
 
     @property
@@ -61,7 +60,7 @@ class Triggers:
 
     @property
     def given_lateness_ms(self) -> NDArray[np.float64]:
-        """The same by the worker's own stamp: what of the lateness is its own."""
+        """From the deadline to the worker's own stamp: its share of the lateness."""
         return (self.done_ns - self.trigger_ns) / 1e6 - self.deadline_ms
 
     def between(self, first: int, end: int) -> "Triggers":
@@ -103,7 +102,7 @@ class Tally:
         return len(self) - self._answered
 
     def fire(self, trigger_ns: int, deadline_ms: float) -> int:
-        """A trigger, before its frame leaves; returns its seq."""
+        """Add a trigger before its frame leaves; returns its seq."""
         with self._lock:
             self._trigger_ns.append(trigger_ns)
             self._deadline_ms.append(deadline_ms)
@@ -114,11 +113,11 @@ class Tally:
             return len(self._verdict) - 1
 
     def not_sent(self, seq: int) -> None:
-        """Its frame was dropped by the camera itself."""
+        """Note that the camera dropped the frame of a trigger."""
         self._sent[seq] = 0
 
     def receive(self, item: Received) -> bool:
-        """A result, as the subscriber got it. Whether it is the one verdict of one of our triggers."""
+        """Add a result. True if it is the first verdict of one of our triggers."""
         result = item.result
         self.reasons[str(result.reason)] += 1
         self.models[result.model_sha] += 1
@@ -140,7 +139,7 @@ class Tally:
         return True
 
     def triggers(self) -> Triggers:
-        """The account as it stands."""
+        """A copy of the account."""
         with self._lock:
             return Triggers(
                 np.array(self._trigger_ns),
@@ -152,7 +151,7 @@ class Tally:
             )
 
     def counts(self) -> dict[str, Any]:
-        """Everything that was counted, for a program."""
+        """All counts, for a program."""
         triggers = self.triggers()
         verdicts = {str(verdict): int((triggers.verdict == code(verdict)).sum()) for verdict in Verdict}
         return {
@@ -168,14 +167,14 @@ class Tally:
         }
 
     def problems(self, state: WorkerState | None) -> list[str]:
-        """Where the identity does not hold, from outside and against the worker's own last count; else nothing."""
+        """Violations of the identity, from outside and against the worker's own last count; empty if it holds."""
         counts, triggers = self.counts(), self.triggers()
-        lies = int((triggers.inspected & ~triggers.sent).sum())
+        impossible = int((triggers.inspected & ~triggers.sent).sum())
         wrong = {
             "triggers without a verdict": self.open,
             "triggers with more than one verdict": len(self.twice),
             "verdicts on parts that were never triggered": len(self.unknown),
-            "verdicts other than FAULT on parts whose frame was never sent": lies,
+            "verdicts other than FAULT on parts whose frame was never sent": impossible,
         }
         found = [f"{count} {what}" for what, count in wrong.items() if count]
         return found + self._differences(counts, state)
@@ -194,5 +193,5 @@ class Tally:
 
 
 def code(verdict: Verdict) -> int:
-    """A verdict in a byte."""
+    """A verdict as a byte."""
     return VERDICTS.index(verdict) + 1

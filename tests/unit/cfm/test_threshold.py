@@ -57,7 +57,7 @@ def test_a_rate_of_one_part_in_n_needs_no_part_more(parts: int) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 6, 9, 19, 29, 49, 99, 999])
 def test_the_smallest_supported_rate_is_supported_and_no_smaller_one(parts: int) -> None:
-    """The smallest rate works with exactly that many parts; a slightly smaller one does not."""
+    """The rate named to the user works with exactly that many parts; a slightly smaller one does not."""
     scores = list(range(parts))
     rate = smallest_supported_rate(parts)
     assert conformal_threshold(scores, rate) > parts - 1

@@ -1,4 +1,4 @@
-"""`cmfm-worker check`: what a line would do, told without running it."""
+"""`cmfm-worker check`: explains settings and recipes of a line without running it."""
 
 import json
 from pathlib import Path
@@ -21,8 +21,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_says_what_each_recipe_decides_by(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The report has, for every recipe, the networks and the rule of the score, not the threshold alone."""
+def test_report_has_the_rules_of_each_recipe(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The report has the networks, the rule of the score and the limits of every recipe."""
     assert run("check", "--config", config, "--json") == 0
     report = json.loads(capsys.readouterr().out)
     recipe = report["recipes"]["part"]
@@ -32,10 +32,10 @@ def test_says_what_each_recipe_decides_by(config: Path, capsys: pytest.CaptureFi
     assert (recipe["fail_at"], recipe["minimum_coverage"]) == (0.5, 0.5)
 
 
-def test_table_ends_in_a_verdict_on_the_line(
+def test_output_ends_with_whether_the_line_can_run(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A person reads the recipes and whether the line can run."""
+    """A person reads the recipes, and in the last line whether the line can run."""
     monkeypatch.setenv("COLUMNS", "120")
     assert run("check", "--config", config) == 0
     said = capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_every_key_is_explained_with_its_source(
 def test_json_has_the_same_for_programs(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """section → key → value, source, description."""
+    """It maps section and key to value, source and description."""
     monkeypatch.setenv("CMFM_BATCH__MAX_BATCH", "8")
     assert run("check", "--config", config, "--json") == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
@@ -87,7 +87,7 @@ def test_json_has_the_same_for_programs(
 
 
 def test_long_lists_have_a_line_an_entry(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Many cameras stay readable, and what is printed is TOML."""
+    """Nine cameras stay readable, and the printed value is TOML."""
     cameras = [f"tcp://camera-{number}.example.org:5555" for number in range(9)]
     config.write_text(f"[sockets]\nframes = {json.dumps(cameras)}\n")
     assert run("check", "--config", config) == 0
@@ -97,7 +97,7 @@ def test_long_lists_have_a_line_an_entry(config: Path, capsys: pytest.CaptureFix
 
 
 def test_calibration_of_a_recipe_is_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A person can compare it with the camera's."""
+    """A person can compare the calibration of a recipe with the camera's."""
     saved(config.parent / "recipes" / "other", calibration=CalibrationSection(id="cal-7"))
     assert run("check", "--config", config, "--json") == 0
     recipes = json.loads(capsys.readouterr().out)["recipes"]
@@ -107,7 +107,7 @@ def test_calibration_of_a_recipe_is_shown(config: Path, capsys: pytest.CaptureFi
 def test_recipe_without_threshold_keeps_the_line_from_running(
     tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is named, and so is the command that helps."""
+    """The message names the recipe and the command that sets a threshold."""
     saved(tmp_path / "recipes" / "undecided", threshold=None)
     assert run("check", "--config", config, "--json") == 2
     problems = json.loads(capsys.readouterr().out)["problems"]
@@ -128,5 +128,5 @@ def test_recipe_without_threshold_keeps_the_line_from_running(
     ],
 )
 def test_rule_of_a_score_in_words(score: ScoreSection, words: str) -> None:
-    """The paper's rule and what differs from it."""
+    """The words name the paper's rule and what differs from it."""
     assert score_words(score) == words

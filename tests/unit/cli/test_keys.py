@@ -1,4 +1,4 @@
-"""`cmfm-worker keys`: one command makes a pair, says what goes where, and replaces nothing."""
+"""`cmfm-worker keys`: makes a pair, says which file goes where, and never replaces a file."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from cmfm_worker.settings.load import load_settings
 
 
 def test_pair_is_made_and_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A secret file for its owner alone, a public one, and a word on where each goes."""
+    """It makes a secret file for its owner alone and a public one, and says where each goes."""
     assert run("keys", "new", "--out", tmp_path / "keys", "--name", "plc1") == 0
     said = capsys.readouterr().out
     pair = read_pair(tmp_path / "keys" / "plc1.key_secret")
@@ -22,7 +22,7 @@ def test_pair_is_made_and_explained(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_pairs_differ(tmp_path: Path) -> None:
-    """No two runs make the same key."""
+    """Two runs never make the same key."""
     for name in ("a", "b"):
         assert run("keys", "new", "--out", tmp_path, "--name", name) == 0
     assert read_public(tmp_path / "a.key") != read_public(tmp_path / "b.key")
@@ -38,7 +38,7 @@ def test_nothing_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_printed_settings_work_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The lines for line.toml can be pasted."""
+    """The printed lines can be pasted into line.toml."""
     assert run("keys", "new", "--out", tmp_path, "--name", "worker") == 0
     said = capsys.readouterr().out
     secret = next(line.split("[curve] ")[1] for line in said.splitlines() if "secret_key =" in line)
@@ -55,7 +55,7 @@ def test_printed_settings_work_as_they_are(tmp_path: Path, capsys: pytest.Captur
 def test_show_prints_the_public_key_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
-    """Of either file; for a log's `key=` or a program that wants the text."""
+    """Either file gives the public key, as the log's `key=` has it; the secret one is not printed."""
     assert run("keys", "new", "--out", tmp_path, "--name", "plc1") == 0
     capsys.readouterr()
     assert run("keys", "show", tmp_path / f"plc1.{suffix}") == 0
@@ -63,7 +63,7 @@ def test_show_prints_the_public_key_alone(
 
 
 def test_check_tells_of_bad_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`cmfm-worker check` finds what would keep the line from starting."""
+    """`cmfm-worker check` names a key file that would keep the line from starting."""
     assert run("keys", "new", "--out", tmp_path, "--name", "worker") == 0
     (tmp_path / "worker.key_secret").chmod(0o644)
     (tmp_path / "line.toml").write_text('[curve]\nsecret_key = "worker.key_secret"\n')

@@ -8,7 +8,8 @@ import zmq
 from tests.unit.made.line_messages import message, pictures
 from tests.unit.made.line_sockets import Connect
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.errors import BindError, ClientError, EndpointError, NoSubscriberError
 from cmfm_protocol.wire.errors import LocalProtocolError
 from cmfm_protocol.wire.frame import decode_frame
@@ -78,7 +79,7 @@ def test_another_lines_subscriber_is_not_ours(endpoint: str, connect: Connect) -
 
 
 def test_a_frame_for_nobody_is_counted(endpoint: str, connect: Connect) -> None:
-    """Also after a subscriber has left: ZeroMQ itself would say nothing."""
+    """Also after a subscriber has left, of which ZeroMQ says nothing."""
     with Camera(CameraOptions(endpoint)) as camera:
         assert not camera.send(0, message(0))
         worker = connect(zmq.SUB, camera.endpoint)
@@ -93,8 +94,26 @@ def test_a_frame_for_nobody_is_counted(endpoint: str, connect: Connect) -> None:
         assert camera.next_seq == 3
 
 
+def test_one_of_two_subscribers_may_leave(endpoint: str, connect: Connect) -> None:
+    """Frames go on to the other one; they are dropped when it has left as well."""
+    with Camera(CameraOptions(endpoint)) as camera:
+        first, second = (connect(zmq.SUB, camera.endpoint) for _ in range(2))
+        until_s = time.monotonic() + 5
+        for seq in range(1000):  # until both have joined
+            camera.send(seq, message(seq))
+            if first.poll(5) and second.poll(5):
+                break
+        first.close(0)
+        rest(camera, 0.3)
+        assert camera.has_subscriber
+        second.close(0)
+        while camera.has_subscriber:
+            assert time.monotonic() < until_s
+            camera.rest(0.05)
+
+
 def test_a_full_queue_neither_blocks_nor_loses_silently(endpoint: str, connect: Connect) -> None:
-    """What a stalled subscriber does not take is counted, and what was taken arrives whole."""
+    """Frames that a stalled subscriber does not take are counted, and the others arrive whole."""
     with Camera(CameraOptions(endpoint, send_hwm=2, send_limit_ms=10)) as camera:
         worker = connect(zmq.SUB, camera.endpoint)
         worker.setsockopt(zmq.RCVHWM, 2)
@@ -126,13 +145,13 @@ def test_a_taken_endpoint_is_named(endpoint: str) -> None:
 @pytest.mark.parametrize(
     "text", ["127.0.0.1:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://h:70000", "udp://x:1"]
 )
-def test_what_is_no_endpoint_is_refused(text: str) -> None:
-    """With the option's name and the form expected."""
+def test_invalid_endpoint_is_refused(text: str) -> None:
+    """The message says that it is the camera's."""
     with pytest.raises(EndpointError, match="camera endpoint"):
         Camera(CameraOptions(text))
 
 
-def test_a_line_that_is_no_name_is_refused(endpoint: str) -> None:
+def test_invalid_line_name_is_refused(endpoint: str) -> None:
     """Before anything is bound."""
     with pytest.raises(LocalProtocolError, match="line 'a/b'"):
         Camera(CameraOptions(endpoint, line="a/b"))
@@ -140,7 +159,7 @@ def test_a_line_that_is_no_name_is_refused(endpoint: str) -> None:
 
 def test_camera_counts_triggers_and_seals_their_frames(endpoint: str, connect: Connect) -> None:
     """Each part has the next number; its frame says what its trigger said, under checksums, after the announcement."""
-    with Camera(CameraOptions(endpoint)) as camera:
+    with Camera(CameraOptions(endpoint, send_limit_ms=5000)) as camera:
         worker = connect(zmq.SUB, camera.endpoint)
         camera.wait_for_subscriber(5)
         triggers = [
@@ -149,7 +168,10 @@ def test_camera_counts_triggers_and_seals_their_frames(endpoint: str, connect: C
         ]
         for trigger in triggers:
             assert camera.publish(trigger, *pictures())
-    received = [worker.recv_multipart() for _ in range(4)]
+    received: list[list[bytes]] = []
+    while len(received) < 4:
+        parts = worker.recv_multipart()
+        received += [parts] if parse_topic(parts[0]).kind != "state" else []
     kinds = [parse_topic(parts[0]).kind for parts in received]
     assert kinds == ["trigger", "trigger", "frame", "frame"]
     announced = [decode_trigger(parts) for parts in received[:2]]
@@ -162,6 +184,26 @@ def test_camera_counts_triggers_and_seals_their_frames(endpoint: str, connect: C
         said = {name: getattr(frame.header, name) for name in names}
         assert said == {name: getattr(trigger, name) for name in names}
     assert [trigger.seq for trigger in triggers] == [0, 1]
+
+
+@pytest.mark.parametrize(("clock", "now_ns"), [("realtime", 2_000), ("monotonic", 1_000), ("none", 2_000)])
+def test_trigger_is_stamped_by_the_clock_that_it_names(endpoint: str, clock: str, now_ns: int) -> None:
+    """A camera on the worker's host may use its monotonic clock, one without a synchronised clock says so."""
+    with Camera(CameraOptions(endpoint), StoppedClock()) as camera:
+        trigger = camera.trigger("a", clock=clock)
+        assert (trigger.clock, trigger.trigger_ns) == (clock, now_ns)
+        assert camera.trigger("b", clock=clock, trigger_ns=7).trigger_ns == 7
+        camera.close(in_order=False)
+
+
+class StoppedClock:
+    """Always the same time."""
+
+    def realtime_ns(self) -> int:
+        return 2_000
+
+    def monotonic_ns(self) -> int:
+        return 1_000
 
 
 def test_number_is_never_used_twice(endpoint: str) -> None:
@@ -186,7 +228,7 @@ def test_trigger_that_cannot_be_sent_takes_no_number(endpoint: str) -> None:
 
 def test_last_heartbeat_counts_triggers_without_a_frame(endpoint: str, connect: Connect) -> None:
     """The worker learns of a part whose frame never came, without an announcement."""
-    with Camera(CameraOptions(endpoint)) as camera:
+    with Camera(CameraOptions(endpoint, send_limit_ms=5000)) as camera:
         worker = connect(zmq.SUB, camera.endpoint)
         camera.wait_for_subscriber(5)
         camera.publish(camera.trigger("a", announce=False), *pictures())

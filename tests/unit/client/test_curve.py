@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.curve import CameraKeys, ClientKeys
 from cmfm_client.errors import NoSubscriberError
 from cmfm_client.sockets import ZmqContext, ZmqSocket

@@ -3,7 +3,8 @@
 import pytest
 import zmq
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.errors import EndpointError
 from cmfm_client.sockets import ZmqContext, check_endpoint, connect
 

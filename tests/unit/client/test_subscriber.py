@@ -184,7 +184,7 @@ def test_a_gap_of_many_pages_is_recovered_whole() -> None:
         worker.close()
 
 
-def test_what_the_worker_has_no_longer_is_reported_lost() -> None:
+def test_results_that_the_worker_no_longer_holds_are_lost() -> None:
     """The rest of the gap comes."""
     worker = PublishingWorker(oldest=4)
     try:
@@ -225,7 +225,7 @@ def test_a_late_joiner_gets_all_if_it_wants_to(
         assert ids(collect(subscriber, until(4))) == expected
 
 
-def test_catching_up_asks_for_what_did_not_come(worker: PublishingWorker) -> None:
+def test_catching_up_asks_for_results_that_did_not_come(worker: PublishingWorker) -> None:
     """At the end of a run, without waiting for a heartbeat."""
     with ResultSubscriber(SubscriberOptions(worker.results, recovery=worker.recovery)) as subscriber:
         worker.wait_for_subscriber()
@@ -237,7 +237,7 @@ def test_catching_up_asks_for_what_did_not_come(worker: PublishingWorker) -> Non
 
 
 def test_a_worker_that_does_not_answer_holds_nothing_up(worker: PublishingWorker) -> None:
-    """A recovery endpoint where nobody is costs a second, not the later results."""
+    """A recovery endpoint without a worker costs a second, not the later results."""
     options = SubscriberOptions(worker.results, recovery="ipc:///tmp/cmfm-nobody-is-here")
     with ResultSubscriber(options) as subscriber:
         worker.wait_for_subscriber()
@@ -364,14 +364,14 @@ def test_a_damaged_message_is_reported_and_nothing_in_it_believed(worker: Publis
     assert [type(event) for event in said] == [Damaged, Damaged, Received]
 
 
-def test_what_is_no_endpoint_is_refused_by_its_option() -> None:
-    """And leaves no socket open."""
+def test_invalid_endpoint_is_refused() -> None:
+    """The message says whose it is, and no socket is left open."""
     with pytest.raises(EndpointError, match="request endpoint 'nowhere'"):
         ResultSubscriber(SubscriberOptions("tcp://127.0.0.1:1", recovery="nowhere"))
 
 
 def test_worker_that_goes_away_is_reported_once() -> None:
-    """The connection is there, then it is not; attempts to connect again are no news."""
+    """The link is there, then it is gone; further attempts to connect are not reported."""
     worker = PublishingWorker()
     with ResultSubscriber(SubscriberOptions(worker.results)) as subscriber:
         events = collect(subscriber, lambda events: LinkChanged(True) in events)

@@ -273,8 +273,8 @@ def test_colour_tells_the_shape_of_good_parts() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"category": "bagel"}, "'bagel' is none of biscuit"),
-        ({"defect": "crack"}, "'crack' is none of good, hole"),
+        ({"category": "bagel"}, "'bagel' is unknown; there are biscuit"),
+        ({"defect": "crack"}, "'crack' is unknown; there are good, hole"),
         ({"size_px": 10}, "64 to 2048 pixels"),
         ({"seed": -1}, "must not be negative"),
         ({"index": -1}, "must not be negative"),

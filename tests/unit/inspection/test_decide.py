@@ -1,4 +1,4 @@
-"""From a score to a verdict."""
+"""The verdict on a part from its score and coverage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CASES = [
 def test_decisions(
     tmp_path: Path, score: float, coverage: float | None, verdict: Verdict, reason: Reason
 ) -> None:
-    """The table of decisions: at the threshold a part FAILs, missing 3D or a broken score never PASSes."""
+    """Decisions follow the table: at the threshold a part FAILs; missing 3D or an invalid score never PASSes."""
     threshold = ThresholdSection(fail_at=0.5, grey_from=0.3)
     coverage_section = CoverageSection(minimum=0.5, nominal_median_px=100)
     recipe = saved(tmp_path / "part", threshold=threshold, coverage=coverage_section).recipe
@@ -69,6 +69,6 @@ def test_frame_of_another_calibration_is_undecided(
 
 
 def test_no_threshold_no_decision(tmp_path: Path) -> None:
-    """Without a threshold nothing is decided, least of all a PASS."""
+    """A recipe without a threshold raises an error instead of deciding."""
     with pytest.raises(ValueError, match="no threshold"):
         decide(0.0, 1.0, saved(tmp_path / "part", threshold=None).recipe)

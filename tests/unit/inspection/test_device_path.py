@@ -1,7 +1,7 @@
-"""What the host asks of a device that is not the CPU, held on tensors that have no values to be asked for.
+"""The inspection of a batch waits for the device only in its read-backs, tested on tensors without values.
 
-On torch's device "meta" nothing can be read, counted or branched on: a path that comes through issues everything
-without waiting. What may wait are the read-backs, which are answered here.
+On torch's device "meta" nothing can be read, counted or branched on, so a path that runs there issues everything
+without waiting. Only the read-backs may wait; the tests supply their numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.cfm.fast import frame_sizes, merged_rows
 from cmfm_worker.cfm.mapping.token_sampling import known_rows
 from cmfm_worker.cfm.paper_extractor import PaperExtractor
-from cmfm_worker.inspection import result as findings
+from cmfm_worker.inspection import result
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.sections import BackgroundSection
@@ -38,9 +38,9 @@ POINTS, PIXELS = 20_000, 24_000
 
 @dataclass
 class Told:
-    """Read-backs whose numbers are told by the test; it remembers how many were asked for each time."""
+    """Read-backs whose numbers the test supplies; `asked` records how many numbers each one wanted."""
 
-    answers: list[Any] = field(default_factory=list)
+    numbers: list[Any] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
 
     def read_back(self, *tensors: Tensor) -> ToldNumbers:
@@ -52,11 +52,11 @@ class ToldNumbers(NamedTuple):
     told: Told
 
     def wait(self) -> tuple[Tensor, ...]:
-        return (torch.tensor(self.told.answers.pop(0)),)
+        return (torch.tensor(self.told.numbers.pop(0)),)
 
 
 class NothingBetween(TorchDispatchMode):
-    """Fails where numbers go to the device otherwise than by `on_device`, or a mask's pixels would be counted."""
+    """Fails if numbers are copied to the device other than by `on_device`, or if a mask's pixels would be counted."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -73,7 +73,7 @@ class NothingBetween(TorchDispatchMode):
 
 
 class NothingMadeOnTheHost(TorchFunctionMode):
-    """Fails where a list becomes a tensor on the device, which is a copy that is waited for."""
+    """Fails if a list becomes a tensor on the device, which is a copy that the host waits for."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -91,7 +91,7 @@ class NothingMadeOnTheHost(TorchFunctionMode):
 
 @contextmanager
 def nothing_waits() -> Iterator[None]:
-    """Fails where what is done inside would make the host wait for a CUDA device."""
+    """Fail if code inside the context would make the host wait for a CUDA device."""
     with NothingMadeOnTheHost(), NothingBetween():  # type: ignore[no-untyped-call]  # so torch has it
         yield
 
@@ -112,9 +112,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Every read-back of the path, told by the test."""
+    """Replace every read-back of the path by one whose numbers the test supplies."""
     told = Told()
-    for module in (frame_sizes, merged_rows, findings):
+    for module in (frame_sizes, merged_rows, result):
         monkeypatch.setattr(module, "ReadBack", told.read_back)
     return told
 
@@ -123,10 +123,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 def line(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Inspector, Callable[[str], LoadedModel]]:
-    """An inspector on the device, and models on it by their way of taking the tray off."""
+    """Return an inspector on the device, and a function that makes a model with a background method."""
     inspector = Inspector(PaperExtractor(weights, 1, 32, META))
     d2, d3 = inspector.extractor.d2, inspector.extractor.d3
-    # Both networks are turned on the host, once, where a device without values has nothing to turn.
+    # Both networks are transformed once on the host, but a device without values has nothing to copy there.
     monkeypatch.setattr(Tensor, "cpu", lambda t: torch.zeros(t.shape, dtype=t.dtype))
 
     def model(background: str) -> LoadedModel:
@@ -164,26 +164,26 @@ WAITING: dict[str, Callable[[Tensor], object]] = {
 
 @pytest.mark.parametrize("waiting", WAITING.values(), ids=WAITING.keys())
 def test_what_waits_is_found(waiting: Callable[[Tensor], object]) -> None:
-    """Everything that makes the host wait for CUDA and that this method once did fails on such a device."""
+    """Each operation that makes the host wait for CUDA, and that this method once used, fails in these tests."""
     x = torch.empty(5, device=META)
     with pytest.raises((AssertionError, RuntimeError)), nothing_waits():
         waiting(x)
 
 
-def test_a_batch_waits_for_two_handfuls_of_numbers_and_its_results(
+def test_a_batch_waits_for_two_small_read_backs_and_its_results(
     line: tuple[Inspector, Callable[[str], LoadedModel]], told: Told
 ) -> None:
-    """Three sizes a frame, then where the mapping's pieces begin; all else is issued without asking the device."""
+    """The host reads three sizes a frame, then where the mapping's pieces begin; all else is issued without waiting."""
     inspector, model = line
     ransac, count = model("ransac"), 4
     pieces = known_rows(count * PIXELS)
-    told.answers.extend(2 * [sizes([POINTS] * count), [7 * row for row in pieces]])
+    told.numbers.extend(2 * [sizes([POINTS] * count), [7 * row for row in pieces]])
     with torch.inference_mode():
-        inspector.inspect(*frames(count), [ransac] * count)  # what is made once a device is made here
+        inspector.inspect(*frames(count), [ransac] * count)  # makes the tables that are made once a device
         told.asked.clear()
         with nothing_waits():
             found = inspector.inspect(*frames(count), [ransac] * count)
-            found.on_its_way()
+            found.start_read_back()
     assert told.asked[:2] == [3 * count, len(pieces)], "where pieces of the mapping begin, and the end"
     assert len(told.asked) == 3
     assert found.problems == (None,) * count
@@ -193,11 +193,11 @@ def test_a_batch_waits_for_two_handfuls_of_numbers_and_its_results(
 def test_frames_that_cannot_be_inspected_cost_no_more_waiting(
     line: tuple[Inspector, Callable[[str], LoadedModel]], told: Told
 ) -> None:
-    """One frame too empty, and recipes with other backgrounds beside it: still two read-backs before the results."""
+    """With one frame that has too few points there are still two read-backs before the results."""
     inspector, model = line
     ransac, points = model("ransac"), [POINTS, 5, POINTS]
     pieces = known_rows(2 * PIXELS)
-    told.answers.extend(2 * [sizes(points), [7 * row for row in pieces]])
+    told.numbers.extend(2 * [sizes(points), [7 * row for row in pieces]])
     with torch.inference_mode():
         inspector.inspect(*frames(3), [ransac] * 3)
         told.asked.clear()

@@ -66,7 +66,7 @@ def test_variants_of_the_mapping_mixed_in_a_batch(tmp_path: Path) -> None:
 
 
 def test_frame_without_3d_does_not_touch_its_neighbours(tmp_path: Path) -> None:
-    """Frames without 3D, or with next to none, are problems with a reason; the rest come out as ever."""
+    """Frames without 3D, or with too few points, are problems with a reason; the other frames are unchanged."""
     rgb, xyz = frames(4)
     broken = xyz.clone()
     broken[1] = math.nan
@@ -87,14 +87,14 @@ def test_frame_without_3d_does_not_touch_its_neighbours(tmp_path: Path) -> None:
 
 
 def test_batch_of_problems_only(tmp_path: Path) -> None:
-    """A batch in which nothing can be inspected is answered, not raised."""
+    """A batch in which no frame can be inspected returns problems and raises nothing."""
     rgb, xyz = frames(2)
     found = Inspector(ColourAndPlace()).inspect(rgb, torch.zeros_like(xyz), [model(tmp_path / "a")] * 2)
     assert [problem is not None for problem in found.problems] == [True, True]
 
 
 def test_half_missing_3d_halves_the_coverage(tmp_path: Path) -> None:
-    """Coverage is the foreground over the nominal part's: 1 for a whole part, about a half for half of it."""
+    """Coverage is the foreground over the nominal part's: 1 for a complete part, about 0.5 for half of it."""
     rgb, xyz = frames(2)
     xyz[1, :32] = math.nan
     whole = model(tmp_path / "a", coverage=CoverageSection(minimum=0.6, nominal_median_px=224 * 224))
@@ -103,14 +103,14 @@ def test_half_missing_3d_halves_the_coverage(tmp_path: Path) -> None:
 
 
 def test_unknown_nominal_size_is_no_coverage(tmp_path: Path) -> None:
-    """A recipe that does not know its parts' size reports no coverage, not a made-up one."""
+    """A recipe without a nominal part size reports no coverage."""
     rgb, xyz = frames(1)
     imported = model(tmp_path / "a", coverage=CoverageSection())
     assert Inspector(ColourAndPlace()).inspect(rgb, xyz, [imported]).parts()[0].coverage is None
 
 
 def test_peak_is_where_the_map_is_highest(tmp_path: Path) -> None:
-    """The peak's pixel is the maximum of Ψ; its point is measured, nearest to it, even beside the foreground."""
+    """The peak's pixel is the maximum of Ψ; its point is the nearest measured one, also beside the foreground."""
     rgb, xyz = frames(1)
     xyz[0, :, 20:] = math.nan
     part = Inspector(ColourAndPlace()).inspect(rgb, xyz, [model(tmp_path / "a")]).parts()[0]
@@ -125,7 +125,7 @@ def test_peak_is_where_the_map_is_highest(tmp_path: Path) -> None:
 
 
 def test_picture_is_the_frame(tmp_path: Path) -> None:
-    """The picture shown with the maps is the prepared frame, depth in metres where the part is and 0 elsewhere."""
+    """The picture shown with the maps is the prepared frame; its depth is in metres on the part and 0 elsewhere."""
     rgb, xyz = frames(1, side_px=224)
     xyz[0, :10] = math.nan
     part = Inspector(ColourAndPlace()).inspect(rgb, xyz, [model(tmp_path / "a")]).parts()[0]
@@ -135,7 +135,7 @@ def test_picture_is_the_frame(tmp_path: Path) -> None:
 
 
 def test_wrong_extractor_is_refused(tmp_path: Path) -> None:
-    """A recipe taught on other features, or of other widths, is refused by name before any frame."""
+    """A recipe taught on other features or weights is refused by name before any frame."""
     inspector = Inspector(ColourAndPlace())
     inspector.require_match(saved(tmp_path / "ok").recipe)
     other = ExtractorSection(preset="classic", version="2")

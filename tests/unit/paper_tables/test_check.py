@@ -1,4 +1,4 @@
-"""What `evaluate --all` looks at before any work, and what a kept cell was measured from."""
+"""The checks of `evaluate --all` before any work, and the inputs that a stored experiment records."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.unit.made.dataset import run, write_dataset
+from tests.unit.made.dataset import read_json, run, write_dataset
 
 from cmfm_worker.paper_tables.check import check_run
 from cmfm_worker.paper_tables.engines import DevicesEngine
-from cmfm_worker.paper_tables.experiments import SuiteOptions, plan_cells
+from cmfm_worker.paper_tables.experiments import RunOptions, plan_experiments
 from cmfm_worker.paper_tables.variants import VARIANTS
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """One category, "dome"."""
+    """Write a data set with one category, "dome"."""
     return write_dataset(tmp_path / "data")
 
 
 def parts_of(root: Path) -> str:
-    """The digest of the parts of "dome"."""
-    options = SuiteOptions(root, "mvtec3d", ("dome",), "classic")
-    cells, _ = plan_cells([VARIANTS["ours"]], options)
-    return check_run(cells, options).parts["dome"]
+    """Return the digest of the parts of "dome"."""
+    options = RunOptions(root, "mvtec3d", ("dome",), "classic")
+    experiments, _ = plan_experiments([VARIANTS["ours"]], options)
+    return check_run(experiments, options).parts["dome"]
 
 
 @pytest.mark.parametrize("folder", ["train/good/xyz", "validation/good/rgb", "test/*/rgb", "test/*/gt"])
 def test_changed_file_is_another_input(data: Path, folder: str) -> None:
-    """Also a ground truth, and also a file that has kept its size: numbers from the old one do not count."""
+    """Numbers from a file that has changed are not used, also for a ground truth or a file of the same size."""
     before = parts_of(data)
     assert parts_of(data) == before
     file = next((data / "dome").glob(f"{folder}/*"))
@@ -42,10 +42,10 @@ def test_changed_file_is_another_input(data: Path, folder: str) -> None:
     assert parts_of(data) != before
 
 
-def test_other_runs_cells_are_not_written_over(
+def test_experiments_of_another_run_are_not_overwritten(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They may have taken days: what differs is said, and the folder stays as it is."""
+    """A folder with other settings is refused with the difference and stays unchanged: it may hold days of work."""
     common = ("evaluate", "--all", "--root", data, "--out", tmp_path / "out", "--tables", "12", "--no-report")
     assert run(*common, "--epochs", 1) == 0
     kept = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
@@ -55,21 +55,39 @@ def test_other_runs_cells_are_not_written_over(
     gt = next((data / "dome" / "test").glob("*/gt/*"))
     gt.touch()
     assert run(*common, "--epochs", 1) == 0
-    assert "files have changed since, measured again: dome / ours" in capsys.readouterr().err
+    assert "files have changed, these run again: dome / ours" in capsys.readouterr().err
 
 
-def test_all_variants_that_draw_too_many_parts_are_named(
+def test_variants_that_draw_too_many_parts_stay_open(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One try tells all that has to be left out."""
-    assert run("evaluate", "--all", "--root", data, "--out", tmp_path / "out", "--tables", "4") == 2
-    assert "--skip ours-5-shot,ours-10-shot,ours-50-shot" in capsys.readouterr().err
+    """A small category is measured; each variant that needs more parts is remarked and has an open place."""
+    given = ("--tables", "4", "--no-report", "--epochs", 1)
+    assert run("evaluate", "--all", "--root", data, "--out", tmp_path / "out", *given) == 0
+    said = capsys.readouterr().err
+    for shots in (5, 10, 50):
+        assert f"not measured: dome / ours-{shots}-shot: --shots {shots}" in said
+    (table,) = read_json(tmp_path / "out" / "tables.json")["tables"]
+    measured = {number["row"] for number in table["numbers"] if number["measured"] is not None}
+    assert "ours" in measured
+    assert not any("shot" in row for row in measured)
+    assert "ours-50-shot: not measured" in (tmp_path / "out" / "tables.md").read_text()
 
 
-def test_prepared_parts_are_looked_at_first(
+def test_run_in_which_nothing_can_be_measured_is_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A cache that was prepared in another way stops the run, not every cell of it."""
+    """If every variant needs more parts than there are, nothing runs."""
+    given = ("--tables", "4", "--no-report", "--skip", "ours")
+    assert run("evaluate", "--all", "--root", data, "--out", tmp_path / "out", *given) == 2
+    assert "--shots 50" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepared_parts_are_checked_first(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cache that was prepared in another way stops the run before its first experiment."""
     assert run("prepare", "--root", data, "--out", tmp_path / "cache", "--background", "none") == 0
     capsys.readouterr()
     given = ("--out", tmp_path / "out", "--tables", "12", "--prepared", tmp_path / "cache")
@@ -78,10 +96,10 @@ def test_prepared_parts_are_looked_at_first(
     assert not list((tmp_path / "out").rglob("*.json"))
 
 
-def test_killed_process_costs_its_cell_alone(tmp_path: Path) -> None:
-    """The cell that was in it is a problem, the next one is worked on in a new process, and none is left behind."""
-    options = SuiteOptions(tmp_path, "mvtec3d", ("first", "second"), "classic")
-    cells, _ = plan_cells([VARIANTS["ours"]], options)
+def test_killed_process_fails_only_its_experiment(tmp_path: Path) -> None:
+    """Its experiment fails, the next one runs in a new process, and no process is left at the end."""
+    options = RunOptions(tmp_path, "mvtec3d", ("first", "second"), "classic")
+    experiments, _ = plan_experiments([VARIANTS["ours"]], options)
     before = set(multiprocessing.active_children())
 
     def kill_the_first() -> None:
@@ -93,7 +111,7 @@ def test_killed_process_costs_its_cell_alone(tmp_path: Path) -> None:
 
     killer = threading.Thread(target=kill_the_first)
     killer.start()
-    first, second = DevicesEngine([torch.device("cpu")]).run(cells, options)
+    first, second = DevicesEngine([torch.device("cpu")]).run(experiments, options)
     killer.join()
     assert "died" in first.problem
     assert "not a data set" in second.problem

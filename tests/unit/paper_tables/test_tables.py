@@ -1,4 +1,4 @@
-"""The shapes of the paper's tables and the paper's own numbers in them."""
+"""The layouts of the paper's tables and the paper's own numbers in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MISPRINTED = Place(13, "m3dm", "product", "aupro_30", MEAN)
 
 
 def test_printed_means_are_those_of_the_categories() -> None:
-    """A digit copied wrong would show: every printed mean is that of its ten categories."""
+    """Every printed mean is that of its ten categories, so a wrongly copied digit would show."""
     rows: dict[Place, dict[str, float]] = defaultdict(dict)
     for place, value in paper_numbers().items():
         rows[place._replace(category=MEAN)][place.category] = value
@@ -45,7 +45,7 @@ def test_printed_means_are_those_of_the_categories() -> None:
     ],
 )
 def test_short_and_long_tables_agree(short: int, long: int, row: str, aggregation: str) -> None:
-    """The supplement's tables end in the means of the main paper (save for the sum's AUPRO@1%, 0.432 and 0.430)."""
+    """The supplement's tables have the means of the main paper (except the sum's AUPRO@1%, 0.432 and 0.430)."""
     for metric in ("i_auroc", "aupro_30", "aupro_1"):
         places = [Place(number, row, aggregation, metric, MEAN) for number in (short, long)]
         first, second = (paper_numbers()[place] for place in places)
@@ -54,20 +54,20 @@ def test_short_and_long_tables_agree(short: int, long: int, row: str, aggregatio
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: str(table.number))
 def test_every_place_of_a_table_has_the_papers_number(table: PaperTable) -> None:
-    """The shapes are the paper's: no place is made up, and no number of its tables is left without a place."""
+    """The layouts are the paper's: every place has a number in the paper, and every number has a place."""
     categories = MVTEC_3D if table.dataset == "mvtec3d" else EYECANDIES
     header, lines = table.shape(categories, with_others=True)
     places = {place for line in lines for place in line.places if place is not None}
     printed = {place for place in paper_numbers() if place.table == table.number}
     missing = {place for place in places - printed if place.row in VARIANTS}
-    # Ours-M's detection on Eyecandies is printed as means alone (Table 3).
+    # The paper prints only means of Ours-M's detection on Eyecandies (Table 3).
     assert all(place.row == "ours-m" and table.number == 13 for place in missing), missing
     assert printed <= places
     assert all(len(header) == len(line.labels) + len(line.places) for line in lines)
 
 
 def test_tables_need_every_variant() -> None:
-    """All tables together are made of all variants, and of none that is not one."""
+    """All tables together use exactly the known variants."""
     assert variants_of(list(TABLES.values())) == list(VARIANTS)
 
 
@@ -79,14 +79,14 @@ def test_default_tables_follow_the_data_set() -> None:
 
 
 def test_classic_is_in_no_table_of_image_extractors() -> None:
-    """A row headed DINO holds what DINO reached, or there is none."""
+    """`classic` has no row named after a 2D extractor; the table is left out, or refused if it is asked for."""
     assert {table.number for table in tables_for(["biscuit"], "classic")} == set(TABLES) - {10}
     with pytest.raises(InputError, match="--extractors paper"):
         tables_for(["biscuit"], "classic", [6, 10])
 
 
 def results(*categories: str, i_auroc: float = 0.9, missing: str | None = None) -> Results:
-    """Cells of "ours" in which every metric is known."""
+    """Return experiments of "ours" in which every metric is known."""
     limits = {"0.3": 0.8, "0.1": 0.7, "0.05": 0.6, "0.01": 0.4}
     sampled = {limit: value + 0.05 for limit, value in limits.items()}
     metrics = {
@@ -95,13 +95,13 @@ def results(*categories: str, i_auroc: float = 0.9, missing: str | None = None) 
         "aupro": limits,
         "aupro_99": sampled,
     }
-    cell = {"metrics": {"product": metrics}, "fps": 20.0, "memory_mb": 100.0}
-    cells = {(category, "ours"): cell for category in categories if category != missing}
-    return Results(cells, {"ours": "ours"}, categories)
+    experiment = {"metrics": {"product": metrics}, "fps": 20.0, "memory_mb": 100.0}
+    experiments = {(category, "ours"): experiment for category in categories if category != missing}
+    return Results(experiments, {"ours": "ours"}, categories)
 
 
-def test_measured_stands_beside_the_papers_number() -> None:
-    """Markdown has the measured number, AUPRO both ways, and in brackets what the paper has for that category."""
+def test_measured_number_is_beside_the_papers() -> None:
+    """Markdown shows the measured number, AUPRO both ways, and in brackets the paper's number for that category."""
     text = as_markdown([print_table(TABLES[1], results("bagel", "rope"))], [])
     (ours,) = [line for line in text.splitlines() if line.startswith("| Ours | I-AUROC")]
     assert ours == "| Ours | I-AUROC | 0.900 (0.994) | 0.900 (0.980) | 0.900 (0.954) |"
@@ -111,14 +111,14 @@ def test_measured_stands_beside_the_papers_number() -> None:
 
 
 def test_other_categories_have_only_the_papers_mean_beside_them() -> None:
-    """On another data set the paper's methods that were not measured are left out."""
+    """On another data set the rows of methods that were not measured are left out."""
     text = as_markdown([print_table(TABLES[1], results("biscuit"))], [])
     assert "| Ours | I-AUROC | 0.900 | 0.900 (0.954) |" in text
     assert "M3DM" not in text
 
 
 def test_no_mean_over_some_of_the_categories() -> None:
-    """A missing cell leaves the mean open: it would pass for that of all categories."""
+    """If an experiment is missing, there is no mean: it could be mistaken for the mean of all categories."""
     printed = print_table(TABLES[12], results("bagel", "rope", missing="rope"))
     found = {
         number.place.category: number.value for number in printed.numbers() if number.place.row == "ours"
@@ -127,7 +127,7 @@ def test_no_mean_over_some_of_the_categories() -> None:
 
 
 def test_csv_has_a_line_a_number() -> None:
-    """Measured, with 99 thresholds, and the paper's, in columns of their own."""
+    """Each line has the measured number, the one with 99 thresholds and the paper's in separate columns."""
     rows = list(csv.DictReader(io.StringIO(as_csv([print_table(TABLES[2], results("bagel"))]))))
     (ours,) = [row for row in rows if row["row"] == "ours" and row["category"] == "bagel"]
     assert (ours["measured"], ours["measured_99_thresholds"], ours["paper"]) == ("0.4", "0.45", "0.459")

@@ -1,4 +1,4 @@
-"""A recipe folder: written whole, read back the same, and refused with file and key where something is off."""
+"""A recipe folder: written whole, read back the same, and refused by file and key if something is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cmfm_worker.recipes.sections import BackgroundSection, ExtractorSection, Sc
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    """What was saved is loaded: every section, both networks to the bit, the same model id."""
+    """A saved recipe is loaded the same: every section, both networks to the bit, the same model id."""
     written = saved(tmp_path / "part")
     read = load_recipe(tmp_path / "part")
     assert read.recipe == written.recipe
@@ -45,8 +45,8 @@ def test_recipe_is_made_of_two_plain_files(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["part"], "no temporary folder is left"
 
 
-def test_model_sha_follows_what_decides_the_maps(tmp_path: Path) -> None:
-    """Other networks, background or score give another id; another threshold does not."""
+def test_model_sha_covers_everything_that_decides_the_maps(tmp_path: Path) -> None:
+    """Other networks, extractor, background or score give another id; another threshold does not."""
     base = saved(tmp_path / "base").model_sha
     others = [
         saved(tmp_path / "net", seed=1).model_sha,
@@ -54,25 +54,26 @@ def test_model_sha_follows_what_decides_the_maps(tmp_path: Path) -> None:
             tmp_path / "plane", background=BackgroundSection(method="none", plane_distance_m=0.01)
         ).model_sha,
         saved(tmp_path / "score", score=ScoreSection(normalisation="published")).model_sha,
+        saved(tmp_path / "distance", score=ScoreSection(distance="standardised")).model_sha,
+        saved(tmp_path / "extractor", extractor=ExtractorSection(preset="classic", version="2")).model_sha,
+        saved(tmp_path / "dino", extractor=paper("dino")).model_sha,
+        saved(tmp_path / "sam", extractor=paper("sam")).model_sha,
     ]
-    assert len({base, *others}) == 4
+    assert len({base, *others}) == 8
     assert saved(tmp_path / "threshold", threshold=ThresholdSection(fail_at=9.0)).model_sha == base
 
 
-def test_recipe_from_before_there_was_a_choice_of_distance(tmp_path: Path) -> None:
-    """It is read as ever: by the paper's distance, under the model id that stands in its verdicts."""
-    written = saved(tmp_path / "part")
-    path = tmp_path / "part" / "recipe.toml"
-    path.write_text(path.read_text().replace('distance = "angular"\n', ""))
-    read = load_recipe(tmp_path / "part")
-    assert read.recipe.score.distance == "angular"
-    assert read.model_sha == written.model_sha
-    standardised = written.recipe.model_copy(update={"score": ScoreSection(distance="standardised")})
-    assert standardised.model_sha != written.model_sha
+def test_model_sha_can_be_computed_from_the_file(tmp_path: Path) -> None:
+    """It is the sha256 over the sections extractor, background and score and the mapping's digest, sorted by key."""
+    recipe = saved(tmp_path / "part").recipe
+    sections = ("extractor", "background", "score")
+    table = {name: getattr(recipe, name).model_dump(mode="json") for name in sections}
+    text = json.dumps(table | {"mapping": recipe.mapping.sha256}, sort_keys=True)
+    assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_spreads_are_kept_and_missed(tmp_path: Path) -> None:
-    """Networks come back with their spreads; a recipe that asks for spreads they never learned is refused."""
+def test_spreads_are_stored_and_required(tmp_path: Path) -> None:
+    """Networks come back with their spreads; a recipe that needs spreads they never learned is refused."""
     taught = MappingPair(Mapping(3, 3, hidden=4, spread=True), Mapping(3, 3, hidden=4, spread=True))
     save_recipe(tmp_path / "part", draft(score=ScoreSection(distance="standardised")), taught)
     read, features = load_recipe(tmp_path / "part").mapping, torch.rand(5, 3)
@@ -83,8 +84,8 @@ def test_spreads_are_kept_and_missed(tmp_path: Path) -> None:
         load_recipe(tmp_path / "plain")
 
 
-def test_metric_is_kept_and_missed(tmp_path: Path) -> None:
-    """A mapping comes back with its metric; a recipe that is measured by a metric and has none is refused."""
+def test_metric_is_stored_and_required(tmp_path: Path) -> None:
+    """A mapping comes back with its metric; a recipe with the distance `metric` but no metric is refused."""
     networks = Mapping(3, 3, hidden=4, spread=True), Mapping(3, 3, hidden=4, spread=True)
     metric = ResidualMetric(torch.rand(6, 3), torch.rand(6, 3))
     by_metric = draft(score=ScoreSection(distance="metric"))
@@ -94,12 +95,12 @@ def test_metric_is_kept_and_missed(tmp_path: Path) -> None:
     assert read.mapping.metric is not None
     torch.testing.assert_close(read.mapping.metric.state_dict(), metric.state_dict(), rtol=0, atol=0)
     save_recipe(tmp_path / "plain", by_metric, MappingPair(*networks))
-    with pytest.raises(InputError, match=r"score\.distance is 'metric'.*holds none"):
+    with pytest.raises(InputError, match=r"score\.distance is 'metric'.*holds no metric"):
         load_recipe(tmp_path / "plain")
 
 
 def replaced(old: str, new: str) -> Callable[[Path], None]:
-    """Damage done to recipe.toml by replacing one piece of its text."""
+    """Return a function that damages recipe.toml by replacing one piece of its text."""
 
     def damage(folder: Path) -> None:
         path = folder / "recipe.toml"
@@ -132,6 +133,12 @@ DAMAGES: list[tuple[Callable[[Path], object], list[str]]] = [
     (replaced("hidden = 4", "hidden = 5"), ["recipe.toml", "mapping.hidden is 5", "has 4"]),
     (replaced('name = "part"', 'name = "a part"'), ["recipe.toml", "name", "'a part'"]),
     (replaced('file = "mapping.safetensors"', 'file = "/etc/passwd"'), ["recipe.toml", "mapping.file"]),
+    (replaced('architecture = "mlp"\n', ""), ["recipe.toml", "mapping.architecture", "missing"]),
+    (replaced('modality = "cross"\n', ""), ["recipe.toml", "mapping.modality", "missing"]),
+    (
+        replaced('preset = "classic"', 'preset = "paper"'),
+        ["recipe.toml", "extractor.image", "needs the name"],
+    ),
     (flipped_byte, ["mapping.safetensors", "sha256"]),
     (other_networks, ["mapping.safetensors", "sha256"]),
     (lambda folder: (folder / "mapping.safetensors").unlink(), ["mapping.safetensors"]),
@@ -143,7 +150,7 @@ DAMAGES: list[tuple[Callable[[Path], object], list[str]]] = [
 def test_damage_is_refused_by_name(
     tmp_path: Path, damage: Callable[[Path], object], named: list[str]
 ) -> None:
-    """Whatever was changed in a recipe, the error names the file and the key."""
+    """Whatever is wrong in a recipe, the error names the file and the key."""
     saved(tmp_path / "part")
     damage(tmp_path / "part")
     with pytest.raises(InputError) as caught:
@@ -153,13 +160,13 @@ def test_damage_is_refused_by_name(
 
 
 def test_missing_recipe_is_named(tmp_path: Path) -> None:
-    """A folder that is not there is said to be missing."""
+    """The error for a missing folder says that it is missing."""
     with pytest.raises(InputError, match="nowhere: no such recipe folder"):
         load_recipe(tmp_path / "nowhere")
 
 
 def test_recipe_is_not_replaced_unasked(tmp_path: Path) -> None:
-    """A recipe is replaced only where that was asked for; then the new one is there."""
+    """A recipe is replaced only on request; then the new one is there."""
     old = saved(tmp_path / "part")
     with pytest.raises(InputError, match="--force"):
         save_recipe(tmp_path / "part", draft(), pair(1))
@@ -169,7 +176,7 @@ def test_recipe_is_not_replaced_unasked(tmp_path: Path) -> None:
 
 
 def test_other_peoples_files_are_never_touched(tmp_path: Path) -> None:
-    """A folder that holds anything else is refused, also when replacing was asked for."""
+    """A folder that holds anything else is refused, even with `replace`."""
     (tmp_path / "part").mkdir()
     (tmp_path / "part" / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match=r"thesis\.tex"):
@@ -178,7 +185,7 @@ def test_other_peoples_files_are_never_touched(tmp_path: Path) -> None:
 
 
 def test_failed_write_leaves_the_old_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the disk is full half-way, the old recipe is still there and nothing half-written."""
+    """If the disk is full half-way, the old recipe is still there and nothing half-written."""
     old = saved(tmp_path / "part")
 
     def full_disk(*_: object, **__: object) -> None:
@@ -205,8 +212,8 @@ def test_background_override_has_its_own_model_id(tmp_path: Path) -> None:
 PLANE = (0.0, 0.0, -1.0, 0.5)
 
 
-def test_taught_tray_is_kept_and_decides(tmp_path: Path) -> None:
-    """The plane comes back from the file, is part of the model's id, and an override by another method drops it."""
+def test_taught_tray_is_stored_and_used(tmp_path: Path) -> None:
+    """The plane comes back from the file and changes the model id; an override by another method drops it."""
     saved(tmp_path / "part", background=BackgroundSection(method="fixed", plane=PLANE))
     loaded = load_recipe(tmp_path / "part")
     assert loaded.recipe.background.options().plane == PLANE
@@ -217,62 +224,29 @@ def test_taught_tray_is_kept_and_decides(tmp_path: Path) -> None:
         saved(tmp_path / "other").with_background("fixed")
 
 
-def paper(**changes: str) -> ExtractorSection:
-    return ExtractorSection(preset="paper", version="1", blocks=1, sha256={"w.pth": "ab" * 32}, **changes)
-
-
-def test_paper_recipe_from_before_there_was_a_choice_of_2d_extractor(tmp_path: Path) -> None:
-    """It means DINO, under the model id that stands in its verdicts; another 2D extractor is another model."""
-    written = saved(tmp_path / "part", extractor=paper())
-    path = tmp_path / "part" / "recipe.toml"
-    line = 'image = "vit_base_patch8_224.dino"\n'
-    assert line in path.read_text()
-    path.write_text(path.read_text().replace(line, ""))
-    read = load_recipe(tmp_path / "part")
-    assert read.recipe.extractor.image == "vit_base_patch8_224.dino"
-    recipe = read.recipe
-    parts = {
-        part: getattr(recipe, part).model_dump(mode="json", exclude_none=True)
-        for part in ("extractor", "background", "score")
-    }
-    del parts["score"]["distance"], parts["extractor"]["image"]
-    del parts["score"]["smoothing_px"], parts["score"]["highest_px"]
-    text = json.dumps(parts | {"mapping": recipe.mapping.sha256}, sort_keys=True)
-    assert read.model_sha == written.model_sha == hashlib.sha256(text.encode()).hexdigest()
-    assert saved(tmp_path / "sam", extractor=paper(image="sam")).model_sha != written.model_sha
+def paper(image: str) -> ExtractorSection:
+    return ExtractorSection(preset="paper", version="1", blocks=1, image=image, sha256={"w.pth": "ab" * 32})
 
 
 def test_2d_extractor_is_recorded_by_timms_name() -> None:
-    """A short name written by hand means the model; what can be no model, and one for `classic`, are refused."""
-    assert paper(image="dinov2").image == "vit_base_patch14_dinov2.lvd142m"
+    """A short name written by hand means timm's model; an impossible name, and one for `classic`, are refused."""
+    assert paper("dinov2").image == "vit_base_patch14_dinov2.lvd142m"
     with pytest.raises(ValueError, match="is not an image extractor"):
-        paper(image="hf-hub:somewhere/else")
-    with pytest.raises(ValueError, match="only 'paper'"):
+        paper("hf-hub:somewhere/else")
+    with pytest.raises(ValueError, match="'classic' has none"):
         ExtractorSection(preset="classic", version="2", image="dino")
 
 
 @pytest.mark.parametrize("plane", [(0.0, 0.0, -2.0, 0.5), (0.0, 0.0, 0.0, 0.5)])
-def test_plane_that_is_none_is_refused(plane: tuple[float, float, float, float]) -> None:
-    """A normal that is not of length 1 would measure heights in some other unit."""
+def test_plane_without_a_unit_normal_is_refused(plane: tuple[float, float, float, float]) -> None:
+    """A normal whose length is not 1 would scale all heights."""
     with pytest.raises(ValueError, match="unit normal"):
         BackgroundSection(method="fixed", plane=plane)
 
 
-def test_keys_of_later_versions_leave_older_recipes_their_id(tmp_path: Path) -> None:
-    """A recipe that uses nothing new has the model id that it had before planes, distances, extractors and scoring."""
-    recipe = saved(tmp_path / "part").recipe
-    parts = {
-        part: getattr(recipe, part).model_dump(mode="json") for part in ("extractor", "background", "score")
-    }
-    del parts["background"]["plane"], parts["score"]["distance"], parts["extractor"]["image"]
-    del parts["score"]["smoothing_px"], parts["score"]["highest_px"]
-    text = json.dumps(parts | {"mapping": recipe.mapping.sha256}, sort_keys=True)
-    assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
-
-
 @pytest.mark.parametrize("name", ["a part", "ä", "x" * 65])
 def test_folder_names_that_headers_cannot_carry(tmp_path: Path, name: str) -> None:
-    """A recipe is asked for by its folder's name in frame headers, so the name must fit them."""
+    """Frame headers name a recipe by its folder, so the folder's name must fit them."""
     with pytest.raises(InputError, match="A-Z"):
         recipe_name(tmp_path / name)
     assert recipe_name(tmp_path / "bagel-2.1_b") == "bagel-2.1_b"
@@ -283,7 +257,7 @@ def test_folder_names_that_headers_cannot_carry(tmp_path: Path, name: str) -> No
 def test_recipe_says_what_its_networks_are(
     tmp_path: Path, architecture: Architecture, modality: Modality
 ) -> None:
-    """The networks come back as they were taught, though both modalities have one width here."""
+    """The networks come back with their architecture and modality, although both modalities have the same width."""
     written = save_recipe(tmp_path / "part", draft(), new_pair(3, 3, architecture, modality))
     read = load_recipe(tmp_path / "part")
     assert (read.recipe.mapping.architecture, read.recipe.mapping.modality) == (architecture, modality)
@@ -303,7 +277,7 @@ def test_recipe_says_what_its_networks_are(
 def test_file_that_is_not_what_the_recipe_says_is_refused(
     tmp_path: Path, key: str, said: str, taught: MappingPair
 ) -> None:
-    """Networks of another architecture or modality than stated never decide; file and key are named."""
+    """Networks of another architecture or modality than stated are refused; file and key are named."""
     save_recipe(tmp_path / "part", draft(), taught)
     true = getattr(taught, key)
     replaced(f'{key} = "{true}"', f'{key} = "{said}"')(tmp_path / "part")
@@ -311,20 +285,8 @@ def test_file_that_is_not_what_the_recipe_says_is_refused(
         load_recipe(tmp_path / "part")
 
 
-def test_recipe_from_before_there_was_a_choice_of_networks(tmp_path: Path) -> None:
-    """It is read as ever: the paper's networks, under the model id that stands in its verdicts."""
-    written = saved(tmp_path / "part")
-    path = tmp_path / "part" / "recipe.toml"
-    for line in ('architecture = "mlp"\n', 'modality = "cross"\n'):
-        replaced(line, "")(tmp_path / "part")
-    assert "architecture" not in path.read_text()
-    read = load_recipe(tmp_path / "part")
-    assert (read.mapping.architecture, read.mapping.modality) == ("mlp", "cross")
-    assert read.model_sha == written.model_sha
-
-
-def test_aggregation_is_kept_and_decides(tmp_path: Path) -> None:
-    """Each has a model id of its own and comes back from the file; one that is none is named with those there are."""
+def test_aggregation_is_stored_and_used(tmp_path: Path) -> None:
+    """Each aggregation has its own model id and comes back from the file; for an unknown one the known are named."""
     known = get_args(Aggregation)
     recipes = [saved(tmp_path / name, score=ScoreSection(aggregation=name)) for name in known]
     assert len({recipe.model_sha for recipe in recipes}) == len(known)
@@ -334,21 +296,9 @@ def test_aggregation_is_kept_and_decides(tmp_path: Path) -> None:
         load_recipe(tmp_path / "sum")
 
 
-def test_recipe_from_before_there_was_a_choice_of_scoring(tmp_path: Path) -> None:
-    """It is read as ever: the paper's smoothing and maximum, under the model id that stands in its verdicts."""
-    written = saved(tmp_path / "part")
-    path = tmp_path / "part" / "recipe.toml"
-    for line in ("smoothing_px = 4.0\n", "highest_px = 1\n"):
-        replaced(line, "")(tmp_path / "part")
-    assert "_px" not in path.read_text().split("[score]")[1].split("[")[0]
-    read = load_recipe(tmp_path / "part")
-    assert (read.recipe.score.smoothing_px, read.recipe.score.highest_px) == (4.0, 1)
-    assert read.model_sha == written.model_sha
-
-
 @pytest.mark.parametrize(("key", "value", "wrong"), [("smoothing_px", 2.0, "0.1"), ("highest_px", 200, "0")])
-def test_scoring_is_kept_and_decides(tmp_path: Path, key: str, value: float, wrong: str) -> None:
-    """Another smoothing or number of pixels is another model and comes back from the file; what is none is named."""
+def test_scoring_is_stored_and_used(tmp_path: Path, key: str, value: float, wrong: str) -> None:
+    """Another smoothing or number of pixels has its own model id and comes back; an invalid value is named."""
     base = saved(tmp_path / "base")
     other = saved(tmp_path / "other", score=ScoreSection.model_validate({key: value}))
     assert other.model_sha != base.model_sha

@@ -1,4 +1,4 @@
-"""A recipe's name is no path: only what lies under [recipes] folder is ever opened."""
+"""Recipe names: a name never leads out of [recipes] folder."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from cmfm_worker.settings.sections.compute import RecipesSection
 
 @pytest.fixture
 def recipes(tmp_path: Path) -> Path:
-    """A folder with the recipe `part`, beside a whole recipe `outside` that is none of this line's."""
+    """A folder with the recipe `part`. Beside the folder lies a recipe `outside`."""
     saved(tmp_path / "recipes" / "part")
     saved(tmp_path / "outside")
     return tmp_path / "recipes"
 
 
 @pytest.fixture
-def line(recipes: Path) -> RecipeRegistry[Inspector]:
-    """A shelf over that folder."""
+def registry(recipes: Path) -> RecipeRegistry[Inspector]:
+    """A registry of that folder."""
     return RecipeRegistry(
         RecipesSection(folder=recipes),
         make_inspector=lambda _: Inspector(ColourAndPlace()),
@@ -51,22 +51,24 @@ def line(recipes: Path) -> RecipeRegistry[Inspector]:
         "ä",
     ],
 )
-def test_what_is_no_name_opens_nothing(line: RecipeRegistry[Inspector], name: str) -> None:
-    """Dots, slashes, absolute paths and the like are refused before anything is looked for."""
+def test_invalid_name_opens_nothing(registry: RecipeRegistry[Inspector], name: str) -> None:
+    """Dots at an end, slashes, absolute paths and the like are refused before any file is opened."""
     with pytest.raises(InputError, match="a name has 1 to 64"):
-        line.load(name)
-    assert line.names == []
+        registry.load(name)
+    assert registry.names == []
 
 
-def test_absolute_path_of_a_recipe_is_refused(line: RecipeRegistry[Inspector], recipes: Path) -> None:
-    """Not even where a good recipe lies there."""
+def test_absolute_path_of_a_recipe_is_refused(registry: RecipeRegistry[Inspector], recipes: Path) -> None:
+    """It is refused even if a valid recipe lies there."""
     with pytest.raises(InputError, match="a name has 1 to 64"):
-        line.load(str(recipes / "part"))
+        registry.load(str(recipes / "part"))
 
 
 @pytest.mark.parametrize("link", ["part2", "recipe.toml", "mapping.safetensors"])
-def test_link_out_of_the_folder_is_refused(line: RecipeRegistry[Inspector], recipes: Path, link: str) -> None:
-    """A recipe, or one of its files, that is a symbolic link to elsewhere is not read."""
+def test_link_out_of_the_folder_is_refused(
+    registry: RecipeRegistry[Inspector], recipes: Path, link: str
+) -> None:
+    """A recipe or a file of it that is a symbolic link to the outside is not read."""
     outside = recipes.parent / "outside"
     if link == "part2":
         (recipes / link).symlink_to(outside)
@@ -75,32 +77,32 @@ def test_link_out_of_the_folder_is_refused(line: RecipeRegistry[Inspector], reci
         (recipes / "part2" / link).unlink()
         (recipes / "part2" / link).symlink_to(outside / link)
     with pytest.raises(InputError, match="leads out of"):
-        line.load("part2")
-    assert line.names == []
+        registry.load("part2")
+    assert registry.names == []
 
 
-def test_link_within_the_folder_is_a_second_name(line: RecipeRegistry[Inspector], recipes: Path) -> None:
-    """`current` → `part` is how a product is switched by hand."""
+def test_link_within_the_folder_is_a_second_name(registry: RecipeRegistry[Inspector], recipes: Path) -> None:
+    """A product can be switched by hand with a link `current` → `part`."""
     (recipes / "current").symlink_to("part")
-    assert line.load("current").sha == line.load("part").sha
+    assert registry.load("current").sha == registry.load("part").sha
 
 
 def test_folder_itself_may_be_a_link(recipes: Path) -> None:
-    """[recipes] folder is the administrator's word."""
+    """[recipes] folder itself may be a symbolic link: the administrator chose it."""
     (recipes.parent / "linked").symlink_to(recipes)
     assert recipe_path(recipes.parent / "linked", "part").is_dir()
 
 
-def test_link_to_itself_is_told(line: RecipeRegistry[Inspector], recipes: Path) -> None:
-    """An error of its own, no traceback."""
+def test_link_to_itself_is_reported(registry: RecipeRegistry[Inspector], recipes: Path) -> None:
+    """It is an input error that names the link, not a traceback."""
     (recipes / "loop").symlink_to("loop")
     with pytest.raises(InputError, match="loop"):
-        line.load("loop")
+        registry.load("loop")
 
 
 @pytest.mark.parametrize("name", ["../w.pth", "/w.pth", "..", ""])
 def test_weights_are_named_not_located(name: str) -> None:
-    """A recipe names weights files in the folder of weights; a path in it is a wrong recipe."""
+    """A recipe names files in the folder of weights; a recipe with a path there is refused."""
     section = {"preset": "paper", "version": "1", "sha256": {name: "0" * 64}}
     with pytest.raises(ValidationError, match="sha256"):
         ExtractorSection.model_validate(section)

@@ -1,4 +1,4 @@
-"""A wrong key in a file is answered in words: where, what, and what was meant."""
+"""Error messages for files: they say where the mistake is, what it is, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def lines_for(table: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize(("table", "expected"), CASES)
 def test_each_mistake_is_named_with_its_place(table: dict[str, Any], expected: list[str]) -> None:
-    """A line names the file, the dotted key and the mistake, an unknown key with the nearest known one."""
+    """A line names the file, the dotted key and the mistake; for an unknown key also the nearest known one."""
     assert lines_for(table) == expected
 
 
@@ -86,7 +86,7 @@ def test_long_values_are_cut() -> None:
 
 
 def test_position_in_a_list_is_named() -> None:
-    """Of several cameras the message says which one is wrong."""
+    """The message says which of several cameras is wrong."""
     (line,) = lines_for({"name": "a", "cameras": [{"endpoint": "tcp://a"}, {"endpoint": "http://b"}]})
     assert line.startswith("f.toml: cameras[1].endpoint: ")
 
@@ -98,11 +98,11 @@ def test_unknown_key_in_a_list_gets_the_nearest_key_of_its_section() -> None:
 
 
 def test_one_key_one_line() -> None:
-    """A field of several allowed types that fits none of them gets one line, not one for each type."""
+    """A value that fits none of several allowed types gets one line, not one a type."""
     (line,) = lines_for({"name": "a", "default": 7})
     assert line.startswith("f.toml: default: ")
 
 
 def test_all_mistakes_at_once() -> None:
-    """Every mistake is listed, so that a file is repaired in one go."""
+    """Every mistake is listed, so that one edit repairs the file."""
     assert len(lines_for({"batch": {"max_batch": "x"}, "extra": 1})) == 3

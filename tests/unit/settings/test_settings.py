@@ -1,4 +1,4 @@
-"""line.toml: every wrong key is named, nothing unknown is swallowed, the environment overrides."""
+"""Settings: every wrong key is named, unknown keys and variables are refused, the environment overrides the file."""
 
 import re
 import tomllib
@@ -33,7 +33,7 @@ def test_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 
 
 def test_probe_waits_for_the_hang_limit(tmp_path: Path) -> None:
-    """A probe that would end the worker before it has found a hung device itself is refused."""
+    """A probe that would end the worker before the worker finds a hung device itself is refused."""
     with pytest.raises(InputError, match=r"stalled_after_s = 45 must be more than device.hang_limit_s = 60"):
         load_settings(write(tmp_path, "[device]\nhang_limit_s = 60.0\n"))
 
@@ -141,7 +141,7 @@ def test_wrong_file_is_explained(tmp_path: Path, text: str, words: list[str]) ->
 @pytest.mark.parametrize("key", ["line.name", "line.station", "recipes.default", "recipes.names"])
 @pytest.mark.parametrize("name", [".", "..", "...", "a.", ".a", "a/b", "a b", "ä", "a\\n", "x" * 65])
 def test_names_follow_one_rule(tmp_path: Path, key: str, name: str) -> None:
-    """What a topic, a header or a folder could not carry is refused in the file, by file, key and rule."""
+    """A name that a topic, a header or a folder cannot carry is refused, by file, key and rule."""
     section, field = key.split(".")
     value = f'["{name}"]' if field == "names" else f'"{name}"'
     path = write(tmp_path, f"[{section}]\n{field} = {value}\n")
@@ -194,7 +194,7 @@ def test_endpoints_that_no_socket_takes_are_refused(tmp_path: Path, key: str, va
 
 @pytest.mark.parametrize("value", ["tcp://*:5555", "tcp://camera:*"])
 def test_camera_endpoints_name_host_and_port(tmp_path: Path, value: str) -> None:
-    """A wildcard is for sockets that are bound; a camera is looked for in one place."""
+    """A wildcard is valid for bound sockets only."""
     with pytest.raises(InputError, match=r"sockets.frames\[0\]: a camera's endpoint names its host and port"):
         load_settings(write(tmp_path, f'[sockets]\nframes = ["{value}"]\n'))
     bound = load_settings(
@@ -251,8 +251,8 @@ def test_values_that_overflow_later_are_refused(tmp_path: Path, assignment: str)
         load_settings(write(tmp_path, assignment))
 
 
-def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
-    """Nobody has to start the worker once per mistake."""
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    """One start of the worker shows all mistakes of a file."""
     with pytest.raises(InputError) as caught:
         load_settings(write(tmp_path, "[batch]\nmax_batch = 0\n[ring]\nslots = 1\n"))
     assert "max_batch" in str(caught.value)
@@ -260,7 +260,7 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_an_input_error(tmp_path: Path) -> None:
-    """A wrong path is told as such."""
+    """A wrong path is reported as a missing file."""
     with pytest.raises(InputError, match="no such file"):
         load_settings(tmp_path / "nothing.toml")
 
@@ -310,7 +310,7 @@ def test_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_list_in_a_variable_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not JSON is refused with an example."""
+    """A list that is not JSON is refused with an example."""
     monkeypatch.setenv("CMFM_SOCKETS__FRAMES", '["tcp://camera:1"]')
     assert load_settings(write(tmp_path, "")).sockets.frames == ("tcp://camera:1",)
     monkeypatch.setenv("CMFM_SOCKETS__FRAMES", "tcp://camera:1")
@@ -328,7 +328,7 @@ def test_paths_in_variables_are_relative_to_the_file(tmp_path: Path, monkeypatch
 
 
 def test_misspelt_variable_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that would be ignored in silence is refused."""
+    """A variable that would be ignored is refused."""
     monkeypatch.setenv("CMFM_BACTH__MAX_BATCH", "8")
     with pytest.raises(InputError, match="CMFM_BACTH__MAX_BATCH"):
         load_settings(write(tmp_path, ""))
@@ -364,10 +364,8 @@ def test_which_endpoints_stay_on_this_host(endpoint: str, local: bool) -> None:
         ("[metrics]\ninsecure = true", False),
     ],
 )
-def test_off_host_needs_curve_or_insecure_in_so_many_words(
-    tmp_path: Path, key: str, more: str, taken: bool
-) -> None:
-    """Each bound socket, by itself: other hosts reach it encrypted, or because the file says insecure = true."""
+def test_off_host_needs_curve_or_insecure(tmp_path: Path, key: str, more: str, taken: bool) -> None:
+    """Other hosts can reach a bound socket only with encryption, or if the file says insecure = true."""
     path = write(tmp_path, f'[sockets]\n{key} = "tcp://*:6000"\n{more}\n')
     if taken:
         assert getattr(load_settings(path).sockets, key) == "tcp://*:6000"
@@ -377,13 +375,13 @@ def test_off_host_needs_curve_or_insecure_in_so_many_words(
 
 
 @pytest.mark.parametrize("more", ['host = "127.0.0.1"', 'host = "::1"', 'host = "0.0.0.0"\ninsecure = true'])
-def test_metrics_stay_on_this_host_unless_told(tmp_path: Path, more: str) -> None:
-    """HTTP is served on loopback, or wherever the file allows it in so many words."""
+def test_metrics_stay_on_this_host_unless_allowed(tmp_path: Path, more: str) -> None:
+    """HTTP is served on loopback, or elsewhere if the file says insecure = true."""
     assert load_settings(write(tmp_path, f"[metrics]\nport = 9000\n{more}\n")).metrics.port == 9000
 
 
 def test_key_files_are_relative_to_the_file(tmp_path: Path) -> None:
-    """A line's folder can be moved with its keys."""
+    """The folder of a line can be moved with its keys."""
     text = '[curve]\nsecret_key = "keys/worker.key_secret"\ncameras = {"tcp://127.0.0.1:5555" = "keys/camera.key"}\n'
     curve = load_settings(write(tmp_path, text)).curve
     assert curve.secret_key == tmp_path / "keys" / "worker.key_secret"

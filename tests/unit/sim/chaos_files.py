@@ -1,4 +1,4 @@
-"""What a chaos run leaves on disk, made by hand: triggers, a ledger, a record."""
+"""Files of a chaos run, made by hand: triggers, a ledger, a record."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def write_triggers(path: Path, triggers: Iterable[TriggerRecord]) -> Path:
 
 
 def write_ledger(path: Path, results: Iterable[Result], **endings: str) -> Path:
-    """Boots end as `endings` says, "clean" where it says nothing."""
+    """Write a ledger; `endings` gives the ending of each boot, "clean" by default."""
     results = list(results)
     connection = sqlite3.connect(path)
     connection.execute(f"CREATE TABLE triggers ({', '.join(ROW)})")

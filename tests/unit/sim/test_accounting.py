@@ -1,4 +1,4 @@
-"""The account from outside the worker: each way in which it can fail to add up, and the figures."""
+"""The account from outside the worker: each violation of the identity, and the figures."""
 
 from collections.abc import Sequence
 
@@ -37,8 +37,8 @@ STRAY = received(0, FAULT, result_id=99, stream_uuid=UNATTRIBUTED_STREAM, reason
         ([trigger(0), trigger(0, stream_uuid="b")], [received(0), received(0, stream_uuid="b", result_id=2)]),
     ],
 )
-def test_it_holds(triggers: Sequence[TriggerRecord], results: Sequence[Received]) -> None:
-    """Every trigger has exactly one verdict, and none was inspected that cannot have been."""
+def test_identity_holds(triggers: Sequence[TriggerRecord], results: Sequence[Received]) -> None:
+    """Every trigger has exactly one verdict, and a part that cannot have been inspected has a FAULT."""
     assert account(triggers, results).problems() == []
     assert account(triggers, results).holds
 
@@ -60,10 +60,10 @@ def test_it_holds(triggers: Sequence[TriggerRecord], results: Sequence[Received]
         ([], [received(0, PASS, stream_uuid=UNATTRIBUTED_STREAM)], "cannot have been inspected"),
     ],
 )
-def test_it_does_not_hold(
+def test_violation_of_the_identity_is_named(
     triggers: Sequence[TriggerRecord], results: Sequence[Received], problem: str
 ) -> None:
-    """And it says which trigger it is about."""
+    """With the trigger that it is about."""
     counted = account(triggers, results)
     assert not counted.holds
     assert problem in "; ".join(counted.problems())
@@ -72,13 +72,13 @@ def test_it_does_not_hold(
 @pytest.mark.parametrize("kind", sorted(MUST_FAULT))
 @pytest.mark.parametrize("verdict", [PASS, FAIL, UNDECIDED])
 def test_a_part_whose_frame_was_destroyed_can_only_be_a_fault(kind: FaultKind, verdict: Verdict) -> None:
-    """A verdict on it would be about something else than the part."""
+    """Any other verdict on it is a violation."""
     counted = account([trigger(0, faults=(kind,))], [received(0, verdict)])
     assert counted.not_inspected == (("stream", 0),)
 
 
 def test_wrong_verdicts_are_named_by_their_parts() -> None:
-    """Escapes are defective parts that passed, false rejects good ones that failed; FAULTs and UNDECIDEDs neither."""
+    """Escapes are defective parts that passed, false rejects good ones that failed; FAULT and UNDECIDED are neither."""
     triggers = [trigger(seq, label=int(seq >= 4), defect="hole" if seq >= 4 else "good") for seq in range(8)]
     verdicts = [PASS, FAIL, UNDECIDED, FAULT, PASS, FAIL, UNDECIDED, FAULT]
     counted = account(triggers, [received(seq, verdict) for seq, verdict in enumerate(verdicts)])
@@ -90,7 +90,7 @@ def test_wrong_verdicts_are_named_by_their_parts() -> None:
 
 
 def test_latency_runs_from_the_scheduled_trigger_to_the_arrival() -> None:
-    """Of inspected parts; a recovered verdict counts when it was made, as its arrival says nothing."""
+    """For inspected parts; a recovered verdict counts from `done_ns`, as its arrival says nothing."""
     results = [
         received(0, after_ms=30),
         received(1, after_ms=50),
@@ -103,7 +103,7 @@ def test_latency_runs_from_the_scheduled_trigger_to_the_arrival() -> None:
 
 
 def test_a_sender_that_was_late_is_part_of_the_latency() -> None:
-    """The worker may believe the header; the record says when the part was really triggered."""
+    """The record has the time of the real trigger, whatever the header says."""
     latency = account(
         [trigger(0, trigger_ns=1_000_000_000 - 40_000_000)], [received(0, after_ms=30)]
     ).latency_ms
@@ -133,7 +133,7 @@ def test_frames_per_second_runs_from_the_first_trigger_to_the_last_verdict() -> 
 
 
 def test_without_an_inspected_part_there_are_no_figures() -> None:
-    """Not a zero that would read as fast."""
+    """They are None, not zeros that would read as fast."""
     counted = account([trigger(0)], [received(0, FAULT)])
     assert counted.latency_ms is None
     assert counted.frames_per_second is None
@@ -147,7 +147,7 @@ def test_percentiles_are_values_that_occurred() -> None:
 
 
 def test_the_workers_own_count_must_be_the_one_outside() -> None:
-    """Unattributed FAULTs are triggers to the worker."""
+    """The worker counts unattributed FAULTs as triggers."""
     outside = account([trigger(0), trigger(1)], [received(0), received(1, FAIL), STRAY])
     assert compare_with_worker(outside, worker_state({PASS: 1, FAIL: 1, FAULT: 1})) == []
     assert compare_with_worker(outside, worker_state({PASS: 2, FAULT: 1})) == [
@@ -158,7 +158,7 @@ def test_the_workers_own_count_must_be_the_one_outside() -> None:
 
 
 def test_a_worker_whose_count_does_not_add_up_is_told_so() -> None:
-    """Even where each figure is right by itself."""
+    """Also if each figure is right by itself."""
     state = worker_state({PASS: 1})
     state.counts["triggers"] = 2
     problems = compare_with_worker(account([trigger(0)], [received(0)]), state)

@@ -1,4 +1,4 @@
-"""Chaos plans and how soon dead peers are reported: said by a seed, read from what was heard."""
+"""Chaos plans drawn from a seed, and the time until dead peers are reported."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_acts_leave_each_other_room(seed: int) -> None:
 
 def test_rounds_disturb_each_process_in_turn() -> None:
     """Each of the three every 30 s, killed and stopped alternately."""
-    plan = ChaosPlan.rounds(0, 121, every_s=30)
+    plan = ChaosPlan.in_turn(0, 121, every_s=30)
     assert [act.kind.target for act in plan.acts[:4]] == ["camera", "worker", "subscriber", "camera"]
     assert {act.kind.verb for act in plan.acts} == {"kill", "stop"}
     assert plan.acts[3].at_s - plan.acts[0].at_s == 30

@@ -1,4 +1,4 @@
-"""The commands as a user types them: exit codes, messages, and a replay that is watched."""
+"""The commands as a user types them: exit codes, messages, and a replay that is received."""
 
 import json
 import signal
@@ -38,7 +38,7 @@ def replay_arguments(root: Path, *more: object) -> list[object]:
     [
         (["--category", "bagel"], "no category 'bagel'"),
         (["--split", "exam"], "split 'exam' is not one of"),
-        (["--faults", "lose=1"], "'lose' is none of"),
+        (["--faults", "lose=1"], "'lose' is unknown"),
         (["--faults", "late=1:1s", "--deadline-ms", "5000"], "not past the deadline"),
         (["--faults", "drop=999"], "999 faults"),
         (["--endpoint", "5555"], "--endpoint '5555' is not an endpoint"),
@@ -64,7 +64,7 @@ def test_bad_input_ends_a_replay_with_2_and_a_message(
     assert "Traceback" not in said
 
 
-def test_a_data_set_that_is_none_ends_with_2(
+def test_folder_that_is_no_data_set_ends_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """With the folder's name and the layout that was expected."""
@@ -159,7 +159,7 @@ def test_a_signal_ends_a_replay_in_order(
 def test_watching_a_worker_that_is_not_there_ends_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], endpoint: str
 ) -> None:
-    """Where a number of verdicts was asked for."""
+    """If --count was given."""
     assert run(monkeypatch, "watch", "--endpoint", endpoint, "--count", 1, "--timeout-s", 0.3) == 1
     assert "0 of 1 verdicts came" in capsys.readouterr().err
     assert run(monkeypatch, "watch", "--endpoint", endpoint, "--timeout-s", 0.1) == 0
@@ -168,7 +168,7 @@ def test_watching_a_worker_that_is_not_there_ends_with_1(
 def test_the_demo_refuses_what_would_fail_later(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Before a minute of work."""
+    """Before it starts to work."""
     assert run(monkeypatch, "demo", "--out", tmp_path / "a", "--category", "bagel") == 2
     assert run(monkeypatch, "demo", "--out", tmp_path / "a", "--faults", "nonsense") == 2
     assert not (tmp_path / "a").exists()
@@ -178,7 +178,7 @@ def test_the_demo_refuses_what_would_fail_later(
     assert (tmp_path / "precious").exists()
 
 
-def test_the_demos_folder_is_emptied_but_for_what_is_kept(tmp_path: Path) -> None:
+def test_the_demos_folder_is_emptied_except_for_kept_parts(tmp_path: Path) -> None:
     """A second demo starts afresh; with `keep` parts and recipes stay."""
     folder = DemoFolder(tmp_path / "demo")
     folder.prepare(keep=False)
@@ -192,14 +192,14 @@ def test_the_demos_folder_is_emptied_but_for_what_is_kept(tmp_path: Path) -> Non
     assert sorted(p.name for p in folder.root.iterdir()) == [MARKER, "notes.txt"]
 
 
-def test_the_demo_asks_of_a_slow_machine_what_it_can_do() -> None:
-    """Four parts a second to look at, fewer where the worker could not inspect them in time."""
+def test_the_demo_sends_fewer_parts_to_a_slow_worker() -> None:
+    """Four parts a second, or fewer if the worker could not inspect them in time."""
     assert [rate_for(part_ms) for part_ms in (None, 0.0, 5.0, 120.0)] == [4.0] * 4
     assert rate_for(300.0) == pytest.approx(2.0)
 
 
 def test_a_file_is_no_folder_for_a_demo(tmp_path: Path) -> None:
-    """It is left as it is."""
+    """The file is not changed."""
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(InputError, match="is a file"):
@@ -218,7 +218,7 @@ def test_the_demos_endpoints_differ_and_are_local() -> None:
 def test_chaos_plan_is_printed_and_reproducible(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The seed alone says what will happen; nothing is started for it."""
+    """The seed determines it; nothing is started."""
     said = []
     for _ in range(2):
         assert (
@@ -236,7 +236,7 @@ def test_chaos_plan_is_printed_and_reproducible(
     [
         (["--acts", "kill-plc"], "--acts kill-plc: there are kill-camera"),
         (["--deadline-ms", "5000"], "not past the deadline"),
-        (["--faults", "lose=1"], "'lose' is none of"),
+        (["--faults", "lose=1"], "'lose' is unknown"),
         (["--config", "/nowhere/line.toml", "--root", "/nowhere"], "cannot be read"),
         (["--category", "bread"], "--category bread"),
     ],

@@ -1,4 +1,4 @@
-"""The conveyor: which parts, and when."""
+"""The conveyor: the order of parts and the times of triggers."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from .made_values import FakeClock, lot
 
 
 def test_parts_come_in_order_with_names_that_never_repeat() -> None:
-    """A second round over the same parts gives them other ids: a worker tells parts apart by them."""
+    """A second pass over the same parts gives them other ids: a worker tells parts apart by them."""
     triggers = list(plan_triggers([lot(2, 1)], passes=2))
     assert [trigger.seq for trigger in triggers] == list(range(6))
     assert [trigger.files.defect for trigger in triggers] == ["good", "good", "hole"] * 2
@@ -16,8 +16,8 @@ def test_parts_come_in_order_with_names_that_never_repeat() -> None:
     assert triggers[3].part_id == f"{triggers[0].part_id}#2"
 
 
-def test_a_shuffled_feed_holds_the_same_parts_in_an_order_that_its_seed_says() -> None:
-    """Every round is shuffled anew."""
+def test_a_shuffled_feed_has_the_same_parts_in_the_order_of_its_seed() -> None:
+    """Every pass is shuffled anew."""
     plain, shuffled, again, other = (
         [trigger.files.id for trigger in plan_triggers([lot(20)], passes=2, shuffle=seed)]
         for seed in (None, 1, 1, 2)
@@ -42,7 +42,7 @@ def test_triggers_fire_at_absolute_times_whatever_the_sender_does() -> None:
 
 
 def test_lateness_counts_from_the_scheduled_trigger() -> None:
-    """Also when nothing was waited for."""
+    """Also without a wait."""
     clock = FakeClock()
     conveyor = Conveyor(10, clock, clock.sleep)
     conveyor.start()
@@ -60,7 +60,7 @@ def test_a_sleep_that_returns_early_is_continued() -> None:
 
 
 def test_the_trigger_time_follows_the_clock_of_the_day() -> None:
-    """Over hours the two clocks drift apart; latency is measured against CLOCK_REALTIME as it is at the trigger."""
+    """Over hours the two clocks drift apart; latency is measured against CLOCK_REALTIME at the trigger."""
     clock = FakeClock()
     conveyor = Conveyor(2, clock, clock.sleep)
     conveyor.start()
@@ -70,7 +70,7 @@ def test_the_trigger_time_follows_the_clock_of_the_day() -> None:
 
 
 def test_a_stop_ends_the_waiting() -> None:
-    """And says so."""
+    """It returns False."""
     clock = FakeClock()
     conveyor = Conveyor(1, clock, clock.sleep)
     assert not conveyor.wait_until(10**12, lambda: clock.now_ns >= 10**9)

@@ -1,4 +1,4 @@
-"""Damaged messages: each is refused by the wire's own decoder, and made again from its seed."""
+"""Damaged messages: the decoder refuses each, and a seed gives the same damage again."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.unit.made.line_messages import message
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import decode_frame
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_sim.damage import DAMAGES, Message, Parts, Rng
+from cmfm_sim.damage import DAMAGES, Message, MessageFrames, Rng
 from cmfm_sim.faults import MUST_FAULT, FaultKind
 
 SEEDS = range(60)
@@ -17,7 +17,7 @@ SEEDS = range(60)
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_message_is_no_frame(kind: FaultKind) -> None:
-    """Whatever the seed, a decoder refuses what comes out: a fault that does no harm would prove nothing."""
+    """A decoder refuses it for every seed: a fault without damage would show nothing."""
     for seed in SEEDS:
         damaged = DAMAGES[kind](message(), np.random.default_rng(seed))
         with pytest.raises(RemoteProtocolError):
@@ -35,7 +35,7 @@ def test_damage_shows_without_checksums_too(kind: FaultKind) -> None:
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_the_same_seed_does_the_same_damage_and_leaves_the_original_whole(kind: FaultKind) -> None:
-    """Pictures are sent again in the next round, so they must not be changed in place."""
+    """Pictures are sent again in the next pass, so they must not be changed in place."""
     original = message()
     first, again = (DAMAGES[kind](original, np.random.default_rng(5)) for _ in range(2))
     assert [bytes(part) for part in first] == [bytes(part) for part in again]
@@ -56,12 +56,12 @@ def test_damage_is_of_the_kind_it_is_called(kind: FaultKind, reasons: set[Reason
     assert {_reason(DAMAGES[kind], seed) for seed in SEEDS} == reasons
 
 
-def test_damages_are_all_that_must_end_in_a_fault_but_loss_and_delay() -> None:
-    """Nothing that changes bytes may be taken for harmless."""
+def test_damages_are_the_kinds_that_must_fault_without_loss_and_delay() -> None:
+    """Every kind that changes bytes must end in a FAULT."""
     assert set(DAMAGES) == MUST_FAULT - {FaultKind.DROP, FaultKind.LATE}
 
 
-def _reason(damage: Callable[[Parts, Rng], Message], seed: int) -> Reason:
+def _reason(damage: Callable[[MessageFrames, Rng], Message], seed: int) -> Reason:
     try:
         decode_frame(damage(message(), np.random.default_rng(seed)))
     except RemoteProtocolError as error:

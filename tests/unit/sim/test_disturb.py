@@ -1,4 +1,4 @@
-"""A fault plan carried out on messages, without sockets."""
+"""A fault plan applied to messages, without sockets."""
 
 from tests.unit.made.line_messages import message
 
@@ -6,7 +6,7 @@ from cmfm_sim.disturb import Departure, Disturber
 from cmfm_sim.faults import Fault, FaultKind
 
 
-def test_without_faults_every_message_leaves_as_it_is() -> None:
+def test_without_faults_every_message_leaves_unchanged() -> None:
     """An empty schedule changes nothing."""
     assert run({}, 3) == [0, 1, 2]
 
@@ -22,13 +22,13 @@ def test_a_duplicate_leaves_twice() -> None:
 
 
 def test_a_reordered_message_leaves_after_its_successor() -> None:
-    """And is not lost where it has none."""
+    """Without a successor it leaves at the end."""
     assert run({1: Fault(FaultKind.REORDER)}, 3) == [0, 2, 1]
     assert run({2: Fault(FaultKind.REORDER)}, 3) == [0, 1, 2]
 
 
 def test_a_reordered_message_is_not_lost_with_its_successor() -> None:
-    """Its successor's loss does not take it along."""
+    """It leaves when its successor is lost."""
     assert run({1: Fault(FaultKind.REORDER), 2: Fault(FaultKind.DROP)}, 4) == [0, 1, 3]
 
 
@@ -42,7 +42,7 @@ def test_a_stall_holds_up_the_sender() -> None:
     """The message itself is whole."""
     turn = Disturber({0: Fault(FaultKind.STALL, 0.5)}, 0).turn(0, message(0))
     assert turn.stall_s == 0.5
-    assert [bytes(part) for part in turn.departures[0].parts] == [bytes(part) for part in message(0)]
+    assert [bytes(part) for part in turn.departures[0].message] == [bytes(part) for part in message(0)]
 
 
 def test_damage_depends_on_seed_and_number_alone() -> None:
@@ -70,4 +70,4 @@ def run(schedule: dict[int, Fault], triggers: int) -> list[int]:
 
 
 def _bytes(departure: Departure) -> list[bytes]:
-    return [bytes(part) for part in departure.parts]
+    return [bytes(part) for part in departure.message]

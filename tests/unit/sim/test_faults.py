@@ -1,4 +1,4 @@
-"""Fault plans: how they are written, and that a seed says all."""
+"""Fault plans: their text, and their schedule from a seed."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_a_plan_is_read_as_it_is_documented(text: str, amounts: tuple[FaultAmoun
     [
         ("drop", "'drop' is not KIND=AMOUNT"),
         ("drop=-1", "'drop=-1' is not"),
-        ("lose=0.1", "'lose' is none of drop"),
+        ("lose=0.1", "'lose' is unknown; there are drop"),
         ("drop=1.5", "between 0.0 and 1.0"),
         ("drop=0.1,drop=0.2", "drop twice"),
         ("drop=0.6,corrupt=0.6", "more than 1"),
@@ -40,8 +40,8 @@ def test_a_plan_is_read_as_it_is_documented(text: str, amounts: tuple[FaultAmoun
         ("stall=1:2", "'stall=1:2' is not"),
     ],
 )
-def test_a_plan_that_is_none_says_what_is_wrong(text: str, named: str) -> None:
-    """Bad plans are refused with the item that is bad."""
+def test_an_invalid_plan_names_its_bad_item(text: str, named: str) -> None:
+    """With the values that are expected."""
     with pytest.raises(InputError, match=named):
         FaultPlan.parse(text)
 
@@ -70,7 +70,7 @@ def test_a_share_of_one_hits_every_trigger() -> None:
 
 
 def test_another_share_of_one_fault_does_not_move_the_counted_ones() -> None:
-    """Plans can be compared: the counted faults stay where they are."""
+    """Plans can be compared: the counted faults stay at their triggers."""
     one, two = (FaultPlan.parse(f"corrupt=3,drop={share}", 9).schedule(200) for share in ("0.1", "0.2"))
     assert {s for s, f in one.items() if f.kind is FaultKind.CORRUPT} == {
         s for s, f in two.items() if f.kind is FaultKind.CORRUPT
@@ -78,13 +78,13 @@ def test_another_share_of_one_fault_does_not_move_the_counted_ones() -> None:
 
 
 def test_more_faults_than_triggers_are_refused() -> None:
-    """A plan that cannot be carried out is not carried out in part."""
+    """A plan that cannot be carried out whole is an error."""
     with pytest.raises(InputError, match="5 faults, but there are 3"):
         FaultPlan.parse("drop=5").schedule(3)
 
 
 def test_a_late_frame_within_its_deadline_is_refused() -> None:
-    """Such a frame could be inspected in time; the account would then call the worker a liar."""
+    """Such a frame could be inspected in time; the account would then blame the worker."""
     FaultPlan.parse("late=1:2s").check_deadline(1000)
     with pytest.raises(InputError, match="not past the deadline of 3000 ms"):
         FaultPlan.parse("late=1:2s").check_deadline(3000)

@@ -61,7 +61,7 @@ def test_parts_that_fit_are_read_once_and_all_before_the_first_trigger() -> None
 
 
 def test_parts_that_do_not_fit_are_read_a_bounded_number_ahead() -> None:
-    """Memory is bounded whatever the size of the data set."""
+    """Memory is bounded for a data set of any size."""
     disk = Disk()
     with Feed(plan_triggers([lot(100)]), distinct=100, cache_bytes=1, read=disk) as feed:
         feed.preroll()
@@ -71,7 +71,7 @@ def test_parts_that_do_not_fit_are_read_a_bounded_number_ahead() -> None:
 
 
 def test_a_torn_file_is_found_before_the_first_trigger() -> None:
-    """Where all parts fit."""
+    """If all parts fit into the cache."""
     disk = Disk(torn=Path("003.png"))
     with (
         Feed(plan_triggers([lot(5)]), distinct=5, read=disk) as feed,

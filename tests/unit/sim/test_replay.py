@@ -1,4 +1,4 @@
-"""A replay over real sockets: what leaves, what is written down, and when."""
+"""A replay over real sockets: the messages sent, the triggers recorded, and their times."""
 
 import threading
 from collections import Counter
@@ -10,7 +10,8 @@ import zmq
 from tests.unit.made.line_messages import pictures
 from tests.unit.made.line_sockets import Connect
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.clock import SystemClock
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import FrameHeader, decode_frame
@@ -30,7 +31,7 @@ PERIOD_S = 0.01
 
 
 class Receiver:
-    """A worker that only looks, in its own thread."""
+    """A worker that only receives, in its own thread."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self.headers: list[FrameHeader] = []
@@ -48,19 +49,19 @@ class Receiver:
 
     def _run(self) -> None:
         while True:
-            parts = self._socket.recv_multipart()
-            if parse_topic(parts[0]).kind == "state":
-                state = decode_camera_state(parts)
+            message = self._socket.recv_multipart()
+            if parse_topic(message[0]).kind == "state":
+                state = decode_camera_state(message)
                 self.next_seq = state.next_seq
                 if state.closing:
                     return
                 continue
-            if parse_topic(parts[0]).kind == "trigger":
-                self.triggers.append(decode_trigger(parts))
+            if parse_topic(message[0]).kind == "trigger":
+                self.triggers.append(decode_trigger(message))
                 self.order.append(("trigger", self.triggers[-1].seq))
                 continue
             try:
-                self.headers.append(decode_frame(parts).header)
+                self.headers.append(decode_frame(message).header)
                 self.order.append(("frame", self.headers[-1].seq))
             except RemoteProtocolError:
                 self.damaged += 1
@@ -95,14 +96,14 @@ def run(
             clock=clock,
             announce=announce,
             stopped=stop.is_set,
-            tell=lambda record, _: stop.set() if record.seq == stop_at else None,
+            on_trigger=lambda record, _: stop.set() if record.seq == stop_at else None,
         ).run()
     receiver.finish()
     return report, receiver
 
 
 def test_every_part_is_sent_once_and_written_down(endpoint: str, connect: Connect, tmp_path: Path) -> None:
-    """The record and the headers tell the same, and mark the frames as simulated."""
+    """The record and the headers agree, and the frames are marked as simulated."""
     report, receiver = run(endpoint, connect, tmp_path / "t.jsonl")
     assert (report.triggers, report.sent, report.pub_drops, report.stopped) == (20, 20, 0, False)
     records = read_triggers(tmp_path / "t.jsonl")
@@ -122,7 +123,7 @@ def test_every_part_is_sent_once_and_written_down(endpoint: str, connect: Connec
 
 
 def test_triggers_are_stamped_as_scheduled(endpoint: str, connect: Connect, tmp_path: Path) -> None:
-    """One period apart, whenever their frames really left."""
+    """One period apart, independent of the time at which their frames left."""
     run(endpoint, connect, tmp_path / "t.jsonl", plan="stall=1:0.2s")
     stamps = [record.trigger_ns for record in read_triggers(tmp_path / "t.jsonl")]
     periods = [(b - a) / 1e9 for a, b in pairwise(stamps)]
@@ -138,7 +139,7 @@ def test_a_stall_shows_as_lateness(endpoint: str, connect: Connect, tmp_path: Pa
 
 
 def test_faults_are_done_and_counted(endpoint: str, connect: Connect, tmp_path: Path) -> None:
-    """What arrives is what the plan leaves over; every trigger is written down with what was done to it."""
+    """The frames that arrive follow from the plan; every trigger is recorded with its fault."""
     plan = "drop=2,duplicate=2,reorder=2,corrupt=2,truncate=2,version=1,garbage=1,wrong=1,late=1:0.3s"
     report, receiver = run(endpoint, connect, tmp_path / "t.jsonl", plan=plan, parts=30)
     records = read_triggers(tmp_path / "t.jsonl")
@@ -156,7 +157,7 @@ def test_faults_are_done_and_counted(endpoint: str, connect: Connect, tmp_path: 
 def test_announced_parts_are_told_before_their_frames(
     endpoint: str, connect: Connect, tmp_path: Path
 ) -> None:
-    """Each with what its frame says, also where the frame is dropped or comes after the next one's."""
+    """With the fields of its frame, also if the frame is dropped or comes after the next one's."""
     report, receiver = run(
         endpoint, connect, tmp_path / "t.jsonl", plan="drop=2,reorder=2,stall=1:0.2s", announce=True
     )
@@ -181,7 +182,7 @@ def test_a_late_frame_comes_past_its_deadline(endpoint: str, connect: Connect, t
 
 
 def test_a_stop_ends_in_order(endpoint: str, connect: Connect, tmp_path: Path) -> None:
-    """Only parts that were triggered are written down, and the last word says how many there were."""
+    """Only triggers that fired are recorded, and the last heartbeat has their number."""
     report, receiver = run(endpoint, connect, tmp_path / "t.jsonl", stop_at=6)
     assert report.stopped
     assert report.triggers == len(read_triggers(tmp_path / "t.jsonl")) == receiver.next_seq == 7
@@ -189,7 +190,7 @@ def test_a_stop_ends_in_order(endpoint: str, connect: Connect, tmp_path: Path) -
 
 
 def test_frames_that_nobody_takes_are_written_down_as_not_sent(endpoint: str, tmp_path: Path) -> None:
-    """Without a subscriber every trigger counts, and every frame is a drop that later headers tell of."""
+    """Without a subscriber every trigger counts, and every frame is a drop."""
     clock = SystemClock()
     with (
         Feed(plan_triggers([lot(3)]), distinct=3, read=lambda _: pictures()) as feed,

@@ -1,4 +1,4 @@
-"""What a person or a program sees of a line."""
+"""Output of the viewer and of summaries, for people and for programs."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from cmfm_sim.errors import InputError
 from cmfm_sim.pictures import RejectPictures, picture_name
 from cmfm_sim.summary import summary_map, summary_view
 from cmfm_sim.verdict_text import verdict_text
-from cmfm_sim.watch import JsonDisplay, PeopleDisplay
+from cmfm_sim.watch import JsonDisplay, TextDisplay
 
 from .made_values import trigger
 
@@ -60,7 +60,7 @@ def truth_styles(verdict: Verdict) -> list[str]:
 
 def shown(*events: Event) -> str:
     out = io.StringIO()
-    display = PeopleDisplay(Console(file=out, width=200))
+    display = TextDisplay(Console(file=out, width=200))
     for event in events:
         display.show(event)
     return out.getvalue()
@@ -115,14 +115,14 @@ def test_changes_of_the_worker_are_told_once() -> None:
 
 
 def test_gaps_and_damage_are_told() -> None:
-    """Nothing that was missed is passed over."""
+    """With their ids, and with the reason."""
     text = shown(Lost(Missing("boot", 4, 7), LossCause.TOO_OLD), Damaged("malformed: x"))
     assert "results 4 to 7 were missed" in text
-    assert "not the wire: malformed: x" in text
+    assert "not of this protocol: malformed: x" in text
 
 
 def test_for_programs_every_event_is_an_object_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """With all that a result says; maps are no text and left out."""
+    """With all fields of a result; maps are left out."""
     events: Sequence[Event] = [
         received(1),
         worker_state({}),
@@ -139,7 +139,7 @@ def test_for_programs_every_event_is_an_object_on_its_line(capsys: pytest.Captur
 
 
 def test_rejected_parts_get_a_picture(tmp_path: Path) -> None:
-    """Under a name that sorts by time and says what it is; parts that passed get none."""
+    """Its name sorts by trigger and has part and verdict; parts that passed get none."""
     pictures = RejectPictures(tmp_path / "rejected")
     pictures.result(result(17, Verdict.FAIL, map_ref="boot/18"))
     path = pictures.maps(maps())

@@ -1,4 +1,4 @@
-"""What is kept to teach from: good parts, their variations, and pixels in simulated defects and beside them."""
+"""The features to teach from: good parts, their variations, and pixels in simulated defects and beside them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ CLASSIC = FitOptions.for_preset("classic")
 def extracted(
     root: Path, fit: FitOptions, seed: int = 0
 ) -> tuple[list[int], list[list[int]], list[list[str]]]:
-    """Foreground pixels of each part; counts and names of each store."""
+    """Return the foreground pixels of each part, and the counts and names of each store."""
     parts = list_parts(root, "dome", "train")[:2]
     options = TeachOptions("data", "dome", seed=seed)
     with TeachFeatures("float32") as features:
@@ -30,7 +30,7 @@ def extracted(
 
 
 def test_every_part_is_kept_with_its_variations_and_defects(taught: tuple[Path, Path]) -> None:
-    """All pixels of a part, every fourth of each variation; those in defects, and a grid of those beside them."""
+    """The stores hold all pixels of a part, every fourth of each variation, those in defects and a grid beside them."""
     pixels, (nominal, defective, beside), names = extracted(taught[0], CLASSIC)
     assert len(pixels) == 2
     assert len(nominal) == 2 * (1 + CLASSIC.variations)
@@ -44,14 +44,14 @@ def test_every_part_is_kept_with_its_variations_and_defects(taught: tuple[Path, 
     assert len(set(names[0])) == 2
 
 
-def test_only_what_the_fit_asks_for_is_kept(taught: tuple[Path, Path]) -> None:
-    """Without a metric no defect is simulated; without variations parts are taken as they are."""
+def test_only_what_the_fit_options_require_is_kept(taught: tuple[Path, Path]) -> None:
+    """Without a metric no defect is simulated; without variations only the parts themselves are kept."""
     pixels, counts, _ = extracted(taught[0], replace(CLASSIC, metric=False, variations=0))
     assert counts == [pixels, [], []]
 
 
-def test_what_is_drawn_follows_the_seed(taught: tuple[Path, Path]) -> None:
-    """The same seed marks the same pixels; another one others."""
+def test_simulated_defects_follow_the_seed(taught: tuple[Path, Path]) -> None:
+    """The same seed marks the same pixels; another seed marks others."""
     first, again, other = (extracted(taught[0], CLASSIC, seed)[1] for seed in (0, 0, 1))
     assert first == again
     assert first[1] != other[1]
@@ -59,6 +59,6 @@ def test_what_is_drawn_follows_the_seed(taught: tuple[Path, Path]) -> None:
 
 @pytest.mark.parametrize(("parts", "times"), [(1, 2), (50, 2), (100, 2), (101, 1), (361, 1)])
 def test_many_parts_are_varied_less(parts: int, times: int) -> None:
-    """Some hundred variations are enough, and each part has one at least."""
+    """With more than a hundred parts each has fewer variations, but at least one."""
     assert variations_for(parts, 2) == times
     assert variations_for(parts, 0) == 0

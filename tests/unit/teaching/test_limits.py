@@ -1,4 +1,4 @@
-"""Limits from nominal scores: what they promise, and what so few parts cannot promise."""
+"""Limits from nominal scores: the rates they keep, and the refusals when there are too few parts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cmfm_worker.teaching.limits import Wanted, coverage_from, threshold_from
 
 
 def test_share_of_new_nominal_parts_that_fail_or_are_undecided() -> None:
-    """Over many calibration sets of 50 parts a new nominal part FAILs in at most 4 %, and FAILs or is UNDECIDED in at
-    most 4 % + 8 %; neither is kept by rejecting next to nothing."""
+    """Over many calibration sets of 50 parts a new nominal part FAILs in at most 4 % of cases, and FAILs or is
+    UNDECIDED in at most 4 % + 8 %; both shares are nearly used up."""
     rng = np.random.default_rng(8)
     wanted = Wanted(false_reject_rate=0.04, grey_rate=0.08)
     failed, held_back = [], []
@@ -26,8 +26,8 @@ def test_share_of_new_nominal_parts_that_fail_or_are_undecided() -> None:
     assert 0.105 < np.mean(held_back) <= 0.125
 
 
-def test_nothing_asked_for_is_the_smallest_rate_without_a_band() -> None:
-    """By default only a part above all nominal ones FAILs, and the recipe says which rate that is."""
+def test_default_is_the_smallest_rate_without_a_band() -> None:
+    """By default only a part above all nominal ones FAILs, and the recipe states the rate of this."""
     limits = threshold_from([3.0, 1.0, 2.0], Wanted())
     assert limits.fail_at == np.nextafter(3.0, 4.0)
     assert limits.target_false_reject_rate == limits.supported_false_reject_rate == 0.25
@@ -35,8 +35,8 @@ def test_nothing_asked_for_is_the_smallest_rate_without_a_band() -> None:
     assert limits.validation_scores == (3.0, 1.0, 2.0)
 
 
-def test_scores_given_are_taken_as_they_are() -> None:
-    """A threshold that a person chose has no rate; the nominal scores are kept beside it all the same."""
+def test_given_scores_become_the_limits() -> None:
+    """A threshold that a person chose has no rate; the nominal scores are stored with it."""
     limits = threshold_from([1.0, 2.0, 3.0], Wanted(fail_at=2.5, grey_from=0.5))
     assert (limits.fail_at, limits.grey_from, limits.target_false_reject_rate) == (2.5, 0.5, None)
     assert limits.validation_parts == 3
@@ -48,19 +48,19 @@ def test_scores_given_are_taken_as_they_are() -> None:
         (Wanted(false_reject_rate=0.01), 98, "needs 99 nominal"),
         (Wanted(false_reject_rate=0.001), 500, "needs 999 nominal"),
         (Wanted(grey_rate=0.05), 12, "--grey-rate 0.05 needs more than 12 nominal parts"),
-        (Wanted(grey_rate=0.5), 1, "leave nothing to PASS"),
-        (Wanted(false_reject_rate=0.5, grey_rate=0.5), 40, "leave nothing to PASS"),
+        (Wanted(grey_rate=0.5), 1, "no score would PASS"),
+        (Wanted(false_reject_rate=0.5, grey_rate=0.5), 40, "no score would PASS"),
     ],
 )
 def test_rates_that_the_parts_cannot_support(wanted: Wanted, parts: int, named: str) -> None:
-    """Each refusal names the option and says how many parts, or which rate, would do."""
+    """Each refusal names the option and the number of parts, or the rate, that would be enough."""
     with pytest.raises(InputError, match=named):
         wanted.require_supported(parts)
 
 
 @pytest.mark.parametrize("parts", [5, 12, 18, 22, 61])
-def test_rates_that_are_named_can_be_typed_in(parts: int) -> None:
-    """The smallest rate in a refusal, as it is printed, is accepted and leads to limits; parts one fewer refuse it."""
+def test_rates_in_a_refusal_can_be_typed_in(parts: int) -> None:
+    """The smallest rate printed in a refusal is accepted and leads to limits; with one part fewer it is refused."""
     with pytest.raises(InputError) as refused:
         Wanted(false_reject_rate=1e-4).require_supported(parts)
     rate = float(re.findall(r"no rate below ([\d.]+)", str(refused.value))[0])
@@ -76,15 +76,15 @@ def test_rates_that_are_named_can_be_typed_in(parts: int) -> None:
         wanted.require_supported(parts - 1)
 
 
-def test_band_without_width_is_refused() -> None:
-    """Where a band would begin where parts FAIL already, by equal scores or a score given, it is said."""
+def test_empty_grey_band_is_refused() -> None:
+    """A band that would begin at or above the threshold, by equal scores or a given score, is refused."""
     for wanted in (Wanted(grey_rate=0.3), Wanted(grey_from=9.0)):
         with pytest.raises(InputError, match="grey band would be empty"):
             threshold_from([2.0] * 9, wanted)
 
 
 def test_minimum_coverage_follows_the_part_with_least_3d() -> None:
-    """Three quarters of the least, as a share of the median part that was taught; a given one is kept."""
+    """It is three quarters of the least, as a share of the median taught part; a given one is kept."""
     assert coverage_from(1000, [1100, 800, 900]).minimum == 0.6
     assert coverage_from(1000, [1000], minimum=0.9).minimum == 0.9
     assert coverage_from(1000, [5000]).minimum == 1.0

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from cmfm_client.camera import Camera, CameraOptions
+from cmfm_client.camera import Camera
+from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.clock import NS_PER_S
 
 _DEADLINE_MS = 60_000.0

@@ -1,7 +1,8 @@
-"""Camera → ZeroMQ → verdict: a worker process as it runs on a line, a camera process, a subscriber. Open loop."""
+"""Measures camera → ZeroMQ → verdict with a worker process, a camera process and a subscriber. Open loop."""
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import time
@@ -14,19 +15,19 @@ from typing import Any
 
 import tomli_w
 import torch
-import zmq
 
-from cmfm_protocol.wire.result import Result, decode_result
-from cmfm_protocol.wire.state import decode_worker_state
-from cmfm_protocol.wire.topics import parse_topic
+from cmfm_client.events import Received
+from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_worker.bench.camera import Order, Sent
 from cmfm_worker.bench.line_folder import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
 from cmfm_worker.bench.made_up_frames import Frames
 from cmfm_worker.bench.options import BenchError, Variant
 from cmfm_worker.bench.stages import Setup
 
-_READY_S, _ANSWER_S, _STOP_S = 300.0, 90.0, 90.0
-_POLL_MS = 200
+_READY_S, _VERDICT_S, _STOP_S = 300.0, 90.0, 90.0
+_POLL_S = 0.2
 _NS_PER_S = 1e9
 _RUN = "from cmfm_worker.app import main; main()"
 
@@ -47,9 +48,8 @@ def measure_end_to_end(
 ) -> dict[str, Any]:
     """Latencies from the scheduled trigger to the verdict at a subscriber, at `rate_hz` frames a second.
 
-    The worker computes with so many `threads` (`[device] threads`).
-
-    Raises BenchError where the worker or the camera fails, or a verdict is missing.
+    The worker computes with `threads` threads (`[device] threads`). Raises BenchError if the worker or the camera
+    fails, or a verdict is missing.
     """
     folder.mkdir()
     write_frames(folder / "frames.npz", frames)
@@ -59,7 +59,8 @@ def measure_end_to_end(
         config = _write_settings(
             folder, camera.endpoint, variant, weights, threads, tuple(frames.rgb.shape[1:3])
         )
-        with _worker(config, folder) as worker, _subscriber(folder) as results:
+        options = SubscriberOptions(results=f"ipc://{folder}/results")
+        with _worker(config, folder) as worker, ResultSubscriber(options) as results:
             _wait_until_ready(results, worker, folder)
             camera.go()
             heard = _listen(results, worker, folder, camera)
@@ -69,7 +70,7 @@ def measure_end_to_end(
 def _write_settings(
     folder: Path, endpoint: str, variant: Variant, weights: Path, threads: int, size_px: tuple[int, ...]
 ) -> Path:
-    """A line as `deploy/line.toml` has it, with its files and sockets in `folder`."""
+    """Write the settings of a line with its files and sockets in `folder`."""
     ipc = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
     table = {
         "line": {"name": LINE, "station": STATION},
@@ -93,7 +94,7 @@ def _write_settings(
 
 @contextmanager
 def _worker(config: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The line's worker; it must drain and end with 0."""
+    """Run the line's worker; it must drain and end with 0."""
     with (folder / "worker.log").open("wb") as log:
         command = [sys.executable, "-c", _RUN, "--config", str(config)]
         worker = subprocess.Popen(command, stdout=log, stderr=log)
@@ -101,69 +102,45 @@ def _worker(config: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield worker
             worker.terminate()
             if worker.wait(_STOP_S) != 0:
-                raise BenchError(f"the worker ended with {worker.returncode}: {_last_words(folder)}")
+                raise BenchError(f"the worker ended with {worker.returncode}: {_log_tail(folder)}")
         finally:
             if worker.poll() is None:
                 worker.kill()
                 worker.wait()
 
 
-@contextmanager
-def _subscriber(folder: Path) -> Iterator[zmq.Socket[bytes]]:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    socket = context.socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, 0)
-    socket.setsockopt(zmq.RECONNECT_IVL, 50)
-    socket.setsockopt(zmq.SUBSCRIBE, b"")
-    socket.connect(f"ipc://{folder}/results")
-    try:
-        yield socket
-    finally:
-        context.destroy(0)
-
-
-def _wait_until_ready(results: zmq.Socket[bytes], worker: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait_until_ready(results: ResultSubscriber, worker: subprocess.Popen[bytes], folder: Path) -> None:
     until_s = time.monotonic() + _READY_S
-    while True:
+    while not any(
+        isinstance(event, WorkerState) and event.phase == "ready" for event in results.poll(_POLL_S)
+    ):
         _require_alive(worker, folder, until_s, "ready")
-        if results.poll(_POLL_MS):
-            parts = results.recv_multipart()
-            if parse_topic(parts[0]).kind == "state" and decode_worker_state(parts).phase == "ready":
-                return
 
 
 def _listen(
-    results: zmq.Socket[bytes], worker: subprocess.Popen[bytes], folder: Path, camera: CameraProcess
+    results: ResultSubscriber, worker: subprocess.Popen[bytes], folder: Path, camera: CameraProcess
 ) -> tuple[Heard, Sent]:
-    """Everything the worker answers, until each frame that was sent has its verdict."""
+    """Receive the worker's results until each frame that was sent has its verdict."""
     heard: Heard = []
     sent: Sent | None = None
-    poller = zmq.Poller()
-    poller.register(results, zmq.POLLIN)
-    poller.register(camera.output, zmq.POLLIN)
-    until_s = time.monotonic() + camera.order.seconds + _ANSWER_S
+    until_s = time.monotonic() + camera.order.seconds + _VERDICT_S
     while sent is None or len(heard) < sent.frames:
         _require_alive(worker, folder, until_s, "done")
-        ready = dict(poller.poll(_POLL_MS))
-        if results in ready:
-            parts = results.recv_multipart()
-            now_ns = time.time_ns()
-            if parse_topic(parts[0]).kind == "result":
-                heard.append((decode_result(parts), now_ns))
-        if camera.output in ready and sent is None:
+        events = results.poll(_POLL_S)
+        heard += [(event.result, event.received_ns or 0) for event in events if isinstance(event, Received)]
+        if sent is None and select.select([camera.output], [], [], 0)[0]:
             sent = camera.sent()
-            poller.unregister(camera.output)
     return heard, sent
 
 
 def _require_alive(worker: subprocess.Popen[bytes], folder: Path, until_s: float, what: str) -> None:
     if worker.poll() is not None:
-        raise BenchError(f"the worker has ended with {worker.returncode}: {_last_words(folder)}")
+        raise BenchError(f"the worker has ended with {worker.returncode}: {_log_tail(folder)}")
     if time.monotonic() > until_s:
-        raise BenchError(f"the line was not {what} in time: {_last_words(folder)}")
+        raise BenchError(f"the line was not {what} in time: {_log_tail(folder)}")
 
 
-def _last_words(folder: Path) -> str:
+def _log_tail(folder: Path) -> str:
     return (folder / "worker.log").read_text(errors="replace").strip()[-800:]
 
 

@@ -1,4 +1,4 @@
-"""The measurements that need the whole worker installed; nothing of it is imported unless they are asked for."""
+"""Measurements that need the whole worker installed; they import it when they are called."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def end_to_end(
     rate_hz: float,
     threads: int | None,
 ) -> dict[str, Any]:
-    """Camera to verdict through a worker process; `threads` None: as a line takes them. Raises BenchError."""
+    """Camera to verdict through a worker process; `threads` None takes a line's default. Raises BenchError."""
     with _folder() as folder:
         from cmfm_worker.bench.end_to_end import measure_end_to_end
         from cmfm_worker.line.health.threads import computing_threads
@@ -63,7 +63,7 @@ def end_to_end(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A temporary folder; what is not installed is named."""
+    """A temporary folder. Raises BenchError naming a package that is not installed."""
     with tempfile.TemporaryDirectory(prefix="cmfm-") as folder:
         try:
             with _quiet_log():
@@ -74,7 +74,7 @@ def _folder() -> Iterator[Path]:
 
 @contextmanager
 def _quiet_log() -> Iterator[None]:
-    """What recipes and cameras do here is no news; warnings go to stderr, where the bench speaks."""
+    """Log warnings alone, to stderr."""
     import structlog
 
     from cmfm_worker.line.health.log import configure_logging

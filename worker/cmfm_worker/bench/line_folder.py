@@ -1,4 +1,4 @@
-"""What both measurements of the line need: a recipe in a folder, frames in a file, a camera process."""
+"""Recipe folder, frame file and camera process of both measurements of the line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STOP_S = 30.0
 
 
 def write_recipe(recipes: Path, setup: Setup) -> None:
-    """A recipe that passes every part: networks without meaning deserve no other threshold."""
+    """Write a recipe that passes every part; its networks need not be trained."""
     background = setup.background
     draft = RecipeDraft(
         name=RECIPE,
@@ -54,13 +54,13 @@ def write_recipe(recipes: Path, setup: Setup) -> None:
 
 
 def write_frames(path: Path, frames: Frames) -> None:
-    """Frames as the camera reads them."""
+    """Write frames in the form that the camera reads."""
     np.savez(path, allow_pickle=False, rgb=frames.rgb.numpy(), xyz=frames.xyz.numpy())
 
 
 @dataclass
 class CameraProcess:
-    """A running camera; use it as a context. Raises BenchError where it fails."""
+    """A running camera; use it as a context. Raises BenchError if it fails."""
 
     order: Order
 
@@ -80,7 +80,7 @@ class CameraProcess:
         self._process.communicate(timeout=_STOP_S)
 
     def go(self) -> None:
-        """Let it begin; it still waits for a subscriber."""
+        """Let it begin; it waits for a subscriber first."""
         if self._process.stdin is not None:
             self._process.stdin.write("\n")
             self._process.stdin.flush()
@@ -91,7 +91,7 @@ class CameraProcess:
 
     @property
     def output(self) -> int:
-        """The file descriptor that it speaks on, for a poller."""
+        """File descriptor of its output, for a poller."""
         return self._process.stdout.fileno() if self._process.stdout is not None else -1
 
     def _read(self) -> dict[str, Any]:

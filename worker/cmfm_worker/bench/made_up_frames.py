@@ -1,4 +1,4 @@
-"""Frames to measure with: made up, from .npz files, or a part's own files."""
+"""Frames for measurements: made up, from .npz files, or from a part's files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 from cmfm_worker.bench.options import BenchError, BenchOptions
 
 _PART_RADIUS = 0.29
-"""Of the image's side: a part that covers 26 % of it, as parts in MVTec 3D-AD do."""
+"""Share of the image's side: the part covers 26 % of the image, as parts in MVTec 3D-AD do."""
 
 _DISTANCE_M, _WIDTH_M, _HEIGHT_M = 0.5, 0.2, 0.03
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Host frames of one size: `rgb` (F, H, W, 3) uint8, `xyz` (F, H, W, 3) float32 metres; where from."""
+    """Host frames of one size: `rgb` (F, H, W, 3) uint8, `xyz` (F, H, W, 3) float32 metres; `source` their origin."""
 
     rgb: Tensor
     xyz: Tensor
@@ -52,7 +52,7 @@ def made_up_frame(side_px: int, seed: int) -> tuple[Tensor, Tensor]:
     height = np.where(on_part, _HEIGHT_M * bumps * np.sqrt(np.clip(1.2 - radius**2, 0.15, None)), 0)
     z = _DISTANCE_M + 0.04 * x - 0.02 * y - height + rng.normal(0, 1e-4, x.shape)
     xyz = np.stack([x * _WIDTH_M, y * _WIDTH_M, z], axis=-1).astype(np.float32)
-    xyz[rng.random(x.shape) < 0.01] = np.nan  # what a sensor misses
+    xyz[rng.random(x.shape) < 0.01] = np.nan  # points that a sensor misses
     light = 120 + 80 * height / _HEIGHT_M + rng.normal(0, 4, x.shape)
     tint = np.where(on_part[..., None], [1.0, 0.7, 0.4], [0.5, 0.5, 0.55])
     rgb = np.clip(light[..., None] * tint, 0, 255).astype(np.uint8)

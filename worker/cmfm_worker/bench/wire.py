@@ -1,4 +1,4 @@
-"""How fast frames get from a camera's TCP socket into the ring: the line's own intake, and nothing behind it."""
+"""Measures how fast frames get from a camera's TCP socket into the ring, through the line's own intake."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CPU: Final = torch.device("cpu")
 
 @dataclass
 class Arrivals:
-    """What reached the end of the ring, and what the intake answered itself."""
+    """Frames that came out of the ring, and FAULTs that the intake decided itself."""
 
     frames: int = 0
     faults: list[str] = field(default_factory=list)
@@ -48,13 +48,13 @@ class Arrivals:
     last_s: float = 0.0
 
     def post(self, event: BookEvent) -> None:
-        """The desk's place: of an intake it hears only refusals that matter here."""
+        """Take an event in place of the verdict book; only refusals matter here."""
         if isinstance(event, Opened | Arrived | Closed) and event.decision is not None:
             self.faults.append(str(event.decision.reason))
 
     @property
     def frames_per_s(self) -> float:
-        """Between the first and the last frame."""
+        """Rate between the first and the last frame."""
         return (self.frames - 1) / (self.last_s - self.first_s) if self.frames > 1 else 0.0
 
 
@@ -63,8 +63,8 @@ def measure_wire(
 ) -> dict[str, Any]:
     """Frames of one camera over TCP loopback into the ring, for so many seconds, as fast as they are taken.
 
-    Where the thread behind the ring gets no processor, frames find it full: they are counted, and no part of the rate.
-    Raises BenchError where the camera fails, no frame arrives, or one is lost or refused for another reason.
+    Frames that find the ring full, because the thread behind it got no processor, are counted apart from the rate.
+    Raises BenchError if the camera fails, no frame arrives, or one is lost or refused for another reason.
     """
     folder.mkdir()
     write_frames(folder / "frames.npz", frames)
@@ -134,7 +134,7 @@ def _intake(
 
 
 def _consume(ring: Ring, arrivals: Arrivals) -> None:
-    """Take every frame out of the ring and give its slot back at once; ends when the ring is woken or stays empty."""
+    """Take every frame out of the ring and release its slot at once; end when the ring is woken or stays empty."""
     while (slot := ring.take(timeout_s=_FIRST_FRAME_S)) is not None:
         arrivals.last_s = time.perf_counter()
         arrivals.first_s = arrivals.first_s or arrivals.last_s

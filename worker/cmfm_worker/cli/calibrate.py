@@ -1,4 +1,4 @@
-"""`cmfm-worker calibrate`: threshold, grey band and minimum coverage of a recipe, from nominal parts."""
+"""`cmfm-worker calibrate`: sets threshold, grey band and minimum coverage of a recipe from nominal parts."""
 
 import math
 from pathlib import Path
@@ -28,12 +28,14 @@ def calibrate(
     light: options.Light = None,
     split: Annotated[
         Literal["validation", "train"],
-        typer.Option(help="The nominal parts: ROOT/CATEGORY/validation, or the part of train not fitted on."),
+        typer.Option(
+            help="The nominal parts: ROOT/CATEGORY/validation, or those of train that the fit did not use."
+        ),
     ] = "validation",
     nominal: Annotated[
         Path | None,
         typer.Option(
-            help="The nominal parts: a folder that holds rgb/ and xyz/, instead of a split.",
+            help="The nominal parts: a folder with rgb/ and xyz/, instead of a split.",
             show_default=False,
         ),
     ] = None,
@@ -53,14 +55,16 @@ def calibrate(
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Share of good parts that may be UNDECIDED by their score, besides those that FAIL.",
+            help="Share of good parts that may be UNDECIDED by score, in addition to those that FAIL.",
             show_default=False,
         ),
     ] = None,
     grey_from: Annotated[
         float | None,
         typer.Option(
-            metavar="SCORE", help="The score from which on a part is UNDECIDED, instead.", show_default=False
+            metavar="SCORE",
+            help="The score from which on a part is UNDECIDED, instead of a rate.",
+            show_default=False,
         ),
     ] = None,
     minimum_coverage: Annotated[
@@ -69,7 +73,8 @@ def calibrate(
             min=0.0,
             max=1.0,
             metavar="SHARE",
-            help="3D below which a part is UNDECIDED. Default: three quarters of the nominal part with least.",
+            help="Least share of 3D; a part with less is UNDECIDED. Default: three quarters of the nominal part with "
+            "least.",
             show_default=False,
         ),
     ] = None,
@@ -77,18 +82,19 @@ def calibrate(
         bool | None,
         typer.Option(
             "--labelled/--no-labelled",
-            help="Show what it would have done on ROOT/CATEGORY/test. Default: where there is one.",
+            help="Show what the limits would have done on ROOT/CATEGORY/test. Default: if there is one.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of another recipe to be made. Default: in place, with --force.", show_default=False
+            help="Folder for a new recipe. Default: change the recipe in place, with --force.",
+            show_default=False,
         ),
     ] = None,
     force: options.Force = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show, write no recipe.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the limits, but write no recipe.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.", show_default=False)
     ] = None,
@@ -104,10 +110,10 @@ def calibrate(
 ) -> None:
     """Set a recipe's threshold from good parts.
 
-    FAIL from the conformal quantile of their scores on, for the false-reject rate asked for; refused where there
-    are too few parts for it. A labelled test split shows what that would have done; it decides nothing. Only
-    recipe.toml changes, neither the networks nor the model's id; a running line takes the new limits up with the
-    control request `load_recipe`. What the rates promise: docs/calibration.md.
+    The threshold is the conformal quantile of their scores for the false-reject rate asked for. A rate that needs
+    more parts is refused. If there is a labelled test split, the command shows what the limits would have done on it;
+    the split decides nothing. Only recipe.toml changes, not the networks nor the model's id. A running line uses the
+    new limits after the control request `load_recipe`. docs/calibration.md says what the rates promise.
     """
     wanted = read_wanted(target_false_reject_rate, grey_rate, fail_at, grey_from, minimum_coverage)
     if nominal is None and (root is None or category is None):
@@ -128,16 +134,16 @@ def calibrate(
     from cmfm_worker.teaching.calibrate import calibrate as limits_from
     from cmfm_worker.teaching.calibrate import origin_of
 
-    at = None
+    category_at = None
     if root is not None and category is not None:
-        at = nominal_parts.CategoryAt(root, category, dataset, options.light_of(dataset, light))
+        category_at = nominal_parts.CategoryAt(root, category, dataset, options.light_of(dataset, light))
     loaded = load_recipe(recipe)
     changes = {} if calib_id is None else {"calibration": calibration_section(calib_id)}
     target = None if dry_run else choose_target(loaded, out, force=force)
     require_folders(json_file, picture)
-    chosen = nominal_parts.choose(at, split, nominal, loaded.recipe)
+    chosen = nominal_parts.choose(category_at, split, nominal, loaded.recipe)
     wanted.require_supported(len(chosen.parts))
-    shown = nominal_parts.labelled_parts(at, labelled)
+    shown = nominal_parts.labelled_parts(category_at, labelled)
     on = choose_device(device)
     products = choose_precision(precision, on)
     inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
@@ -147,20 +153,22 @@ def calibrate(
     model = LoadedModel.of(loaded, on, products)
     with progress_bars(STAGES) as progress:
         nominal_parts.require_readable([*chosen.parts, *shown], progress)
-        scored, seen = (
+        scored, labelled_scored = (
             score_parts(inspector, model, parts, batch=batch, stage=stage, progress=progress)
             for stage, parts in (("nominal", chosen.parts), ("labelled", shown))
         )
     origin = origin_of(wanted, chosen.source, on, products)
-    found = limits_from(loaded.recipe.model_copy(update=changes), scored, wanted, origin, seen)
-    calibrate_report.show(found)
-    for text in calibrate_report.remarks(found):
+    calibration = limits_from(
+        loaded.recipe.model_copy(update=changes), scored, wanted, origin, labelled_scored
+    )
+    calibrate_report.show(calibration)
+    for text in calibrate_report.remarks(calibration):
         remark(text)
     if picture is not None:
-        calibrate_report.draw(found, picture)
-    written = None if target is None else write(loaded, found.recipe, target)
+        calibrate_report.draw(calibration, picture)
+    written = None if target is None else write(loaded, calibration.recipe, target)
     if json_file is not None:
-        write_json(json_file, calibrate_report.figures(found) | {"written": written})
+        write_json(json_file, calibrate_report.figures(calibration) | {"written": written})
     remark(
         f"{target}: written, recipe.toml has sha256 {written}" if written else "dry run: no recipe written"
     )
@@ -173,7 +181,7 @@ def read_wanted(
     grey_from: float | None,
     minimum_coverage: float | None,
 ) -> "Wanted":
-    """The limits asked for. Raises typer.BadParameter naming an option that is out of range or one too many."""
+    """Read the limits asked for. Raises typer.BadParameter naming an option that is out of range or superfluous."""
     for option, rate in (("--target-false-reject-rate", false_reject_rate), ("--grey-rate", grey_rate)):
         if rate is not None and not 0 < rate < 1:
             raise typer.BadParameter("must lie between 0 and 1", param_hint=option)
@@ -181,13 +189,13 @@ def read_wanted(
         if score is not None and not math.isfinite(score):
             raise typer.BadParameter("must be a finite number", param_hint=option)
     if fail_at is not None and false_reject_rate is not None:
-        raise typer.BadParameter("is given by --target-false-reject-rate already", param_hint="--fail-at")
+        raise typer.BadParameter("cannot be given with --target-false-reject-rate", param_hint="--fail-at")
     if grey_rate is not None and fail_at is not None:
         raise typer.BadParameter(
-            "is counted from a false-reject rate; with --fail-at give --grey-from", param_hint="--grey-rate"
+            "needs a false-reject rate; with --fail-at give --grey-from", param_hint="--grey-rate"
         )
     if grey_rate is not None and grey_from is not None:
-        raise typer.BadParameter("is given by --grey-rate already", param_hint="--grey-from")
+        raise typer.BadParameter("cannot be given with --grey-rate", param_hint="--grey-from")
     if fail_at is not None and grey_from is not None and grey_from >= fail_at:
         raise typer.BadParameter(f"must lie below --fail-at {fail_at:g}", param_hint="--grey-from")
     from cmfm_worker.teaching.limits import Wanted
@@ -196,7 +204,7 @@ def read_wanted(
 
 
 def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> Path:
-    """Where the recipe will be written. Raises InputError where it would be refused, before long work."""
+    """Return the folder to write to. Raises InputError, before long work, if it would be refused."""
     from cmfm_worker.recipes.folder import check_target, recipe_name
 
     if out is not None and out.resolve() != loaded.folder.resolve():
@@ -205,21 +213,21 @@ def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> P
         return out
     if not force:
         raise InputError(
-            f"{loaded.folder}: its limits would be replaced; give --force, or --out FOLDER for another recipe, "
-            "or --dry-run to look first"
+            f"{loaded.folder}: its limits would be replaced; give --force, or --out FOLDER for a new recipe, "
+            "or --dry-run to write nothing"
         )
     return loaded.folder
 
 
 def require_folders(*files: Path | None) -> None:
-    """Raise InputError naming a file that is asked for in a folder that is not there."""
+    """Raise InputError naming an output file whose folder does not exist."""
     for file in files:
         if file is not None and not file.resolve().parent.is_dir():
             raise InputError(f"{file}: its folder does not exist")
 
 
 def write(loaded: "LoadedRecipe", recipe: "Recipe", target: Path) -> str:
-    """Write the recipe in place or elsewhere; the sha256 of its recipe.toml. Raises InputError."""
+    """Write the recipe in place or to a new folder. Return the sha256 of its recipe.toml. Raises InputError."""
     from cmfm_worker.recipes.folder import copy_recipe, recipe_name, replace_recipe_file
 
     if target == loaded.folder:

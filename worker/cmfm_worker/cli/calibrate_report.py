@@ -1,4 +1,4 @@
-"""What `cmfm-worker calibrate` shows: the limits, what is promised of them, and what they would have done."""
+"""The report of `cmfm-worker calibrate`: the limits, their expected rates, and the counts on labelled parts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ VERDICTS = (Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL, Verdict.FAULT)
 
 
 def figures(found: Calibration) -> dict[str, Any]:
-    """All of it for programs; `labelled` is None without a labelled set, rates and intervals where nothing counts."""
+    """Return the report for programs. `labelled` is None without a labelled set, a rate is None if nothing counts."""
     recipe = found.recipe
     return {
         "recipe": recipe.name,
@@ -40,18 +40,18 @@ def figures(found: Calibration) -> dict[str, Any]:
 
 
 def remarks(found: Calibration) -> Iterator[str]:
-    """What the person who calibrates should not overlook."""
+    """Yield the warnings for the person who calibrates."""
     before = found.before.threshold
     if before is not None and before.grey_from is not None and found.threshold.grey_from is None:
         yield (
             f"the recipe had a grey band from {before.grey_from:.6g} on and has none now; "
-            "--grey-rate or --grey-from gives it one"
+            "set one with --grey-rate or --grey-from"
         )
     repeated = len(found.nominal) - len({part.score for part in found.nominal})
     if repeated:
         yield (
-            f"{repeated} of {len(found.nominal)} nominal parts score as another one does, to the last digit: a picture "
-            "that is there twice counts as one part"
+            f"{repeated} of {len(found.nominal)} nominal parts have exactly the score of another one: a duplicated "
+            "picture counts as one part only"
         )
     for part in found.labelled:
         if part.problem is not None:
@@ -59,17 +59,19 @@ def remarks(found: Calibration) -> Iterator[str]:
 
 
 def show(found: Calibration) -> None:
-    """The limits before and after, then the labelled set under them and at other rates."""
+    """Print the limits before and after, then the counts on the labelled set with them and at other rates."""
     show_facts(f"limits of recipe {found.recipe.name!r}", _facts(found))
     if not found.labelled:
         return
     tallies = tally_kinds(found.labelled, found.recipe)
     show_table(
-        "labelled parts, which decided nothing: escapes (a defect PASSes), false rejects (good, no PASS)",
+        "labelled parts, for information only: escapes (a defect PASSes), false rejects (good, not PASS)",
         ["label", "parts", *map(str, VERDICTS), "rate", "95 % in %"],
         [_tally_row(tally) for tally in tallies],
     )
-    show_table("UNDECIDED and FAIL apart", ["", "count", "of", "rate", "95 % in %"], _apart(tallies))
+    show_table(
+        "UNDECIDED and FAIL separately", ["", "count", "of", "rate", "95 % in %"], _separately(tallies)
+    )
     show_table(
         "at other false-reject rates, without a grey band",
         ["rate", "FAIL from", "escapes", "95 % in %", "false rejects", "95 % in %"],
@@ -78,7 +80,7 @@ def show(found: Calibration) -> None:
 
 
 def draw(found: Calibration, path: Path) -> None:
-    """A histogram of all scores with the limits, as PNG. Raises InputError where it cannot be written."""
+    """Draw a histogram of all scores with the limits as PNG. Raises InputError if it cannot be written."""
     kinds = sorted({part.defect for part in found.labelled}, key=lambda kind: (kind != GOOD, kind))
     groups = [ScoreGroup("nominal", [part.score for part in found.nominal])]
     for kind in kinds:
@@ -105,15 +107,15 @@ def _facts(found: Calibration) -> list[tuple[str, str]]:
         facts.append(
             (
                 "false rejects",
-                f"FAIL on at most {rate:.2%} of good parts expected; with {parts} nominal parts one calibration in "
-                f"20 comes out above {unlucky:.2%}",
+                f"expected: at most {rate:.2%} of good parts FAIL; with {parts} nominal parts one calibration in "
+                f"20 has a rate above {unlucky:.2%}",
             )
         )
     else:
-        facts.append(("false rejects", f"FAIL on {_in_words(found.nominal_failed)}"))
+        facts.append(("false rejects", f"FAIL: {_in_words(found.nominal_failed)}"))
     grey_rate = found.threshold.target_grey_rate
     if grey_rate is not None:
-        facts.append(("grey band", f"UNDECIDED by their score: at most {grey_rate:.2%} more expected"))
+        facts.append(("grey band", f"expected: at most {grey_rate:.2%} more are UNDECIDED by score"))
     elif found.threshold.grey_from is not None or found.nominal_undecided.count:
         facts.append(("UNDECIDED", _in_words(found.nominal_undecided)))
     smallest = smallest_supported_rate(parts)
@@ -132,7 +134,7 @@ def _grey_from(recipe: Recipe) -> str:
 
 def _coverage(coverage: CoverageSection) -> str:
     if coverage.nominal_median_px is None:
-        return "not known"
+        return "unknown"
     return f"{coverage.minimum:.1%} of {coverage.nominal_median_px} pixels"
 
 
@@ -145,8 +147,8 @@ def _tally_row(tally: KindTally) -> list[str]:
     return [tally.kind, str(tally.parts), *counts, _rate(tally.mistakes), _interval(tally.mistakes)]
 
 
-def _apart(tallies: Sequence[KindTally]) -> list[list[str]]:
-    """Of the good parts and of all defective ones; a kind's own counts stand in the table above."""
+def _separately(tallies: Sequence[KindTally]) -> list[list[str]]:
+    """Make the rows for the good parts and for all defective ones; the counts of each kind are in another table."""
     shares = []
     for tally in tallies:
         if tally.good:

@@ -1,8 +1,8 @@
-"""What commands show: progress and remarks on stderr, tables and JSON on stdout."""
+"""The output of commands: progress and remarks on stderr, tables and JSON on stdout."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-Advance = Callable[[str, int, int], None]
+from cmfm_worker.cfm.progress import ReportProgress
 
 
 @contextmanager
-def progress_bars(titles: Mapping[str, str]) -> Iterator[Advance]:
-    """A bar for each stage that reports; call the result with (stage, done, total).
+def progress_bars(titles: Mapping[str, str]) -> Iterator[ReportProgress]:
+    """Show a progress bar for each stage that reports. Yields the callback for reports.
 
-    `titles` names the stages in their order: where one begins again, those after it have not begun.
+    `titles` names the stages in their order. When a stage starts again, the bars of the later ones are reset.
     """
     with Progress(
         TextColumn("{task.description}"),
@@ -41,7 +41,7 @@ def progress_bars(titles: Mapping[str, str]) -> Iterator[Advance]:
 
 
 def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
-    """A table of two columns."""
+    """Print a table of two columns."""
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -51,7 +51,7 @@ def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table with numbers to the right of its first column."""
+    """Print a table; columns after the first are aligned to the right."""
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
@@ -61,10 +61,10 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def remark(text: str) -> None:
-    """One line on stderr for the person who runs the command."""
+    """Print one line on stderr for the person who runs the command."""
     sys.stderr.write(f"{text}\n")
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """A JSON object on stdout, for programs."""
+    """Print a JSON object on stdout, for programs."""
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""`cmfm-worker evaluate`: one recipe on a test split, or with `--all` the paper's tables over a whole data set."""
+"""`cmfm-worker evaluate`: measures one recipe on a test split, or with `--all` makes the paper's tables."""
 
 import re
 from pathlib import Path
@@ -9,12 +9,12 @@ import typer
 from cmfm_worker.cli import options
 
 _ALL = "With --all"
-"""Heading of the options that a whole data set takes."""
+"""Heading of the options for `--all`."""
 
 
 def _devices(text: str) -> str:
     if re.fullmatch(r"(auto|cpu|cuda(:\d+)?)(,(cpu|cuda(:\d+)?))*", text) is None:
-        raise typer.BadParameter("must be auto, cpu, cuda or cuda:N, with --all also several with commas")
+        raise typer.BadParameter("must be auto, cpu, cuda or cuda:N; with --all also several, with commas")
     return text
 
 
@@ -22,13 +22,13 @@ def evaluate(
     root: options.Root,
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", help="Folder of the recipe to be measured.", show_default=False),
+        typer.Option("--recipe", help="Folder of the recipe to measure.", show_default=False),
     ] = None,
     category: Annotated[
         list[str] | None,
         typer.Option(
             "--category",
-            help="Name of the category's folder; with --all may be given several times (default: every one).",
+            help="Name of the category's folder; with --all it may be given several times (default: all).",
             show_default=False,
         ),
     ] = None,
@@ -53,20 +53,20 @@ def evaluate(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", help="Teach and measure every category and variant, and make the paper's tables."
+            "--all", help="Teach and measure every category and variant, and write the paper's tables."
         ),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of tables, report, recipes and finished cells; goes on where it was interrupted.",
+            help="Folder for tables, report, recipes and finished experiments; an interrupted run continues.",
             show_default=False,
             rich_help_panel=_ALL,
         ),
     ] = None,
     extractors: Annotated[
         Literal["classic", "paper"],
-        typer.Option(help="classic: fixed filters. paper: DINO and Point-MAE.", rich_help_panel=_ALL),
+        typer.Option(help="classic: fixed filters; paper: DINO and Point-MAE.", rich_help_panel=_ALL),
     ] = "classic",
     group_size: Annotated[
         Literal[128, 32], typer.Option(help="Points in a group (paper only).", rich_help_panel=_ALL)
@@ -75,7 +75,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="1,4-6",
-            help="Which of the paper's tables. Default: those made on this data set, or all on another.",
+            help="The paper's tables to make. Default: those that the paper made on this data set; all on others.",
             show_default=False,
             rich_help_panel=_ALL,
         ),
@@ -84,7 +84,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAMES",
-            help="Variants to leave out, with commas; their places in the tables stay open.",
+            help="Variants to leave out, with commas; their places in the tables stay empty.",
             show_default=False,
             rich_help_panel=_ALL,
         ),
@@ -94,7 +94,7 @@ def evaluate(
         typer.Option(
             min=1,
             metavar="N",
-            help="In place of the preset's (paper: 250); the ablations take a fifth.",
+            help="Epochs of the main experiments. Default: the preset's (paper: 250). Ablations take a fifth.",
             show_default=False,
             rich_help_panel=_ALL,
         ),
@@ -104,7 +104,7 @@ def evaluate(
         typer.Option(
             min=1,
             metavar="N",
-            help="Pixels drawn from a part in an epoch. Default: the preset's (paper: all).",
+            help="Pixels drawn from each part in an epoch. Default: the preset's (paper: all).",
             show_default=False,
             rich_help_panel=_ALL,
         ),
@@ -112,13 +112,16 @@ def evaluate(
     seed: Annotated[
         int,
         typer.Option(
-            min=0, metavar="S", help="Decides shots, pixels and first weights.", rich_help_panel=_ALL
+            min=0,
+            metavar="S",
+            help="Random seed of shots, pixels and initial weights.",
+            rich_help_panel=_ALL,
         ),
     ] = 0,
     normalisation: Annotated[
         Literal["absolute", "published"] | None,
         typer.Option(
-            help="Of scores and maps. Default: published for paper, absolute for classic.",
+            help="Normalisation of scores and maps. Default: published for paper, absolute for classic.",
             show_default=False,
             rich_help_panel=_ALL,
         ),
@@ -126,24 +129,27 @@ def evaluate(
     background: Annotated[
         Literal["ransac", "none"],
         typer.Option(
-            help="How the tray is removed: plane fit in every frame, or none.", rich_help_panel=_ALL
+            help="How to remove the tray: by a plane fit in every frame, or not at all.", rich_help_panel=_ALL
         ),
     ] = "ransac",
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(
-            help="This machine, or tasks on an existing Ray cluster (extra `ray`).", rich_help_panel=_ALL
+            help="Run on this machine, or on an existing Ray cluster (extra `ray`).", rich_help_panel=_ALL
         ),
     ] = "local",
     ray_address: Annotated[
-        str, typer.Option(help="Of the cluster; auto: the one this machine belongs to.", rich_help_panel=_ALL)
+        str,
+        typer.Option(
+            help="Address of the Ray cluster; auto: the one this machine belongs to.", rich_help_panel=_ALL
+        ),
     ] = "auto",
-    gpus_per_cell: Annotated[
+    gpus_per_experiment: Annotated[
         float,
         typer.Option(
             min=0.0,
             metavar="SHARE",
-            help="GPUs of the cluster that a cell takes.",
+            help="GPUs of the Ray cluster for each experiment.",
             rich_help_panel=_ALL,
         ),
     ] = 0.0,
@@ -153,9 +159,9 @@ def evaluate(
 ) -> None:
     """Measure a recipe on ROOT/CATEGORY/test (eyecandies: test_public), or a whole data set with --all.
 
-    I-AUROC over parts, P-AUROC over pixels, AUPRO up to four false-positive rates: exact and with 99
-    thresholds over whole images, and exact with false positives counted among foreground pixels only. Parts
-    that cannot be inspected (a FAULT on the line) or read (torn files) are named and left out of the figures.
+    The figures are I-AUROC over parts, P-AUROC over pixels and AUPRO up to four false-positive rates: exact and with
+    99 thresholds over whole images, and exact with false positives counted among foreground pixels only. Parts that
+    cannot be inspected (a FAULT on the line) or read (damaged files) are named and left out of the figures.
     """
     chosen_light = options.light_of(dataset, light)
     if not everything:
@@ -165,7 +171,7 @@ def evaluate(
             raise typer.BadParameter("give one --recipe and one --category, or --all with --out")
         if out is not None:
             raise typer.BadParameter(
-                "goes with --all; the figures of a recipe go to --json", param_hint="--out"
+                "needs --all; the figures of a recipe are written with --json", param_hint="--out"
             )
         evaluate_recipe(
             RecipeTrial(
@@ -185,17 +191,17 @@ def evaluate(
         return
     if recipe is not None or json_file is not None:
         raise typer.BadParameter(
-            "--all teaches its own recipes and writes into --out; leave out --recipe and --json"
+            "--all teaches its own recipes and writes to --out; leave out --recipe and --json"
         )
     if out is None:
-        raise typer.BadParameter("say where the tables go", param_hint="--out")
+        raise typer.BadParameter("--all needs a folder for the tables", param_hint="--out")
     from cmfm_worker.cli.evaluate_all import HowToRun, evaluate_all, table_numbers, variant_names
     from cmfm_worker.line.compute.device import choose_device, choose_precision
-    from cmfm_worker.paper_tables.experiments import SuiteOptions
+    from cmfm_worker.paper_tables.experiments import RunOptions
     from cmfm_worker.recipes.sections import background_section
 
     devices = tuple(device.split(","))
-    suite = SuiteOptions(
+    run = RunOptions(
         root,
         dataset,
         _categories(root, dataset, category),
@@ -213,9 +219,16 @@ def evaluate(
         light=chosen_light,
     )
     how = HowToRun(
-        out, table_numbers(tables), variant_names(skip), devices, engine, ray_address, gpus_per_cell, report
+        out,
+        table_numbers(tables),
+        variant_names(skip),
+        devices,
+        engine,
+        ray_address,
+        gpus_per_experiment,
+        report,
     )
-    raise typer.Exit(evaluate_all(suite, how))
+    raise typer.Exit(evaluate_all(run, how))
 
 
 def _categories(root: Path, dataset: options.Layout, asked: list[str] | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`cmfm-worker evaluate --all`: the paper's tables over a whole data set."""
+"""`cmfm-worker evaluate --all`: makes the paper's tables over a whole data set."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from cmfm_worker.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from cmfm_worker.cli.console import Advance
+    from cmfm_worker.cfm.progress import ReportProgress
     from cmfm_worker.paper_tables.engines import Engine
-    from cmfm_worker.paper_tables.experiments import Cell, SuiteOptions
+    from cmfm_worker.paper_tables.experiments import Experiment, RunOptions
     from cmfm_worker.paper_tables.print_tables import PrintedTable
     from cmfm_worker.paper_tables.run import Plan, RunState
     from cmfm_worker.paper_tables.store import Store
 
 TERMINAL_COLUMNS, TERMINAL_LINES = 7, 8
-"""Larger tables are left to the files: by category they are for a wide page."""
+"""Largest table shown on the terminal; larger ones are only written to files."""
 
 STAGES = {
-    "cells": "cells",
+    "experiments": "experiments",
     "extract": "  features",
     "fit": "  fitting",
     "validate": "  validation",
@@ -34,7 +34,7 @@ STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class HowToRun:
-    """Where cells are computed, and what is written."""
+    """Where experiments are computed, and what is written."""
 
     out: Path
     tables: tuple[int, ...] | None
@@ -46,11 +46,17 @@ class HowToRun:
     report: bool
 
 
-def evaluate_all(options: SuiteOptions, how: HowToRun) -> int:
-    """Plan, take over what is kept, measure the rest, write the tables. Returns the exit code.
+def evaluate_all(
+    options: RunOptions,
+    how: HowToRun,
+    change_engine: Callable[[Engine], Engine] = lambda engine: engine,
+) -> int:
+    """Plan the experiments, load the finished ones, run the rest and write the tables. Returns the exit code.
 
-    An interruption loses the cell it hits: the finished ones are kept and the tables show what is there. Raises
-    InputError or DatasetError for what would stop the run, before any work.
+    `change_engine` may wrap the engine that `how` selects.
+
+    An interruption loses only the running experiment: the finished ones are stored and appear in the tables. Raises
+    InputError or DatasetError, before any work, for anything that would stop the run.
     """
     from cmfm_worker.cli.console import remark
     from cmfm_worker.paper_tables.check import check_prepared
@@ -59,9 +65,9 @@ def evaluate_all(options: SuiteOptions, how: HowToRun) -> int:
         MARKDOWN,
         REPORT,
         RunState,
+        load_finished,
         make_plan,
         tables_for,
-        take_kept,
         write_outcome,
     )
     from cmfm_worker.paper_tables.store import Store
@@ -69,19 +75,24 @@ def evaluate_all(options: SuiteOptions, how: HowToRun) -> int:
     if how.report:
         require_report()
     plan = make_plan(options, tables_for(options.categories, options.preset, how.tables), how.skip)
+    for title, why in plan.inputs.left_out.items():
+        remark(f"not measured: {title}: {why}; its places in the tables stay open")
+    for text in plan.inputs.remarks:
+        remark(text)
     store, state = Store(how.out), RunState()
-    left = take_kept(plan, store, state)
+    left = load_finished(plan, store, state)
     check_prepared(left, options, _device(how))
     if state.done:
-        remark(f"{len(state.done)} of {len(plan.cells)} cells are in {how.out} already")
+        remark(f"{len(state.done)} of {len(plan.experiments)} experiments are in {how.out} already")
     if state.outdated:
-        remark(f"files have changed since, measured again: {', '.join(state.outdated)}")
+        remark(f"files have changed, these run again: {', '.join(state.outdated)}")
     try:
         if left:
-            _measure(plan, left, how, store, state)
+            _run(plan, left, how, store, state, change_engine)
     except KeyboardInterrupt:
         remark(
-            f"interrupted: {len(state.done)} of {len(plan.cells)} cells are kept in {how.out}; the same command goes on"
+            f"interrupted: {len(state.done)} of {len(plan.experiments)} experiments are stored in {how.out}; "
+            "repeat the command to continue"
         )
         raise
     finally:
@@ -90,41 +101,48 @@ def evaluate_all(options: SuiteOptions, how: HowToRun) -> int:
         if len(table.header) <= TERMINAL_COLUMNS and len(table.rows) <= TERMINAL_LINES:
             _show(table)
     for title, problem in state.problems.items():
-        remark(f"not measured: {title}: {problem}")
+        remark(f"failed: {title}: {problem}")
     remark(f"see {how.out / (REPORT if how.report else MARKDOWN)}")
     return 2 if state.problems else 0
 
 
-def _measure(plan: Plan, left: Sequence[Cell], how: HowToRun, store: Store, state: RunState) -> None:
+def _run(
+    plan: Plan,
+    left: Sequence[Experiment],
+    how: HowToRun,
+    store: Store,
+    state: RunState,
+    change_engine: Callable[[Engine], Engine],
+) -> None:
     from cmfm_worker.cli.console import progress_bars, remark
-    from cmfm_worker.paper_tables.run import measure
+    from cmfm_worker.paper_tables.run import run_experiments
 
     engine = _engine(how)
     with progress_bars(STAGES) as progress:
-        progress("cells", len(state.done), len(plan.cells))
+        progress("experiments", len(state.done), len(plan.experiments))
 
-        def ended(cell: Cell) -> None:
-            remark(_in_a_line(cell, state))
-            progress("cells", len(state.done) + len(state.problems), len(plan.cells))
+        def ended(experiment: Experiment) -> None:
+            remark(_in_a_line(experiment, state))
+            progress("experiments", len(state.done) + len(state.problems), len(plan.experiments))
 
-        measure(plan, left, engine(progress), store, state, ended)
+        run_experiments(plan, left, change_engine(engine(progress)), store, state, ended)
 
 
-def _in_a_line(cell: Cell, state: RunState) -> str:
-    """What came out of a cell, for whoever looks at a long run."""
-    found = state.done.get((cell.category, cell.name))
+def _in_a_line(experiment: Experiment, state: RunState) -> str:
+    """Summarise an experiment's outcome in one line, for a person who watches a long run."""
+    found = state.done.get((experiment.category, experiment.name))
     if found is None:
-        return f"{cell.title}: not measured: {state.problems[cell.title]}"
+        return f"{experiment.title}: failed: {state.problems[experiment.title]}"
     of = found["metrics"].get("product") or next(iter(found["metrics"].values()))
     numbers = {"I-AUROC": of["i_auroc"], "AUPRO@30%": of["aupro"]["0.3"]}
     shown = ", ".join(f"{name} {'–' if value is None else f'{value:.3f}'}" for name, value in numbers.items())
     left_out = len(found["torn"]) + len(found["not_inspected"])
     without = f", {left_out} part{'s' * (left_out > 1)} left out (named in the tables)" if left_out else ""
-    return f"{cell.title}: {shown}, fitted in {found['fit']['seconds']:.0f} s{without}"
+    return f"{experiment.title}: {shown}, fitted in {found['fit']['seconds']:.0f} s{without}"
 
 
 def _device(how: HowToRun) -> torch.device:
-    """The kind of device that cells are computed on."""
+    """Return the kind of device that experiments are computed on."""
     import torch
 
     from cmfm_worker.line.compute.device import choose_device
@@ -134,8 +152,11 @@ def _device(how: HowToRun) -> torch.device:
     return choose_device(how.devices[0])
 
 
-def _engine(how: HowToRun) -> Callable[[Advance], Engine]:
-    """The engine, once it is known who hears of its progress. Raises InputError for a device or cluster not there."""
+def _engine(how: HowToRun) -> Callable[[ReportProgress], Engine]:
+    """Return the function that makes the engine from a progress callback.
+
+    Raises InputError for a missing device or cluster.
+    """
     from cmfm_worker.line.compute.device import choose_device
     from cmfm_worker.paper_tables.engines import DevicesEngine, LocalEngine
 
@@ -158,7 +179,7 @@ def _show(table: PrintedTable) -> None:
 
 
 def table_numbers(text: str | None) -> tuple[int, ...] | None:
-    """ "1,4-6" as numbers of the paper's tables. Raises InputError naming one that is none."""
+    """Read "1,4-6" as numbers of the paper's tables. Raises InputError naming an unknown one."""
     if text is None:
         return None
     from cmfm_worker.paper_tables.tables import TABLES
@@ -167,7 +188,7 @@ def table_numbers(text: str | None) -> tuple[int, ...] | None:
     for piece in text.split(","):
         first, dash, last = piece.strip().partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
-            raise InputError(f"--tables {text}: {piece.strip()!r} is no number of a table")
+            raise InputError(f"--tables {text}: {piece.strip()!r} is not the number of a table")
         numbers += range(int(first), int(last or first) + 1)
     if unknown := sorted(set(numbers) - TABLES.keys()):
         raise InputError(
@@ -177,7 +198,7 @@ def table_numbers(text: str | None) -> tuple[int, ...] | None:
 
 
 def variant_names(text: str) -> tuple[str, ...]:
-    """Names of variants, comma-separated. Raises InputError naming one that is none."""
+    """Read comma-separated names of variants. Raises InputError naming an unknown one."""
     from cmfm_worker.paper_tables.variants import VARIANTS
 
     names = tuple(name.strip() for name in text.split(",") if name.strip())

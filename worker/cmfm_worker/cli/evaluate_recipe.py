@@ -1,4 +1,4 @@
-"""`cmfm-worker evaluate --recipe`: the paper's metrics on a test split, and what the line would have decided."""
+"""`cmfm-worker evaluate --recipe`: computes the paper's metrics on a test split and counts the line's verdicts."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LIMITS = ("0.3", "0.1", "0.05", "0.01")
 
 @dataclass(frozen=True, slots=True)
 class RecipeTrial:
-    """A recipe, the test split it is measured on, and how; `prepared` and `light` as `cmfm-worker prepare` has them."""
+    """A recipe, the test split to measure it on and the options; `prepared` is a folder of `cmfm-worker prepare`."""
 
     recipe: Path
     root: Path
@@ -29,12 +29,12 @@ class RecipeTrial:
 
 
 def evaluate_recipe(trial: RecipeTrial) -> None:
-    """Measure, show, and write the figures where they are asked for."""
+    """Measure the recipe, print the figures, and write them to the JSON file if one is given."""
     from cmfm_protocol.files.dataset import check_ground_truths, list_parts
     from cmfm_worker.cfm.metrics.evaluate import evaluate as figures_of
     from cmfm_worker.cli.console import progress_bars, remark
     from cmfm_worker.datasets.cache.store import source_of
-    from cmfm_worker.datasets.test_split import Tally, inspect_parts
+    from cmfm_worker.datasets.test_split import Tally, split_outcomes
     from cmfm_worker.inspection.inspector import Inspector
     from cmfm_worker.line.compute.device import choose_device, choose_precision
     from cmfm_worker.recipes.extractors import extractor_of
@@ -44,7 +44,8 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
 
     loaded = load_recipe(trial.recipe)
     parts = list_parts(trial.root, trial.category, "test", trial.dataset, light=trial.light)
-    check_ground_truths(parts)
+    for text in check_ground_truths(parts):
+        remark(text)
     if trial.json_file is not None and not trial.json_file.resolve().parent.is_dir():
         raise InputError(f"{trial.json_file}: its folder does not exist")
     on = choose_device(trial.device)
@@ -58,7 +59,7 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
     tally = Tally()
     with progress_bars({"test": "inspecting"}) as progress:
         model = LoadedModel.of(loaded, on, products)
-        found = inspect_parts(inspector, model, parts, trial.batch, tally, progress, source)
+        found = split_outcomes(inspector, model, parts, trial.batch, tally, progress, source)
         figures = figures_of(found, loaded.recipe.score.normalisation)
     figures |= tally.as_figures() | {
         "recipe": loaded.recipe.name,
@@ -81,7 +82,7 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Write the figures. Raises InputError where the file cannot be written."""
+    """Write the figures. Raises InputError if the file cannot be written."""
     try:
         path.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
@@ -89,13 +90,13 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """The figures as tables."""
+    """Print the figures as tables."""
     from cmfm_worker.cli.console import show_facts, show_table
 
     facts = [
         ("parts", _counted(figures)),
         (
-            "frames/s, prepared before" if figures["prepared"] else "frames/s",
+            "frames/s, already prepared" if figures["prepared"] else "frames/s",
             _number(figures["fps"], "{:.1f}"),
         ),
         ("I-AUROC", _number(figures["i_auroc"])),

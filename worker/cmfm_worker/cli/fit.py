@@ -1,4 +1,4 @@
-"""`cmfm-worker fit`: teach a recipe from good parts."""
+"""`cmfm-worker fit`: teaches a recipe from good parts."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ STAGES = {"extract": "features", "fit": "fitting", "validate": "validation"}
 def fit(
     root: options.Root,
     category: options.Category,
-    out: Annotated[Path, typer.Option(help="Folder of the recipe to be made.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the new recipe.", show_default=False)],
     dataset: options.Dataset = "mvtec3d",
     light: options.Light = None,
     prepared: options.Prepared = None,
@@ -36,29 +36,29 @@ def fit(
     distance: Annotated[
         Literal["angular", "standardised", "metric"] | None,
         typer.Option(
-            help="How far features are from their predictions: the paper's angular distance, residuals over their "
-            "learned spread, or those in a metric learned from simulated defects. Default: the preset's (paper: "
-            "angular, classic: metric, with convolutions or intra standardised).",
+            help="Distance between features and their predictions. angular: the paper's; standardised: residuals over "
+            "their learned spread; metric: such residuals in a metric learned from simulated defects. Default: the "
+            "preset's (paper: angular; classic: metric, but standardised with convolutions or intra).",
             show_default=False,
         ),
     ] = None,
     mapping: Annotated[
         Architecture,
         typer.Option(
-            help="The networks: the paper's MLP, or the others that it compares (suppl. B). Convolutions see whole "
-            "maps and take many times as long."
+            help="Architecture of the networks: the paper's MLP, or another that the paper compares (suppl. B). "
+            "Convolutions process whole maps and take many times as long."
         ),
     ] = "mlp",
     modality: Annotated[
         Modality,
-        typer.Option(help="Predict each modality from the other, or (intra) reconstruct it from itself."),
+        typer.Option(help="cross: predict each modality from the other; intra: reconstruct it from itself."),
     ] = "cross",
     aggregation: Annotated[
-        Aggregation, typer.Option(help="What Ψ is made of: the product of Ψ_2D and Ψ_3D, or another.")
+        Aggregation, typer.Option(help="How Ψ is combined: the product of Ψ_2D and Ψ_3D, or another way.")
     ] = "product",
     normalisation: Annotated[
         Literal["absolute", "published"],
-        typer.Option(help="What a part's score is taken of: Ψ, or Ψ/√mean Ψ as in the published numbers."),
+        typer.Option(help="A part's score is taken from Ψ, or (published) from Ψ/√mean Ψ."),
     ] = "absolute",
     smoothing_px: Annotated[
         float | None,
@@ -86,12 +86,12 @@ def fit(
         typer.Option(
             min=1,
             metavar="K",
-            help="Fit on so many parts, drawn by --seed. Default: all.",
+            help="Fit on K parts, drawn by --seed. Default: all.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, metavar="S", help="Decides which parts, pixels and first weights.")
+        int, typer.Option(min=0, metavar="S", help="Random seed of parts, pixels and initial weights.")
     ] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -102,7 +102,7 @@ def fit(
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Share of good parts that may be rejected. Default: the smallest that validation supports.",
+            help="Share of good parts that may FAIL. Default: the smallest that the validation parts support.",
             show_default=False,
         ),
     ] = None,
@@ -113,17 +113,16 @@ def fit(
 ) -> None:
     """Teach a recipe from good parts and set its threshold.
 
-    Reads ROOT/CATEGORY/train/good (eyecandies: train/data) to fit both mapping networks and
-    ROOT/CATEGORY/validation/good (eyecandies: val/data) to set the threshold: the conformal quantile of the
-    validation scores for the false-reject rate asked for. Without a validation split a fifth of the training
-    parts is held out for it. Teaching stops at a part that cannot be read, by its name.
+    Fits both mapping networks on ROOT/CATEGORY/train/good (eyecandies: train/data). Sets the threshold from
+    ROOT/CATEGORY/validation/good (eyecandies: val/data): the conformal quantile of their scores for the false-reject
+    rate asked for. Without a validation split a fifth of the training parts is held out for it. A part that cannot be
+    read stops the command; it is named.
     """
     if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
     if prepared is not None and background == "fixed":
         raise typer.BadParameter(
-            "a tray that is taught here was not known when parts were prepared; leave out --prepared, or take "
-            "--background ransac",
+            "prepared parts have no tray left to teach; leave out --prepared, or give --background ransac",
             param_hint="--prepared",
         )
     chosen_light = options.light_of(dataset, light)
@@ -131,7 +130,7 @@ def fit(
     from cmfm_worker.cli.fit_summary import show, summary
     from cmfm_worker.datasets.cache.store import source_of
     from cmfm_worker.line.compute.device import choose_device, choose_precision
-    from cmfm_worker.recipes.extractors import build_extractor, say_unknown_hashes
+    from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
     from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
     from cmfm_worker.recipes.sections import background_section, calibration_section
     from cmfm_worker.teaching.options import TeachOptions
@@ -152,7 +151,9 @@ def fit(
         light=chosen_light,
     )
     if parts.held_out:
-        remark(f"{root / category} has no validation split: {len(parts.validation)} training parts held out")
+        remark(
+            f"{root / category} has no validation split: {len(parts.validation)} training parts are held out"
+        )
     on = choose_device(device)
     section = background_section(
         method="ransac" if background == "fixed" else background,
@@ -162,7 +163,7 @@ def fit(
     if clusters is None and prepared is None:
         section = pieces_on(parts.train, section, batch, on)
         if section.clusters == "all":
-            remark(f"{category}: parts come in several pieces, all are kept (--clusters all)")
+            remark(f"{category}: parts consist of several pieces; all are kept (--clusters all)")
     source = source_of(prepared, [*parts.train, *parts.validation], section.options(), on)
     products = choose_precision(precision, on)
     taught_by = build_extractor(
@@ -174,7 +175,7 @@ def fit(
         precision=products,
         image=image_extractor,
     )
-    for line in say_unknown_hashes(taught_by.identity):
+    for line in unknown_hashes(taught_by.identity):
         remark(line)
     how = TeachOptions(
         dataset=root.resolve().name,

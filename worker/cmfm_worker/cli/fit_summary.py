@@ -1,4 +1,4 @@
-"""What `cmfm-worker fit` says at its end: for programs and for people."""
+"""The summary of `cmfm-worker fit`, for programs and for people."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
-    """What was learned, for programs: parts, pixels, losses both ways, scores, threshold, coverage."""
+    """Return the summary for programs: parts, pixels, losses of both networks, threshold, coverage."""
     recipe, report = loaded.recipe, taught.fit
     return {
         "recipe": str(loaded.folder),
@@ -33,7 +33,7 @@ def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
 
 
 def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
-    """The closing table."""
+    """Print the summary as a table."""
     from statistics import quantiles
 
     from cmfm_worker.cli.console import show_facts
@@ -58,7 +58,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
         (f"loss {to_2d}", f"{report.loss_2d[0]:.4f} → {report.loss_2d[-1]:.4f}"),
         (f"loss {to_3d}", f"{report.loss_3d[0]:.4f} → {report.loss_3d[-1]:.4f}"),
         ("validated on", f"{len(scores)} good parts{held_out}"),
-        ("their scores", f"min {scores[0]:.4g}, quartiles {quarters}, max {scores[-1]:.4g}"),
+        ("scores of these", f"min {scores[0]:.4g}, quartiles {quarters}, max {scores[-1]:.4g}"),
     ]
     if threshold is not None:
         facts.append(("threshold", f"FAIL at score ≥ {threshold.fail_at:.6g}"))
@@ -91,4 +91,4 @@ def _rates(taught: "Taught") -> str:
     parts, supported = threshold.validation_parts, threshold.supported_false_reject_rate
     asked = threshold.target_false_reject_rate or supported
     all_they_support = f"{parts} validation parts support no rate below 1/{parts + 1} = {supported:.2%}"
-    return f"at most {asked:.2%} of good parts expected; {all_they_support}"
+    return f"expected: at most {asked:.2%} of good parts; {all_they_support}"

@@ -1,4 +1,4 @@
-"""`cmfm-worker import`: a recipe from mapping networks in the published naming and format."""
+"""`cmfm-worker import`: makes a recipe from mapping networks in the published naming and format."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _PUBLISHED = re.compile(r"CFM_(?P<way>2Dto3D|3Dto2D)_(?P<name>.+)_(?P<epochs>\d+
 
 @dataclass(frozen=True, slots=True)
 class PublishedName:
-    """What `CFM_2Dto3D_<name>_<epochs>ep_<batch>bs.pth` says."""
+    """The fields of a file name `CFM_2Dto3D_<name>_<epochs>ep_<batch>bs.pth`."""
 
     way: str
     name: str
@@ -35,7 +35,7 @@ def import_published(
         Path,
         typer.Option("--mapping-3d2d", help="CFM_3Dto2D_<name>_<epochs>ep_<batch>bs.pth", show_default=False),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the recipe to be made.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the new recipe.", show_default=False)],
     weights: options.Weights = None,
     blocks: options.Blocks = 12,
     group_size: options.GroupSize = 128,
@@ -44,12 +44,12 @@ def import_published(
     clusters: options.ClustersOption = "largest",
     normalisation: Annotated[
         Literal["published", "absolute"],
-        typer.Option(help="Score max(Ψ/√m) as in the published numbers, or max Ψ."),
+        typer.Option(help="The score is max(Ψ/√m) as in the published numbers, or (absolute) max Ψ."),
     ] = "published",
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Score from which on a part FAILs. Without one the line refuses the recipe.",
+            help="Score from which on a part FAILs. Without it the line refuses the recipe.",
             show_default=False,
         ),
     ] = None,
@@ -57,14 +57,14 @@ def import_published(
 ) -> None:
     """Make a recipe from published mapping networks.
 
-    Both files must be of one training run; they fit the extractor weights in --weights, cut after the same
-    blocks and with the same group size as they were trained with. The recipe has no threshold unless
-    --threshold is given; `calibrate` sets one from good parts.
+    Both files must come from one training run. They need the extractor weights (--weights), blocks and group size that
+    they were trained with. The recipe has no threshold unless --threshold is given; `calibrate` sets one from good
+    parts.
     """
     from cmfm_worker.cfm.mapping.files import load_published
     from cmfm_worker.cli.console import remark
     from cmfm_worker.line.compute.device import choose_device
-    from cmfm_worker.recipes.extractors import build_extractor, say_unknown_hashes
+    from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
     from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
     from cmfm_worker.recipes.recipe import RecipeDraft
     from cmfm_worker.recipes.sections import ExtractorSection, ScoreSection, background_section
@@ -75,7 +75,7 @@ def import_published(
     extractor = build_extractor(
         "paper", weights, blocks=blocks, group_size=group_size, device=choose_device("cpu")
     )
-    for line in say_unknown_hashes(extractor.identity):
+    for line in unknown_hashes(extractor.identity):
         remark(line)
     mapping = load_published(mapping_2d3d, mapping_3d2d, d2=extractor.d2, d3=extractor.d3)
     draft = RecipeDraft(
@@ -87,17 +87,17 @@ def import_published(
         provenance=_provenance(published, (mapping_2d3d, mapping_3d2d)),
     )
     loaded = save_recipe(out, draft, mapping, replace=force)
-    remark(f"{out}: recipe {loaded.recipe.name!r} made, model sha256 {loaded.model_sha}")
+    remark(f"{out}: recipe {loaded.recipe.name!r} written, model sha256 {loaded.model_sha}")
     if threshold is None:
         remark(
-            "it has no threshold: `inspect` and `evaluate` take it, the line does not; `calibrate` gives it one"
+            "it has no threshold: `inspect` and `evaluate` accept it, the line refuses it; `calibrate` sets one"
         )
 
 
 def one_run(mapping_2d3d: Path, mapping_3d2d: Path) -> PublishedName | None:
-    """What the names of a pair say, None where neither follows the published naming.
+    """Read the names of a pair; None if neither follows the published naming.
 
-    Raises InputError where the two are swapped or of different runs.
+    Raises InputError if the two are swapped or come from different runs.
     """
     there, back = parse_name(mapping_2d3d), parse_name(mapping_3d2d)
     if (there and there.way != "2Dto3D") or (back and back.way != "3Dto2D"):
@@ -106,12 +106,12 @@ def one_run(mapping_2d3d: Path, mapping_3d2d: Path) -> PublishedName | None:
             f"found {mapping_2d3d.name} and {mapping_3d2d.name}"
         )
     if there and back and (there.name, there.epochs, there.batch) != (back.name, back.epochs, back.batch):
-        raise InputError(f"{mapping_2d3d.name} and {mapping_3d2d.name} are not of one training run")
+        raise InputError(f"{mapping_2d3d.name} and {mapping_3d2d.name} are not from one training run")
     return there or back
 
 
 def parse_name(path: Path) -> PublishedName | None:
-    """What a published file's name says, None where it is another name."""
+    """Read a published file's name; None for any other name."""
     found = _PUBLISHED.fullmatch(path.name)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""`cmfm-worker inspect`: one part from its files to maps, a verdict and a picture."""
+"""`cmfm-worker inspect`: inspects one part from files and writes maps, a verdict and a picture."""
 
 import json
 import time
@@ -29,7 +29,7 @@ def inspect(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if needed.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the results; created if needed.", show_default=False)],
     weights: options.Weights = None,
     background: options.BackgroundOverride = None,
     plane_distance_m: options.PlaneDistanceOverride = None,
@@ -39,9 +39,9 @@ def inspect(
 ) -> None:
     """Inspect one part from files.
 
-    Writes result.json, psi.npy, psi_2d.npy and psi_3d.npy (float32, 224×224), foreground.npy (bool,
-    224×224: 3D-valid after background removal) and overlay.png. A part that cannot be inspected is written
-    as a FAULT, exit code 2.
+    Writes result.json, psi.npy, psi_2d.npy and psi_3d.npy (float32, 224×224), foreground.npy (bool, 224×224: pixels
+    with valid 3D after background removal) and overlay.png. For a part that cannot be inspected it writes a FAULT and
+    exits with code 2.
     """
     from cmfm_protocol.files.dataset import PartFiles, read_part
     from cmfm_protocol.files.layout_eyecandies import depth_info_beside
@@ -78,7 +78,7 @@ def inspect(
 
 
 def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
-    """The contents of result.json that the part and its recipe decide."""
+    """Return the contents of result.json that depend on part and recipe."""
     import math
 
     from cmfm_worker.inspection.regions import regions_of
@@ -108,7 +108,7 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
 
 
 def judge(part: "InspectedPart", model: "LoadedModel") -> tuple[str, str]:
-    """Verdict and reason; without a threshold UNDECIDED, since nothing can be said to be good."""
+    """Return verdict and reason; without a threshold UNDECIDED, as nothing can be called good."""
     from cmfm_protocol.wire.verdict import Verdict
     from cmfm_worker.inspection.decide import decide
 
@@ -121,7 +121,7 @@ def judge(part: "InspectedPart", model: "LoadedModel") -> tuple[str, str]:
 
 
 def write(out: Path, part: "InspectedPart", result: dict[str, Any]) -> None:
-    """The files of an inspection. Raises InputError where the folder cannot be written."""
+    """Write the files of an inspection. Raises InputError if the folder cannot be written."""
     from cmfm_protocol.pictures.panels import part_panel
 
     panel = part_panel(
@@ -149,8 +149,8 @@ def write(out: Path, part: "InspectedPart", result: dict[str, Any]) -> None:
 
 
 def make_folder(out: Path) -> None:
-    """Make a folder for results. Raises InputError where something else is there."""
+    """Create the folder for results. Raises InputError if that fails."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror or error})") from error
+        raise InputError(f"{out}: the folder cannot be created ({error.strerror or error})") from error

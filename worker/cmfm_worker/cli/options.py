@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they read the same everywhere."""
+"""Options that several commands share."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,10 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 ProductPrecision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 Precision = Annotated[
     ProductPrecision,
-    typer.Option("--precision", help="Of the products (paper only); auto: fp32 on a CPU, bf16 on CUDA."),
+    typer.Option(
+        "--precision",
+        help="Precision of matrix products (paper only); auto: fp32 on a CPU, bf16 on CUDA.",
+    ),
 ]
 Dataset = Annotated[
     Layout,
@@ -44,7 +47,7 @@ Light = Annotated[
         min=0,
         max=5,
         metavar="N",
-        help="Which image of a part (eyecandies only): 0 all spots, 1 bottom, 2 right, 3 top, 4 left, 5 light box. "
+        help="Image of a part to use (eyecandies only): 0 all spots, 1 bottom, 2 right, 3 top, 4 left, 5 light box. "
         "Default: 4.",
         show_default=False,
     ),
@@ -64,7 +67,7 @@ Prepared = Annotated[
     typer.Option(
         "--prepared",
         metavar="CACHE",
-        help="Take prepared parts from this folder of `cmfm-worker prepare`.",
+        help="Use prepared parts from this folder, made by `cmfm-worker prepare`.",
         show_default=False,
     ),
 ]
@@ -76,8 +79,8 @@ Blocks = Annotated[
     Literal[12, 8, 4, 1],
     typer.Option(
         "--blocks",
-        help="Blocks kept of both backbones (paper only): full, M, S, T. An image extractor without 12 blocks is kept "
-        "whole or refused.",
+        help="Transformer blocks of both backbones to use (paper only): full, M, S, T. An image extractor without 12 "
+        "blocks is used whole or refused.",
     ),
 ]
 ImageExtractor = Annotated[
@@ -93,10 +96,14 @@ GroupSize = Annotated[
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, max=64, metavar="N", help="Frames computed together.")]
 
-_BACKGROUND_HELP = "How the tray is removed: plane fit in every frame, or none (it is off already)."
-_TAUGHT_HELP = "How the tray is removed: plane fit in every frame, one fixed plane taught here, or none."
-_PLANE_HELP = "Points nearer to the tray's plane are background, in metres."
-_CLUSTERS_HELP = "Keep the largest piece above the tray, or all but specks."
+_BACKGROUND_HELP = (
+    "How to remove the tray: by a plane fit in every frame, or not at all (it is removed already)."
+)
+_TAUGHT_HELP = (
+    "How to remove the tray: by a plane fit in every frame, by one fixed plane taught now, or not at all."
+)
+_PLANE_HELP = "Points within this distance of the tray's plane are background, in metres."
+_CLUSTERS_HELP = "Keep the largest piece above the tray, or everything but specks."
 
 Method = Literal["ransac", "none"]
 Clusters = Literal["largest", "all"]
@@ -111,7 +118,7 @@ ClustersTaught = Annotated[
     Clusters | None,
     typer.Option(
         "--clusters",
-        help=f"{_CLUSTERS_HELP} Default: what suits most training parts (with --prepared: largest).",
+        help=f"{_CLUSTERS_HELP} Default: determined from the training parts (with --prepared: largest).",
         show_default=False,
     ),
 ]
@@ -135,13 +142,13 @@ ClustersOverride = Annotated[
     Clusters | None,
     typer.Option("--clusters", help=f"{_CLUSTERS_HELP} Default: the recipe's.", show_default=False),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace a recipe that is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")]
 
 
 def light_of(dataset: Layout, light: int | None) -> int:
-    """The light to take the RGB from; other layouts than Eyecandies have one, and refuse the option."""
+    """Return the light whose image is the RGB. Layouts other than Eyecandies have one image and refuse the option."""
     if light is not None and dataset != "eyecandies":
-        raise typer.BadParameter(f"goes with --dataset eyecandies, not {dataset}", param_hint="--light")
+        raise typer.BadParameter(f"needs --dataset eyecandies, not {dataset}", param_hint="--light")
     from cmfm_protocol.files.layout_eyecandies import DEFAULT_LIGHT
 
     return DEFAULT_LIGHT if light is None else light

@@ -1,4 +1,4 @@
-"""`cmfm-worker prepare`: frames of a data set made ready once, for any number of fits and evaluations."""
+"""`cmfm-worker prepare`: prepares the frames of a data set once, for any number of fits and evaluations."""
 
 import time
 from pathlib import Path
@@ -10,19 +10,19 @@ from cmfm_worker.cli import options
 
 if TYPE_CHECKING:
     from cmfm_protocol.files.dataset import PartFiles
-    from cmfm_worker.datasets.cache.fill import Filled
+    from cmfm_worker.datasets.cache.fill import FillReport
     from cmfm_worker.recipes.sections import BackgroundSection
 
 
 def prepare(
     root: options.Root,
     out: Annotated[
-        Path, typer.Option(help="Folder of prepared parts, to be made or completed.", show_default=False)
+        Path, typer.Option(help="Folder for the prepared parts, new or to be completed.", show_default=False)
     ],
     category: Annotated[
         list[str] | None,
         typer.Option(
-            "--category", help="Category; give it again for several. Default: all.", show_default=False
+            "--category", help="Category; may be given several times. Default: all.", show_default=False
         ),
     ] = None,
     dataset: options.Dataset = "mvtec3d",
@@ -31,7 +31,7 @@ def prepare(
         Path | None,
         typer.Option(
             "--recipe",
-            help="Take the background options of this recipe, a taught tray included.",
+            help="Use the background options of this recipe, including a taught tray.",
             show_default=False,
         ),
     ] = None,
@@ -41,23 +41,23 @@ def prepare(
     device: options.Device = "auto",
     batch: options.Batch = 4,
     force: Annotated[
-        bool, typer.Option("--force", help="Prepare anew what was prepared in another way.")
+        bool, typer.Option("--force", help="Prepare again parts that were prepared in another way.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = False,
 ) -> None:
-    """Square, resize and free from its tray every part of a data set, once.
+    """Crop, resize and remove the tray from every part of a data set, once.
 
-    `fit` and `evaluate` take the folder with --prepared and give the same results as without it, bit for bit.
-    They refuse it where it does not fit: other background options, another kind of device, another version of
-    the program, files that have changed since.
+    `fit` and `evaluate` use the folder with --prepared and give the same results as without it, bit for bit. They
+    refuse it for other background options, another kind of device, another version of the program, or parts whose
+    files have changed.
 
-    May be interrupted; run again it goes on, and prepares anew only parts whose files have changed. Parts that
-    cannot be read are named, and the exit code is 2; the others are prepared all the same.
+    The command may be interrupted. The next run continues, and prepares again only parts whose files have changed. If
+    parts cannot be read, the others are still prepared; the unreadable ones are named and the exit code is 2.
     """
     from cmfm_protocol.files.dataset import DatasetError
     from cmfm_worker.cli.console import print_json, progress_bars, remark
     from cmfm_worker.datasets.cache.fill import fill, open_or_make
-    from cmfm_worker.datasets.cache.key import Preparation
+    from cmfm_worker.datasets.cache.key import CacheKey
     from cmfm_worker.datasets.cache.part_file import MAX_PART_BYTES
     from cmfm_worker.line.compute.device import choose_device
 
@@ -65,8 +65,8 @@ def prepare(
     how = _background(recipe, background, plane_distance_m, clusters)
     parts = _parts(root, category, dataset, chosen_light)
     on = choose_device(device)
-    cache = open_or_make(out, Preparation.here(how.options(), on), force=force)
-    remark(f"{len(parts)} parts; prepared they take at most {len(parts) * MAX_PART_BYTES / 1e6:.0f} MB")
+    cache = open_or_make(out, CacheKey.here(how.options(), on), force=force)
+    remark(f"{len(parts)} parts; they need at most {len(parts) * MAX_PART_BYTES / 1e6:.0f} MB")
     start = time.perf_counter()
     with progress_bars({"prepare": "preparing"}) as progress:
         filled = fill(cache, parts, batch, on, progress)
@@ -79,15 +79,15 @@ def prepare(
         remark(f"torn: {name}: {why}")
     if filled.torn:
         raise DatasetError(
-            f"{len(filled.torn)} of {len(parts)} parts cannot be read; mend them and run this again: only they are "
-            "prepared anew"
+            f"{len(filled.torn)} of {len(parts)} parts cannot be read; repair them and run this again: it prepares "
+            "only them"
         )
 
 
 def _background(
     recipe: Path | None, method: str | None, plane_distance_m: float | None, clusters: str | None
 ) -> "BackgroundSection":
-    """The recipe's options or the defaults, with those given in place of them."""
+    """Return the recipe's options or the defaults, overridden by the given ones."""
     from cmfm_worker.recipes.recipe import read_recipe_file
     from cmfm_worker.recipes.sections import background_section
 
@@ -100,8 +100,9 @@ def _background(
 
 
 def _parts(root: Path, category: list[str] | None, dataset: options.Layout, light: int) -> "list[PartFiles]":
-    """Every part of the categories' splits, of which only train has to be there; its ground truths are looked at."""
+    """List every part of the categories' splits; only train must exist. Checks that the ground truths exist."""
     from cmfm_protocol.files.dataset import SPLITS, categories, check_ground_truths, has_split, list_parts
+    from cmfm_worker.cli.console import remark
 
     chosen = list(dict.fromkeys(category or categories(root, dataset)))
     parts = [
@@ -111,11 +112,12 @@ def _parts(root: Path, category: list[str] | None, dataset: options.Layout, ligh
         if split == "train" or has_split(root, name, split, dataset)
         for part in list_parts(root, name, split, dataset, light=light)
     ]
-    check_ground_truths(parts)
+    for text in check_ground_truths(parts):
+        remark(text)
     return parts
 
 
-def _summary(filled: "Filled", out: Path, seconds: float) -> dict[str, Any]:
+def _summary(filled: "FillReport", out: Path, seconds: float) -> dict[str, Any]:
     return {
         "prepared": str(out),
         "parts": filled.prepared + filled.kept,
@@ -128,15 +130,15 @@ def _summary(filled: "Filled", out: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _show(filled: "Filled", out: Path, seconds: float) -> None:
+def _show(filled: "FillReport", out: Path, seconds: float) -> None:
     from cmfm_worker.cli.console import show_facts
 
     show_facts(
         f"prepared parts in {out}",
         [
             ("parts", f"{filled.prepared + filled.kept}, {filled.nbytes / 1e6:.1f} MB"),
-            ("made now", f"{filled.prepared} in {seconds:.1f} s, {filled.renewed} of them anew"),
-            ("there already", str(filled.kept)),
+            ("prepared now", f"{filled.prepared} in {seconds:.1f} s, {filled.renewed} of them again"),
+            ("present before", str(filled.kept)),
             ("torn", str(len(filled.torn))),
         ],
     )

@@ -1,6 +1,5 @@
-"""`cmfm-worker weights`: which extractor weights are needed, fetch them, check them, convert them."""
+"""`cmfm-worker weights`: lists, downloads, checks and converts the extractor weights."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Weights of the extractors 'paper' (the default 'classic' needs none): DINO ViT-B/8 or another vision "
-    "transformer, and Point-MAE. Nothing is ever executed from such a file.",
+    "transformer, and Point-MAE. No code from such a file is ever executed.",
 )
 
 Folder = Annotated[Path, typer.Option("--weights", help="Folder of the weights.", show_default=False)]
@@ -23,8 +22,8 @@ Which = Annotated[
     typer.Option(
         "--which",
         metavar="NAME",
-        help="pointmae, dino, dinov2, sam, clip or timm's name of a ViT; all: dino and pointmae, which 'paper' takes "
-        "by default.",
+        help="pointmae, dino, dinov2, sam, clip or timm's name of a ViT; all: dino and pointmae, the default of "
+        "'paper'.",
     ),
 ]
 
@@ -32,10 +31,11 @@ Which = Annotated[
 @app.command("list")
 def list_weights(
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="Also say what is in this folder.", show_default=False)
+        Path | None,
+        typer.Option("--weights", help="Also show what this folder holds.", show_default=False),
     ] = None,
 ) -> None:
-    """Say which files are needed and where they are published: DINO and Point-MAE, then DINO's alternatives."""
+    """List the files that are needed and where they are published: DINO and Point-MAE, then DINO's alternatives."""
     from cmfm_worker.cfm.weights import WeightsError, file_names, find_weights
     from cmfm_worker.recipes.published_weights import PUBLISHED
 
@@ -44,7 +44,7 @@ def list_weights(
             ("published at", published.url),
             ("bytes", "none on record" if published.size_bytes is None else f"{published.size_bytes:,}"),
             ("sha256", published.sha256 or "none on record"),
-            ("looked for as", ", ".join(file_names(kind))),
+            ("file names", ", ".join(file_names(kind))),
         ]
         if weights is not None:
             try:
@@ -53,12 +53,12 @@ def list_weights(
                 facts.append(("found", str(error)))
         typer.echo(published.title)
         for name, value in facts:
-            typer.echo(f"  {name:<15}{value}")  # no table: addresses are there to be copied
+            typer.echo(f"  {name:<15}{value}")  # not a table, so that addresses can be copied
 
 
 @app.command()
 def check(weights: Folder, which: Which = "all") -> None:
-    """Load the files, check their architecture and say whether their sha256 is a published one."""
+    """Load the files, check their architecture and show whether their sha256 is a published one."""
     from cmfm_worker.cfm.weights import WeightsError, find_weights, is_known, weights_identity
     from cmfm_worker.cli.console import show_facts
     from cmfm_worker.recipes.published_weights import require_architecture
@@ -72,17 +72,21 @@ def check(weights: Folder, which: Which = "all") -> None:
         except WeightsError as error:
             bad.append(str(error))
             continue
-        known = "a published file's" if is_known(digest, kind) else "UNKNOWN: no published file's on record"
+        known = (
+            "that of a published file"
+            if is_known(digest, kind)
+            else "UNKNOWN: of no published file on record"
+        )
         source = name if name == path.name else f"{path.name}, converted from {name}"
         title = kind if published is None else published.title
-        show_facts(title, [("file", source), ("sha256", digest), ("which is", known)])
+        show_facts(title, [("file", source), ("sha256", digest), ("this sha256 is", known)])
     if bad:
         raise InputError("\n".join(bad))
 
 
 @app.command()
 def convert(weights: Folder, which: Which = "all") -> None:
-    """Write safetensors twins, which load faster; recipes taught on the originals keep working."""
+    """Write safetensors copies, which load faster. Recipes taught on the originals work with them."""
     from cmfm_worker.cfm.weights import convert_to_safetensors, find_weights
     from cmfm_worker.cli.console import remark
     from cmfm_worker.recipes.published_weights import require_architecture
@@ -91,7 +95,7 @@ def convert(weights: Folder, which: Which = "all") -> None:
         source = find_weights(weights, kind)
         target = source.with_suffix(".safetensors")
         if source == target:
-            remark(f"{source}: already safetensors")
+            remark(f"{source}: is safetensors already")
             continue
         require_architecture(source, kind)
         try:
@@ -103,10 +107,10 @@ def convert(weights: Folder, which: Which = "all") -> None:
 
 @app.command()
 def fetch(weights: Folder, which: Which = "all") -> None:
-    """Fetch the files from where they are published, checked by size and sha256 as far as they are on record.
+    """Download the published files and check size and sha256 as far as they are on record.
 
-    Where the network does not allow it, fetch them elsewhere (`weights list` says what and where) and copy
-    them into the folder.
+    Without network access, download them elsewhere (`weights list` shows names and addresses) and copy them into the
+    folder.
     """
     from cmfm_worker.cfm.weights import WeightsError, find_weights
     from cmfm_worker.cli.console import progress_bars, remark
@@ -114,18 +118,20 @@ def fetch(weights: Folder, which: Which = "all") -> None:
 
     for kind, published in chosen(which).items():
         try:
-            remark(f"{find_weights(weights, kind)}: there already")
+            remark(f"{find_weights(weights, kind)}: exists already")
             continue
         except WeightsError as error:
             if published is None:
                 raise InputError(f"{kind}: timm does not say where it is published") from error
-        with progress_bars({kind: published.title}) as progress:
-            path, digest = download(published, weights, partial(progress, kind))
-        remark(f"{path}: sha256 {digest}" + ("" if published.sha256 else " (none on record to compare with)"))
+        with progress_bars({"fetch": published.title}) as progress:
+            path, digest = download(published, weights, progress)
+        remark(
+            f"{path}: sha256 {digest}" + ("" if published.sha256 else " (none on record to compare it with)")
+        )
 
 
 def chosen(which: str) -> dict[str, "PublishedFile | None"]:
-    """The kinds an option names, and where each is published. Raises InputError for what is no extractor."""
+    """Return the kinds that an option names and where each is published. Raises InputError for an unknown name."""
     from cmfm_worker.cfm.weights import kind_of
     from cmfm_worker.recipes.published_weights import BY_DEFAULT, published_file
 

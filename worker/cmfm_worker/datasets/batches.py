@@ -1,4 +1,4 @@
-"""Parts of a data set, read ahead of the computation and put together into batches of one size."""
+"""Reads parts of a data set ahead of the computation and groups them into batches of one size."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part
 Images = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 Torn = Callable[[PartFiles, DatasetError], None]
-"""Told of each part whose files cannot be read, in its turn; the others follow."""
+"""Called with each part whose files cannot be read, in order; the other parts follow."""
 
 Item = TypeVar("Item")
 
@@ -39,9 +39,10 @@ class PartBatch:
 def read_batches(
     files: Sequence[PartFiles], batch: int, device: torch.device, torn: Torn | None = None
 ) -> Iterator[PartBatch]:
-    """All parts in order, at most `batch` of one size together.
+    """Yield all parts in order, at most `batch` of one size together.
 
-    A part that cannot be read is told to `torn` and left out; without one, DatasetError is raised, naming the file.
+    A part that cannot be read is left out and reported to `torn`; with `torn` None DatasetError is raised, naming the
+    file.
     """
     for some in batched(_readable(files, 2 * batch, torn), batch, lambda held: held[1][0].shape[:2]):
         rgb, xyz = to_frames([images for _, images in some], device)
@@ -51,7 +52,7 @@ def read_batches(
 def batched(
     items: Iterable[Item], batch: int, size_px: Callable[[Item], tuple[int, ...]]
 ) -> Iterator[list[Item]]:
-    """Items in order, at most `batch` of one size together."""
+    """Yield the items in order, at most `batch` of one size together."""
     held: list[Item] = []
     for item in items:
         if held and (len(held) == batch or size_px(item) != size_px(held[0])):
@@ -63,7 +64,7 @@ def batched(
 
 
 def to_frames(images: Sequence[Images], device: torch.device) -> tuple[Tensor, Tensor]:
-    """RGB and XYZ pictures of one size as the two tensors of a batch."""
+    """Stack RGB and XYZ pictures of one size into the two tensors of a batch."""
     rgb = torch.from_numpy(np.stack([rgb for rgb, _ in images]))
     xyz = torch.from_numpy(np.stack([xyz for _, xyz in images]))
     return rgb.to(device), xyz.to(device)
@@ -87,7 +88,7 @@ def _readable(
 def _read_ahead(
     files: Sequence[PartFiles], depth: int
 ) -> Generator[tuple[PartFiles, Future[Images]], None, None]:
-    """Decoding (which leaves the interpreter's lock) runs beside the computation, `depth` parts ahead."""
+    """Yield each part with the future of its pictures. They are decoded `depth` parts ahead, without the GIL."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="read-parts")
     ahead: deque[tuple[PartFiles, Future[Images]]] = deque()
     try:

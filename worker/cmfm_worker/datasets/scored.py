@@ -1,11 +1,12 @@
-"""Parts of a data set, scored by the code path of the line and kept without their maps: verdicts under any limits."""
+"""Scores parts of a data set by the code path of the line, without keeping maps; gives verdicts under any limits."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cmfm_protocol.files.dataset import GOOD, PartFiles
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.decide import decide
@@ -14,13 +15,10 @@ from cmfm_worker.inspection.result import Problem
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import Recipe
 
-Progress = Callable[[str, int, int], None]
-"""Called with a stage, how much of it is done and how much there is."""
-
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """What was found on one part; `foreground_px` of the map's 224×224. With a `problem` the score is NaN."""
+    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` the score is NaN."""
 
     id: str
     defect: str
@@ -30,11 +28,11 @@ class ScoredPart:
 
     @property
     def good(self) -> bool:
-        """Whether the part is nominal by its label."""
+        """True if the part is nominal by its label."""
         return self.defect == GOOD
 
     def verdict(self, recipe: Recipe) -> Verdict:
-        """What the line would say in time: FAULT where the part cannot be inspected, else the recipe's word."""
+        """Return the line's verdict, deadlines aside: FAULT if the part cannot be inspected, else the recipe's."""
         if self.problem is not None:
             return Verdict.FAULT
         nominal_px = recipe.coverage.nominal_median_px
@@ -48,12 +46,12 @@ def score_parts(
     *,
     batch: int,
     stage: str,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource = FROM_FILES,
 ) -> list[ScoredPart]:
-    """Score every part, in the order given, prepared by `source`; `model` needs no threshold.
+    """Score every part in the given order, prepared by `source`; `model` needs no threshold.
 
-    Raises DatasetError naming a torn file, InputError where `source` cannot give a part.
+    Raises DatasetError naming an unreadable file, InputError if `source` does not have a part.
     """
     scored: list[ScoredPart] = []
     background = model.recipe.background.options()
@@ -76,12 +74,12 @@ def _problem(problem: Problem | None, score: float) -> str | None:
 
 
 def require_inspectable(nominal: Sequence[ScoredPart]) -> None:
-    """Raise InputError naming every part that cannot be inspected, or whose score is no number."""
+    """Raise InputError naming every part that cannot be inspected or whose score is not finite."""
     refuse_uninspectable([f"{part.id}: {part.problem}" for part in nominal if part.problem is not None])
 
 
 def refuse_uninspectable(bad: Sequence[str]) -> None:
-    """Raise InputError where some nominal parts, named with their reason, cannot be inspected."""
+    """Raise InputError if there are nominal parts that cannot be inspected; `bad` names each with its reason."""
     if bad:
         raise InputError(
             "these nominal parts cannot be inspected; record them again or remove them:\n" + "\n".join(bad)

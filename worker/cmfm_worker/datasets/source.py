@@ -1,6 +1,6 @@
-"""Where the prepared frames of a data set's parts come from: their files, or a cache made of them before.
+"""The sources of prepared frames of a data set's parts: the parts' files, or a cache made from them before.
 
-Whatever the source, the same parts give the same batches of the same frames, bit for bit.
+Every source gives the same batches of the same frames for the same parts, bit for bit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from cmfm_worker.datasets.batches import Torn, read_batches
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """B parts and their prepared frames on the device; `size_px` is height and width of each of their pictures."""
+    """B parts and their prepared frames on the device; `size_px` is height and width of their pictures."""
 
     files: tuple[PartFiles, ...]
     frames: PreparedFrames
@@ -24,7 +24,7 @@ class PreparedBatch:
 
 
 class PartSource(Protocol):
-    """Gives prepared frames."""
+    """Yields prepared frames of parts."""
 
     def batches(
         self,
@@ -34,10 +34,10 @@ class PartSource(Protocol):
         device: torch.device,
         torn: Torn | None = None,
     ) -> Iterator[PreparedBatch]:
-        """All parts in order, at most `batch` of one size together, prepared with `background`.
+        """Yield all parts in order, at most `batch` of one size together, prepared with `background`.
 
-        A part whose files cannot be read is told to `torn` and left out; without one, DatasetError is raised,
-        naming the file. Raises InputError where the source cannot give such frames.
+        A part whose files cannot be read is left out and reported to `torn`; with `torn` None DatasetError is raised,
+        naming the file. Raises InputError if the source does not have such frames.
         """
         ...
 
@@ -61,4 +61,4 @@ class FileSource:
 
 
 FROM_FILES: Final = FileSource()
-"""The source where no other is named."""
+"""The default source."""

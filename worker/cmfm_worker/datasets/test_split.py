@@ -1,7 +1,7 @@
-"""A test split through a recipe: what was found on every part, and what the line would have decided."""
+"""Inspects a test split with a recipe: results beside ground truth, and the verdicts that the line would give."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,22 +11,20 @@ from numpy.typing import NDArray
 from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part_ground_truth
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, ground_truth_at_map_size
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.inspection.result import InspectedPart
 from cmfm_worker.recipes.loaded_model import LoadedModel
 
-Progress = Callable[[str, int, int], None]
-"""Called with "test", how many parts are done and how many there are."""
-
 
 @dataclass(slots=True)
 class Tally:
-    """The line's view of a test split: verdicts counted, parts named that could not be inspected.
+    """Counts the verdicts on a test split and names the parts that could not be inspected.
 
     An escape is a defective part that PASSes; a false reject is a good part that does not. `torn` maps parts whose
-    files could not be read to the reason: nothing is known of them, so that they have no verdict.
+    files could not be read to the reason; they have no verdict.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -54,7 +52,7 @@ class Tally:
         self.false_rejects += int(not passed and files.label == 0)
 
     def as_figures(self) -> dict[str, Any]:
-        """For JSON; without a threshold nothing was decided."""
+        """Return the figures for JSON; without a threshold there are no verdicts."""
         figures: dict[str, Any] = {"not_inspected": self.not_inspected, "torn": self.torn}
         if self.decides:
             figures["verdicts"] = {str(verdict): self.verdicts[verdict] for verdict in Verdict}
@@ -63,8 +61,8 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MeasuredPart:
-    """A part of the test split: what was found on it beside what is there, `gt` (224, 224) bool."""
+class InspectedTestPart:
+    """A part of the test split: its inspection result and its ground truth, `gt` (224, 224) bool."""
 
     files: PartFiles
     found: InspectedPart
@@ -72,25 +70,25 @@ class MeasuredPart:
 
     @property
     def outcome(self) -> FrameOutcome:
-        """The same for `cfm.evaluate`."""
+        """The part as an input of `cfm.metrics.evaluate`."""
         return FrameOutcome(
             self.found.psi, self.found.score, self.gt, self.files.defect, self.found.foreground
         )
 
 
-def measure_parts(
+def inspect_split(
     inspector: Inspector,
     model: LoadedModel,
     parts: Sequence[PartFiles],
     batch: int,
     tally: Tally,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource = FROM_FILES,
-) -> Iterator[MeasuredPart]:
-    """Inspect parts in batches, prepared by `source`; what was found on each beside its ground truth.
+) -> Iterator[InspectedTestPart]:
+    """Inspect parts in batches, prepared by `source`, and yield each result beside its ground truth.
 
-    Parts that cannot be inspected, or have a torn file, are in the tally only. Raises DatasetError where not one
-    part can be read, InputError where `source` cannot give a part.
+    Parts that cannot be inspected or read are only counted in the tally. Reports the stage "test" to `progress`. Raises
+    DatasetError if no part can be read, InputError if `source` does not have a part.
     """
     run = _Run(tally, len(parts), progress)
     background, device = model.recipe.background.options(), inspector.extractor.device
@@ -105,41 +103,41 @@ def measure_parts(
             tally.add(files, part, model)
             run.done()
             if part.problem is None:
-                yield MeasuredPart(files, part, gt)
+                yield InspectedTestPart(files, part, gt)
     if parts and len(tally.torn) == len(parts):
         name, why = next(iter(tally.torn.items()))
         raise DatasetError(f"none of {len(parts)} parts can be read; the first, {name}: {why}")
 
 
-def inspect_parts(
+def split_outcomes(
     inspector: Inspector,
     model: LoadedModel,
     parts: Sequence[PartFiles],
     batch: int,
     tally: Tally,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource = FROM_FILES,
 ) -> Iterator[FrameOutcome]:
-    """The outcomes of `measure_parts` alone, which keep less in memory."""
-    for part in measure_parts(inspector, model, parts, batch, tally, progress, source):
+    """Yield only the outcomes of `inspect_split`, which need less memory."""
+    for part in inspect_split(inspector, model, parts, batch, tally, progress, source):
         yield part.outcome
 
 
 class _Run:
-    """How many parts are done."""
+    """Counts the parts that are done and reports progress."""
 
-    def __init__(self, tally: Tally, total: int, progress: Progress) -> None:
+    def __init__(self, tally: Tally, total: int, progress: ReportProgress) -> None:
         self._tally = tally
         self._total = total
         self._progress = progress
         self._done = 0
 
     def done(self) -> None:
-        """One more."""
+        """Count one part."""
         self._done += 1
         self._progress("test", self._done, self._total)
 
     def torn(self, files: PartFiles, error: DatasetError) -> None:
-        """One that has a file that cannot be read."""
+        """Count a part with a file that cannot be read."""
         self._tally.torn[files.id] = str(error)
         self.done()

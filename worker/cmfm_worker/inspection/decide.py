@@ -1,4 +1,4 @@
-"""From a score to a verdict, by the recipe alone; the deadline has its say later (`desk.py`)."""
+"""Decides the verdict on a part from its score and coverage. Deadlines are applied later, in `line.verdicts`."""
 
 import math
 

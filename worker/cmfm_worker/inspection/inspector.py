@@ -1,13 +1,13 @@
 """One batch through the method: prepare → extract → map → aggregate → score.
 
-The one code path of the running line, of `inspect`, of `evaluate` and of the validation in `fit`. A frame
-that cannot be inspected is reported as a `Problem`; it neither raises nor touches its neighbours in the
-batch.
+The running line, `inspect`, `evaluate` and the validation in `fit` all use this code path. A frame that cannot be
+inspected is reported as a `Problem`; it neither raises nor changes the results of other frames in the batch.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -31,10 +31,10 @@ from cmfm_worker.recipes.recipe import Recipe
 
 
 class Inspector:
-    """Inspects batches with one extractor; recipes taught on that extractor may be mixed in a batch.
+    """Inspects batches with one extractor. Recipes that were taught on that extractor may be mixed in a batch.
 
-    With `graphs` frames are prepared by CUDA graphs, and what `inspect` returns is valid until its next call on
-    the same stream: `parts` or `on_its_way` come before it.
+    With `graphs` frames are prepared by CUDA graphs. The result of `inspect` is then valid only until its next call
+    on the same stream: call `parts` or `start_read_back` before.
     """
 
     def __init__(self, extractor: Extractor, graphs: GraphRecorder | None = None) -> None:
@@ -42,7 +42,7 @@ class Inspector:
         self._prepare = GraphedPrepare(graphs)
 
     def require_match(self, recipe: Recipe) -> None:
-        """Raise InputError where a recipe was taught on another extractor, or its widths do not fit."""
+        """Raise InputError if a recipe was taught on another extractor, or its feature widths differ."""
         require_match(recipe, self.extractor.identity)
         for key in ("d2", "d3"):
             taught, here = getattr(recipe.mapping, key), getattr(self.extractor, key)
@@ -55,7 +55,7 @@ class Inspector:
     def inspect(self, rgb: Tensor, xyz: Tensor, models: Sequence[LoadedModel]) -> InspectedBatch:
         """Inspect B frames of one size, each with its model.
 
-        `rgb` (B, H, W, 3) uint8 and `xyz` (B, H, W, 3) float32 metres lie on the extractor's device. Raises
+        `rgb` (B, H, W, 3) uint8 and `xyz` (B, H, W, 3) float32 metres are on the extractor's device. Raises
         ValueError for other shapes or dtypes (intake and file readers have checked them).
         """
         backgrounds = [model.recipe.background.options() for model in models]
@@ -63,9 +63,9 @@ class Inspector:
 
     @torch.no_grad()
     def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> InspectedBatch:
-        """Inspect B prepared frames, each with its model, which takes their background to be off already.
+        """Inspect B prepared frames, each with its model. Their background has been removed already.
 
-        The frames lie on the extractor's device.
+        The frames are on the extractor's device.
         """
         sizes = FrameSizes.of(frames) if isinstance(self.extractor, TokenExtractor) else None
         least = self.extractor.min_points
@@ -103,17 +103,33 @@ class Inspector:
         )
 
 
+class BuildExtractor(Protocol):
+    """Builds the extractor of a recipe; `recipes.extractors.extractor_of` is the one in use."""
+
+    def __call__(
+        self,
+        recipe: Recipe,
+        weights: Path | None,
+        device: torch.device,
+        precision: Precision = "fp32",
+        graphs: GraphRecorder | None = None,
+    ) -> Extractor:
+        """Raises InputError if the weights are not the recipe's."""
+        ...
+
+
 def inspector_maker(
     weights: Path | None,
     device: torch.device,
     precision: Precision = "fp32",
     graphs: GraphRecorder | None = None,
+    build: BuildExtractor = extractor_of,
 ) -> Callable[[Recipe], Inspector]:
     """Return the function that builds the inspector of a recipe: its extractor on `device`, checked against it.
 
-    The function raises InputError where the weights in the folder `weights` are not those of the recipe.
+    The function raises InputError if the weights in the folder `weights` are not the recipe's.
     """
-    return lambda recipe: Inspector(extractor_of(recipe, weights, device, precision, graphs), graphs)
+    return lambda recipe: Inspector(build(recipe, weights, device, precision, graphs), graphs)
 
 
 def prepare_mixed(
@@ -122,7 +138,7 @@ def prepare_mixed(
     backgrounds: Sequence[BackgroundOptions],
     prepare: Callable[[Tensor, Tensor, BackgroundOptions], PreparedFrames],
 ) -> PreparedFrames:
-    """`prepare` for frames whose recipes may differ in their background options, in the order given."""
+    """Prepare frames whose recipes may differ in their background options; keeps their order."""
     places: dict[BackgroundOptions, list[int]] = {}
     for i, background in enumerate(backgrounds):
         places.setdefault(background, []).append(i)
@@ -139,13 +155,13 @@ def prepare_mixed(
 
 
 def select_frames(frames: PreparedFrames, places: Sequence[int]) -> PreparedFrames:
-    """Some frames of a prepared batch."""
+    """Return the frames of a prepared batch at `places`."""
     at = on_device(list(places), frames.rgb.device)
     return PreparedFrames(**{f.name: getattr(frames, f.name)[at] for f in fields(PreparedFrames)})
 
 
 def find_problems(frames: PreparedFrames, min_points: int) -> tuple[Problem | None, ...]:
-    """What keeps each frame from being inspected, None where nothing does. Waits for the frames."""
+    """Return the problem of each frame that cannot be inspected, else None. Waits for the frames' sizes."""
     counts = torch.stack([frames.valid.flatten(1).sum(1), frames.foreground.flatten(1).sum(1)])
     (on_host,) = ReadBack(counts).wait()
     valid, points = on_host.tolist()
@@ -153,7 +169,7 @@ def find_problems(frames: PreparedFrames, min_points: int) -> tuple[Problem | No
 
 
 def problems_of(sizes: FrameSizes, min_points: int) -> tuple[Problem | None, ...]:
-    """The same of frames whose sizes are known."""
+    """Return the same as `find_problems` for frames whose sizes are known on the host."""
     return _problems(sizes.valid, sizes.points, min_points)
 
 
@@ -185,7 +201,7 @@ def _coverage(frames: PreparedFrames, models: Sequence[LoadedModel]) -> Tensor:
 
 
 def _peaks(psi: Tensor, frames: PreparedFrames) -> tuple[Tensor, Tensor]:
-    """The pixel (B, 2) of the highest Ψ; the point (B, 3), metres, of the foreground pixel nearest to it."""
+    """Return the pixel (B, 2) of the highest Ψ and the point (B, 3) in metres of the nearest foreground pixel."""
     side = psi.shape[-1]
     highest = psi.flatten(1).argmax(1)
     peak = torch.stack([highest // side, highest % side], dim=1)

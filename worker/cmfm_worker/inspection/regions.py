@@ -1,6 +1,6 @@
-"""Where a rejected part is defective: its regions of Ψ above the threshold and near a peak (WIRE.md, regions).
+"""Finds the defects of a rejected part: regions of Ψ above the threshold and near a peak (WIRE.md, regions).
 
-Found on the host, and for rejected parts alone: a part that passes pays nothing. All maps are 224×224.
+Computed on the host, and only for rejected parts, so it costs a part that passes no time. All maps are 224×224.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from cmfm_worker.inspection.surface_area import surface_mm2
 from cmfm_worker.recipes.recipe import Recipe
 
 MODALITY_MARGIN: Final = 1.1
-"""Ψ_2D and Ψ_3D that stand out alike, up to this ratio, name no modality."""
+"""A region has a modality only if one excess exceeds the other by more than this ratio."""
 
 _EIGHT_NEIGHBOURS: Final = np.ones((3, 3), dtype=np.int8)
 
@@ -28,7 +28,7 @@ Map = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pixels:
-    """The N pixels of R regions: `at` (N,) where in a map, row by row; `region` (N,) whose, from 0."""
+    """The N pixels of R regions: `at` (N,) are flat indices into the map, `region` (N,) the region's number from 0."""
 
     at: NDArray[np.intp]
     region: NDArray[Any]
@@ -40,11 +40,11 @@ class _Pixels:
         return cls(at, labels.ravel()[at] - 1, count)
 
     def sums(self, values: Map) -> NDArray[np.float64]:
-        """The sum of a map over each region, (R,)."""
+        """Sum a map over each region: (R,)."""
         return np.asarray(np.bincount(self.region, values.ravel()[self.at]), dtype=np.float64)
 
     def peaks(self, values: Map) -> NDArray[np.intp]:
-        """Where in the map each region has its highest value, (R,); of equal ones the first."""
+        """Return the flat index of each region's highest value, (R,); of equal values the first."""
         inside = values.ravel()[self.at]
         highest = np.full(self.count, -np.inf, dtype=values.dtype)
         np.maximum.at(highest, self.region, inside)
@@ -54,19 +54,19 @@ class _Pixels:
 
 
 def regions_of(part: InspectedPart, verdict: str, recipe: Recipe) -> tuple[Region, ...]:
-    """The regions that a part's result carries: none for PASS and FAULT, none without a threshold."""
+    """Return the regions for a part's result; empty for PASS and FAULT and without a threshold."""
     if verdict in (Verdict.PASS, Verdict.FAULT) or recipe.threshold is None:
         return ()
     return find_regions(part, recipe.threshold.fail_at)
 
 
 def find_regions(part: InspectedPart, threshold: float) -> tuple[Region, ...]:
-    """The 8-connected regions where Ψ reaches `threshold`, which is in the unit of the score, and half of the highest
+    """Find the 8-connected regions where Ψ reaches both `threshold`, in the unit of the score, and half of the highest
     Ψ nearby (`cmfm_protocol.pictures.region_floor`).
 
-    Highest peak first, at most MAX_REGIONS. A region's peak is in the unit of Ψ; its area in mm² is that of
-    the surface measured in it, None where no 3D was. A part whose score reaches the threshold has at least
-    one region. The part must have been inspected (no `problem`).
+    Highest peak first, at most MAX_REGIONS. A region's peak is in the unit of Ψ. Its area in mm² is the measured
+    surface in it, None without 3D. A part whose score reaches the threshold has at least one region. The part must
+    have been inspected (no `problem`).
     """
     level = np.float64(psi_level(part, threshold))
     if not part.psi.max() >= level:
@@ -94,11 +94,11 @@ def find_regions(part: InspectedPart, threshold: float) -> tuple[Region, ...]:
 
 
 def psi_level(part: InspectedPart, threshold: float) -> float:
-    """The Ψ that stands for `threshold`, which is in the unit of the score.
+    """Convert `threshold` from the unit of the score to that of Ψ.
 
-    The score stands for the highest Ψ, whether it is that, Ψ over √m or the mean of several pixels, so their ratio
-    converts: a part that passes reaches it nowhere, one that fails at least at its peak. Rounding does not take that
-    pixel from it.
+    The ratio of the highest Ψ to the score converts, whether the score is the maximum, Ψ over √m or the mean of
+    several pixels. So a part that passes reaches the level nowhere, and one that fails reaches it at least at its
+    peak, also after rounding.
     """
     highest = float(part.psi.max())
     if highest <= 0 or part.score <= 0:
@@ -108,14 +108,14 @@ def psi_level(part: InspectedPart, threshold: float) -> float:
 
 
 def _nominal(psi: Map) -> float:
-    """A modality's nominal level: the median of its map's non-zero pixels, since most of a part is good."""
-    sample = psi[::2, ::2]  # tells it as well, in a quarter of the time
-    some = sample[sample > 0]
-    return float(np.median(some)) if some.size else np.inf
+    """Estimate a modality's nominal level: the median of its map's non-zero pixels, as most of a part is good."""
+    sample = psi[::2, ::2]  # as accurate as all pixels, in a quarter of the time
+    nonzero = sample[sample > 0]
+    return float(np.median(nonzero)) if nonzero.size else np.inf
 
 
 def _modality(excess_2d: float, excess_3d: float) -> str:
-    """Which of the ratios to the nominal level is the larger one; "" where neither is clearly."""
+    """Name the modality with the larger ratio to its nominal level; "" if neither is clearly larger."""
     if max(excess_2d, excess_3d) <= MODALITY_MARGIN * min(excess_2d, excess_3d):
         return ""
     return "2d" if excess_2d > excess_3d else "3d"

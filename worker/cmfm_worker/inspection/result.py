@@ -1,4 +1,4 @@
-"""What an inspection found: a batch on the device, on its way to the host, and each part there."""
+"""The result of an inspection: as a batch on the device, as a pending copy to the host, and per part on the host."""
 
 from dataclasses import dataclass, fields
 
@@ -21,12 +21,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class InspectedPart:
-    """One frame's findings on the host.
+    """The inspection result of one frame on the host.
 
-    `psi`, `psi_2d`, `psi_3d` (224, 224) float32; `rgb` (224, 224, 3) uint8; `xyz` (3, 224, 224) float32
-    metres with 0 outside the foreground; `foreground`, `valid` (224, 224) bool. `peak_px` (row, column) is
-    the highest Ψ, `peak_xyz_m` the foreground point nearest to it. With a `problem` the maps are 0, the
-    score is NaN and there is no peak.
+    `psi`, `psi_2d`, `psi_3d` (224, 224) float32; `rgb` (224, 224, 3) uint8; `xyz` (3, 224, 224) float32 metres, 0
+    outside the foreground; `foreground`, `valid` (224, 224) bool. `peak_px` (row, column) is the pixel of the highest
+    Ψ, `peak_xyz_m` the nearest foreground point. With a `problem` the maps are 0, the score is NaN and there is no
+    peak.
     """
 
     psi: NDArray[np.float32]
@@ -50,16 +50,16 @@ class InspectedPart:
 
     @property
     def psi_as_scored(self) -> NDArray[np.float32]:
-        """Ψ in the unit of the score, so that its maximum is the score."""
+        """Ψ scaled to the unit of the score: its maximum is the score."""
         return as_scored(self.psi, self.score)
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedBatch:
-    """B frames' findings on the device; fields as in `InspectedPart` with a leading B, NaN for "not known".
+    """The inspection results of B frames on the device: the fields of `InspectedPart` with a leading B; unknown is NaN.
 
-    `coverage` (B,): foreground pixels over those of the recipe's median nominal part, so that missing 3D
-    lowers it and a part like the others has about 1.
+    `coverage` (B,): foreground pixels over those of the recipe's median nominal part. It is about 1 for a normal
+    part; missing 3D lowers it.
     """
 
     psi: Tensor
@@ -79,13 +79,13 @@ class InspectedBatch:
         return len(self.problems)
 
     def parts(self) -> list[InspectedPart]:
-        """Every frame on the host. Waits for this batch and for nothing issued after it."""
-        return self.on_its_way().parts()
+        """Return every frame on the host. Waits for this batch, not for work issued after it."""
+        return self.start_read_back().parts()
 
-    def on_its_way(self) -> "ReturningBatch":
-        """Begin copying to the host; the device's memory may be used again for work issued after this call."""
+    def start_read_back(self) -> "BatchReadBack":
+        """Start copying to the host. Work issued after this call may reuse the device's memory."""
         names = [field.name for field in fields(self) if field.name != "problems"]
-        return ReturningBatch(tuple(names), ReadBack(*(getattr(self, name) for name in names)), self.problems)
+        return BatchReadBack(tuple(names), ReadBack(*(getattr(self, name) for name in names)), self.problems)
 
     def _part(self, i: int) -> InspectedPart:
         problem, coverage = self.problems[i], float(self.coverage[i])
@@ -108,15 +108,15 @@ class InspectedBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class ReturningBatch:
-    """A batch whose findings are being copied to the host."""
+class BatchReadBack:
+    """A batch of results that is being copied to the host."""
 
     names: tuple[str, ...]
     copies: ReadBack
     problems: tuple[Problem | None, ...]
 
     def parts(self) -> list[InspectedPart]:
-        """Every frame on the host; waits for the copies."""
+        """Wait for the copies and return every frame on the host."""
         tensors = dict(zip(self.names, self.copies.wait(), strict=True))
         host = InspectedBatch(**tensors, problems=self.problems)
         return [host._part(i) for i in range(len(host))]

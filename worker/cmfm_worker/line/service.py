@@ -60,7 +60,7 @@ class Ending:
     """Why the main loop ended, and how the line is to be shut down."""
 
     failure: AbandonedError | HungDeviceError | LostDeviceError | None = None
-    open_triggers: Decision = STOPPED  # the verdict of parts that are still open
+    open_triggers: Decision = STOPPED  # the verdict on triggers that are still open
     waits_for_lane: bool = True  # False if a computation may hang
 
 
@@ -159,7 +159,7 @@ def shutdown(line: Line, ending: Ending, stack: ExitStack) -> None:
     stop_intake(line.intake)  # no new triggers
     line.core.ring.wake()
     line.loop.lane.close(timeout_s=STOP_LIMIT_S if ending.waits_for_lane else 0)  # no new decisions
-    stop_verdicts(line.core.state, line.verdicts, ending.open_triggers)  # a verdict for every open part
+    stop_verdicts(line.core.state, line.verdicts, ending.open_triggers)  # a verdict on every open trigger
     # In reverse order of opening: HTTP, recorder, ledger and archive with their rows written, ZAP, ZeroMQ context.
     stack.close()
 
@@ -171,8 +171,8 @@ def ending_after(error: AbandonedError | HungDeviceError | LostDeviceError, line
         return Ending(error, waits_for_lane=False)
     _log().error("device_given_up", detail=str(error))
     line.health.stopping(str(error))
-    open_parts = fault(Reason.WORKER_ERROR, f"{error}; the worker ends"[:200])
-    return Ending(error, open_parts, waits_for_lane=isinstance(error, LostDeviceError))
+    open_triggers = fault(Reason.WORKER_ERROR, f"{error}; the worker ends"[:200])
+    return Ending(error, open_triggers, waits_for_lane=isinstance(error, LostDeviceError))
 
 
 def ended(line: Line, ending: Ending) -> Ended:

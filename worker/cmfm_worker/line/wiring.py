@@ -11,21 +11,17 @@ from dataclasses import dataclass, field
 from cmfm_worker.clock import Clock, SystemClock
 from cmfm_worker.inspection.inspector import inspector_maker
 from cmfm_worker.line.builders import (
-    Core,
-    InspectorMaker,
-    Recipes,
     open_compute,
-    open_core,
     open_health,
     open_intake,
     open_metrics,
     open_notifier,
-    open_recipes,
     open_verdicts,
 )
 from cmfm_worker.line.compute.lane import BatchInspector
 from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.compute.loop import LoopContext
+from cmfm_worker.line.core import Core, InspectorMaker, Recipes, open_core, open_recipes
 from cmfm_worker.line.health.reporter import HealthReporter
 from cmfm_worker.line.intake.receiver import Receiver
 from cmfm_worker.line.net.builder import open_net
@@ -79,9 +75,8 @@ def open_line(
     publisher = Publisher(net.context, settings, net.keys)
     records = open_records(settings, stack, core.threads, made_on(core.device, core.cpu_threads))
     metrics, gc_control = open_metrics(core, stack, net, records)
-    intake = open_intake(
-        core, stack, net, recipes, records
-    )  # before the verdicts, whose control socket calls it
+    # Before the verdicts, whose control socket hands announced triggers to it.
+    intake = open_intake(core, stack, net, recipes, records)
     verdicts = open_verdicts(core, stack, net, publisher, recipes, records, intake, metrics, request_drain)
     loop = open_compute(core, stack, gives_up, factories.batch_inspector())
     turns = {"loop": loop.turns, "verdicts": verdicts.turns, "intake": intake.turns}

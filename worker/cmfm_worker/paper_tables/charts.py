@@ -1,4 +1,4 @@
-"""The report's charts as SVG: score histograms, ROC and PRO curves, quality against speed."""
+"""Draws the report's charts as SVG: score histograms, ROC and PRO curves, quality against speed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BINS: Final = 30
 
 
 class _Chart:
-    """One chart, drawn without a display and without touching anybody's settings."""
+    """One chart, drawn without a display and without changing matplotlib's global settings."""
 
     def __init__(self, width_in: float, height_in: float) -> None:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -49,18 +49,18 @@ class _Chart:
         return found
 
     def svg(self) -> str:
-        """The drawing alone, without the XML and document type in front of it."""
+        """Return the drawing without the XML declaration and document type."""
         from matplotlib import rc_context
 
         out = io.StringIO()
-        with rc_context({"svg.fonttype": "none"}):  # words stay words: smaller, and the page's font
+        with rc_context({"svg.fonttype": "none"}):  # keeps text as text: smaller, and in the page's font
             self._figure.savefig(out, format="svg", metadata={"Date": None})
         text = out.getvalue()
         return text[text.index("<svg") :]
 
 
 def score_chart(parts: Sequence[Mapping[str, Any]], nominal: Sequence[float], threshold: float | None) -> str:
-    """Histogram of the scores of good, defective and validation parts, with the threshold."""
+    """Draw a histogram of the scores of good, defective and validation parts, with the threshold."""
     chart = _Chart(5.2, 2.9)
     (axes,) = chart.axes()
     good = [part["score"] for part in parts if part["defect"] == GOOD]
@@ -78,7 +78,7 @@ def score_chart(parts: Sequence[Mapping[str, Any]], nominal: Sequence[float], th
 
 
 def roc_chart(curves: Mapping[str, Curve]) -> str:
-    """Detection against false rejects, over parts."""
+    """Draw the detection rate over the false-reject rate of parts."""
     chart = _Chart(2.9, 2.9)
     (axes,) = chart.axes()
     _draw(axes, curves, step=True)
@@ -89,7 +89,7 @@ def roc_chart(curves: Mapping[str, Curve]) -> str:
 
 
 def pro_chart(curves: Mapping[str, Curve]) -> str:
-    """Per-region overlap against the false-positive rate of pixels: whole, and up to 30 % as it is integrated."""
+    """Draw the per-region overlap over the false-positive rate of pixels: whole, and up to 30 % as integrated."""
     chart = _Chart(5.6, 2.9)
     whole, low = chart.axes(2)
     for axes in (whole, low):
@@ -102,7 +102,7 @@ def pro_chart(curves: Mapping[str, Curve]) -> str:
 
 
 def overview_chart(results: Results) -> str:
-    """Quality against speed, a dot a variant (the paper's Figure 3)."""
+    """Draw quality over speed, one dot a variant (the paper's Figure 3)."""
     chart = _Chart(7.2, 3.2)
     for axes, metric, title in zip(
         chart.axes(2), ("i_auroc", "aupro_30"), ("mean I-AUROC", "mean AUPRO@30%"), strict=True

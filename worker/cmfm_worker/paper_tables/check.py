@@ -1,10 +1,10 @@
-"""What would stop a run half-way, found before it begins: data, shots, ground truth, weights, prepared parts."""
+"""Checks before a run everything that would stop it later: data, shots, ground truth, weights, prepared parts."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,46 +13,51 @@ from cmfm_protocol.files.dataset import GOOD, SPLITS, PartFiles, check_ground_tr
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.datasets.cache.store import source_of
 from cmfm_worker.errors import InputError
-from cmfm_worker.paper_tables.experiments import Cell, SuiteOptions
-from cmfm_worker.paper_tables.run_cell import choose_cell_parts
+from cmfm_worker.paper_tables.experiments import Experiment, RunOptions
+from cmfm_worker.paper_tables.run_experiment import choose_experiment_parts
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What cells are measured from.
+    """The inputs of the experiments.
 
-    `parts` has for each category a digest of its files' names, sizes and times; `weights` for each 2D extractor the
-    sha256 of its file and of Point-MAE's (`classic` has none); `extractor_version` is that of the features.
+    `parts` holds for each category a digest of its files' names, sizes and times; `weights` for each 2D extractor the
+    sha256 of its file and of Point-MAE's (`classic` has none); `extractor_version` is the version of the features.
+    `left_out` holds for the title of each experiment that draws more parts than its category has the reason, `remarks`
+    what to say about ground truths.
     """
 
     parts: dict[str, str]
     weights: dict[str, list[str]]
     extractor_version: str
+    left_out: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
-    def of(self, cell: Cell) -> dict[str, Any]:
-        """Those of one cell, as they are kept beside its numbers."""
+    def of(self, experiment: Experiment) -> dict[str, Any]:
+        """Return the inputs of one experiment as they are stored with its numbers."""
         return {
-            "parts": self.parts[cell.category],
-            "weights": self.weights.get(cell.settings.image, []),
+            "parts": self.parts[experiment.category],
+            "weights": self.weights.get(experiment.settings.image, []),
             "extractor_version": self.extractor_version,
         }
 
 
-def check_run(cells: Sequence[Cell], options: SuiteOptions) -> Inputs:
-    """Raise InputError or DatasetError naming what is missing and what would help."""
+def check_run(experiments: Sequence[Experiment], options: RunOptions) -> Inputs:
+    """Check data and weights. Raises InputError or DatasetError naming what is missing and the remedy."""
     weights = {}
     if options.preset == "paper":
-        for image in dict.fromkeys(cell.settings.image for cell in cells):
-            names = [cell.name for cell in cells if cell.settings.image == image]
+        for image in dict.fromkeys(experiment.settings.image for experiment in experiments):
+            names = [experiment.name for experiment in experiments if experiment.settings.image == image]
             weights[image] = _weights(options, image, names)
-    parts = {name: _check_category(name, cells, options) for name in options.categories}
-    return Inputs(parts, weights, _extractor_version(options.preset))
+    left_out, remarks = _too_few_parts(experiments, options), list[str]()
+    parts = {name: _check_category(name, options, remarks) for name in options.categories}
+    return Inputs(parts, weights, _extractor_version(options.preset), left_out, tuple(remarks))
 
 
-def check_prepared(cells: Iterable[Cell], options: SuiteOptions, device: torch.device) -> None:
-    """Raise InputError where the prepared parts of the cells' categories cannot be used on such a device."""
+def check_prepared(experiments: Iterable[Experiment], options: RunOptions, device: torch.device) -> None:
+    """Raise InputError if the prepared parts of the experiments' categories cannot be used on such a device."""
     if options.prepared is not None:
-        for category in dict.fromkeys(cell.category for cell in cells):
+        for category in dict.fromkeys(experiment.category for experiment in experiments):
             source_of(options.prepared, _parts(category, options), options.background.options(), device)
 
 
@@ -66,10 +71,10 @@ def _extractor_version(preset: Preset) -> str:
     return VERSION
 
 
-def _weights(options: SuiteOptions, image: str, names: Sequence[str]) -> list[str]:
+def _weights(options: RunOptions, image: str, names: Sequence[str]) -> list[str]:
     from cmfm_worker.cfm.weights import POINT_MAE, WeightsError, find_weights, weights_identity
     from cmfm_worker.recipes.published_weights import (
-        require_weights,  # it loads timm, which `classic` can do without
+        require_weights,  # imported here, because it loads timm, which `classic` does not need
     )
 
     if options.weights is None:
@@ -79,35 +84,38 @@ def _weights(options: SuiteOptions, image: str, names: Sequence[str]) -> list[st
         return [weights_identity(find_weights(options.weights, kind))[1] for kind in (image, POINT_MAE)]
     except (InputError, WeightsError) as error:
         raise InputError(
-            f"{error}\n(or leave out what needs it: --skip {','.join(dict.fromkeys(names))})"
+            f"{error}\n(or leave out the variants that need it: --skip {','.join(dict.fromkeys(names))})"
         ) from error
 
 
-def _check_category(category: str, cells: Sequence[Cell], options: SuiteOptions) -> str:
+def _check_category(category: str, options: RunOptions, remarks: list[str]) -> str:
     test = list_parts(options.root, category, "test", options.dataset, light=options.light)
-    check_ground_truths(test)
+    remarks += check_ground_truths(test)
     if {part.defect == GOOD for part in test} != {True, False}:
         raise InputError(f"{options.root / category}: its test split needs good parts and defective ones")
-    _check_choices([cell for cell in cells if cell.category == category], options)
     return _digest(_parts(category, options))
 
 
-def _check_choices(cells: Sequence[Cell], options: SuiteOptions) -> None:
-    """Are there as many parts to teach from as the cells of a category draw?"""
-    failed: dict[str, InputError] = {}
-    for cell in cells:
+def _too_few_parts(experiments: Sequence[Experiment], options: RunOptions) -> dict[str, str]:
+    """Return why experiments that draw more training parts than their category has cannot run, by title.
+
+    Raises InputError if no experiment can run, or if a category has too few parts for one that takes them all.
+    """
+    left_out: dict[str, str] = {}
+    for experiment in experiments:
         try:
-            choose_cell_parts(cell, options)
+            choose_experiment_parts(experiment, options)
         except InputError as error:
-            if cell.settings.shots is None:
+            if experiment.settings.shots is None:
                 raise
-            failed[cell.name] = error
-    for first in failed.values():
-        raise InputError(f"{first}\n(or leave out what needs more: --skip {','.join(failed)})") from first
+            left_out[experiment.title] = str(error)
+    if experiments and len(left_out) == len(experiments):
+        raise InputError("\n".join(left_out.values()))
+    return left_out
 
 
-def _parts(category: str, options: SuiteOptions) -> list[PartFiles]:
-    """All parts of a category, also those that no cell of this run draws."""
+def _parts(category: str, options: RunOptions) -> list[PartFiles]:
+    """List all parts of a category, also those that no experiment of this run uses."""
     root, layout = options.root, options.dataset
     return [
         part

@@ -1,4 +1,4 @@
-"""Which cells a run has: one cell is one category taught in one way, and decides some numbers of some tables."""
+"""The experiments of a run. An experiment teaches one category in one way and gives numbers of some tables."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from cmfm_worker.paper_tables.variants import Variant
 from cmfm_worker.recipes.sections import BackgroundSection
 
 MAIN: Final = "ours"
-"""The variant whose recipes are kept, and whose maps the report shows."""
+"""The variant whose recipes are stored and whose maps the report shows."""
 
 
 @dataclass(frozen=True, slots=True)
-class SuiteOptions:
-    """What a whole run has in common.
+class RunOptions:
+    """The options that all experiments of a run share.
 
-    `epochs` is what the paper's 250 stand for here (None: the preset's own number). `normalisation` None takes the
-    published one for `paper` and Ψ as it is for `classic` (docs/method.md,
-    scores).
+    `epochs` replaces the paper's 250 (None: the preset's number). `normalisation` None takes the published one for
+    `paper` and unchanged Ψ for `classic` (docs/method.md, scores).
     """
 
     root: Path
@@ -47,13 +46,13 @@ class SuiteOptions:
 
     @property
     def scores_by(self) -> Normalisation:
-        """How Ψ becomes scores and what the metrics are taken on."""
+        """The normalisation of the scores and of the maps that the metrics use."""
         return self.normalisation or ("published" if self.preset == "paper" else "absolute")
 
 
 @dataclass(frozen=True, slots=True)
-class CellSettings:
-    """All that decides a cell's numbers, besides the category's own files; `batch` decides frames/s and memory."""
+class ExperimentSettings:
+    """Everything but the category's files that decides an experiment's numbers; `batch` decides frames/s and memory."""
 
     preset: Preset
     blocks: int
@@ -73,29 +72,29 @@ class CellSettings:
     light: int
 
     def as_json(self) -> dict[str, Any]:
-        """As it is kept beside the numbers."""
+        """Return the settings as they are stored with the numbers."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One category taught in one way; `name` is the first of the variants that ask for it."""
+class Experiment:
+    """One category taught in one way; `name` is the first of the variants that use it."""
 
     category: str
     name: str
-    settings: CellSettings
+    settings: ExperimentSettings
     aggregations: tuple[Aggregation, ...]
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The experiment's name for people."""
         return f"{self.category} / {self.name}"
 
 
-def settings_of(variant: Variant, options: SuiteOptions) -> CellSettings:
-    """A variant under a run's options. Two variants that come out alike are one cell."""
+def settings_of(variant: Variant, options: RunOptions) -> ExperimentSettings:
+    """Return the settings of a variant in a run. Variants with equal settings are one experiment."""
     full = options.epochs or FitOptions.for_preset(options.preset).epochs
-    return CellSettings(
+    return ExperimentSettings(
         preset=options.preset,
         blocks=variant.blocks,
         group_size=options.group_size,
@@ -115,29 +114,31 @@ def settings_of(variant: Variant, options: SuiteOptions) -> CellSettings:
     )
 
 
-def plan_cells(variants: Sequence[Variant], options: SuiteOptions) -> tuple[list[Cell], dict[str, str]]:
-    """The cells of a run, and for each variant's name that of the cell that serves it.
+def plan_experiments(
+    variants: Sequence[Variant], options: RunOptions
+) -> tuple[list[Experiment], dict[str, str]]:
+    """List the experiments of a run, and map each variant's name to the name of its experiment.
 
-    Category after category within one extractor, so that an extractor is loaded as rarely as can be.
+    They are ordered by extractor and then by category, so that an extractor is loaded as rarely as possible.
     """
     served: dict[str, str] = {}
-    ways: dict[CellSettings, tuple[str, set[Aggregation]]] = {}
+    ways: dict[ExperimentSettings, tuple[str, set[Aggregation]]] = {}
     for variant in variants:
         if variant.suits(options.preset):
             name, maps = ways.setdefault(settings_of(variant, options), (variant.name, set()))
             maps.update(variant.aggregations)
             served[variant.name] = name
-    return list(_cells(ways, options.categories)), served
+    return list(_experiments(ways, options.categories)), served
 
 
-def _cells(
-    ways: dict[CellSettings, tuple[str, set[Aggregation]]], categories: Sequence[str]
-) -> Iterator[Cell]:
-    def extractor(settings: CellSettings) -> tuple[str, int]:
+def _experiments(
+    ways: dict[ExperimentSettings, tuple[str, set[Aggregation]]], categories: Sequence[str]
+) -> Iterator[Experiment]:
+    def extractor(settings: ExperimentSettings) -> tuple[str, int]:
         return settings.image, settings.blocks
 
     for one in dict.fromkeys(extractor(settings) for settings in ways):
         mine = [(settings, *way) for settings, way in ways.items() if extractor(settings) == one]
         for category in categories:
             for settings, name, maps in mine:
-                yield Cell(category, name, settings, tuple(sorted(maps)))
+                yield Experiment(category, name, settings, tuple(sorted(maps)))

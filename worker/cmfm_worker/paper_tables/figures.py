@@ -1,4 +1,4 @@
-"""From finished cells to the numbers of the tables."""
+"""Looks up the numbers of the tables in the finished experiments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COST: Final = frozenset({"fps", "memory_mb"})
 
 
 class Measured(NamedTuple):
-    """A number, and for AUPRO the one with 99 thresholds beside the exact one (docs/method.md, AUPRO)."""
+    """A measured number; for AUPRO `of_99` is the number with 99 thresholds (docs/method.md, AUPRO)."""
 
     value: float
     of_99: float | None = None
@@ -21,20 +21,20 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Finished cells by (category, cell name), and which cell serves which variant."""
+    """Finished experiments by (category, name); `served` maps each variant to the name of its experiment."""
 
-    cells: Mapping[tuple[str, str], dict[str, Any]]
+    experiments: Mapping[tuple[str, str], dict[str, Any]]
     served: Mapping[str, str]
     categories: Sequence[str]
 
     def at(self, place: Place) -> Measured | None:
-        """What was measured for a place of a table; None where a cell is missing or a metric is not defined."""
+        """Return the number for a place of a table; None if an experiment is missing or the metric is undefined."""
         if place.category != MEAN:
             return self._of(place, place.category)
         each = [self._of(place, category) for category in self.categories]
         known = [one for one in each if one is not None]
         if not known or len(known) < len(each):
-            return None  # the mean of some categories would pass for that of all
+            return None  # a mean over some categories could be mistaken for one over all
         if place.metric == "memory_mb":
             return Measured(max(one.value for one in known))
         of_99 = [one.of_99 for one in known if one.of_99 is not None]
@@ -42,12 +42,12 @@ class Results:
         return Measured(sum(one.value for one in known) / len(known), mean_99)
 
     def _of(self, place: Place, category: str) -> Measured | None:
-        cell = self.cells.get((category, self.served.get(place.row, "")))
-        if cell is None:
+        experiment = self.experiments.get((category, self.served.get(place.row, "")))
+        if experiment is None:
             return None
         if place.metric in _COST:
-            return _measured(cell[place.metric])
-        metrics = cell["metrics"].get(place.aggregation)
+            return _measured(experiment[place.metric])
+        metrics = experiment["metrics"].get(place.aggregation)
         if metrics is None:
             return None
         if place.metric in _LIMITS:

@@ -37,7 +37,7 @@ EYECANDIES: Final = (
 
 
 class Place(NamedTuple):
-    """Where a number stands: table, row ("ours", "m3dm", …), aggregation, metric and category or `MEAN`."""
+    """The place of a number: table, row ("ours", "m3dm", …), aggregation, metric and category or `MEAN`."""
 
     table: int
     row: str
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 @cache
 def paper_numbers() -> Mapping[Place, float]:
-    """Every number of the paper's tables. The means are the printed ones, also where they were rounded otherwise."""
+    """Return every number of the paper's tables. Means are the printed ones, even if they are rounded differently."""
     text = files("cmfm_worker.paper_tables").joinpath("paper_tables.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return {

@@ -1,4 +1,4 @@
-"""The parts of a category that tell most about its maps, as pictures: best, worst, missed, falsely rejected."""
+"""Draws the most informative parts of a category: best and worst maps, missed and falsely rejected parts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cmfm_protocol.pictures.panels import part_panel
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.areas import PixelPools, UndefinedMetricError
 from cmfm_worker.cfm.metrics.evaluate import GOOD
-from cmfm_worker.datasets.test_split import MeasuredPart
+from cmfm_worker.datasets.test_split import InspectedTestPart
 from cmfm_worker.inspection.decide import decide
-from cmfm_worker.paper_tables.experiments import Cell
+from cmfm_worker.paper_tables.experiments import Experiment
 from cmfm_worker.paper_tables.store import PICTURES
 from cmfm_worker.recipes.loaded_model import LoadedModel
 
 EACH: Final = 2
-"""Pictures of each sort."""
+"""Number of pictures of each sort."""
 
 TILE_PX: Final = 220
 _OVERLAP_LIMIT: Final = 0.3
@@ -26,9 +26,9 @@ _OVERLAP_LIMIT: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A part with its verdict, and how well its map fits what is there (AUPRO@30% within it; None: good part)."""
+    """A part with its verdict and the fit of its map to the ground truth (its AUPRO@30%; None for a good part)."""
 
-    part: MeasuredPart
+    part: InspectedTestPart
     verdict: str
     reason: str
     overlap: float | None
@@ -39,14 +39,14 @@ class _Judged:
 
 
 def telling_pictures(
-    cell: Cell, parts: Sequence[MeasuredPart], model: LoadedModel
+    experiment: Experiment, parts: Sequence[InspectedTestPart], model: LoadedModel
 ) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Which parts are shown and why, as plain values for JSON, and their PNG files by path in the run's folder."""
+    """Choose parts to show. Returns them with the reason, as plain values for JSON, and their PNG files by path."""
     judged = [_judge(part, model) for part in parts]
     shown, files = [], {}
     for why, chosen in _chosen(judged):
         for one in chosen:
-            name = f"{PICTURES}/{cell.category}/{one.part.files.id}.png"
+            name = f"{PICTURES}/{experiment.category}/{one.part.files.id}.png"
             files[name] = _panel(one, model)
             shown.append(
                 {
@@ -62,7 +62,7 @@ def telling_pictures(
     return shown, files
 
 
-def _judge(part: MeasuredPart, model: LoadedModel) -> _Judged:
+def _judge(part: InspectedTestPart, model: LoadedModel) -> _Judged:
     verdict, reason = map(str, decide(part.found.score, part.found.coverage, model.recipe))
     try:
         overlap = PixelPools([part.found.psi], [part.gt]).aupro_exact([_OVERLAP_LIMIT])[0]
@@ -72,7 +72,7 @@ def _judge(part: MeasuredPart, model: LoadedModel) -> _Judged:
 
 
 def _chosen(judged: Sequence[_Judged]) -> list[tuple[str, list[_Judged]]]:
-    """What is worth looking at: the extremes of the maps, then the failures of the verdicts."""
+    """Choose the extremes of the maps, then the wrong verdicts."""
     with_defect = [one for one in judged if one.overlap is not None]
     missed = [one for one in judged if one.defective and one.verdict == Verdict.PASS]
     rejected = [one for one in judged if not one.defective and one.verdict != Verdict.PASS]

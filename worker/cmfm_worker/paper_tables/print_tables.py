@@ -1,4 +1,4 @@
-"""The paper's tables as Markdown, CSV and JSON, with the paper's own numbers beside what was measured."""
+"""Prints the paper's tables as Markdown, CSV and JSON, with the paper's numbers beside the measured ones."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DIGITS: Final = {"fps": "{:.1f}", "memory_mb": "{:.0f}"}
 _NOTHING: Final = "–"
 
 READING: Final = (
-    "Measured here; in brackets the paper's own number, from its whole data set and its machine. AUPRO stands twice: "
-    "integrated exactly · with 99 thresholds, as the published numbers are (at 1 % hardly more than one interpolated "
-    "segment). Memory is the largest over the categories, all other means are plain ones; a mean is missing where a "
-    "category is."
+    "Each number was measured here; the paper's own, from its whole data set and machine, is in brackets. AUPRO is "
+    "given twice: integrated exactly · with 99 thresholds, as in the published numbers (at 1 % that is hardly more "
+    "than one interpolated segment). Memory is the maximum over the categories; all other means are arithmetic means. "
+    "A mean is missing if a category is missing."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One place of a table: what was measured (`of_99`: AUPRO with 99 thresholds) and what the paper has there."""
+    """A number of a table: the measured value (`of_99`: AUPRO with 99 thresholds) and the paper's."""
 
     place: Place
     value: float | None
@@ -43,7 +43,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class PrintedTable:
-    """A table with its numbers; None where the paper's shape has no number."""
+    """A table with its numbers; None for places without a number in the paper's layout."""
 
     table: PaperTable
     header: tuple[str, ...]
@@ -51,26 +51,26 @@ class PrintedTable:
 
     @property
     def title(self) -> str:
-        """As the paper numbers it."""
+        """The title with the paper's number."""
         return f"Table {self.table.number}. {self.table.title}"
 
     @property
     def labels(self) -> int:
-        """How many of its columns are labels."""
+        """Number of label columns."""
         return len(self.rows[0][0]) if self.rows else 0
 
     def texts(self) -> list[list[str]]:
-        """Its lines as text."""
+        """Return its lines as text."""
         return [[*labels, *(_text(number) for number in numbers)] for labels, numbers in self.rows]
 
     def numbers(self) -> Iterator[Number]:
-        """All of them, line after line."""
+        """Yield all numbers, line after line."""
         for _, numbers in self.rows:
             yield from (number for number in numbers if number is not None)
 
 
 def print_table(table: PaperTable, results: Results) -> PrintedTable:
-    """A table with what was measured; rows of other methods where the categories are the paper's own."""
+    """Fill a table with the measured numbers; adds rows of other methods if the categories are the paper's own."""
     known = set(MVTEC_3D if table.dataset == "mvtec3d" else EYECANDIES)
     header, lines = table.shape(results.categories, with_others=set(results.categories) <= known)
     rows = [
@@ -81,7 +81,7 @@ def print_table(table: PaperTable, results: Results) -> PrintedTable:
 
 
 def as_markdown(tables: Sequence[PrintedTable], notes: Sequence[str]) -> str:
-    """All tables, with how they are to be read."""
+    """Format all tables as Markdown, after the explanation and the notes."""
     lines = [READING, "", *(f"- {note}" for note in notes)]
     for table in tables:
         lines += ["", f"### {table.title}", "", _markdown_row(table.header)]
@@ -91,7 +91,7 @@ def as_markdown(tables: Sequence[PrintedTable], notes: Sequence[str]) -> str:
 
 
 def as_csv(tables: Sequence[PrintedTable]) -> str:
-    """One line a number: table, row, aggregation, metric, category, measured, measured with 99 thresholds, paper."""
+    """Format one line a number: table, row, aggregation, metric, category, measured, with 99 thresholds, paper."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*Place._fields, "measured", "measured_99_thresholds", "paper"])
@@ -103,7 +103,7 @@ def as_csv(tables: Sequence[PrintedTable]) -> str:
 
 
 def as_json(tables: Sequence[PrintedTable]) -> list[dict[str, Any]]:
-    """The same numbers as plain values, table by table."""
+    """Return the same numbers as plain values, table by table."""
     return [
         {
             "table": table.table.number,

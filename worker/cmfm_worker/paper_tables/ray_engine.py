@@ -1,7 +1,7 @@
-"""The same cells as tasks of a Ray cluster that is there already (extra `ray`).
+"""Runs experiments as tasks of an existing Ray cluster (extra `ray`).
 
-Every node needs this package and sees the data set, the weights and the prepared frames under the same paths; figures
-and pictures travel back, so the run's folder is needed on the driver alone.
+Every node needs this package, and the data set, weights and prepared frames under the same paths. Figures and pictures
+are sent back, so only the driver needs the run's folder.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 import torch
 
 from cmfm_worker.errors import InputError
-from cmfm_worker.paper_tables.engines import CellEnd, CellRunner
-from cmfm_worker.paper_tables.experiments import Cell, SuiteOptions
+from cmfm_worker.paper_tables.engines import ExperimentEnd, ExperimentRunner
+from cmfm_worker.paper_tables.experiments import Experiment, RunOptions
 
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """`address` of the cluster ("auto": the one this machine belongs to), and what one cell takes of it.
+    """`address` of the cluster ("auto": the one this machine belongs to) and the GPUs and CPUs of one experiment.
 
-    `retries` is how often a cell is begun again when its process or node dies.
+    `retries` is how often an experiment is started again after its process or node has died.
     """
 
     address: str = "auto"
@@ -30,44 +30,47 @@ class RayOptions:
     retries: int = 3
 
 
-Measure = Callable[[Cell, SuiteOptions, str, int], CellEnd]
-"""What a task does: measure a cell on a device with so many threads."""
+Measure = Callable[[Experiment, RunOptions, str, int], ExperimentEnd]
+"""The work of a task: run an experiment on a device with a number of threads."""
 
 
-def measure_remotely(cell: Cell, options: SuiteOptions, device: str, threads: int) -> CellEnd:
-    """One cell in a process of the cluster."""
+def measure_remotely(experiment: Experiment, options: RunOptions, device: str, threads: int) -> ExperimentEnd:
+    """Run one experiment in a process of the cluster."""
     torch.set_num_threads(threads)
-    return CellRunner(options, torch.device(device), lambda *_: None).measure(cell)
+    return ExperimentRunner(options, torch.device(device), lambda *_: None).measure(experiment)
 
 
 class RayEngine:
-    """Cells as Ray tasks. Raises InputError where Ray or its cluster is not there."""
+    """Runs experiments as Ray tasks. Raises InputError if Ray or its cluster is missing."""
 
     def __init__(self, options: RayOptions, measure: Measure = measure_remotely) -> None:
         self._options = options
         self._measure = measure
         self._ray = _connected(options.address)
 
-    def run(self, cells: Sequence[Cell], options: SuiteOptions) -> Iterator[CellEnd]:
-        """In the order in which they end. A cell that no retry saves is a problem of that cell."""
+    def run(self, experiments: Sequence[Experiment], options: RunOptions) -> Iterator[ExperimentEnd]:
+        """Yield ends in the order in which they come. If all retries fail, the experiment fails, not the run."""
         ray, asked = self._ray, self._options
         task = ray.remote(
             num_cpus=asked.cpus, num_gpus=asked.gpus, max_retries=asked.retries, retry_exceptions=[OSError]
         )(self._measure)
         shared = ray.put(options)
         device = "cuda" if asked.gpus else "cpu"
-        running = {task.remote(cell, shared, device, max(1, round(asked.cpus))): cell for cell in cells}
+        running = {
+            task.remote(experiment, shared, device, max(1, round(asked.cpus))): experiment
+            for experiment in experiments
+        }
         try:
             while running:
                 ready, _ = ray.wait(list(running), num_returns=1)
                 for reference in ready:
-                    cell = running.pop(reference)
+                    experiment = running.pop(reference)
                     try:
                         yield ray.get(reference)
                     except ray.exceptions.RayError as error:
-                        yield CellEnd(cell, None, f"lost on the cluster: {_first_line(error)}")
+                        yield ExperimentEnd(experiment, None, f"lost on the cluster: {_first_line(error)}")
         finally:
-            for reference in running:  # the run was interrupted
+            for reference in running:  # not empty only after an interruption
                 ray.cancel(reference, force=True)
 
 

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page with the tables, the curves, the scores and the parts worth looking at."""
+"""Makes the report of a run: one HTML page with the tables, curves, scores and pictures of chosen parts."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from cmfm_worker.paper_tables.print_tables import READING, PrintedTable
 
 
 def require_report() -> None:
-    """Raise InputError where what draws the report is not installed."""
+    """Raise InputError if a package that the report needs is not installed."""
     try:
         import jinja2  # noqa: F401
         import matplotlib as mpl  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"the HTML report needs {error.name}: pip install 'cmfm[report]', or say --no-report"
+            f"the HTML report needs {error.name}: pip install 'cmfm[report]', or give --no-report"
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class _CategoryView:
-    """What the page shows of one category."""
+    """The contents of the page for one category."""
 
     name: str
     facts: Sequence[tuple[str, str]]
@@ -38,7 +38,7 @@ class _CategoryView:
 
 
 def render_report(tables: Sequence[PrintedTable], results: Results, notes: Sequence[str], title: str) -> str:
-    """The page (HTML); pictures are linked by their path in the run's folder."""
+    """Render the HTML page; pictures are linked by their path in the run's folder."""
     from importlib.resources import files
 
     from jinja2 import Environment
@@ -48,9 +48,9 @@ def render_report(tables: Sequence[PrintedTable], results: Results, notes: Seque
     text = files("cmfm_worker.paper_tables").joinpath("report.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
     main = {
-        category: results.cells[category, MAIN]
+        category: results.experiments[category, MAIN]
         for category in results.categories
-        if (category, MAIN) in results.cells
+        if (category, MAIN) in results.experiments
     }
     return template.render(
         title=title,
@@ -58,33 +58,33 @@ def render_report(tables: Sequence[PrintedTable], results: Results, notes: Seque
         reading=READING,
         tables=tables,
         overview=overview_chart(results),
-        categories=[_view(category, cell) for category, cell in main.items()],
+        categories=[_view(category, experiment) for category, experiment in main.items()],
     )
 
 
-def _view(category: str, cell: dict[str, Any]) -> _CategoryView:
+def _view(category: str, experiment: dict[str, Any]) -> _CategoryView:
     from cmfm_worker.paper_tables.charts import pro_chart, roc_chart, score_chart
 
-    metrics, fit = cell["metrics"], cell["fit"]
+    metrics, fit = experiment["metrics"], experiment["fit"]
     product = metrics["product"]
     return _CategoryView(
         name=category,
-        facts=_facts(cell),
-        scores=score_chart(cell["parts"], fit["validation_scores"], fit["threshold"]),
+        facts=_facts(experiment),
+        scores=score_chart(experiment["parts"], fit["validation_scores"], fit["threshold"]),
         roc=roc_chart({name: of["roc_curve"] for name, of in metrics.items()}),
         pro=pro_chart({name: of["pro_curve"] for name, of in metrics.items()}),
         kinds=[
             [kind, *(_number(of[key]) for key in ("i_auroc", "aupro", "aupro_foreground"))]
             for kind, of in product["per_defect"].items()
         ],
-        pictures=cell.get("pictures", []),
-        left_out={**cell["not_inspected"], **cell["torn"]},
+        pictures=experiment.get("pictures", []),
+        left_out={**experiment["not_inspected"], **experiment["torn"]},
     )
 
 
-def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
-    product, fit = cell["metrics"]["product"], cell["fit"]
-    verdicts = cell.get("verdicts", {})
+def _facts(experiment: dict[str, Any]) -> list[tuple[str, str]]:
+    product, fit = experiment["metrics"]["product"], experiment["fit"]
+    verdicts = experiment.get("verdicts", {})
     return [
         ("I-AUROC", _number(product["i_auroc"])),
         ("P-AUROC", _number(product["p_auroc"])),
@@ -93,8 +93,8 @@ def _facts(cell: dict[str, Any]) -> list[tuple[str, str]]:
         ("taught from", f"{fit['parts']} parts, {fit['epochs']} epochs in {fit['seconds']:.0f} s"),
         ("threshold", _number(fit["threshold"])),
         ("verdicts", ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items() if count) or "–"),
-        ("escapes", str(cell.get("escapes", "–"))),
-        ("false rejects", str(cell.get("false_rejects", "–"))),
+        ("escapes", str(experiment.get("escapes", "–"))),
+        ("false rejects", str(experiment.get("false_rejects", "–"))),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Frames a second and memory of a model, as the paper's Table 5 counts them: from raw frames to scores."""
+"""Measures frames/s and memory of a model as in the paper's Table 5: from raw frames to scores."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.recipes.loaded_model import LoadedModel
 
 TIMED_BATCHES: Final = 3
-"""Batches that are timed; one before them warms up."""
+"""Number of timed batches; one batch before them warms up."""
 
 _MB: Final = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """`fps` from frames on the device to maps and scores on the host, preparation included; `memory_mb` at its peak.
+    """`fps` counts from frames on the device to maps and scores on the host, with preparation; `memory_mb` is the peak.
 
-    Memory is that of tensors on CUDA, on a CPU that of the whole process.
+    Memory is that of the tensors on CUDA, and of the whole process on a CPU.
     """
 
     fps: float
@@ -34,7 +34,7 @@ class Speed:
 def measure_speed(
     inspector: Inspector, model: LoadedModel, parts: Sequence[PartFiles], batch: int
 ) -> Speed | None:
-    """On the first parts of a test split that can be read; None where there are not two batches of them."""
+    """Measure on the first readable parts of a test split; None if they make fewer than two batches."""
     device = inspector.extractor.device
     some = parts[: (TIMED_BATCHES + 1) * batch]
     batches = list(islice(read_batches(some, batch, device, _ignore), TIMED_BATCHES + 1))
@@ -49,11 +49,11 @@ def measure_speed(
 
 
 def _inspect(inspector: Inspector, model: LoadedModel, batch: PartBatch) -> float:
-    """Seconds until the results are on the host."""
+    """Inspect a batch; return the seconds until its results are on the host."""
     start = time.perf_counter()
-    inspector.inspect(batch.rgb, batch.xyz, [model] * len(batch.files)).on_its_way().copies.wait()
+    inspector.inspect(batch.rgb, batch.xyz, [model] * len(batch.files)).start_read_back().copies.wait()
     return time.perf_counter() - start
 
 
 def _ignore(_part: PartFiles, _error: DatasetError) -> None:
-    """A torn part is named where figures are made of it."""
+    """Skip an unreadable part; the inspection of the test split names it."""

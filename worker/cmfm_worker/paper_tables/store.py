@@ -1,4 +1,4 @@
-"""The folder of a run: every finished cell is a file, so that an interrupted run goes on where it was."""
+"""The folder of a run. Every finished experiment is a file, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -10,99 +10,103 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmfm_worker.errors import InputError
-from cmfm_worker.paper_tables.experiments import Cell
+from cmfm_worker.paper_tables.experiments import Experiment
 
 SCHEMA: Final = 2
-CELLS: Final = "cells"
+EXPERIMENTS: Final = "experiments"
 RECIPES: Final = "recipes"
 PICTURES: Final = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
-class CellResult:
-    """What came out of a cell: figures as plain values for JSON, and files by their path in the run's folder."""
+class ExperimentResult:
+    """The result of an experiment: figures as plain values for JSON, and files by their path in the run's folder."""
 
     figures: dict[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Store:
-    """A run's folder. Raises InputError where it cannot be written."""
+    """A run's folder. Raises InputError if it cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            (folder / CELLS).mkdir(parents=True, exist_ok=True)
+            (folder / EXPERIMENTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+            raise InputError(f"{folder}: cannot be created ({error.strerror or error})") from error
 
-    def load(self, cell: Cell, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The figures of a cell that was finished under the same settings, from the same `inputs`; else None.
+    def load(self, experiment: Experiment, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the figures of an experiment finished with the same settings and `inputs`; else None.
 
-        Raises InputError where it is there and cannot be read.
+        Raises InputError if its file cannot be read.
         """
-        kept = self._read(cell)
-        asked = {"settings": cell.settings.as_json(), "inputs": dict(inputs)}
-        if kept is None or any(kept.get(key) != value for key, value in asked.items()):
+        stored = self._read(experiment)
+        asked = {"settings": experiment.settings.as_json(), "inputs": dict(inputs)}
+        if stored is None or any(stored.get(key) != value for key, value in asked.items()):
             return None
-        return kept if set(cell.aggregations) <= kept.get("metrics", {}).keys() else None
+        return stored if set(experiment.aggregations) <= stored.get("metrics", {}).keys() else None
 
-    def differences(self, cell: Cell, inputs: Mapping[str, Any]) -> list[str]:
-        """In words, how the kept cell was taught otherwise than is asked for; none where there is no kept cell.
+    def differences(self, experiment: Experiment, inputs: Mapping[str, Any]) -> list[str]:
+        """Describe how the settings of the stored experiment differ; empty if none is stored.
 
-        Parts that have changed since are no such difference: the cell is then out of date.
+        Changed parts are not a difference of settings: the stored experiment is then `outdated`.
         """
-        kept = self._read(cell)
-        if kept is None:
+        stored = self._read(experiment)
+        if stored is None:
             return []
-        asked = cell.settings.as_json()
+        asked = experiment.settings.as_json()
         found = [
-            f"{key} was {kept['settings'].get(key)}, is {value}"
+            f"{key} was {stored['settings'].get(key)}, is {value}"
             for key, value in asked.items()
-            if kept["settings"].get(key) != value
+            if stored["settings"].get(key) != value
         ]
         others = {
             "weights": "the weights files were others",
             "extractor_version": "the extractor was of another version",
         }
-        return found + [text for key, text in others.items() if kept["inputs"].get(key) != inputs[key]]
+        return found + [text for key, text in others.items() if stored["inputs"].get(key) != inputs[key]]
 
-    def outdated(self, cell: Cell, inputs: Mapping[str, Any]) -> bool:
-        """Whether the cell is kept, but was measured from other parts."""
-        kept = self._read(cell)
-        return kept is not None and kept["inputs"].get("parts") != inputs["parts"]
+    def outdated(self, experiment: Experiment, inputs: Mapping[str, Any]) -> bool:
+        """Return True if the experiment is stored, but its parts have changed since."""
+        stored = self._read(experiment)
+        return stored is not None and stored["inputs"].get("parts") != inputs["parts"]
 
-    def _read(self, cell: Cell) -> dict[str, Any] | None:
-        """A kept cell, whatever its settings; None where there is none, or one that is torn or of another schema."""
-        path = self._path(cell)
+    def _read(self, experiment: Experiment) -> dict[str, Any] | None:
+        """Read a stored experiment with any settings; None if there is none, or it is damaged or of another schema."""
+        path = self._path(experiment)
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             return None
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
         whole = (
-            isinstance(kept, dict) and kept.get("schema") == SCHEMA and {"settings", "inputs"} <= kept.keys()
+            isinstance(stored, dict)
+            and stored.get("schema") == SCHEMA
+            and {"settings", "inputs"} <= stored.keys()
         )
-        return kept if whole else None
+        return stored if whole else None
 
-    def save(self, cell: Cell, inputs: Mapping[str, Any], result: CellResult) -> dict[str, Any]:
-        """Keep a cell; its figures appear last, and whole. Returns them as `load` would."""
-        kept = {
+    def save(
+        self, experiment: Experiment, inputs: Mapping[str, Any], result: ExperimentResult
+    ) -> dict[str, Any]:
+        """Store an experiment; its figures are written last, in one rename. Returns them as `load` would."""
+        stored = {
             "schema": SCHEMA,
-            "category": cell.category,
-            "name": cell.name,
-            "settings": cell.settings.as_json(),
+            "category": experiment.category,
+            "name": experiment.name,
+            "settings": experiment.settings.as_json(),
             "inputs": dict(inputs),
             **result.figures,
         }
         for name, content in result.files.items():
             self.write(name, content)
         self.write(
-            str(self._path(cell).relative_to(self.folder)),
-            (json.dumps(kept, indent=1, allow_nan=False) + "\n").encode(),
+            str(self._path(experiment).relative_to(self.folder)),
+            (json.dumps(stored, indent=1, allow_nan=False) + "\n").encode(),
         )
-        return kept
+        return stored
 
     def write(self, name: str, content: bytes) -> Path:
         """Write a file of the folder, whole or not at all."""
@@ -119,5 +123,5 @@ class Store:
             raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
         return path
 
-    def _path(self, cell: Cell) -> Path:
-        return self.folder / CELLS / cell.category / f"{cell.name}.json"
+    def _path(self, experiment: Experiment) -> Path:
+        return self.folder / EXPERIMENTS / experiment.category / f"{experiment.name}.json"

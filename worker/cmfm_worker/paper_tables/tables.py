@@ -1,4 +1,4 @@
-"""The shapes of the paper's tables: which number stands where."""
+"""The layouts of the paper's tables: the place of each number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ METRICS: Final = {
     "fps": "frames/s",
     "memory_mb": "memory, MB",
 }
-"""Metrics as their columns are headed."""
+"""Column headings of the metrics."""
 
 _FOUR: Final = ("i_auroc", "p_auroc", "aupro_30", "aupro_1")
 _AUPROS: Final = ("aupro_30", "aupro_10", "aupro_5", "aupro_1")
@@ -36,7 +36,7 @@ _SYMBOLS: Final[dict[Aggregation, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row of a table is about: a variant and one of its maps."""
+    """The subject of a table's row: a variant and one of its maps."""
 
     label: str
     variant: str
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a table as it is printed: its labels, and where each of its numbers stands."""
+    """One printed line of a table: its labels and the places of its numbers."""
 
     labels: tuple[str, ...]
     places: tuple[Place | None, ...]
@@ -53,9 +53,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PaperTable:
-    """One of the paper's tables. `dataset` is the one the paper made it on.
+    """One of the paper's tables; `dataset` is the data set that the paper made it on.
 
-    `others` are methods that the paper compares with: rows that hold its numbers alone.
+    `others` are the methods that the paper compares with; their rows hold only the paper's numbers.
     """
 
     number: int
@@ -67,21 +67,21 @@ class PaperTable:
 
     @property
     def variants(self) -> set[str]:
-        """Names of the variants it is made of."""
+        """Names of the variants in the table."""
         _, lines = self.layout(self.number, self.rows, ())
         return {place.row for line in lines for place in line.places if place is not None}
 
     def shape(self, categories: Sequence[str], *, with_others: bool) -> tuple[list[str], list[Line]]:
-        """Heads of its columns and its lines, for these categories."""
+        """Return its column headings and its lines for these categories."""
         return self.layout(self.number, (*self.others, *self.rows) if with_others else self.rows, categories)
 
 
 Layout = Callable[[int, Sequence[Row], Sequence[str]], tuple[list[str], list[Line]]]
-"""Makes the columns and lines of a table of that number from its rows and the categories."""
+"""Makes the columns and lines of a table from its number, its rows and the categories."""
 
 
 def means(*metrics: str) -> Layout:
-    """A line a row, a column a metric, over all categories."""
+    """Return a layout with one line a row and one column a metric, of means over all categories."""
 
     def layout(number: int, rows: Sequence[Row], _categories: Sequence[str]) -> tuple[list[str], list[Line]]:
         lines = [
@@ -94,7 +94,7 @@ def means(*metrics: str) -> Layout:
 
 
 def by_category(*metrics: str, rows_first: bool = False, cost: bool = False) -> Layout:
-    """A column a category and their mean; lines are grouped by metric, or by row.
+    """Return a layout with one column a category and one for their mean; lines are grouped by metric, or by row.
 
     `cost` adds frames/s and memory to the mean column.
     """
@@ -120,11 +120,11 @@ def _category_line(number: int, row: Row, metric: str, categories: Sequence[str]
 
 
 _SHOTS: Final = {"-5-shot": "5-shot", "-10-shot": "10-shot", "-50-shot": "50-shot", "": "full"}
-"""How a row's name goes on for each number of parts that teach."""
+"""Suffix of a variant's name, and column heading, for each number of training parts."""
 
 
 def few_shots(number: int, rows: Sequence[Row], _categories: Sequence[str]) -> tuple[list[str], list[Line]]:
-    """Table 4's: a line a method, and for each metric a column for each number of parts that teach."""
+    """Make the layout of Table 4: one line a method; for each metric one column for each number of training parts."""
     columns = [(metric, shots) for metric in _FOUR for shots in _SHOTS]
     header = ["", *(f"{METRICS[metric]} {_SHOTS[shots]}" for metric, shots in columns)]
     lines = [
@@ -223,6 +223,6 @@ TABLES: Final[dict[int, PaperTable]] = {
 
 
 def variants_of(tables: Sequence[PaperTable]) -> list[str]:
-    """Names of the variants that tables are made of, in the order of `VARIANTS`."""
+    """List the names of the variants in the tables, in the order of `VARIANTS`."""
     wanted = set[str]().union(*(table.variants for table in tables))
     return [name for name in VARIANTS if name in wanted]

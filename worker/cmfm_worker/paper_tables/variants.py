@@ -1,4 +1,4 @@
-"""What the paper compares, by name: one variant is one way to teach a mapping, and the maps read off it."""
+"""The variants that the paper compares, by name. A variant is one way to teach a mapping, and the maps to measure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 Blocks = Literal[12, 8, 4, 1]
 
 AGGREGATIONS: Final[tuple[Aggregation, ...]] = ("2d", "3d", "sum", "max", "product")
-"""In the order of Table 6."""
+"""The aggregations in the order of Table 6."""
 
 A_FIFTH: Final = 0.2
-"""The ablations are fitted for 50 epochs, a fifth of the main paper's 250 (Tables 7, 8, 10)."""
+"""Share of epochs of the ablations: 50 of the paper's 250 (Tables 7, 8, 10)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to teach. `blocks` are kept of both backbones (§ 3.4), `image` names the 2D extractor.
+    """One way to teach. `blocks` of both backbones are used (paper § 3.4); `image` names the 2D extractor.
 
-    `epochs_share` is that of the full number of epochs, `shots` how many parts teach (None: all). `aggregations` are
-    the maps to be measured: all of them come from one fit.
+    `epochs_share` is a share of the full number of epochs, `shots` the number of training parts (None: all).
+    `aggregations` are the maps to measure; all come from one fit.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Variant:
     aggregations: tuple[Aggregation, ...] = ("product",)
 
     def suits(self, preset: Preset) -> bool:
-        """Whether the preset has it: `classic` has neither blocks to cut nor another 2D extractor."""
+        """Return True if the preset has the variant: `classic` has neither blocks to cut nor another 2D extractor."""
         return preset == "paper" or (self.blocks == 12 and self.image == "dino")
 
     def epochs(self, preset: Preset, full: int) -> int:
-        """Epochs of its fit where a full one has `full`. `classic` is fitted for few as it is."""
+        """Return the epochs of its fit if a full fit has `full`; always `full` for `classic`, which has few anyway."""
         return full if preset == "classic" else max(1, round(self.epochs_share * full))
 
 
@@ -70,7 +70,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
 
 
 def by_name(names: Iterable[str]) -> list[Variant]:
-    """Variants in the order of the table above. Raises KeyError naming one that is none."""
+    """Return variants in the order of `VARIANTS`. Raises KeyError naming an unknown one."""
     wanted = set(names)
     if unknown := sorted(wanted - VARIANTS.keys()):
         raise KeyError(unknown[0])

@@ -1,4 +1,4 @@
-"""The extractor a recipe was taught with, built and checked; commands and the line share it."""
+"""Builds the extractor of a recipe and checks that it is the one the recipe was taught on."""
 
 from pathlib import Path
 
@@ -25,10 +25,11 @@ def build_extractor(
     image: str = DINO,
     graphs: GraphRecorder | None = None,
 ) -> Extractor:
-    """An extractor on `device`; `weights` is the folder of the published files, not needed by `classic`.
-    `precision` is that of the products of `paper`; the filters of `classic` are always float32. `image` names the 2D
-    extractor of `paper`: dino, dinov2, sam, clip or timm's name of a vision transformer. With `graphs` its networks
-    run as CUDA graphs.
+    """Build an extractor on `device`.
+
+    `weights` is the folder of the published files; `classic` needs none. `precision` is the precision of the matrix
+    products of `paper`; the filters of `classic` are always float32. `image` names the 2D extractor of `paper`: dino,
+    dinov2, sam, clip or timm's name of a vision transformer. With `graphs` its networks run as CUDA graphs.
 
     Raises InputError naming the folder, file and key.
     """
@@ -57,7 +58,7 @@ def extractor_of(
     precision: Precision = "fp32",
     graphs: GraphRecorder | None = None,
 ) -> Extractor:
-    """The extractor a recipe needs. Raises InputError where the weights are not those it was taught with."""
+    """Build the extractor that a recipe needs. Raises InputError if the weights are not those it was taught with."""
     section = recipe.extractor
     extractor = build_extractor(
         section.preset,
@@ -74,13 +75,13 @@ def extractor_of(
 
 
 def require_match(recipe: Recipe, identity: ExtractorIdentity) -> None:
-    """Raise InputError unless `recipe` was taught on features of this identity, whatever the files' names."""
+    """Raise InputError unless `recipe` was taught on this extractor. Names of weights files may differ."""
     taught, here = recipe.extractor, ExtractorSection.of(identity)
     for key in ("preset", "version", "image", "blocks", "group_size"):
         if getattr(taught, key) != getattr(here, key):
             raise InputError(
                 f"recipe {recipe.name!r} was taught with extractor.{key} = {getattr(taught, key)!r}, "
-                f"this extractor has {getattr(here, key)!r}"
+                f"but this extractor has {getattr(here, key)!r}"
             )
     if set(taught.sha256.values()) != set(here.sha256.values()):
         raise InputError(
@@ -89,10 +90,10 @@ def require_match(recipe: Recipe, identity: ExtractorIdentity) -> None:
         )
 
 
-def say_unknown_hashes(identity: ExtractorIdentity) -> list[str]:
-    """One remark for each weights file whose sha256 is not that of a published one."""
+def unknown_hashes(identity: ExtractorIdentity) -> list[str]:
+    """Return a remark for each weights file whose sha256 is not that of a published file."""
     return [
-        f"{name}: unknown sha256 {digest}; not one of the published files on record"
+        f"{name}: unknown sha256 {digest}; it is not one of the published files on record"
         for name, digest in sorted(identity.sha256.items())
         if digest not in KNOWN_HASHES
     ]

@@ -1,6 +1,6 @@
-"""Writing a recipe: the folder appears whole or not at all, and never over something that is no recipe.
+"""Writes recipe folders. A folder appears complete or not at all, and never replaces anything but a recipe.
 
-New limits replace `recipe.toml` alone, in one rename: the mapping beside it stays the same file.
+New limits replace only `recipe.toml`, in one rename; the mapping beside it stays the same file.
 """
 
 import os
@@ -22,11 +22,11 @@ from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
 from cmfm_worker.settings.names import is_name
 
 _OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
-_READABLE_BY_ALL = 0o755  # a temporary folder is private; the line often runs as another user
+_READABLE_BY_ALL = 0o755  # temporary folders are private, but the line often runs as another user
 
 
 def recipe_name(folder: Path) -> str:
-    """The name of a folder's recipe: the folder's own. Raises InputError where headers cannot carry it."""
+    """Return the recipe's name, which is its folder's. Raises InputError if frame headers cannot carry it."""
     name = folder.resolve().name
     if not is_name(name):
         raise InputError(f"{folder}: a recipe has the name of its folder, and {NAME_RULE}")
@@ -34,30 +34,30 @@ def recipe_name(folder: Path) -> str:
 
 
 def check_target(folder: Path, *, replace: bool) -> None:
-    """Raise InputError where `save_recipe` would refuse `folder`; call it before long work."""
+    """Raise InputError if `save_recipe` would refuse `folder`; call it before long work."""
     if not folder.exists():
         if folder.parent.exists() and not folder.parent.is_dir():
             raise InputError(f"{folder}: {folder.parent} is not a folder")
         return
     if not folder.is_dir():
-        raise InputError(f"{folder}: a file is there; a recipe is a folder")
+        raise InputError(f"{folder}: is a file; a recipe is a folder")
     names = {entry.name for entry in folder.iterdir()}
     if not names:
         return
     if foreign := sorted(names - _OWN_FILES):
         raise InputError(
-            f"{folder}: holds files that are no part of a recipe ({', '.join(foreign[:3])}); not touched"
+            f"{folder}: holds files that do not belong to a recipe ({', '.join(foreign[:3])}); nothing changed"
         )
     if not replace:
-        raise InputError(f"{folder}: a recipe is there already; give --force to replace it")
+        raise InputError(f"{folder}: holds a recipe already; give --force to replace it")
 
 
 def save_recipe(
     folder: Path, draft: RecipeDraft, mapping: MappingPair, *, replace: bool = False
 ) -> LoadedRecipe:
-    """Write `draft` and `mapping` to `folder`, which appears whole.
+    """Write `draft` and `mapping` to `folder`, which appears complete.
 
-    Raises InputError where something else is there, or a recipe while `replace` is False, or on a full disk.
+    Raises InputError if the folder holds anything else, or a recipe while `replace` is False, or if the disk is full.
     """
     check_target(folder, replace=replace)
     with _scratch_beside(folder) as scratch:
@@ -67,30 +67,30 @@ def save_recipe(
 
 
 def replace_recipe_file(loaded: LoadedRecipe, recipe: Recipe) -> str:
-    """Put `recipe` in the place of the `recipe.toml` that was loaded, whole or not at all; its new sha256.
+    """Replace the loaded `recipe.toml` by `recipe` in one rename. Return the new file's sha256.
 
-    Who reads the folder at any moment finds the old recipe or the new one. Raises InputError where the file has been
+    A reader of the folder finds the old recipe or the new one at any moment. Raises InputError if the file has
     changed since it was read, or cannot be written.
     """
     folder = loaded.folder.resolve()
     path = folder / RECIPE_FILE
     with _scratch_beside(folder) as scratch:
         if sha256_file(path) != loaded.recipe_sha:
-            raise InputError(f"{path}: was changed by someone else meanwhile; not touched")
+            raise InputError(f"{path}: has changed since it was read; nothing written")
         written = scratch / RECIPE_FILE
         _write_toml(written, recipe)
         shutil.copymode(path, written)
         sha256 = sha256_file(written)
         with written.open("rb") as file:
-            os.fsync(file.fileno())  # or a power cut could leave the name with nothing behind it
+            os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the new name
         written.replace(path)
     return sha256
 
 
 def copy_recipe(loaded: LoadedRecipe, recipe: Recipe, folder: Path, *, replace: bool = False) -> str:
-    """Write `recipe` to `folder` with the bytes of the loaded recipe's mapping; the sha256 of its `recipe.toml`.
+    """Write `recipe` and the bytes of the loaded recipe's mapping to `folder`. Return the sha256 of its `recipe.toml`.
 
-    Raises InputError as `save_recipe` does, and where the mapping is no longer the one that was loaded.
+    Raises InputError as `save_recipe` does, and if the mapping has changed since it was loaded.
     """
     check_target(folder, replace=replace)
     with _scratch_beside(folder) as scratch:
@@ -98,7 +98,7 @@ def copy_recipe(loaded: LoadedRecipe, recipe: Recipe, folder: Path, *, replace: 
         written.mkdir(mode=_READABLE_BY_ALL)
         shutil.copyfile(source, written / MAPPING_FILE)
         if sha256_file(written / MAPPING_FILE) != recipe.mapping.sha256:
-            raise InputError(f"{source}: was changed by someone else meanwhile; nothing written")
+            raise InputError(f"{source}: has changed since it was read; nothing written")
         _write_toml(written / RECIPE_FILE, recipe)
         sha256 = sha256_file(written / RECIPE_FILE)
         _swap(written, folder, scratch / "old")
@@ -107,7 +107,7 @@ def copy_recipe(loaded: LoadedRecipe, recipe: Recipe, folder: Path, *, replace: 
 
 @contextmanager
 def _scratch_beside(folder: Path) -> Iterator[Path]:
-    """A folder for half-written files on the disk of `folder`. Raises InputError where the disk refuses."""
+    """Yield a folder for unfinished files on the disk of `folder`. Raises InputError if it cannot be written."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
@@ -132,7 +132,7 @@ def _write_toml(path: Path, recipe: Recipe) -> None:
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:
-    """Put `new` where `target` is. Between the two renames the recipe is missing, never half there."""
+    """Move `new` to `target`, and what was there to `old`. Between the two renames the recipe is missing."""
     if target.exists():
         target.rename(old)
     try:

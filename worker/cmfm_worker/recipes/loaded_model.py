@@ -1,4 +1,4 @@
-"""A recipe on a device, ready to inspect with."""
+"""A recipe whose networks are on a device, ready for inspection."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -12,7 +12,7 @@ from cmfm_worker.recipes.recipe import LoadedRecipe, Recipe
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LoadedModel:
-    """A recipe ready for use: its networks lie on the device of the extractor it is used with."""
+    """A recipe with its networks on the device of its extractor; `sha` is the `model_sha`."""
 
     recipe: Recipe
     mapping: MappingPair
@@ -20,7 +20,7 @@ class LoadedModel:
 
     @classmethod
     def of(cls, loaded: LoadedRecipe, device: torch.device, precision: Precision = "fp32") -> Self:
-        """Put a loaded recipe on a device; `precision` is that of its products at the pixels."""
+        """Move a loaded recipe to a device; `precision` is the precision of its matrix products at the pixels."""
         mapping = replace(loaded.mapping, precision=precision).to(device)
-        _ = mapping.at_tokens  # made here, so that no part has to wait for it
+        _ = mapping.at_tokens  # computed now, so that the first part need not wait for it
         return cls(loaded.recipe, mapping, loaded.model_sha)

@@ -1,4 +1,4 @@
-"""The extractor weights as they are published: where, how large, with which sha256; how to come by those missing."""
+"""The published extractor weights: address, size and sha256 of each, and messages for missing files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ ALL_BLOCKS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A weights file as published; `name` is that under which it is kept here.
+    """A published weights file; `name` is its name in the weights folder.
 
-    `size_bytes` None and `sha256` "" where none is on record.
+    `size_bytes` is None and `sha256` is "" if not on record.
     """
 
     title: str
@@ -72,13 +72,13 @@ PUBLISHED: Final[Mapping[str, PublishedFile]] = {
 """Point-MAE and the 2D extractors of the paper's Table 10."""
 
 BY_DEFAULT: Final = ("dino", POINT_MAE)
-"""What `paper` takes unless told otherwise."""
+"""The weights that `paper` uses by default."""
 
 
 def published_file(kind: str) -> PublishedFile | None:
-    """Where a kind is published; None for a model of timm for which timm names no file of its own.
+    """Return where a kind is published; None for a timm model for which timm names no file.
 
-    Raises InputError for a name that is none of an extractor.
+    Raises InputError for a name that is not an extractor's.
     """
     try:
         kind = kind_of(kind)
@@ -92,9 +92,9 @@ def published_file(kind: str) -> PublishedFile | None:
 
 
 def require_weights(folder: Path, image: str = DINO) -> None:
-    """Raise InputError unless the files of a 2D extractor and of Point-MAE lie in `folder`.
+    """Raise InputError unless `folder` holds the weights of the 2D extractor and of Point-MAE.
 
-    The message says which is missing, where it is published and how to fetch it.
+    The message says which file is missing, where it is published and how to download it.
     """
     for kind in (image, POINT_MAE):
         published = published_file(kind)
@@ -110,7 +110,7 @@ def require_weights(folder: Path, image: str = DINO) -> None:
 
 
 def require_architecture(path: Path, kind: str) -> None:
-    """Raise WeightsError naming file and key unless the file holds the whole encoder of its kind."""
+    """Raise WeightsError naming file and key unless the file holds the complete encoder of its kind."""
     if kind == POINT_MAE:
         load_point_encoder(path, ALL_BLOCKS)
     else:

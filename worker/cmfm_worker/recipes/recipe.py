@@ -1,21 +1,19 @@
 """A recipe: all that is taught for one product (docs/method.md, teaching).
 
-It is a folder of `recipe.toml` and `mapping.safetensors`. Unknown keys are errors that name the nearest known
-one; the mapping's bytes are checked against the sha256 recorded beside them, so that a verdict's `model_sha`
-always says which numbers decided.
+It is a folder with `recipe.toml` and `mapping.safetensors`. An unknown key is an error that names the nearest known
+one. The mapping's bytes are checked against the sha256 in `recipe.toml`, so a verdict's `model_sha` identifies the
+numbers that decided.
 """
 
 import hashlib
 import json
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import ValidationError
 
-from cmfm_worker.cfm.image.models import DINO
-from cmfm_worker.cfm.scoring import PAPER_SCORING
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import (
     NETWORK_KEYS,
@@ -55,29 +53,20 @@ class RecipeDraft(Section):
 
 
 class Recipe(RecipeDraft):
-    """The contents of `recipe.toml`. Without a threshold parts can be scored, but the line refuses it."""
+    """The contents of `recipe.toml`. Without a threshold a recipe can score parts, but the line refuses it."""
 
     mapping: MappingSection
 
     @property
     def threshold_precision(self) -> str:
-        """Precision of the products by which the threshold was set."""
+        """Precision of the matrix products with which the threshold was set."""
         origin = self.threshold.origin if self.threshold else None
         return origin.precision if origin else self.provenance.precision
 
     @property
     def model_sha(self) -> str:
-        """sha256 over all that decides the maps and the score: mapping, extractor, background, score."""
-        parts = ("extractor", "background", "score")
-        # Keys that came later leave older recipes their identity: what a recipe does not have is left out.
-        deciding = {part: getattr(self, part).model_dump(mode="json", exclude_none=True) for part in parts}
-        if self.score.distance == "angular":  # the only one there was before there were two
-            del deciding["score"]["distance"]
-        for key, value in asdict(PAPER_SCORING).items():  # the same
-            if deciding["score"][key] == value:
-                del deciding["score"][key]
-        if self.extractor.image == DINO:  # the same
-            del deciding["extractor"]["image"]
+        """sha256 over everything that decides the maps and the score: mapping, extractor, background, score."""
+        deciding = self.model_dump(mode="json", include={"extractor", "background", "score"})
         deciding["mapping"] = self.mapping.sha256
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -86,7 +75,7 @@ class Recipe(RecipeDraft):
 class LoadedRecipe:
     """A recipe read from `folder`, its networks on the CPU.
 
-    `recipe_sha` is the sha256 of the bytes of `recipe.toml`, threshold included; "" where it is not as read.
+    `recipe_sha` is the sha256 of the bytes of `recipe.toml`, threshold included; "" for a recipe changed since.
     """
 
     recipe: Recipe
@@ -98,9 +87,9 @@ class LoadedRecipe:
     def with_background(
         self, method: str | None = None, plane_distance_m: float | None = None, clusters: str | None = None
     ) -> "LoadedRecipe":
-        """The same with some background options replaced (None: the recipe's); its model_sha is another.
+        """Return a copy with some background options replaced (None keeps the recipe's) and its own model_sha.
 
-        Raises InputError naming an option that is not one.
+        Raises InputError naming an invalid option.
         """
         given = {"method": method, "plane_distance_m": plane_distance_m, "clusters": clusters}
         table = self.recipe.background.model_dump() | {k: v for k, v in given.items() if v is not None}
@@ -120,7 +109,9 @@ def load_recipe(folder: Path) -> LoadedRecipe:
     try:
         found = sha256_file(path)
         if found != recipe.mapping.sha256:
-            raise InputError(f"{path}: not the recipe's mapping, sha256 {found} is not that of {RECIPE_FILE}")
+            raise InputError(
+                f"{path}: not the recipe's mapping; its sha256 is {found}, {RECIPE_FILE} says {recipe.mapping.sha256}"
+            )
         mapping = load_safetensors(path)
     except WeightsError as error:
         raise InputError(str(error)) from error
@@ -133,23 +124,23 @@ def load_recipe(folder: Path) -> LoadedRecipe:
     if recipe.score.distance != "angular" and not mapping.has_spreads:
         raise InputError(
             f"{folder / RECIPE_FILE}: score.distance is {recipe.score.distance!r}, but the networks in {path.name} "
-            "have learned no spreads; teach the recipe again, or say 'angular'"
+            "have learned no spreads; teach the recipe again, or set 'angular'"
         )
     if recipe.score.distance == "metric" and mapping.metric is None:
         raise InputError(
-            f"{folder / RECIPE_FILE}: score.distance is 'metric', but {path.name} holds none; teach the recipe "
-            "again, or say 'standardised'"
+            f"{folder / RECIPE_FILE}: score.distance is 'metric', but {path.name} holds no metric; teach the recipe "
+            "again, or set 'standardised'"
         )
     return LoadedRecipe(recipe, mapping, recipe.model_sha, folder, recipe_sha)
 
 
 def read_recipe_file(folder: Path) -> Recipe:
-    """Read and validate `recipe.toml` alone. Raises InputError naming the file and every wrong key."""
+    """Read and validate `recipe.toml` only. Raises InputError naming the file and every wrong key."""
     return _read_recipe(folder)[0]
 
 
 def _read_recipe(folder: Path) -> tuple[Recipe, str]:
-    """`recipe.toml` and the sha256 of its bytes, from one reading."""
+    """Return the recipe and the sha256 of the bytes of `recipe.toml`, both from one read of the file."""
     path = folder / RECIPE_FILE
     table, sha256 = _read_toml(folder, path)
     version = table.get("format_version")
@@ -166,7 +157,7 @@ def _read_toml(folder: Path, path: Path) -> tuple[dict[str, Any], str]:
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such recipe folder'}")
     try:
         content = path.read_bytes()
-        return tomllib.loads(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
+        return tomllib.loads(content.decode("utf-8-sig")), hashlib.sha256(content).hexdigest()
     except FileNotFoundError:
         raise InputError(f"{folder}: not a recipe, it has no {RECIPE_FILE}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -1,7 +1,7 @@
-"""The recipes that are loaded, sharing extractors: one pair of backbones serves every recipe taught on it.
+"""Holds the loaded recipes. Recipes that were taught on the same extractor share it.
 
-A change-over replaces a recipe's two small networks in one assignment. Frames already received keep the
-model they were received with, so each verdict has exactly one model id.
+Loading a recipe replaces its two small networks in one assignment. Frames that were received before keep the model
+they were received with, so each verdict has exactly one model id.
 """
 
 import threading
@@ -24,10 +24,10 @@ from cmfm_worker.settings.sections.compute import RecipesSection
 
 
 class ChecksRecipes(Protocol):
-    """An inspector, as far as the registry needs to know it."""
+    """The part of an inspector that the registry uses."""
 
     def require_match(self, recipe: Recipe) -> None:
-        """Raise InputError where a recipe was taught on another extractor."""
+        """Raise InputError if a recipe was taught on another extractor."""
         ...
 
 
@@ -36,7 +36,7 @@ InspectorT = TypeVar("InspectorT", bound=ChecksRecipes)
 
 @dataclass(frozen=True, eq=False)  # no slots: CPython 3.11 fails to make a generic one that is also frozen
 class ActiveRecipe(Generic[InspectorT]):
-    """A recipe with the inspector it runs on."""
+    """A loaded recipe with the inspector it runs on."""
 
     model: LoadedModel
     inspector: InspectorT
@@ -44,12 +44,12 @@ class ActiveRecipe(Generic[InspectorT]):
 
     @property
     def sha(self) -> str:
-        """Model id written into every verdict."""
+        """The model id that every verdict carries."""
         return self.model.sha
 
 
 class RecipeRegistry(Generic[InspectorT]):
-    """Recipes by name and extractors by identity. Lookups are lock-free; loading takes the lock."""
+    """Maps names to loaded recipes and extractor identities to inspectors. Only loading takes a lock."""
 
     def __init__(
         self,
@@ -65,27 +65,27 @@ class RecipeRegistry(Generic[InspectorT]):
         self._make_inspector = make_inspector
         self._device = device
         self._precision = precision
-        self._models: dict[str, ActiveRecipe[InspectorT]] = {}  # replaced as a whole, never changed
+        self._models: dict[str, ActiveRecipe[InspectorT]] = {}  # replaced as a whole, never modified
         self._inspectors: dict[str, InspectorT] = {}
         self._loading = threading.Lock()
         self._log = structlog.get_logger("recipes")
 
     @property
     def names(self) -> list[str]:
-        """Recipes that can be asked for."""
+        """Names of the loaded recipes, sorted."""
         return sorted(self._models)
 
     @property
     def models(self) -> list[ActiveRecipe[InspectorT]]:
-        """All that are loaded."""
+        """All loaded recipes."""
         return list(self._models.values())
 
     def find(self, recipe: str) -> ActiveRecipe[InspectorT] | None:
-        """The model of a recipe name in a header ("" asks for the default), or None."""
+        """Return the recipe that a header names ("" means the default), or None."""
         return self._models.get(recipe or self._settings.default)
 
     def load_all(self) -> None:
-        """Load what the settings name. Raises InputError naming the recipe, file and key."""
+        """Load the recipes of the settings. Raises InputError naming the recipe, file and key."""
         for name in self._wanted():
             self.load(name)
         if self._settings.default and self._settings.default not in self._models:
@@ -94,20 +94,20 @@ class RecipeRegistry(Generic[InspectorT]):
             )
 
     def load(self, name: str) -> ActiveRecipe[InspectorT]:
-        """Load or reload one recipe and warm it up; frames received from then on use it. Raises InputError."""
+        """Load or reload one recipe and warm it up; frames received afterwards use it. Raises InputError."""
         folder = recipe_path(self._settings.folder, name)
         with self._loading:
             loaded = load_recipe(folder)
             if loaded.recipe.threshold is None:
                 raise InputError(
-                    f"recipe {name!r} has no threshold, so it cannot decide anything; give it one with "
-                    "`cmfm-worker calibrate`, from good parts"
+                    f"recipe {name!r} has no threshold, so it cannot decide anything; set one from good parts with "
+                    "`cmfm-worker calibrate`"
                 )
             inspector = self._inspector_for(loaded)
             loaded_model = LoadedModel.of(loaded, self._device, self._precision)
             model = ActiveRecipe(loaded_model, inspector, loaded.recipe_sha)
             self._warm_up(model)
-            if self._device.type == "cuda":  # made on this thread's stream; the line computes on another
+            if self._device.type == "cuda":  # loaded on this thread's stream; the line computes on another
                 torch.cuda.current_stream(self._device).synchronize()
             self._models = {**self._models, name: model}
         self._log.info("recipe_loaded", recipe=name, model_sha=model.sha[:12])
@@ -115,7 +115,7 @@ class RecipeRegistry(Generic[InspectorT]):
         return model
 
     def _compare_precision(self, loaded: LoadedRecipe) -> None:
-        """A threshold is taught from scores of one precision; those of another differ a little."""
+        """Warn if the threshold was set at another precision, whose scores differ a little."""
         taught = loaded.recipe.threshold_precision
         if loaded.recipe.extractor.preset == "paper" and taught != self._precision:
             self._log.warning(
@@ -126,14 +126,14 @@ class RecipeRegistry(Generic[InspectorT]):
             )
 
     def load_in_background(self, name: str, done: Callable[[str | None], None]) -> None:
-        """Load a recipe without holding up the caller; `done` is told the error, or None."""
+        """Load a recipe in a thread of its own; call `done` with the error, or None."""
 
         def work() -> None:
             try:
                 self.load(name)
             except InputError as error:
                 done(str(error))
-            except Exception as error:  # noqa: BLE001 (the client hears of it; the line goes on with what it has)
+            except Exception as error:  # noqa: BLE001 (reported to the client; the line keeps what it has)
                 self._log.exception("recipe_load_failed", recipe=name)
                 done(f"{type(error).__name__}: {error}")
             else:
@@ -142,7 +142,7 @@ class RecipeRegistry(Generic[InspectorT]):
         threading.Thread(target=work, name="recipe-load", daemon=True).start()
 
     def reload_in_background(self, done: Callable[[], None]) -> None:
-        """Load all again, those new in the folder too; what cannot be loaded is logged, and the old one stays."""
+        """Load all recipes again and new ones in the folder; one that cannot be loaded is logged and kept as it was."""
 
         def work() -> None:
             try:
@@ -159,7 +159,7 @@ class RecipeRegistry(Generic[InspectorT]):
             self.load(name)
         except InputError as error:
             self._log.error("recipe_not_reloaded", recipe=name, detail=str(error))
-        except Exception:  # noqa: BLE001 (the line goes on with what it has)
+        except Exception:  # noqa: BLE001 (the line keeps what it has)
             self._log.exception("recipe_load_failed", recipe=name)
 
     def _wanted(self) -> list[str]:
@@ -180,14 +180,14 @@ class RecipeRegistry(Generic[InspectorT]):
 
 
 def extractor_key(section: ExtractorSection) -> str:
-    """What two recipes must share to share an extractor."""
+    """Return the key under which recipes share an extractor."""
     return section.model_dump_json()
 
 
 def recipe_path(folder: Path, name: str) -> Path:
-    """Where a recipe named on the wire or in the settings lies: in [recipes] folder, also behind symbolic links.
+    """Return the folder of a recipe that the wire or the settings name: inside `folder`, also behind symbolic links.
 
-    Raises InputError for what is no name, and for a recipe whose files would be read from elsewhere.
+    Raises InputError for an invalid name, and for a recipe whose files lie outside `folder`.
     """
     if not is_name(name):
         raise InputError(f"recipe {name!r}: {NAME_RULE}")
@@ -195,17 +195,17 @@ def recipe_path(folder: Path, name: str) -> Path:
     try:
         home = folder.resolve()
         real = [part.resolve() for part in (path, path / RECIPE_FILE, path / MAPPING_FILE)]
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that points to itself
         raise InputError(f"{path}: cannot be read ({error})") from error
     if not all(part.is_relative_to(home) for part in real):
-        raise InputError(f"{path}: leads out of {folder} by a symbolic link; copy the recipe there instead")
+        raise InputError(f"{path}: a symbolic link leads out of {folder}; copy the recipe there instead")
     return path
 
 
 def recipe_names(folder: Path) -> list[str]:
-    """Names of the recipe folders in a folder."""
+    """List the names of the recipe folders in a folder. Raises InputError if there is no such folder."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; it is where recipes are looked for ([recipes] folder)")
+        raise InputError(f"{folder}: no such folder; recipes are loaded from it ([recipes] folder)")
     return sorted(
         path.parent.name for path in folder.glob(f"*/{RECIPE_FILE}") if not path.parent.name.startswith(".")
     )

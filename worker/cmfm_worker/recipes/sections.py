@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from cmfm_protocol.wire.limits import MAX_TEXT_BYTES
-from cmfm_worker.cfm.image.models import DINO, timm_name
+from cmfm_worker.cfm.image.models import timm_name
 from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cmfm_worker.cfm.prepare import BackgroundOptions
 
 MAPPING_FILE: Final = "mapping.safetensors"
-UNIT_TOLERANCE: Final = 1e-4  # how far from 1 rounding may leave the length of a normal
+UNIT_TOLERANCE: Final = 1e-4  # largest difference from 1 of the length of a rounded unit normal
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[
@@ -37,15 +37,15 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """One table of `recipe.toml`: frozen, no unknown keys."""
+    """Base of the tables of `recipe.toml`: frozen, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ExtractorSection(Section):
-    """Which extractor the mapping was taught on; `sha256` maps a weights file's name to its digest.
+    """The extractor that the mapping was taught on; `sha256` maps a weights file's name to its digest.
 
-    `image` is timm's name of the 2D extractor of `paper`, DINO where it is not said; `classic` has none.
+    `image` is timm's name of the 2D extractor of `paper`; `classic` has none.
     """
 
     preset: Literal["classic", "paper"]
@@ -58,15 +58,13 @@ class ExtractorSection(Section):
     @field_validator("image")
     @classmethod
     def _named_for_paper_alone(cls, image: str | None, read: ValidationInfo) -> str | None:
-        if read.data.get("preset") == "paper":
-            return timm_name(DINO if image is None else image)
-        if image is not None:
-            raise ValueError("only 'paper' has an image extractor to name")
-        return None
+        if (read.data.get("preset") == "paper") != (image is not None):
+            raise ValueError("'paper' needs the name of its image extractor, and 'classic' has none")
+        return None if image is None else timm_name(image)
 
     @classmethod
     def of(cls, identity: "ExtractorIdentity") -> Self:
-        """The section that records an extractor's identity."""
+        """Return the section that records an extractor's identity."""
         return cls(
             preset=identity.preset,
             version=identity.version,
@@ -78,39 +76,39 @@ class ExtractorSection(Section):
 
 
 class BackgroundSection(Section):
-    """How the tray is told from the part; see `cfm.prepare.BackgroundOptions`."""
+    """How the tray is separated from the part; see `cfm.prepare.BackgroundOptions`."""
 
     method: Literal["ransac", "fixed", "none"] = "ransac"
     plane_distance_m: float = Field(default=0.005, gt=0, lt=1)
     clusters: Literal["largest", "all"] = "largest"
     plane: tuple[Finite, Finite, Finite, Finite] | None = Field(
         default=None,
-        description="of method fixed: the tray's unit normal, towards the sensor, and offset in metres",
+        description="for method fixed: the tray's unit normal, towards the sensor, and offset in metres",
     )
 
     @model_validator(mode="after")
     def _plane_where_fixed(self) -> Self:
         if (self.method == "fixed") != (self.plane is not None):
-            raise ValueError("method 'fixed' needs the tray's plane, and no other method takes one")
+            raise ValueError("method 'fixed' needs the tray's plane, and other methods take none")
         if self.plane is not None and abs(math.hypot(*self.plane[:3]) - 1) > UNIT_TOLERANCE:
             raise ValueError(f"plane must be a unit normal and an offset in metres, not {self.plane}")
         return self
 
     def options(self) -> "BackgroundOptions":
-        """The same for the method."""
+        """Return these options as the method's `BackgroundOptions`."""
         from cmfm_worker.cfm.prepare import BackgroundOptions
 
         return BackgroundOptions(self.method, self.plane_distance_m, self.clusters, self.plane)
 
 
 class ScoreSection(Section):
-    """How Ψ is measured and becomes one number.
+    """How Ψ is computed and reduced to a score.
 
-    `distance`: `angular` is the paper's Eq. 3, `standardised` takes residuals in units of their nominal spread, which
-    the networks must have learned, `metric` such residuals in a metric learned for them. `aggregation`: what Ψ is made
-    of; the paper multiplies Ψ_2D and Ψ_3D. `smoothing_px`: σ of the Gaussian over Ψ. `highest_px`: the score is the
-    mean of so many of the highest pixels of Ψ, its maximum with 1. `normalisation`: `absolute` takes Ψ as it is,
-    `published` Ψ / √(mean of the non-zero Ψ).
+    `distance`: `angular` is the paper's Eq. 3; `standardised` uses residuals in units of their nominal spread, which
+    the networks must have learned; `metric` uses such residuals in a learned metric. `aggregation`: how Ψ is combined;
+    the paper multiplies Ψ_2D and Ψ_3D. `smoothing_px`: σ of the Gaussian over Ψ. `highest_px`: the score is the mean
+    of so many of the highest pixels of Ψ; with 1 it is the maximum. `normalisation`: `absolute` uses Ψ unchanged,
+    `published` uses Ψ / √(mean of the non-zero Ψ).
     """
 
     normalisation: Literal["absolute", "published"] = "absolute"
@@ -121,9 +119,9 @@ class ScoreSection(Section):
 
 
 class ThresholdOrigin(Section):
-    """When and from what `calibrate` set threshold and coverage; for people, the worker does not act on it.
+    """When and from which parts `calibrate` set threshold and coverage. For people: the worker does not use it.
 
-    `conformal` says that a limit follows from the rate asked for, `given` that a person chose it.
+    `conformal` means that a limit follows from the requested rate, `given` that a person chose it.
     """
 
     set_at: str = Field(description="ISO 8601, UTC")
@@ -138,18 +136,18 @@ class ThresholdOrigin(Section):
 
 
 class ThresholdSection(Section):
-    """When a part fails, and the data behind it. Without an `origin`, `provenance` says where it comes from."""
+    """The score limits and the data behind them. Without an `origin` they were set with the recipe (`provenance`)."""
 
-    fail_at: Finite = Field(description="score from which on a part FAILs")
+    fail_at: Finite = Field(description="a part with at least this score FAILs")
     grey_from: Finite | None = Field(
-        default=None, description="score from which on, up to fail_at, a part is UNDECIDED"
+        default=None, description="a part with at least this score, below fail_at, is UNDECIDED"
     )
     target_false_reject_rate: Rate | None = None
     target_grey_rate: Rate | None = Field(
-        default=None, description="share of nominal parts that may be UNDECIDED by their score, besides"
+        default=None, description="share of nominal parts that may in addition be UNDECIDED by score"
     )
     supported_false_reject_rate: Rate | None = Field(
-        default=None, description="smallest rate that so many parts support"
+        default=None, description="smallest rate that the validation parts support"
     )
     validation_parts: int = Field(default=0, ge=0)
     validation_scores: tuple[Finite, ...] = ()
@@ -163,11 +161,11 @@ class ThresholdSection(Section):
 
 
 class CoverageSection(Section):
-    """How much 3D a part must show: foreground pixels (of 224×224) over those of the median nominal part."""
+    """The least 3D a part must show: its foreground pixels (of 224×224) over those of the median nominal part."""
 
-    minimum: float = Field(default=0.0, ge=0, le=1, description="share below which a part is UNDECIDED")
+    minimum: float = Field(default=0.0, ge=0, le=1, description="a part with a smaller share is UNDECIDED")
     nominal_median_px: int | None = Field(
-        default=None, ge=1, description="absent: coverage is not known and not checked"
+        default=None, ge=1, description="without it coverage is unknown and not checked"
     )
 
     @model_validator(mode="after")
@@ -198,7 +196,7 @@ class CalibrationSection(Section):
 
 
 class ProvenanceSection(Section):
-    """When and from what the recipe was made; for people, the worker does not act on it."""
+    """When and from which data the recipe was made. For people: the line does not use it."""
 
     made_by: Literal["fit", "import"]
     fitted_at: str = Field(description="when it was made, ISO 8601, UTC")
@@ -220,27 +218,24 @@ class ProvenanceSection(Section):
 
 
 class MappingSection(Section):
-    """The file of both mapping networks, its digest, what they are and their widths.
-
-    What they are is part of the file's digest as well; recipes from before there was a choice do not say it.
-    """
+    """The file of both mapping networks, its digest, and the networks' architecture, modality and widths."""
 
     file: Literal["mapping.safetensors"] = MAPPING_FILE
     sha256: Sha256
-    architecture: Architecture = "mlp"
-    modality: Modality = "cross"
+    architecture: Architecture
+    modality: Modality
     d2: int = Field(ge=1)
     d3: int = Field(ge=1)
     hidden: int = Field(ge=1, description="width that the output layer of the network to 3D reads")
 
     @classmethod
     def of(cls, mapping: "MappingPair", sha256: str) -> Self:
-        """The section that records a mapping whose file has this digest."""
+        """Return the section that records a mapping whose file has this digest."""
         return cls(sha256=sha256, **{key: getattr(mapping, key) for key in NETWORK_KEYS})
 
 
 NETWORK_KEYS: Final = ("architecture", "modality", "d2", "d3", "hidden")
-"""What a recipe says of its networks and their file says, too."""
+"""Facts about the networks that both `recipe.toml` and the mapping's file state."""
 
 
 def calibration_section(calib_id: str) -> CalibrationSection:
@@ -254,7 +249,7 @@ def calibration_section(calib_id: str) -> CalibrationSection:
 
 
 def background_section(**options: Any) -> BackgroundSection:
-    """Background options as given on a command line. Raises InputError naming the one that is wrong."""
+    """Build the section from options of a command line. Raises InputError naming a wrong one."""
     try:
         return BackgroundSection.model_validate(options)
     except ValidationError as error:

@@ -1,31 +1,29 @@
-"""Fetching a published weights file: whole and checked, or not at all."""
+"""Downloads a published weights file. The file appears complete and checked, or not at all."""
 
 import os
-from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.published_weights import PublishedFile
 
 TIMEOUT_S: Final = 30.0
-"""Without a byte for so long, a download has failed."""
+"""A download has failed if no byte arrives for so long."""
 
 CHUNK_BYTES: Final = 1 << 20
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes that have come and those there are."""
 
+def download(published: PublishedFile, folder: Path, progress: ReportProgress) -> tuple[Path, str]:
+    """Download a file into `folder`. Return its path and sha256.
 
-def download(published: PublishedFile, folder: Path, progress: Progress) -> tuple[Path, str]:
-    """Fetch a file into `folder`; its path and sha256. It appears whole and checked or not at all.
-
-    Where no size is on record, the server's word for it is taken. Raises InputError saying what to do where the
-    network does not allow it, or what came is not the published file.
+    Reports the stage "fetch" in bytes to `progress`. If no size is on record, the server's Content-Length is used.
+    Raises InputError saying what to do if the network fails or the received file is not the published one; no file is
+    left then.
     """
     target = folder / published.name
     partial = folder / f"{published.name}.part"
@@ -37,10 +35,10 @@ def download(published: PublishedFile, folder: Path, progress: Progress) -> tupl
     except (HTTPError, URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         if isinstance(error, HTTPError):
-            error.close()  # it holds the server's answer, a socket
+            error.close()  # it holds the server's response, a socket
         size = "" if published.size_bytes is None else f" ({published.size_bytes:,} bytes)"
         raise InputError(
-            f"{published.url}: cannot be fetched ({reason}); fetch it elsewhere{size} "
+            f"{published.url}: cannot be downloaded ({reason}); download it elsewhere{size} "
             f"and put it into {folder} as {published.name}"
         ) from error
     except OSError as error:
@@ -50,19 +48,19 @@ def download(published: PublishedFile, folder: Path, progress: Progress) -> tupl
     return target, digest
 
 
-def _receive(published: PublishedFile, partial: Path, progress: Progress) -> int | None:
-    """Write what comes; the bytes that were to come, None where neither record nor server say."""
+def _receive(published: PublishedFile, partial: Path, progress: ReportProgress) -> int | None:
+    """Write the response to `partial`. Return the expected size in bytes, None if neither record nor server has it."""
     request = Request(published.url, headers={"User-Agent": "cmfm-worker"})  # noqa: S310 (https, from a table of ours)
     response: HTTPResponse
     with urlopen(request, timeout=TIMEOUT_S) as response, partial.open("wb") as file:  # noqa: S310 (the same)
-        said = response.headers.get("Content-Length", "")
-        total = published.size_bytes or (int(said) if said.isdecimal() else None)
+        length = response.headers.get("Content-Length", "")
+        total = published.size_bytes or (int(length) if length.isdecimal() else None)
         received = 0
         while chunk := response.read(CHUNK_BYTES):
             received += file.write(chunk)
             if total is not None and received > total:
-                return total  # not the published file, however long it goes on; the check says so
-            progress(received, received if total is None else total)
+                return total  # larger than the published file: stop reading, the check refuses it
+            progress("fetch", received, received if total is None else total)
         os.fsync(file.fileno())
     return total
 
@@ -71,10 +69,8 @@ def _checked(published: PublishedFile, path: Path, expected_bytes: int | None) -
     size = path.stat().st_size
     if expected_bytes is not None and size != expected_bytes:
         got = f"over {expected_bytes:,}" if size > expected_bytes else f"{size:,}"
-        raise InputError(f"{published.url}: {got} bytes came, the published file has {expected_bytes:,}")
+        raise InputError(f"{published.url}: received {got} bytes, the published file has {expected_bytes:,}")
     digest = sha256_file(path)
     if published.sha256 and digest != published.sha256:
-        raise InputError(
-            f"{published.url}: sha256 {digest} is not that of the published file, {published.sha256}"
-        )
+        raise InputError(f"{published.url}: sha256 {digest} is not the published file's, {published.sha256}")
     return digest

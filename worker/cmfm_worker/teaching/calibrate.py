@@ -1,4 +1,4 @@
-"""New limits for a recipe from nominal parts; networks, score and model_sha stay as they are."""
+"""Sets new limits of a recipe from nominal parts. Networks, score and model_sha do not change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from cmfm_worker.teaching.limits import Wanted, coverage_from, nominal_px_from, 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A recipe before and after, the nominal parts behind it, and labelled parts to look at (maybe none)."""
+    """A recipe before and after calibration, the nominal parts used, and labelled parts for reporting (optional)."""
 
     before: Recipe
     recipe: Recipe
@@ -29,18 +29,18 @@ class Calibration:
 
     @property
     def unlucky_rate(self) -> float | None:
-        """The true false-reject rate that 19 of 20 sets of so many parts stay below; None where a score was given."""
+        """The false-reject rate that 19 of 20 sets of as many parts stay below; None if a score was given."""
         rate = self.threshold.target_false_reject_rate
         return None if rate is None else unlucky_rate(len(self.nominal), rate)
 
     @property
     def nominal_failed(self) -> Share:
-        """Of the nominal parts themselves those that would FAIL: an estimate where the threshold was given."""
+        """Share of the nominal parts that would FAIL: an estimate of the rate if the threshold was given."""
         return self._nominal(Verdict.FAIL)
 
     @property
     def nominal_undecided(self) -> Share:
-        """Of the nominal parts themselves those that would be UNDECIDED, by score or coverage."""
+        """Share of the nominal parts that would be UNDECIDED, by score or coverage."""
         return self._nominal(Verdict.UNDECIDED)
 
     def _nominal(self, verdict: Verdict) -> Share:
@@ -54,10 +54,10 @@ def calibrate(
     origin: ThresholdOrigin,
     labelled: Sequence[ScoredPart] = (),
 ) -> Calibration:
-    """The recipe with limits from nominal parts alone; `labelled` parts decide nothing.
+    """Set the limits of a recipe from nominal parts alone; `labelled` parts are only passed on for reporting.
 
-    The size of a nominal part stays the one that was taught, where the recipe knows it. Raises InputError naming
-    nominal parts that cannot be inspected, and where the limits asked for contradict each other.
+    Keeps the recipe's nominal part size if it has one. Raises InputError naming nominal parts that cannot be
+    inspected, and if the requested limits contradict each other.
     """
     require_inspectable(nominal)
     pixels = [part.foreground_px for part in nominal]
@@ -69,7 +69,7 @@ def calibrate(
 
 
 def origin_of(wanted: Wanted, source: str, device: torch.device, precision: Precision) -> ThresholdOrigin:
-    """What a recipe keeps of how its limits were set, now, on this machine."""
+    """Return the record of how the limits were set: now, on this machine, from `source`."""
     grey_given = wanted.grey_from is not None
     return ThresholdOrigin(
         set_at=datetime.now(UTC).isoformat(timespec="seconds"),

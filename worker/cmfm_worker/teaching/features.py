@@ -1,4 +1,4 @@
-"""Features to teach from, extracted once: of good parts, of their variations, and under simulated defects."""
+"""Extracts the features to teach from, once: of good parts, of their variations and under simulated defects."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from cmfm_worker.cfm.fit.fit import FitOptions
 from cmfm_worker.cfm.fit.metric import simulated_frames_per_part, simulated_pixels
 from cmfm_worker.cfm.fit.nominal_variation import vary_nominal
 from cmfm_worker.cfm.prepare import PreparedFrames
-from cmfm_worker.datasets.scored import Progress, refuse_uninspectable
+from cmfm_worker.cfm.progress import ReportProgress
+from cmfm_worker.datasets.scored import refuse_uninspectable
 from cmfm_worker.datasets.source import PartSource
 from cmfm_worker.inspection.inspector import find_problems
 from cmfm_worker.teaching.options import TeachOptions
 
 VARIED_FRAMES: Final = 200
-"""So many variations in all are enough: where parts are many each has fewer, and one at least."""
+"""Number of variations in all that is enough. With many parts each part has fewer of them, but at least one."""
 
 EVERY_PX: Final = 2
-"""Of a variation every so many-th pixel along either axis is kept: it has the part's other pixels to stand beside."""
+"""Step along either axis between the pixels kept of a variation; neighbouring pixels would add little."""
 
-_SEEDS_APART: Final = 1_000_000  # so that the parts of two seeds have nothing drawn in common
+_SEEDS_APART: Final = 1_000_000  # distance between the random seeds of two `seed` options: no draw is shared
 
 
 def variations_for(parts: int, wanted: int) -> int:
-    """How often each of so many parts is varied, of the times that are `wanted`."""
+    """Return how often to vary each of `parts` parts: at most `wanted` times."""
     return min(wanted, max(VARIED_FRAMES // parts, 1))
 
 
 class TeachFeatures:
-    """The stores: `nominal` of good parts and their variations, `defective` and `beside` of simulated defects.
+    """Holds three feature stores: `nominal` for good parts and their variations, `defective` for pixels in simulated
+    defects, `beside` for pixels next to them.
 
-    Use it as a context; what was kept is deleted on leaving it.
+    Use it as a context manager: leaving the context deletes the stores.
     """
 
     def __init__(self, precision: Precision) -> None:
@@ -55,7 +57,7 @@ class TeachFeatures:
 
     @property
     def stores(self) -> tuple[FeatureStore, FeatureStore, FeatureStore]:
-        """All three."""
+        """All three stores: nominal, defective, beside."""
         return self.nominal, self.defective, self.beside
 
     @torch.no_grad()
@@ -65,13 +67,13 @@ class TeachFeatures:
         parts: Sequence[PartFiles],
         options: TeachOptions,
         fit: FitOptions,
-        progress: Progress,
+        progress: ReportProgress,
         source: PartSource,
     ) -> list[int]:
-        """Fill the stores with what the fit asks for; foreground pixels of every part.
+        """Fill the stores as the fit options require. Return the number of foreground pixels of each part.
 
-        `progress` hears of the stage "extract". Raises DatasetError naming a torn file, InputError naming all parts
-        that cannot be inspected.
+        Reports the stage "extract" to `progress`. Raises DatasetError naming an unreadable file, InputError naming
+        all parts that cannot be inspected.
         """
         background, pixels, bad = options.background.options(), list[int](), list[str]()
         for batch in source.batches(parts, options.batch, background, extractor.device):
@@ -95,12 +97,12 @@ class TeachFeatures:
         parts: int,
         fit: FitOptions,
     ) -> None:
-        """A batch of some of so many parts; the seeds of a part's rounds lie that far apart."""
+        """Add one batch; `parts` is the number of parts in all, the distance between the seeds of a part's repeats."""
         self.nominal.add(extractor(frames), names)
-        for round_ in range(variations_for(parts, fit.variations)):
-            varied = extractor(vary_nominal(frames, [seed + round_ * parts for seed in seeds]))
+        for repeat in range(variations_for(parts, fit.variations)):
+            varied = extractor(vary_nominal(frames, [seed + repeat * parts for seed in seeds]))
             self.nominal.add(varied.at(every_nth(frames.foreground, EVERY_PX)), names, varied=True)
-        for round_ in range(simulated_frames_per_part(parts) if fit.metric else 0):
-            found = simulated_pixels(extractor, frames, [seed + round_ * parts for seed in seeds])
+        for repeat in range(simulated_frames_per_part(parts) if fit.metric else 0):
+            found = simulated_pixels(extractor, frames, [seed + repeat * parts for seed in seeds])
             for store, features in zip((self.defective, self.beside), found, strict=True):
                 store.add(features, names)

@@ -1,7 +1,7 @@
-"""What limits would have done on labelled parts: escapes, false rejects and UNDECIDED, with their intervals.
+"""Counts what limits would have done on labelled parts: escapes, false rejects and UNDECIDED, with intervals.
 
-It only shows. An interval is for limits that were fixed before anyone looked at the parts it counts; limits
-chosen by these counts would make them say less than they seem to.
+The counts decide nothing. An interval holds only for limits that were fixed before anyone looked at the counted
+parts; if limits are chosen by these counts, the intervals are too narrow.
 """
 
 from collections import Counter
@@ -28,23 +28,23 @@ class KindTally:
 
     @property
     def parts(self) -> int:
-        """How many there are."""
+        """Number of parts."""
         return self.verdicts.total()
 
     @property
     def mistakes(self) -> Share:
-        """Escapes of defective parts (PASS), false rejects of good ones (anything else)."""
+        """Wrong verdicts: for defective parts escapes (PASS), for good ones false rejects (anything but PASS)."""
         passed = self.verdicts[Verdict.PASS]
         return Share(self.parts - passed if self.good else passed, self.parts)
 
     def share(self, verdict: Verdict) -> Share:
-        """Parts with that verdict."""
+        """Share of the parts with that verdict."""
         return Share(self.verdicts[verdict], self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A false-reject rate, its threshold, and the mistakes it would have made; `asked`: it is the recipe's own."""
+    """A false-reject rate, its threshold and the mistakes it would have made; `asked`: it is the recipe's own rate."""
 
     false_reject_rate: float
     fail_at: float
@@ -54,7 +54,7 @@ class CurvePoint:
 
 
 def tally_kinds(parts: Sequence[ScoredPart], recipe: Recipe) -> list[KindTally]:
-    """The good parts, each kind of defect, and all defective parts together where there are several kinds."""
+    """Tally the good parts, each kind of defect, and all defective parts together if there are several kinds."""
     defective = [part for part in parts if not part.good]
     kinds = sorted({part.defect for part in defective})
     groups = [[part for part in parts if part.good]]
@@ -66,10 +66,10 @@ def tally_kinds(parts: Sequence[ScoredPart], recipe: Recipe) -> list[KindTally]:
 def curve(
     labelled: Sequence[ScoredPart], nominal_scores: Sequence[float], recipe: Recipe, asked: float | None
 ) -> list[CurvePoint]:
-    """The mistakes at false-reject rates that the nominal scores offer, and at the one `asked` for.
+    """Compute the mistakes at the false-reject rates that the nominal scores offer and at the `asked` rate.
 
-    Each rate's threshold is the conformal one, and of rates that share one the asked one or else the smallest is
-    shown. The recipe's minimum coverage holds, its grey band does not.
+    Each rate's threshold is the conformal one. Of rates with equal thresholds only one is listed: the asked rate, or
+    else the smallest. The recipe's minimum coverage applies, its grey band does not.
     """
     rates = [*([] if asked is None else [asked]), *candidate_rates(len(nominal_scores))]
     by_threshold: dict[float, float] = {}

@@ -1,6 +1,6 @@
-"""Which nominal parts `calibrate` may set limits from: parts that the mapping was not fitted on.
+"""Chooses the nominal parts that `calibrate` sets limits from: only parts that the mapping was not fitted on.
 
-Scores of parts that were fitted on are lower than those of new parts, and so would be every threshold from them.
+Parts that the mapping was fitted on score lower than new ones; a threshold from them would be too low.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,19 @@ from cmfm_protocol.files.dataset import (
     list_parts,
     read_part,
 )
-from cmfm_worker.datasets.scored import Progress
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.teaching.which_parts import choose_parts
 
 Split = Literal["validation", "train"]
 
-_BRING_OTHERS = "bring parts that it was not fitted on with --nominal FOLDER"
+_BRING_OTHERS = "give parts that it was not fitted on with --nominal FOLDER"
 
 
 @dataclass(frozen=True, slots=True)
 class NominalParts:
-    """Parts to set limits from, where they come from (without the paths of a machine), and what to say about them."""
+    """Parts to set limits from, their source (without paths of this machine) and remarks for the user."""
 
     parts: tuple[PartFiles, ...]
     source: str
@@ -39,7 +39,7 @@ class NominalParts:
 
 @dataclass(frozen=True, slots=True)
 class CategoryAt:
-    """A category of a data set, and how it is read (`cmfm_protocol.files.dataset.list_parts`)."""
+    """A category of a data set and how to read it (`cmfm_protocol.files.dataset.list_parts`)."""
 
     root: Path
     name: str
@@ -48,58 +48,58 @@ class CategoryAt:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The category's folder."""
         return self.root / self.name
 
     def has(self, split: str) -> bool:
-        """Whether the split is there."""
+        """Return True if the category has the split."""
         return has_split(self.root, self.name, split, self.layout)
 
     def parts(self, split: str) -> list[PartFiles]:
-        """The parts of a split. Raises DatasetError."""
+        """List the parts of a split. Raises DatasetError."""
         return list_parts(self.root, self.name, split, self.layout, light=self.light)
 
 
 def choose(category: CategoryAt | None, split: Split, folder: Path | None, recipe: Recipe) -> NominalParts:
-    """The parts of a folder where one is given, else of a split; of `train` those that were not fitted on.
+    """Choose the parts of `folder` if given, else of a split; of `train` only those that were not fitted on.
 
-    Raises DatasetError for what is no data set, InputError where no part is left that could be used.
+    Raises DatasetError for a folder that is not a data set, InputError if no usable part is left.
     """
     if folder is not None:
         remarks = tuple(_remarks(category, "validation", recipe)) if category else ()
         return NominalParts(tuple(list_nominal_folder(folder)), folder.resolve().name, remarks)
     if category is None:
-        raise InputError("nominal parts are looked for in --root and --category, or in --nominal FOLDER")
+        raise InputError("give nominal parts: either --root and --category, or --nominal FOLDER")
     source = f"{category.root.resolve().name}/{category.name}/{split}"
     chosen = _validation(category) if split == "validation" else _train(category, recipe)
     return NominalParts(tuple(chosen), source, tuple(_remarks(category, split, recipe)))
 
 
 def labelled_parts(category: CategoryAt | None, wanted: bool | None) -> tuple[PartFiles, ...]:
-    """The test split; where `wanted` is None only if there is one. Raises DatasetError where it has to be there."""
+    """List the test split; with `wanted` None only if there is one. Raises DatasetError if a wanted one is missing."""
     if category is None or wanted is False or (wanted is None and not category.has("test")):
         return ()
     return tuple(category.parts("test"))
 
 
-def require_readable(parts: Sequence[PartFiles], progress: Progress) -> None:
-    """Read every file once, before long work. Raises DatasetError with a line for each part that cannot be read."""
-    torn = []
+def require_readable(parts: Sequence[PartFiles], progress: ReportProgress) -> None:
+    """Read every file once, before long work. Raises DatasetError with one line for each part that cannot be read."""
+    unreadable = []
     for done, part in enumerate(parts, start=1):
         try:
             read_part(part)
         except DatasetError as error:
-            torn.append(str(error))
+            unreadable.append(str(error))
         progress("read", done, len(parts))
-    if torn:
-        raise DatasetError("\n".join(torn))
+    if unreadable:
+        raise DatasetError("\n".join(unreadable))
 
 
 def other_light(recipe: Recipe, light: int) -> Iterator[str]:
-    """What to say where parts are seen in another light than the one that the recipe says it was taught in."""
+    """Yield a remark if the parts are read with another light than the recipe was taught with."""
     taught_in = recipe.provenance.light
     if taught_in not in (None, light):
-        yield f"the recipe was taught with light {taught_in}, these parts are seen in light {light}"
+        yield f"the recipe was taught with light {taught_in}, these parts are read with light {light}"
 
 
 def _remarks(of: CategoryAt, split: Split, recipe: Recipe) -> Iterator[str]:
@@ -110,22 +110,22 @@ def _remarks(of: CategoryAt, split: Split, recipe: Recipe) -> Iterator[str]:
         yield f"recipe {recipe.name!r} was taught on {taught_on!r}, these parts are of {category!r}"
     if not taught_on and split == "train":
         yield (
-            f"recipe {recipe.name!r} does not say what it was fitted on; if on these parts, their scores are "
-            "too low for a threshold"
+            f"recipe {recipe.name!r} does not say which parts it was fitted on; if it was fitted on these, their "
+            "scores are too low for a threshold"
         )
 
 
 def _validation(category: CategoryAt) -> list[PartFiles]:
     if category.folder.is_dir() and not category.has("validation"):
         raise InputError(
-            f"{category.folder} has no validation split; {_BRING_OTHERS}, or take the training parts that were "
-            "held out of the fit with --split train"
+            f"{category.folder} has no validation split; {_BRING_OTHERS}, or use the training parts that the fit "
+            "held out: --split train"
         )
     return category.parts("validation")
 
 
 def _train(category: CategoryAt, recipe: Recipe) -> list[PartFiles]:
-    """Training parts beside those that `fit` drew, which are drawn again as it did."""
+    """List the training parts that `fit` did not use. Its draw is repeated with the seed in the recipe."""
     train, made = category.parts("train"), recipe.provenance
     if made.category != category.name:
         return train
@@ -136,12 +136,12 @@ def _train(category: CategoryAt, recipe: Recipe) -> list[PartFiles]:
         fitted = choose_parts(
             category.root, category.name, shots=made.shots, seed=made.seed or 0, layout=category.layout
         ).train
-    except InputError:  # fewer parts than were drawn then
+    except InputError:  # there are fewer parts now than `fit` drew
         fitted = ()
     if len(fitted) != made.train_parts:
         raise InputError(
-            f"{folder}: the recipe was fitted on {made.train_parts} parts, and which of the {len(train)} there now "
-            f"they are cannot be told; {_BRING_OTHERS}"
+            f"{folder}: the recipe was fitted on {made.train_parts} parts; it cannot be determined which of the "
+            f"{len(train)} present now they are; {_BRING_OTHERS}"
         )
     seen = {part.id for part in fitted}
     left = [part for part in train if part.id not in seen]

@@ -1,4 +1,4 @@
-"""What to teach a recipe from and how, and what a preset takes where nothing is said."""
+"""The options of teaching, and the preset's defaults for options that are not given."""
 
 from dataclasses import dataclass, field, replace
 
@@ -13,18 +13,18 @@ from cmfm_worker.recipes.sections import BackgroundSection, CalibrationSection, 
 
 @dataclass(frozen=True, slots=True)
 class TeachOptions:
-    """What to teach from and how; `epochs` None takes the preset's number, `distance` None the preset's
-    measure: `angular` (Eq. 3) for `paper`, `metric` for `classic` (`standardised` with convolutions, and
-    within a modality).
+    """The data to teach from and the options of the fit.
 
-    `target_false_reject_rate` None asks for the smallest rate that the validation parts support. With
-    `fixed_tray` the tray that all training parts share goes into the recipe (`teach_tray`). `precision` is that of
-    the extractor's products, and of the mapping's where the threshold is set; it is fitted in float32.
+    `epochs`, `batch_images` and `pixels_per_image` None take the preset's numbers (`cfm.fit.options.FitOptions`).
+    `distance` None takes the preset's: `angular` (Eq. 3) for `paper`, `metric` for `classic` (`standardised` with
+    convolutions and within a modality). `target_false_reject_rate` None asks for the smallest rate that the
+    validation parts support. With `fixed_tray` the common tray plane of all training parts is stored in the recipe
+    (`teaching.tray`). `precision` is the precision of the extractor's matrix products, and of the mapping's when
+    the threshold is set; the mapping is always fitted in float32.
 
-    `architecture`, `modality` and `aggregation` are what the paper compares (`cfm.variants`); its own are the
-    defaults. `normalisation`, `smoothing_px` and `highest_px` say how Ψ becomes a score (`ScoreSection`; None: as the
-    preset has it, `cfm.scoring`). `batch_images` and `pixels_per_image` replace the preset's numbers
-    (`cfm.fit.FitOptions`).
+    `architecture`, `modality` and `aggregation` are the variants that the paper compares (`cfm.variants`); the
+    defaults are the paper's own. `normalisation`, `smoothing_px` and `highest_px` define how Ψ becomes a score
+    (`ScoreSection`); None takes the preset's value (`cfm.scoring`).
     """
 
     dataset: str
@@ -51,38 +51,32 @@ class TeachOptions:
 
 
 def fit_options(preset: Preset, options: TeachOptions) -> FitOptions:
-    """The preset's options with those replaced that were given. Raises InputError naming one that cannot be."""
+    """Return the preset's fit options, overridden by the given ones. Raises InputError naming an invalid one."""
     given = {key: getattr(options, key) for key in ("epochs", "batch_images", "pixels_per_image")}
     given = {key: value for key, value in given.items() if value is not None}
-    usual = FitOptions.for_preset(preset, options.architecture)
-    measured = _usual_distance(usual, options.modality) if options.distance is None else options.distance
-    given |= {"spread": measured != "angular", "metric": measured == "metric"}
+    defaults = FitOptions.for_preset(preset, options.architecture)
+    distance = _default_distance(defaults, options.modality) if options.distance is None else options.distance
+    given |= {"spread": distance != "angular", "metric": distance == "metric"}
     try:
-        return replace(usual, seed=options.seed, modality=options.modality, **given)
+        return replace(defaults, seed=options.seed, modality=options.modality, **given)
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
 def score_section(preset: Preset, options: TeachOptions, distance: Distance, nominal_px: int) -> ScoreSection:
-    """How a recipe taught like that scores parts of `nominal_px`; `distance` is what its mapping is fitted for."""
-    usual = Scoring.for_preset(preset, nominal_px)
+    """Return the score section for parts of `nominal_px` pixels; `distance` is the one the mapping was fitted for."""
+    defaults = Scoring.for_preset(preset, nominal_px)
     return ScoreSection(
         normalisation=options.normalisation,
         distance=distance,
         aggregation=options.aggregation,
-        smoothing_px=usual.smoothing_px if options.smoothing_px is None else options.smoothing_px,
-        highest_px=usual.highest_px if options.highest_px is None else options.highest_px,
+        smoothing_px=defaults.smoothing_px if options.smoothing_px is None else options.smoothing_px,
+        highest_px=defaults.highest_px if options.highest_px is None else options.highest_px,
     )
 
 
-def _usual_distance(usual: FitOptions, modality: Modality) -> Distance:
-    """A metric sees both modalities' residuals; reconstructions of each by itself are measured by themselves."""
-    distance = _distance(usual)
-    return "standardised" if distance == "metric" and modality == "intra" else distance
-
-
-def _distance(options: FitOptions) -> Distance:
-    """What a mapping that is fitted like that is measured by."""
-    if options.metric:
+def _default_distance(defaults: FitOptions, modality: Modality) -> Distance:
+    """Return the preset's distance. Within a modality there is no metric: it needs the residuals of both."""
+    if defaults.metric and modality == "cross":
         return "metric"
-    return "standardised" if options.spread else "angular"
+    return "standardised" if defaults.metric or defaults.spread else "angular"

@@ -1,7 +1,7 @@
-"""Whether a product is one piece or several, seen on good parts: what `fit` keeps of what stands above the tray.
+"""Determines from good parts whether a product is one piece or several, so that `fit` keeps all of it.
 
-The literature keeps the largest piece. Of a product that comes in several (fruit in a tray, a set of screws) that is a
-part of the product, another one each time, and what is wrong with the rest is never seen.
+The literature keeps only the largest piece above the tray. For a product of several pieces (fruit in a tray, a set of
+screws) that would be a different piece each time, and defects on the others would never be seen.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from cmfm_worker.datasets.batches import read_batches
 from cmfm_worker.recipes.sections import BackgroundSection
 
 PARTS: Final = 10
-"""So many good parts are looked at; their median decides, so that a stray object on a few trays does not."""
+"""Number of good parts to look at. Their median decides, so a stray object on a few trays has no effect."""
 
 ONE_PIECE: Final = 0.95
-"""Share of what stands above the tray that the largest piece of a one-piece product has at least."""
+"""Least share of the pixels above the tray that the largest piece of a one-piece product has."""
 
 
 @torch.no_grad()
 def pieces_on(
     parts: Sequence[PartFiles], background: BackgroundSection, batch: int, device: torch.device
 ) -> BackgroundSection:
-    """`background` with `clusters` "all" where the parts come in several pieces, else with "largest".
+    """Return `background` with `clusters` "all" if the parts come in several pieces, else with "largest".
 
-    Raises DatasetError naming a torn file.
+    Raises DatasetError naming an unreadable file.
     """
     largest, every = (background.model_copy(update={"clusters": clusters}) for clusters in ("largest", "all"))
     shares: list[float] = []

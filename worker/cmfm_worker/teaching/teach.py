@@ -1,6 +1,6 @@
-"""Teaching a recipe from good parts: extract once, fit both mappings, set threshold and minimum coverage.
+"""Teaches a recipe from good parts: extracts features once, fits both mappings, sets threshold and coverage.
 
-Frames pass the code path of the running line, so that a threshold means the same there.
+The validation parts pass the code path of the running line, so that a score means the same there.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from cmfm_worker.cfm.fit.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.fit.metric import with_metric
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.pixel_distances import distance_of
-from cmfm_worker.datasets.scored import Progress, require_inspectable, score_parts
+from cmfm_worker.cfm.progress import ReportProgress
+from cmfm_worker.datasets.scored import require_inspectable, score_parts
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import Inspector
@@ -34,12 +35,12 @@ from cmfm_worker.teaching.options import TeachOptions, fit_options, score_sectio
 from cmfm_worker.teaching.tray import fixed_background
 from cmfm_worker.teaching.which_parts import TeachParts
 
-_UNWRITTEN = "0" * 64  # in place of the sha256 of a mapping that is not written yet; nothing reads it
+_UNWRITTEN = "0" * 64  # placeholder for the sha256 of a mapping that is not written yet; nothing reads it
 
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A recipe to be saved, its networks, and what was learned on the way."""
+    """A recipe to be saved, its networks, the fit's report, the parts used and the validation scores."""
 
     draft: RecipeDraft
     mapping: MappingPair
@@ -53,14 +54,13 @@ def teach(
     parts: TeachParts,
     options: TeachOptions,
     name: str,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource = FROM_FILES,
 ) -> Taught:
     """Teach a recipe from chosen parts, whose prepared frames come from `source`.
 
-    `progress` hears of the stages "extract", "fit" and "validate". Raises DatasetError naming a torn file,
-    InputError naming parts that cannot be inspected or do not teach a mapping, or an option that does not fit
-    the others.
+    Reports the stages "extract", "fit" and "validate" to `progress`. Raises DatasetError naming an unreadable file,
+    InputError naming parts that cannot be inspected or cannot be fitted on, or an option that contradicts others.
     """
     options_of_fit = fit_options(extractor.identity.preset, options)
     if options.fixed_tray:
@@ -107,10 +107,10 @@ def _validate(
     mapping: MappingPair,
     parts: Sequence[PartFiles],
     batch_size: int,
-    progress: Progress,
+    progress: ReportProgress,
     source: PartSource,
 ) -> tuple[list[float], list[int]]:
-    """Scores and foreground pixels of the validation parts, by the code path of the line."""
+    """Compute scores and foreground pixels of the validation parts by the code path of the line."""
     section = MappingSection.of(mapping, _UNWRITTEN)
     recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
     model = LoadedModel(recipe, mapping, recipe.model_sha)

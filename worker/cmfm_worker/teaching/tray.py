@@ -1,7 +1,7 @@
-"""The tray that all nominal parts lie on, taught once instead of found in every frame.
+"""Finds the tray plane that all nominal parts share, so that the line need not fit a plane to every frame.
 
-It saves the line the plane fit, and a part that hides its tray is told from it all the same. Where sensor or
-tray move, even by a few millimetres, it is wrong: then the parts disagree, and teaching refuses.
+It saves the line the plane fit, and works for parts that hide their tray. It is wrong if sensor or tray move, even
+by a few millimetres: then the parts' planes disagree and teaching is refused.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,12 @@ from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import BackgroundSection
 
 AGREEMENT: Final = 0.4
-"""How far a part's own tray may lie from the common one, as a share of the removal distance: no tray point is
-then taken for the part, and a part loses no more than it would by its own plane's uncertainty."""
+"""Largest distance of a part's own tray from the common one, as a share of the removal distance. Within it no tray
+point is taken for the part, and a part loses no more points than by the uncertainty of its own plane."""
 
 _POINT_STEP = 29
-"""Of the tray's points so few are compared; no divisor of the 224 pixels of a row, so that they lie all over it."""
+"""Step between the tray points that are compared. It does not divide the 224 pixels of a row, so that the points
+spread over the whole tray."""
 
 _LEAST_POINTS = 30
 
@@ -31,37 +32,41 @@ _LEAST_POINTS = 30
 def fixed_background(
     parts: Sequence[PartFiles], background: BackgroundSection, batch: int, device: torch.device
 ) -> BackgroundSection:
-    """`background` with the one plane of all parts. Raises InputError naming parts that have another one or none."""
+    """Return `background` with the common plane of all parts.
+
+    Raises InputError naming parts with another plane or without one.
+    """
     options = background.options()
-    planes, names, tray = list[Tensor](), list[str](), None
+    planes, names, tray_points = list[Tensor](), list[str](), None
     for frames in read_batches(parts, batch, device):
         _, xyz, valid = resize(frames.rgb, frames.xyz)
         found = support_planes(xyz, valid, frames.size_px, options)
-        if tray is None:
-            tray = _tray_points(xyz[0], valid[0], found[0], AGREEMENT * options.plane_distance_m)
+        if tray_points is None:
+            tray_points = _tray_points(xyz[0], valid[0], found[0], AGREEMENT * options.plane_distance_m)
         planes += found.cpu()
         names += [part.id for part in frames.files]
     _refuse(
-        [name for name, plane in zip(names, planes, strict=True) if plane.isnan().any()], "no tray is seen in"
+        [name for name, plane in zip(names, planes, strict=True) if plane.isnan().any()],
+        "no tray plane found in",
     )
-    if tray is None or len(tray) < _LEAST_POINTS:
+    if tray_points is None or len(tray_points) < _LEAST_POINTS:
         raise InputError(
-            f"{names[0] if names else 'no part'}: too little of the tray is seen to teach it from"
+            f"{names[0] if names else 'no part'}: too little of the tray is visible to teach its plane"
         )
-    plane, distance_m = common_plane(torch.stack(planes), tray)
+    plane, distance_m = common_plane(torch.stack(planes), tray_points)
     limit_m = AGREEMENT * options.plane_distance_m
     apart = [
         f"{name} ({distance * 1e3:.1f} mm)"
         for name, distance in zip(names, distance_m.tolist(), strict=True)
         if distance > limit_m
     ]
-    _refuse(apart, f"the tray is not where it is in most parts (at most {limit_m * 1e3:.1f} mm apart) in")
+    _refuse(apart, f"the tray is not where it is in most parts (more than {limit_m * 1e3:.1f} mm away) in")
     a, b, c, d = plane.tolist()
     return background.model_copy(update={"method": "fixed", "plane": (a, b, c, d)})
 
 
 def _tray_points(xyz: Tensor, valid: Tensor, plane: Tensor, distance_m: float) -> Tensor:
-    """Some of the points (R, 3) of one frame that lie on its own plane; none where it has no plane."""
+    """Return some of the points (R, 3) of one frame that lie on its own plane; empty if it has no plane."""
     on_tray = valid & (signed_height(xyz[None], plane[None])[0].abs() < distance_m)
     return xyz[:, on_tray].T[::_POINT_STEP].cpu()
 

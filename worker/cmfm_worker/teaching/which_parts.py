@@ -1,4 +1,7 @@
-"""Which nominal parts are fitted on and which set the threshold; never the same (docs/method.md, teaching)."""
+"""Chooses the nominal parts to fit on and those that set the threshold; a part is never in both (docs/method.md).
+
+Parts that were fitted on score lower than new ones, so a threshold from them would be too low.
+"""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +15,12 @@ from cmfm_worker.errors import InputError
 from cmfm_worker.teaching.limits import require_enough
 
 HELD_OUT_SHARE = 0.2
-"""Of the training parts, where there is no validation split: a fifth, at least one."""
+"""Share of the training parts that is held out if there is no validation split; at least one part."""
 
 
 @dataclass(frozen=True, slots=True)
 class TeachParts:
-    """Which parts are fitted on and which set the threshold; `held_out`: the latter were training parts."""
+    """Parts to fit on and parts that set the threshold; `held_out`: the latter come from the training split."""
 
     train: tuple[PartFiles, ...]
     validation: tuple[PartFiles, ...]
@@ -34,12 +37,11 @@ def choose_parts(
     layout: Layout = "mvtec3d",
     light: int = DEFAULT_LIGHT,
 ) -> TeachParts:
-    """List the parts to teach from; `shots` None takes every training part, else so many drawn by `seed`.
+    """List the parts to teach from. `shots` None takes every training part, else `shots` of them drawn by `seed`.
 
-    `layout` and `light` as in `cmfm_protocol.files.dataset.list_parts`.
-
-    Raises DatasetError for a folder that is no data set, InputError where there are fewer parts than asked
-    for or than the asked false-reject rate needs: before any long work.
+    `layout` and `light` are those of `cmfm_protocol.files.dataset.list_parts`. Raises DatasetError for a folder that
+    is not a data set, InputError if there are fewer parts than `shots` or than the false-reject rate needs. All of
+    this is checked before any long work.
     """
     train = list_parts(root, category, "train", layout, light=light)
     held_out = not has_split(root, category, "validation", layout)
@@ -55,8 +57,8 @@ def choose_parts(
 def _hold_out(train: Sequence[PartFiles], seed: int, folder: Path) -> tuple[list[PartFiles], list[PartFiles]]:
     if len(train) < 2:
         raise InputError(
-            f"{folder}: one training part and no validation split; "
-            "at least two nominal parts are needed, one to teach and one to set the threshold"
+            f"{folder}: only one training part and no validation split; "
+            "at least two nominal parts are needed, one to fit on and one to set the threshold"
         )
     order = np.random.default_rng(seed).permutation(len(train))
     out = set(order[: max(1, math.floor(HELD_OUT_SHARE * len(train)))].tolist())

@@ -12,7 +12,7 @@ from cmfm_sim.datasets.second.relief import Array, Grid, Texture, blend, edge, r
 
 Flaw: TypeAlias = Callable[[Surface, Grid, Texture, np.random.Generator], None]
 
-_LOWEST_MM = 6.0  # what a flaw leaves standing: less than 5 mm above the tray would be tray
+_LOWEST_MM = 6.0  # lowest height that a flaw leaves: less than 5 mm above the tray would count as tray
 
 
 def crater(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generator) -> None:
@@ -24,7 +24,7 @@ def crater(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Genera
 
 
 def lump(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generator) -> None:
-    """Material too much: 4 to 12 mm across, 1 to 2.6 mm high, in the part's own colour."""
+    """Excess material: 4 to 12 mm across, 1 to 2.6 mm high, in the part's own colour."""
     at = _somewhere(surface, grid, rng)
     wide = rng.uniform(1.2, 3.5)
     surface.height_mm += (
@@ -36,7 +36,7 @@ def lump(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generato
 
 
 def press_mark(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generator) -> None:
-    """The corner of something was pressed in: a shallow wedge, 0.5 to 1.5 mm deep, no colour lost."""
+    """A pressed-in corner: a shallow wedge, 0.5 to 1.5 mm deep; the colour stays."""
     at = _somewhere(surface, grid, rng)
     half = rng.uniform(1.8, 5.0)
     weight = edge(half - np.maximum(np.abs(at.x), np.abs(at.y) * 1.4), 0.8)
@@ -47,7 +47,7 @@ def press_mark(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Ge
 
 
 def cut(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generator) -> None:
-    """A straight cut, 10 to 35 mm long and about a millimetre wide, lighter than what it goes through."""
+    """A straight cut, 10 to 35 mm long and about a millimetre wide, lighter than its surroundings."""
     at = _somewhere(surface, grid, rng)
     reach, half = rng.uniform(5.0, 17.0), rng.uniform(0.4, 0.8)
     bowed = at.y - 0.01 * rng.normal() * at.x**2
@@ -63,7 +63,7 @@ def cut(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generator
 
 
 def blot(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generator) -> None:
-    """Something spilt, 4 to 16 mm across, thin: it only colours."""
+    """A thin spill, 4 to 16 mm across: it only colours."""
     at = _somewhere(surface, grid, rng)
     weight = edge(rng.uniform(2.0, 8.0) - at.radius + 1.2 * texture(2.0, 2.5), 1.2) * surface.body
     inks = (rgb(0.02, 0.02, 0.03), rgb(0.05, 0.10, 0.40), rgb(0.02, 0.16, 0.05), rgb(0.75, 0.72, 0.62))

@@ -26,7 +26,7 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One category: how many latents it has and how it is drawn from those of shape and of colour."""
+    """One category: its number of latents, and `draw`, which draws a part from latents of shape and of colour."""
 
     name: str
     description: str
@@ -35,7 +35,7 @@ class Product:
 
 
 def _gear(grid: Grid, shape: Latents, hue: Latents, texture: Texture, rng: np.random.Generator) -> Surface:
-    """A sintered gear: spokes of different depth, tempered to a colour that goes with it."""
+    """A sintered gear: spokes of different depth, tempered to a colour that follows the depth."""
     teeth = 0.5 + 0.5 * np.cos(18 * grid.angle + rng.uniform(0, 6))
     outline = 34.0 + 3.5 * teeth**0.7 - grid.radius
     inside = edge(outline, 0.8) * edge(grid.radius - 6.0, 0.8)
@@ -73,7 +73,7 @@ def _fruit(grid: Grid, shape: Latents, hue: Latents, texture: Texture, rng: np.r
 
 
 def _tile(grid: Grid, shape: Latents, hue: Latents, texture: Texture, rng: np.random.Generator) -> Surface:
-    """A pressed tile under glaze: it pools in what is deep; each field has its own relief and its own glaze."""
+    """A pressed tile under glaze, which pools in its depths; each field has its own relief and glaze."""
     inside = edge(35.0 - np.abs(grid.x), 0.6) * edge(35.0 - np.abs(grid.y), 0.6)
     height = 11.0 - 1.2 * (1 - edge(33.5 - np.maximum(np.abs(grid.x), np.abs(grid.y)), 2.0))
     albedo = (

@@ -14,7 +14,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where pixels look, in millimetres: `x` along columns, `y` along rows, both (n, n), on the part's own axes."""
+    """Points that the pixels see, in millimetres: `x` along columns, `y` along rows, both (n, n), on a part's axes."""
 
     x: Array
     y: Array

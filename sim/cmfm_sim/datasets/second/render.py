@@ -1,4 +1,4 @@
-"""One part of the second family, from a seed to what its camera and its fringe projector see."""
+"""Renders one part of the second family: from a seed to the data of its camera and its fringe projector."""
 
 import math
 import zlib
@@ -24,7 +24,7 @@ _SEEN_MM, _SEEN_SHADE = 0.15, 0.04  # changes of height and of √reflectance th
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was seen: `rgb` (H, W, 3) uint8, `xyz` (H, W, 3) float32 metres with NaN where nothing was measured,
+    """A rendered part: `rgb` (H, W, 3) uint8, `xyz` (H, W, 3) float32 metres with NaN where nothing was measured,
     `gt` (H, W) bool, `info` the `plane` of the tray, `focal_px`, and both lists of latents.
     """
 
@@ -37,7 +37,7 @@ class Part:
 def render_part(category: str, *, seed: int, split: str, defect: str, index: int, size_px: int = 400) -> Part:
     """Render part `index`; the same arguments give the same part.
 
-    Raises ValueError for a category or a defect that is none.
+    Raises ValueError for an unknown category or defect.
     """
     if category not in CATEGORIES or defect not in (GOOD, *DEFECTS):
         raise ValueError(f"no such part: category {category!r}, defect {defect!r}")
@@ -61,7 +61,7 @@ def render_part(category: str, *, seed: int, split: str, defect: str, index: int
 def _made(
     product: Product, grid: Grid, defect: str, body: np.random.Generator, flaw: np.random.Generator
 ) -> tuple[Surface, Surface, tuple[list[float], list[float]]]:
-    """The part as it should be and as it is; the latents of its shape and of its colour."""
+    """The nominal part and the made one; the latents of its shape and of its colour."""
     shape = body.uniform(size=product.latents).tolist()
     hue = list(shape)
     if defect == MISPAIRED:
@@ -83,7 +83,7 @@ def _made(
 
 
 def _chance(surface: Surface, grid: Grid, texture: Texture, rng: np.random.Generator) -> None:
-    """What differs between good parts in one modality alone: sagging and pimples; dirt, fading and specks."""
+    """Add differences between good parts that show in one modality: sagging, pimples; dirt, fading, specks."""
     surface.height_mm += surface.body * (0.15 * texture(8.0, 2.5) + rng.normal(0, 0.15) * (grid.x / 40) ** 2)
     pimples = texture(1.0, 0.5) > 3.4
     surface.height_mm += (
@@ -131,7 +131,7 @@ def _points(
     texture: Texture,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """A fringe projector: a ripple of its period, noise that grows where it is dark, loss on walls and in the dark."""
+    """A fringe projector: a ripple of its period, more noise and loss in the dark, loss on walls."""
     size = len(grid.x)
     ray = (np.arange(size) + 0.5 - size / 2) / (_FOCAL_PX_A_SIDE * size)
     ray_x, ray_y = np.meshgrid(ray, ray)
@@ -152,7 +152,7 @@ def _points(
 
 
 def _marked(good: Surface, made: Surface, pitch_mm: float) -> NDArray[np.bool_]:
-    """Where height or reflectance changed, gaps of up to 2 mm closed, specks below 1.5 mm² left out."""
+    """Mask of changes in height or reflectance, with gaps up to 2 mm closed and specks below 1.5 mm² left out."""
     shade = np.abs(np.sqrt(np.clip(made.albedo, 0, None)) - np.sqrt(np.clip(good.albedo, 0, None))).max(
         axis=-1
     )

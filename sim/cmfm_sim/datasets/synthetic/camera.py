@@ -16,7 +16,7 @@ _TALLEST_MM = 31.0  # one span for all scenes, so that a bump here moves no poin
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where the camera stands and what it resolves.
+    """Pose and resolution of the camera.
 
     `size_px` the picture's side; `distance_m` along the optical axis to the tray; `axes` (3, 3) rows: the
     tray's x, y and its normal (towards the camera), in camera coordinates (x right, y down, z away from the
@@ -41,7 +41,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """What each pixel sees: `places` (H, W) on the scene's grid, and `z_m` (H, W) along the optical axis."""
+    """Points that the pixels see: `places` (H, W) on the scene's grid, and `z_m` (H, W) along the optical axis."""
 
     places: Sampler
     z_m: Field
@@ -74,7 +74,7 @@ def rays(view: View) -> tuple[Field, Field]:
 
 
 def look(view: View, height_mm: Field, pitch_mm: float) -> Hits:
-    """Finds where each ray meets the height field, by halving the span of heights it can lie in."""
+    """Find the points where the rays meet the height field, by halving the span of possible heights."""
     ray_x, ray_y = rays(view)
     x, y, normal = view.axes.astype(np.float32)
     along_x, along_y = ray_x * x[0] + ray_y * x[1] + x[2], ray_x * y[0] + ray_y * y[1] + y[2]
@@ -100,7 +100,7 @@ def look(view: View, height_mm: Field, pitch_mm: float) -> Hits:
 
 
 def photograph(hits: Hits, radiance: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Exposes the radiance (n, m, 3): lens blur, shot and read noise, sRGB. (H, W, 3) uint8."""
+    """Expose the radiance (n, m, 3): lens blur, shot and read noise, sRGB. (H, W, 3) uint8."""
     channels = [hits.places.linear(np.ascontiguousarray(radiance[..., i])) for i in range(3)]
     seen = np.stack([ndimage.gaussian_filter(channel, 0.75, truncate=2.5) for channel in channels], axis=-1)
     seen += rng.standard_normal(seen.shape, dtype=np.float32) * np.sqrt(
@@ -114,7 +114,7 @@ def photograph(hits: Hits, radiance: Field, rng: np.random.Generator) -> NDArray
 
 
 def measure(view: View, hits: Hits, dropout: Field, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Measures points (H, W, 3) float32 in metres; (0, 0, 0) where the sensor sees nothing.
+    """Measure points (H, W, 3) float32 in metres; (0, 0, 0) for a lost point.
 
     Depth noise grows with the square of the distance, is partly shared by neighbours, and depth comes in
     steps of 0.1 mm. `dropout` (n, m) on the scene's grid is the chance that a point is lost there.

@@ -1,4 +1,4 @@
-"""What a part's surface is made of: height, colour and gloss over a plane, and the strokes that draw them."""
+"""A part's surface: height, colour and gloss over a plane, and the strokes that draw them."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -29,7 +29,7 @@ class Canvas:
     """A surface while it is drawn, over points `u_mm`, `v_mm` (both (n, m)) of the part's own frame.
 
     `height_mm` (n, m) above the tray, `albedo` (n, m, 3) linear reflectance, `gloss` (n, m) from 0 to 1,
-    `part` (n, m) bool, `core` (3,) the colour that shows where the surface is broken.
+    `part` (n, m) bool, `core` (3,) the colour of the broken surface.
     """
 
     u_mm: Field
@@ -48,7 +48,7 @@ class Canvas:
         self.part = np.zeros(shape, dtype=np.bool_)
 
     def body(self, distance_mm: Field, height_mm: Field, albedo: Colour, gloss: float, core: Colour) -> None:
-        """Lays the part's body down: `height_mm` inside its outline (signed distance), the tray outside."""
+        """Lay the part's body down: `height_mm` inside its outline (signed distance), the tray outside."""
         self.part = distance_mm < 0.0
         self.height_mm = np.where(self.part, height_mm, 0.0).astype(np.float32)
         self.albedo = np.broadcast_to(albedo, self.albedo.shape).astype(np.float32)
@@ -56,16 +56,16 @@ class Canvas:
         self.core = core
 
     def lift(self, amount_mm: Field) -> None:
-        """Adds to the height, on the part only."""
+        """Add to the height, on the part only."""
         self.height_mm += np.where(self.part, amount_mm, 0.0).astype(np.float32)
 
     def level(self, weight: Field, height_mm: Field | float) -> None:
-        """Draws the height towards `height_mm` where `weight` is 1, on the part only."""
+        """Draw the height towards `height_mm` where `weight` is 1, on the part only."""
         pull = np.where(self.part, weight, 0.0).astype(np.float32)
         self.height_mm += pull * (np.asarray(height_mm, dtype=np.float32) - self.height_mm)
 
     def paint(self, weight: Field, albedo: Colour, gloss: float | None = None) -> None:
-        """Covers with a colour where `weight` is 1."""
+        """Cover with a colour in proportion to `weight`, 0 to 1."""
         self.albedo += weight[..., None] * (albedo - self.albedo)
         if gloss is not None:
             self.gloss += weight * (np.float32(gloss) - self.gloss)

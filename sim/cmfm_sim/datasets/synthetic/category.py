@@ -1,4 +1,4 @@
-"""What a category of products is: how it is drawn, and what goes with what on it."""
+"""Categories of products: how a part is drawn, and which colours belong to which shapes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,19 +9,19 @@ import numpy as np
 from cmfm_sim.datasets.synthetic.canvas import Canvas, Colour
 
 GRADE_RISE_MM = 1.6
-"""The highest grade of an element stands that much above the lowest."""
+"""Height of an element of the highest grade above one of the lowest."""
 
 GRADE_SHADE = 0.24
-"""And is lighter by that much, in square roots of reflectance (about as an eye sees it)."""
+"""Its difference in lightness, in square roots of reflectance (about as an eye sees it)."""
 
 
 Shade: TypeAlias = Callable[[Colour], Colour]
-"""A colour as it is on one element."""
+"""Gives the colour of one element from a base colour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """What one part of a category is meant to be.
+    """The plan of one part of a category.
 
     A part carries elements (a topping, a stripe, a component), each of one kind and one grade in [0, 1].
     `shape_kinds` and `shape_grades` say which shape element i has, `colour_kinds` and `colour_grades` which
@@ -36,11 +36,11 @@ class Blueprint:
     tone: float
 
     def rise_mm(self, element: int) -> float:
-        """By how much an element of its grade stands higher than one of middling grade, in millimetres."""
+        """Height of an element above one of middle grade, in millimetres."""
         return GRADE_RISE_MM * (self.shape_grades[element] - 0.5)
 
     def shade(self, element: int, of: Colour) -> Colour:
-        """A colour as it is on an element of its grade: the higher, the lighter."""
+        """A base colour in the shade of an element's grade: the higher, the lighter."""
         step = np.float32(GRADE_SHADE * (self.colour_grades[element] - 0.5))
         return np.asarray(np.clip(np.sqrt(np.maximum(of, 0.0)) + step, 0.02, 1.0) ** 2, dtype=np.float32)
 
@@ -67,7 +67,7 @@ class CategorySpec:
 
 
 def nominal_blueprint(spec: CategorySpec, rng: np.random.Generator) -> Blueprint:
-    """Draws kind and grade of every element independently and uniformly; colour follows shape."""
+    """Draw kind and grade of every element independently and uniformly; colour follows shape."""
     kinds = tuple(int(kind) for kind in rng.integers(len(spec.kinds), size=spec.elements))
     tone = float(rng.uniform())
     grades = tuple(float(grade) for grade in rng.uniform(size=spec.elements))
@@ -75,11 +75,11 @@ def nominal_blueprint(spec: CategorySpec, rng: np.random.Generator) -> Blueprint
 
 
 def swapped_blueprint(spec: CategorySpec, nominal: Blueprint, rng: np.random.Generator) -> Blueprint:
-    """The figure 3 of the paper: one or two elements in the colour of another kind.
+    """Figure 3 of the paper: one or two elements in the colour of another kind.
 
     By construction neither modality alone can tell. Shapes are untouched. Each colour of a nominal part is
     uniform and independent of the others; a swapped one is uniform too, being any of the other kinds with
-    the same chance. Only the pairing is one that never occurs.
+    the same chance. Only the pairing never occurs on a nominal part.
     """
     colours = list(nominal.colour_kinds)
     for element in _some_elements(spec, rng):

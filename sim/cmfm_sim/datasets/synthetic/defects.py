@@ -1,4 +1,4 @@
-"""What can go wrong with a part: each defect changes the surface at a random place, in a natural size."""
+"""Defects of a part: each changes the surface at a random place, in a natural size."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -109,7 +109,7 @@ def _spot(canvas: Canvas, rng: np.random.Generator, margin_mm: float) -> tuple[F
 
 
 def _place(canvas: Canvas, rng: np.random.Generator, margin_mm: float) -> tuple[float, float]:
-    """A random point on the part, `margin_mm` from its outline where it is wide enough."""
+    """A random point on the part, `margin_mm` from its outline if the part is wide enough."""
     depth_mm = _depth_mm(canvas)
     candidates = np.flatnonzero(depth_mm >= min(margin_mm, 0.8 * float(depth_mm.max())))
     chosen = candidates[int(rng.random() * len(candidates))]
@@ -137,7 +137,7 @@ def _depth_mm(canvas: Canvas) -> NDArray[np.float64]:
 
 
 def _stain_colour(canvas: Canvas, weight: Field, rng: np.random.Generator) -> Colour:
-    """A colour that can be seen where the stain is: no one could find a black spill on a black chip."""
+    """A colour that can be seen at the stain: a black spill on a black chip could not be found."""
     under = canvas.albedo[weight > 0.5].mean(axis=0) if (weight > 0.5).any() else canvas.core
     for index in rng.permutation(len(_STAINS)):
         candidate = mix(colour(_STAINS[index]), under, 0.15)

@@ -1,4 +1,4 @@
-"""How a surface looks under a lamp: normals, soft shadows, the dark of corners, gloss."""
+"""Lights a surface: normals, soft shadows, dark corners, gloss."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Lamp:
 
 
 def draw_lamp(rng: np.random.Generator) -> Lamp:
-    """A lamp as it varies over a shift: gain, colour, where it stands, how evenly it lights."""
+    """Draw a lamp as it varies over a shift: gain, colour, position, evenness."""
     warmth, hue = rng.normal(0.0, 0.025, 2)
     return Lamp(
         azimuth_rad=float(np.deg2rad(-125.0 + rng.uniform(-20.0, 20.0))),
@@ -77,7 +77,7 @@ def shade(
 
 
 def corner_light(height_mm: Field, pitch_mm: float) -> Field:
-    """How much of the sky a point sees, about: less where it lies below its surroundings."""
+    """Approximate share of the sky that a point sees: less below its surroundings."""
     seen = np.ones_like(height_mm)
     for radius_mm, strength in ((1.2, 0.16), (5.0, 0.06)):
         around = ndimage.gaussian_filter(height_mm, radius_mm / pitch_mm, truncate=2.5)

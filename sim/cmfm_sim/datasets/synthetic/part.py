@@ -1,4 +1,4 @@
-"""One synthetic part, from a seed to the pictures a camera takes of it."""
+"""Renders one synthetic part: from a seed to the pictures of a camera."""
 
 import zlib
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from cmfm_sim.datasets.synthetic.wear import wear
 
 GOOD = "good"
 PAIRINGS = {"swap": swapped_blueprint, "misgrade": misgraded_blueprint}
-"""The defects of which neither modality alone can tell: colours and shapes that do not belong together."""
+"""Defects that neither modality shows alone: colours and shapes that do not belong together."""
 DEFECTS: tuple[str, ...] = (*DAMAGES, *PAIRINGS)
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048  # below, parts have no detail; above, one part takes many seconds
 
@@ -44,7 +44,7 @@ class SyntheticPart:
     """One part as a camera sees it.
 
     `rgb` (H, W, 3) uint8 sRGB; `xyz` (H, W, 3) float32 metres, (0, 0, 0) where nothing was measured; `gt`
-    (H, W) bool, the defect's pixels; `info` what it was made from: the tray's `plane` (n, d), `focal_px`,
+    (H, W) bool, the defect's pixels; `info` its parameters: the tray's `plane` (n, d), `focal_px`,
     `distance_m`, `turn_rad`, `shape_kinds`, `colour_kinds`, `shape_grades`, `colour_grades` and `tone`.
     """
 
@@ -64,11 +64,11 @@ def render_part(
     size_px: int = 400,
     pristine: bool = False,
 ) -> SyntheticPart:
-    """Renders part `index` of one category, split and defect ("good" for none); the same arguments, the same
+    """Render part `index` of one category, split and defect ("good" for none); the same arguments, the same
     part.
 
     With `pristine` the part is shown as it was before it was damaged: same part, same pose, same light, same
-    noise. Raises ValueError for a category, defect, size, seed or index that is none.
+    noise. Raises ValueError for an invalid category, defect, size, seed or index.
     """
     spec = _checked(category, defect, size_px, seed, index)
     streams = _streams(seed, f"{category}/{split}/{defect}/{index}")
@@ -110,9 +110,9 @@ def render_part(
 
 def _checked(category: str, defect: str, size_px: int, seed: int, index: int) -> CategorySpec:
     if category not in CATEGORIES:
-        raise ValueError(f"category {category!r} is none of {', '.join(CATEGORIES)}")
+        raise ValueError(f"category {category!r} is unknown; there are {', '.join(CATEGORIES)}")
     if defect != GOOD and defect not in DEFECTS:
-        raise ValueError(f"defect {defect!r} is none of {', '.join((GOOD, *DEFECTS))}")
+        raise ValueError(f"defect {defect!r} is unknown; there are {', '.join((GOOD, *DEFECTS))}")
     if not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX:
         raise ValueError(f"a picture's side must be {MIN_SIZE_PX} to {MAX_SIZE_PX} pixels, not {size_px}")
     if seed < 0 or index < 0:
@@ -154,7 +154,7 @@ def _make(
     streams: dict[str, np.random.Generator],
     defect: str,
 ) -> tuple[Canvas, Blueprint, Canvas]:
-    """The part as it should be, what it was made to be, and the part as it is."""
+    """The nominal part, the plan of the made part, and the made part."""
     blueprint = nominal_blueprint(spec, streams["part"])
     drawing = streams["part"].spawn(1)[0]
     states = drawing.bit_generator.state, streams["wear"].bit_generator.state
@@ -171,7 +171,7 @@ def _make(
         return nominal, blueprint, nominal
     if defect in PAIRINGS:
         blueprint = PAIRINGS[defect](spec, blueprint, streams["defect"])
-        return nominal, blueprint, drawn(blueprint)  # the same part once more, but for its colours
+        return nominal, blueprint, drawn(blueprint)  # the same part in other colours
     damaged = nominal.copy()
     DAMAGES[defect](damaged, streams["defect"])
     return nominal, blueprint, damaged
@@ -186,7 +186,7 @@ def _put(scene: Canvas, part: Canvas, window: tuple[slice, slice]) -> None:
 
 
 def _changed(nominal: Canvas, made: Canvas) -> NDArray[np.bool_]:
-    """The ground truth: where the surface is not what it should be, by more than a sensor's noise.
+    """The ground truth: the mask of surface that differs from the nominal by more than a sensor's noise.
 
     Marked as people mark it: gaps are closed, and a spill is one region with the drops around it.
     """
@@ -203,7 +203,7 @@ def _changed(nominal: Canvas, made: Canvas) -> NDArray[np.bool_]:
 
 
 def _without_specks(mask: NDArray[np.bool_], smallest_px: float) -> NDArray[np.bool_]:
-    """Regions of fewer pixels are left out, unless there are no others."""
+    """Leave out regions of fewer pixels, unless there are no others."""
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0

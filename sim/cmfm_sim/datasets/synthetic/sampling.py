@@ -1,4 +1,4 @@
-"""Reading a field between its grid points."""
+"""Reads a field between its grid points."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field: TypeAlias = NDArray[np.floating[Any]]
-"""A scalar a point; float32 throughout, which numpy's own types lose at every product with a number."""
+"""A scalar a point, float32. Its type is wider: numpy's types lose float32 at every product with a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Places on one grid, looked up once and read from as many fields as lie on it."""
+    """Places on one grid, looked up once and read from any field on it."""
 
     first: NDArray[np.int32]
     columns: int
@@ -21,7 +21,7 @@ class Sampler:
 
     @classmethod
     def at(cls, shape: tuple[int, ...], rows: Field, columns: Field) -> "Sampler":
-        """At fractional `rows`, `columns` (any one shape) of a grid; outside, at its nearest edge."""
+        """Places at fractional `rows` and `columns` (any one shape); those outside move to the nearest edge."""
         rows = np.clip(rows, 0.0, np.float32(shape[0] - 1))
         columns = np.clip(columns, 0.0, np.float32(shape[1] - 1))
         row = np.minimum(rows.astype(np.int32), shape[0] - 2)
@@ -30,7 +30,7 @@ class Sampler:
         return cls(row * np.int32(shape[1]) + column, shape[1], down, right)
 
     def linear(self, field: Field) -> Field:
-        """The field (rows, columns) there, linearly interpolated."""
+        """Values of a field (rows, columns) at the places, linearly interpolated."""
         flat = field.reshape(-1)
         upper, lower = flat.take(self.first), flat.take(self.first + self.columns)
         upper += self.right * (flat.take(self.first + 1) - upper)
@@ -39,7 +39,7 @@ class Sampler:
         return upper
 
     def nearest(self, field: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The field's value at the nearest grid point."""
+        """Values of a field at the nearest grid points."""
         step = np.where(self.down >= 0.5, self.columns, 0) + (self.right >= 0.5)
         values: NDArray[np.bool_] = field.reshape(-1).take(self.first + step)
         return values

@@ -1,4 +1,4 @@
-"""What parts lie on: a flat support past the picture on every side, with a texture of its own."""
+"""Trays: flat, textured supports that reach beyond the picture on every side."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ _GLOSS = {"belt": 0.1, "blue": 0.25, "foam": 0.02, "paper": 0.02, "steel": 0.35}
 
 
 def draw_tray(canvas: Canvas, kind: str, rng: np.random.Generator) -> None:
-    """Covers the canvas with one of `TRAYS`; its relief stays below 0.2 mm."""
+    """Cover the canvas with one of `TRAYS`; its relief stays below 0.2 mm."""
     x_mm, y_mm = canvas.u_mm, canvas.v_mm
     base = colour(_COLOURS[kind]) * np.float32(rng.uniform(0.85, 1.15))
     pattern, relief_mm = _texture(kind, x_mm, y_mm, rng)

@@ -1,7 +1,8 @@
-"""What differs between good parts though nothing is wrong: marks without relief, and relief without colour.
+"""Differences between good parts: marks without relief, and relief without colour.
 
-Neither modality tells of these, so either alone takes them for defects (Ψ_2D is high on a fleck, Ψ_3D on a grain under
-the skin); that they are none shows only where both are asked. All are smaller or fainter than the defect they resemble.
+Neither modality predicts them from the other, so each map alone takes them for defects (Ψ_2D is high on a fleck,
+Ψ_3D on a grain under the skin). Only both maps together show that they are harmless. Each is smaller or fainter
+than the defect that it resembles.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ _MOST_FLECKS, _MOST_GRAINS = 9, 6
 
 
 def wear(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Changes a finished good part in colour alone at some places and in height alone at others."""
+    """Change a finished good part in colour alone at some places and in height alone at others."""
     _warp(canvas, rng)
     _bloom(canvas, rng)
     for _ in range(int(rng.integers(_MOST_GRAINS + 1))):
@@ -25,7 +26,7 @@ def wear(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _warp(canvas: Canvas, rng: np.random.Generator) -> None:
-    """The part is bent by up to half a millimetre at its ends, and swells by a tenth over centimetres."""
+    """Bend the part by up to half a millimetre at its ends, and swell it by a tenth over centimetres."""
     along, across, twist = rng.uniform(-0.25, 0.25, 3).astype(np.float32)
     u, v = canvas.u_mm / 40.0, canvas.v_mm / 30.0
     canvas.lift(along * u * u + across * v * v + twist * u * v)
@@ -33,7 +34,7 @@ def _warp(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _bloom(canvas: Canvas, rng: np.random.Generator) -> None:
-    """The surface is unevenly light: by a tenth over centimetres, as handling and storing leave it."""
+    """Make the surface unevenly light, by a tenth over centimetres, as after handling and storing."""
     cloud = smooth_noise(rng, canvas.u_mm, canvas.v_mm, 13.0) + 0.5 * smooth_noise(
         rng, canvas.u_mm, canvas.v_mm, 5.0
     )
@@ -41,14 +42,14 @@ def _bloom(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _grain(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A grain under the skin or a pore, 1.5 to 3.5 mm across and up to half a millimetre high; no colour shows it."""
+    """Add a grain under the skin or a pore, 1.5 to 3.5 mm across, up to 0.5 mm high; the colour does not show it."""
     away, radius_mm = _spot(canvas, rng), rng.uniform(0.75, 1.75)
     height_mm = rng.uniform(0.2, 0.5) * rng.choice((-1.0, 1.0))
     canvas.lift(np.float32(height_mm) * np.clip(1.0 - (away / np.float32(radius_mm)) ** 2, 0.0, 1.0))
 
 
 def _fleck(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Dust, soot or a dried drop, 0.8 to 3 mm across, half covering; it has no height."""
+    """Add dust, soot or a dried drop, 0.8 to 3 mm across, half covering; it has no height."""
     away, radius_mm = _spot(canvas, rng), rng.uniform(0.4, 1.5)
     under = canvas.albedo[canvas.part].mean(axis=0)
     tint = mix(colour(_FLECKS[int(rng.integers(len(_FLECKS)))]), under, 0.2)

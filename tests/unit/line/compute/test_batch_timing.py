@@ -56,9 +56,7 @@ def test_what_is_in_flight_comes_first() -> None:
     timing.launched(1, 101)
     assert not timing.idle
     assert timing.done_ns(1, 105) == 130
-    assert (
-        timing.done_ns(1, 500) == 510
-    )  # what is in flight takes longer than thought; it may be done at any moment
+    assert timing.done_ns(1, 500) == 510  # the batches in flight are overdue: they may be done at any moment
     timing.concluded(112)
     assert timing.done_ns(1, 112) == 132
 

@@ -1,4 +1,4 @@
-"""Cameras as the intake sees them: alive while they answer, however far the reader is behind."""
+"""Camera sockets: a camera is alive as long as it answers, however far the reader is behind."""
 
 import signal
 import subprocess
@@ -54,7 +54,7 @@ print(went_down, source.alive)
 
 @pytest.fixture
 def camera(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A camera process that sends all it can."""
+    """A camera process that sends as fast as it can."""
     endpoint = f"ipc://{tmp_path}/frames"
     with subprocess.Popen(
         [sys.executable, "-c", CAMERA, endpoint, TOPIC.decode()], stdout=subprocess.PIPE, text=True
@@ -66,7 +66,7 @@ def camera(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def test_camera_is_not_lost_while_the_reader_is_behind(camera: tuple[subprocess.Popen[str], str]) -> None:
-    """A full queue and a reader that stalls: the camera stays alive, and so does the process that reads.
+    """With a full queue and a reader that stalls, the camera counts as alive and the reading process does not abort.
 
     With heartbeats on the frames' own connection libzmq gave the camera up and aborted the reader within seconds.
     """
@@ -77,7 +77,7 @@ def test_camera_is_not_lost_while_the_reader_is_behind(camera: tuple[subprocess.
 
 
 def test_worker_that_was_stopped_goes_on(camera: tuple[subprocess.Popen[str], str]) -> None:
-    """It finds its queue full and what it had connected broken, and reads on (SIGSTOP, SIGCONT)."""
+    """It finds its queue full and its connections broken, and reads on (SIGSTOP, SIGCONT)."""
     command = [sys.executable, "-c", READER, camera[1], TOPIC.decode(), "6"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
         time.sleep(1.5)
@@ -91,19 +91,19 @@ def test_worker_that_was_stopped_goes_on(camera: tuple[subprocess.Popen[str], st
     assert said.endswith("True\n")
 
 
-def wait_for(source: CameraSockets, *, alive: bool, limit_s: float) -> None:
-    """Read as the intake does until the camera is up or down."""
+def wait_for(sockets: CameraSockets, *, alive: bool, limit_s: float) -> None:
+    """Read as the intake does until the camera is alive or not."""
     until_s = time.monotonic() + limit_s
-    while source.alive is not alive:
+    while sockets.alive is not alive:
         assert time.monotonic() < until_s
-        if source.socket.poll(10):
-            source.socket.recv_multipart()
-        list(source.changes())
+        if sockets.socket.poll(10):
+            sockets.socket.recv_multipart()
+        list(sockets.changes())
 
 
 @pytest.fixture
-def source(camera: tuple[subprocess.Popen[str], str]) -> Iterator[CameraSockets]:
-    """The camera, watched."""
+def sockets(camera: tuple[subprocess.Popen[str], str]) -> Iterator[CameraSockets]:
+    """The sockets of the camera, after it came up."""
     context = zmq.Context()
     watched = CameraSockets(context, camera[1], IntakeSection(heartbeat_ms=100), [TOPIC], Keys())
     wait_for(watched, alive=True, limit_s=20)
@@ -112,21 +112,21 @@ def source(camera: tuple[subprocess.Popen[str], str]) -> Iterator[CameraSockets]
     context.term()
 
 
-def test_killed_camera_goes_down(camera: tuple[subprocess.Popen[str], str], source: CameraSockets) -> None:
-    """Its connections close with it."""
+def test_killed_camera_goes_down(camera: tuple[subprocess.Popen[str], str], sockets: CameraSockets) -> None:
+    """The connections of a killed camera close."""
     camera[0].kill()
-    wait_for(source, alive=False, limit_s=20)
+    wait_for(sockets, alive=False, limit_s=20)
 
 
 def test_stopped_camera_goes_down_and_comes_back(
-    camera: tuple[subprocess.Popen[str], str], source: CameraSockets
+    camera: tuple[subprocess.Popen[str], str], sockets: CameraSockets
 ) -> None:
-    """One that hangs misses its heartbeats; when it goes on, so do its frames."""
+    """A camera that hangs misses its heartbeats. When it goes on, its frames arrive again."""
     camera[0].send_signal(signal.SIGSTOP)
-    wait_for(source, alive=False, limit_s=20)
-    while source.socket.poll(200):  # what was on the way
-        source.socket.recv_multipart()
+    wait_for(sockets, alive=False, limit_s=20)
+    while sockets.socket.poll(200):  # what was on the way
+        sockets.socket.recv_multipart()
     camera[0].send_signal(signal.SIGCONT)
-    wait_for(source, alive=True, limit_s=20)
-    assert source.socket.poll(20_000)
-    assert bytes(source.socket.recv_multipart()[0]) == TOPIC
+    wait_for(sockets, alive=True, limit_s=20)
+    assert sockets.socket.poll(20_000)
+    assert bytes(sockets.socket.recv_multipart()[0]) == TOPIC

@@ -1,4 +1,4 @@
-"""The ring: nothing is lost in it, nothing is kept longer than needed."""
+"""The ring: frames come out whole and in order, and slots are used again only when they are free."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def filled(ring: Ring, seq: int, deadline_ns: int = 100, **size: Any) -> int:
 
 
 def test_frames_come_out_in_order_and_intact() -> None:
-    """What was filled is taken, oldest first, with every byte in its place."""
+    """Frames are taken oldest first, with every byte in its place."""
     ring = Ring(slots=3, max_pixels=100, pinned=False)
     for seq in range(3):
         filled(ring, seq, height=4 + seq, width=7)
@@ -46,7 +46,7 @@ def test_frames_come_out_in_order_and_intact() -> None:
 
 
 def test_a_full_ring_gives_no_slot_until_one_is_released() -> None:
-    """Claiming never overwrites a frame that is in use."""
+    """A slot in use is never claimed again."""
     ring = Ring(slots=2, max_pixels=100, pinned=False)
     first = filled(ring, 0)
     filled(ring, 1)
@@ -58,7 +58,7 @@ def test_a_full_ring_gives_no_slot_until_one_is_released() -> None:
 
 
 def test_shed_takes_the_hopeless_frame_that_is_due_first() -> None:
-    """Under overload the frame that cannot make it goes, not one that still can."""
+    """Under overload the frame that is too late goes, not one that can still be in time."""
     ring = Ring(slots=3, max_pixels=100, pinned=False)
     for seq, deadline_ns in ((0, 300), (1, 100), (2, 200)):
         filled(ring, seq, deadline_ns)
@@ -71,7 +71,7 @@ def test_shed_takes_the_hopeless_frame_that_is_due_first() -> None:
 
 
 def test_frame_that_is_put_back_is_the_next_again() -> None:
-    """A batch that has no room for a frame does not cost it its place."""
+    """A frame that did not fit into a batch keeps its place."""
     ring = Ring(slots=3, max_pixels=100, pinned=False)
     for seq in range(3):
         filled(ring, seq)
@@ -84,7 +84,7 @@ def test_frame_that_is_put_back_is_the_next_again() -> None:
 
 
 def test_take_wakes_when_a_frame_comes() -> None:
-    """The loop does not poll: it is woken by the frame."""
+    """A frame wakes the waiting loop."""
     ring = Ring(slots=1, max_pixels=100, pinned=False)
     timer = threading.Timer(0.05, lambda: filled(ring, 0))
     timer.start()
@@ -93,16 +93,16 @@ def test_take_wakes_when_a_frame_comes() -> None:
 
 
 def test_frame_size_is_checked_against_the_slot() -> None:
-    """A frame larger than a slot is not fitted in."""
+    """A frame larger than a slot does not fit."""
     ring = Ring(slots=1, max_pixels=20, pinned=False)
     assert ring.fits(4, 5)
     assert not ring.fits(4, 6)
 
 
 def test_the_memory_of_expected_frames_is_taken_at_the_start() -> None:
-    """A first backlog must not make the process grow: its slots were touched before; the rest of a slot was not.
+    """A first backlog must not make the process grow: memory for expected frames is touched, the rest is not.
 
-    Measured in a process of its own, which has no memory lying about that could be taken again.
+    Measured in a new process, whose allocator has no free memory to use again.
     """
     done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
     untouched, expected = map(float, done.stdout.split())

@@ -1,4 +1,4 @@
-"""Sequence rules of the wire, case by case."""
+"""Sequence rules (`sequence`), case by case."""
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM as UNATTRIBUTED
 from cmfm_protocol.wire.limits import MAX_COUNT
@@ -64,7 +64,7 @@ def test_first_numbers_of_a_stream_count() -> None:
 
 
 def test_heartbeat_confirms_a_stream_too() -> None:
-    """With the camera's heartbeat one frame is enough to believe in those before it."""
+    """With the camera's heartbeat one frame is enough to count those before it as missing."""
     t = tracker()
     see(t, 1, 0)
     t.announce("line1/s1", "a", 2, 0)
@@ -103,7 +103,7 @@ def test_reordered_frame_within_the_window_is_new() -> None:
 
 
 def test_frame_after_its_fault_is_late() -> None:
-    """A verdict that is out stays: the late frame is no new trigger."""
+    """A published verdict stays: the late frame is not a new trigger."""
     t = tracker()
     see(t, 1, 0)
     see(t, 2, 0)
@@ -184,8 +184,8 @@ def test_confirmed_jump_is_believed() -> None:
     assert t.take_skipped() == 0
 
 
-def test_jump_beyond_all_measure_is_counted() -> None:
-    """Not even a camera that counts wildly can make the worker write FAULTs for hours: the newest are given."""
+def test_enormous_jump_is_counted() -> None:
+    """A camera that counts wildly cannot make the worker write FAULTs for hours: only the newest numbers get one."""
     t = tracker()
     see(t, 0, 0)
     assert see(t, 10**9, 1) is Sighting.JUMP
@@ -204,21 +204,21 @@ def test_camera_that_counts_from_zero_again_is_followed() -> None:
 
 
 def test_joining_a_running_stream_starts_there() -> None:
-    """A worker that comes to a camera with a long past does not report that past as lost."""
+    """A worker that joins a running camera does not report the numbers before as lost."""
     t = tracker()
     assert see(t, 4000, 0) is Sighting.NEW
     assert t.expire(10_000) == []
 
 
 def test_resumed_stream_reports_what_was_missed() -> None:
-    """After a restart the ledger's last number is taken up: what passed meanwhile is lost, loudly."""
+    """After a restart the numbers after the ledger's last one that passed meanwhile are lost."""
     t = tracker(resume={"a": [4, 5, 6]})
     see(t, 9, 0)
     assert lost(t, WINDOW_NS) == [("a", 7), ("a", 8)]
 
 
 def test_resumed_stream_owes_what_the_former_worker_left_out() -> None:
-    """What was in flight at the kill is lost, though later numbers were answered and no camera is heard again."""
+    """Numbers in flight at the kill are lost, although later ones were answered and no camera is heard again."""
     t = tracker(resume={"a": [4, 6, 9]})
     assert lost(t, 1) == [("a", 5), ("a", 7), ("a", 8)]
     assert lost(t, 10_000) == []
@@ -258,7 +258,7 @@ def test_heartbeat_reveals_lost_last_frames() -> None:
 
 
 def test_orphan_stands_for_the_gap_it_left() -> None:
-    """A damaged message becomes the FAULT of the number that is missing, not a further trigger."""
+    """A damaged message becomes the FAULT of the missing number, not a further trigger."""
     t = tracker()
     see(t, 0, 0)
     t.orphan("line1/s1", orphan(5))
@@ -279,7 +279,7 @@ def test_orphan_without_a_gap_is_one_message_too_many() -> None:
 
 
 def test_orphan_at_the_end_takes_the_next_number() -> None:
-    """A damaged last frame is answered although nothing follows it."""
+    """A damaged last frame gets its FAULT although nothing follows it."""
     t = tracker()
     see(t, 0, 0)
     t.orphan("line1/s1", orphan(5))
@@ -299,7 +299,7 @@ def announced(t: SequenceTracker, seq: int, due_ns: int, now_ns: int = 0) -> tup
 
 
 def test_announced_number_is_waited_for_until_its_deadline() -> None:
-    """Neither a later frame nor the reorder window ends the wait; its own deadline does, once."""
+    """Neither a later frame nor the reorder window ends the wait. Its own deadline does, once."""
     t = tracker()
     assert announced(t, 0, 500) == (Sighting.NEW, [0])
     assert see(t, 1, 10) is Sighting.NEW
@@ -310,7 +310,7 @@ def test_announced_number_is_waited_for_until_its_deadline() -> None:
 
 
 def test_frame_of_an_announced_number_is_new_and_ends_the_wait() -> None:
-    """And a duplicate of it is one as ever."""
+    """A second copy of it is a duplicate."""
     t = tracker()
     announced(t, 0, 500)
     assert see(t, 0, 10) is Sighting.NEW
@@ -318,7 +318,7 @@ def test_frame_of_an_announced_number_is_new_and_ends_the_wait() -> None:
     assert t.expire(10_000) == []
 
 
-def test_announced_again_or_too_late_is_nothing_new() -> None:
+def test_announced_again_or_too_late_opens_nothing() -> None:
     """A trigger message that is repeated, that follows its frame or its FAULT, opens nothing."""
     t = tracker()
     announced(t, 0, 500)
@@ -331,7 +331,7 @@ def test_announced_again_or_too_late_is_nothing_new() -> None:
 
 
 def test_number_announces_those_below_it() -> None:
-    """A lost trigger message costs no part: the next one opens both."""
+    """A lost trigger message loses no part: the next one opens both."""
     t = tracker()
     see(t, 0, 0)
     assert announced(t, 3, 500) == (Sighting.NEW, [1, 2, 3])
@@ -351,7 +351,7 @@ def test_skipped_number_that_is_announced_gets_its_own_deadline() -> None:
 
 
 def test_announced_stream_is_confirmed_by_its_second_message() -> None:
-    """A flipped bit in a stream id invents no past here either; the line's own count is believed at once."""
+    """A flipped bit in a stream id invents no past here either. The line's own count is believed at once."""
     t = tracker()
     assert announced(t, 2, 5000) == (Sighting.NEW, [2])
     assert lost(t, 4999) == []
@@ -361,7 +361,7 @@ def test_announced_stream_is_confirmed_by_its_second_message() -> None:
 
 
 def test_announced_jump_is_believed_when_the_next_confirms_it() -> None:
-    """A flipped bit in a number opens nothing; of a real jump no part is passed over that can still be told."""
+    """A flipped bit in a number opens nothing. A confirmed jump opens the newest `max_gap` numbers."""
     t = tracker()
     see(t, 0, 0)
     assert announced(t, 5000, 500) == (Sighting.JUMP, [])
@@ -406,7 +406,7 @@ def test_flush_settles_everything() -> None:
 
 
 def test_busy_stream_is_not_forgotten_for_newer_ones() -> None:
-    """However often another camera reboots, a stream that goes on keeps its place: none of its parts counts twice."""
+    """However often another camera reboots, a stream that goes on is remembered: none of its parts counts twice."""
     t = tracker()
     see(t, 0, 0)
     for boot in range(2 * MAX_STREAMS):

@@ -1,4 +1,4 @@
-"""Results that can be asked for again: the newest, byte for byte, in memory that does not grow."""
+"""Recent results: the newest are kept byte for byte, in memory that does not grow."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ SIZES = st.lists(st.integers(1, 40), max_size=60)
 
 
 def payload(result_id: int, size: int) -> bytes:
-    """Told from every other of its size."""
+    """Make a payload that differs from those of other ids."""
     return bytes((result_id * 7 + i) % 256 for i in range(size))
 
 
 @settings(deadline=None, max_examples=300, derandomize=True, database=None)
 @given(st.integers(1, 8), st.integers(1, 16), SIZES)
-def test_what_is_kept_is_what_was_published(capacity: int, result_bytes: int, sizes: list[int]) -> None:
-    """Whatever the sizes: ids without gaps up to the newest, each with its own bytes, at most as many as asked for."""
+def test_results_are_kept_as_they_were_published(capacity: int, result_bytes: int, sizes: list[int]) -> None:
+    """For any sizes: ids have no gap up to the newest, each with its own bytes, and at most `capacity` are kept."""
     history = RecentResults(capacity, result_bytes)
     for newest, size in enumerate(sizes, start=1):
         history.append(payload(newest, size))
@@ -31,16 +31,16 @@ def test_what_is_kept_is_what_was_published(capacity: int, result_bytes: int, si
 
 @given(st.integers(1, 8), SIZES)
 @settings(deadline=None, max_examples=100, derandomize=True, database=None)
-def test_as_many_as_asked_for_are_kept(capacity: int, sizes: list[int]) -> None:
-    """Results of the size that was reserved, or less, never cost an older one its place."""
+def test_capacity_is_kept_if_results_are_short(capacity: int, sizes: list[int]) -> None:
+    """If no result is longer than reserved, the last `capacity` are kept."""
     history = RecentResults(capacity, 40)
     for newest, size in enumerate(sizes, start=1):
         history.append(payload(newest, size))
         assert history.oldest_id == max(1, newest - capacity + 1)
 
 
-def test_result_longer_than_everything_is_not_kept() -> None:
-    """It is passed over, what follows it is kept again, and the gap shows in the ids."""
+def test_result_larger_than_the_ring_is_not_kept() -> None:
+    """A result larger than the ring is skipped, later results are kept, and the gap shows in the ids."""
     history = RecentResults(2, 10)
     history.append(b"first")
     history.append(b"x" * 1000)
@@ -49,8 +49,8 @@ def test_result_longer_than_everything_is_not_kept() -> None:
     assert (history.oldest_id, history.since(0, 10)) == (3, [b"third"])
 
 
-def test_a_page_begins_where_it_was_asked_from() -> None:
-    """Up to `limit` results above the id asked from."""
+def test_page_begins_after_the_given_id() -> None:
+    """A page holds up to `limit` results above the given id."""
     history = RecentResults(10)
     for newest in range(1, 8):
         history.append(payload(newest, 20))
@@ -59,7 +59,7 @@ def test_a_page_begins_where_it_was_asked_from() -> None:
 
 
 def test_filling_it_takes_no_more_memory() -> None:
-    """A worker holds after a month what it held when it was ready: the history is in memory from the start."""
+    """The ring is in memory from the start, so that a worker needs no more after a month."""
     history = RecentResults(20_000)
     before = resident_bytes()
     for newest in range(1, 20_001):
@@ -68,6 +68,6 @@ def test_filling_it_takes_no_more_memory() -> None:
 
 
 def resident_bytes() -> int:
-    """Of this process."""
+    """Return the resident memory of this process."""
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) * 1024

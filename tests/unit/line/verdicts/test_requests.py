@@ -1,4 +1,4 @@
-"""What may arrive at the sockets that answer: anything, and the next client is served as if nothing had been."""
+"""The request sockets: whatever arrives, the next client is served."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from cmfm_worker.line.verdicts.requests import Router
 
 
 class Yes(Router):
-    """Answers every request with ok."""
+    """Answers every valid request with ok."""
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
         self.send(envelope, encode_reply(Reply(request.id, ok=True)))
@@ -52,7 +52,7 @@ def client() -> Iterator[Socket]:
 
 
 def served(client: Socket) -> bool:
-    """Whether an ordinary request is answered; refused ones are passed over."""
+    """Return whether a valid request is answered."""
     client.send_multipart([b"", encode_request(StatusRequest("q"))])
     return decode_reply(client.recv_multipart()[-1]) == Reply("q", ok=True)
 
@@ -60,8 +60,8 @@ def served(client: Socket) -> bool:
 @pytest.mark.parametrize(
     "body", [b"", b"\xff" * 100, b"\x80", b"\xdf\xff\xff\xff\xff", b"\x81\xa1v\x02", b"\x93" * 4000]
 )
-def test_garbage_is_answered_as_such(client: Socket, body: bytes) -> None:
-    """A reply says that it was no request, without an id."""
+def test_invalid_request_gets_an_error(client: Socket, body: bytes) -> None:
+    """The reply has an error and no id."""
     client.send_multipart([b"", body])
     reply = decode_reply(client.recv_multipart()[-1])
     assert (reply.id, reply.ok) == ("", False)
@@ -69,10 +69,10 @@ def test_garbage_is_answered_as_such(client: Socket, body: bytes) -> None:
     assert served(client)
 
 
-@pytest.mark.parametrize("parts", [10, 1000])
-def test_message_of_many_parts_is_refused(client: Socket, parts: int) -> None:
+@pytest.mark.parametrize("count", [10, 1000])
+def test_request_of_many_message_frames_is_refused(client: Socket, count: int) -> None:
     """The reply does not repeat what was sent in front of the request."""
-    client.send_multipart([b"x" * 1000] * parts + [encode_request(StatusRequest("q"))])
+    client.send_multipart([b"x" * 1000] * count + [encode_request(StatusRequest("q"))])
     reply = client.recv_multipart()
     assert len(reply) == 1
     assert not decode_reply(reply[0]).ok
@@ -80,7 +80,7 @@ def test_message_of_many_parts_is_refused(client: Socket, parts: int) -> None:
 
 
 def test_oversize_request_is_not_taken(client: Socket) -> None:
-    """A part above the limit ends its connection before it is in memory; the client may connect again."""
+    """A message frame above the limit ends its connection before it is in memory; the client may connect again."""
     client.send_multipart([b"", b"\x81" + b"x" * MAX_REQUEST_BYTES])
     assert not client.poll(300)
     assert served(client)

@@ -1,7 +1,7 @@
-"""How frames were prepared: everything that decides their bits besides the parts' own files.
+"""The key of a cache: everything that determines the bits of prepared frames besides the parts' own files.
 
-Two frames prepared in the same way from the same files are the same. What is not the same way is told apart by
-the background options, the source text of the code that reads and prepares, torch, and the kind of device.
+Frames prepared from the same files under the same key are identical. The key holds the background options, a digest of
+the source text that reads and prepares, torch's version and the kind of device.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     background_module,
     clusters,
 )
-"""A change of any of them makes another preparation: nobody has to remember to raise a number."""
+"""Modules whose source text is part of the key: a change of any of them makes another key automatically."""
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
-    """`background` as options, `code` a sha256 of the source text, `device` "cpu" or "cuda"."""
+class CacheKey:
+    """How frames were prepared: `background` options, `code` sha256 of the source text, `device` "cpu" or "cuda"."""
 
     background: BackgroundOptions
     code: str
@@ -42,12 +42,12 @@ class Preparation:
 
     @classmethod
     def here(cls, background: BackgroundOptions, device: torch.device) -> Self:
-        """That of this program on this machine."""
+        """Return the key of this program on this machine."""
         return cls(background, _code(), torch.__version__, device.type)
 
     @classmethod
     def of_map(cls, table: Mapping[str, Any]) -> Self:
-        """From what `as_map` gave. Raises ValueError, TypeError or KeyError for anything else."""
+        """Read the table that `as_map` returns. Raises ValueError, TypeError or KeyError for anything else."""
         options = dict(table["background"])
         if options.get("plane") is not None:
             a, b, c, d = (float(value) for value in options["plane"])
@@ -56,26 +56,28 @@ class Preparation:
         return cls(BackgroundOptions(**options), **texts)
 
     def as_map(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the key as a table for JSON."""
         return asdict(self)
 
     @property
     def sha256(self) -> str:
-        """Names the preparation in the files of the parts."""
+        """Digest of the key, stored in each part's file."""
         return hashlib.sha256(json.dumps(self.as_map(), sort_keys=True).encode()).hexdigest()
 
-    def differences(self, asked: "Preparation") -> list[str]:
-        """In words, where this one is not the one asked for: background options first, each by its name."""
+    def differences(self, asked: "CacheKey") -> list[str]:
+        """Describe the differences from the key that is asked for: background options first, each by name."""
         had, wanted = asdict(self.background), asdict(asked.background)
         found = [
-            f"background {key} is {_shown(had[key])}, asked for is {_shown(wanted[key])}"
-            for key in had
-            if had[key] != wanted[key]
+            f"background {name} is {_shown(had[name])}, but {_shown(wanted[name])} is asked for"
+            for name in had
+            if had[name] != wanted[name]
         ]
         if self.device != asked.device:
-            found.append(f"it was prepared on {self.device}, asked for is {asked.device}")
+            found.append(f"it was prepared on {self.device}, but {asked.device} is asked for")
         if self.torch_version != asked.torch_version:
-            found.append(f"it was prepared with torch {self.torch_version}, this is {asked.torch_version}")
+            found.append(
+                f"it was prepared with torch {self.torch_version}, but this is {asked.torch_version}"
+            )
         if self.code != asked.code:
             found.append("it was prepared by another version of this program")
         return found

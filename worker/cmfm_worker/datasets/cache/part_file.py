@@ -1,11 +1,11 @@
-"""One prepared part as a file: safetensors, its record in the header, every bit of the frame kept.
+"""Reads and writes one prepared part as a safetensors file, without loss; its record is in the header.
 
-| tensor | dtype, shape | is |
+| tensor | dtype, shape | content |
 |---|---|---|
 | rgb | float32 (3, 224, 224) | `PreparedFrames.rgb` |
-| points | float32 (3, P) | `xyz` at the P foreground pixels, row after row; it is 0 elsewhere |
+| points | float32 (3, P) | `xyz` at the P foreground pixels in row order; it is 0 elsewhere |
 | foreground, valid | uint8 (6272,) | bits of both masks |
-| plane | float32 (4,) | the tray |
+| plane | float32 (4,) | the tray's plane |
 """
 
 import json
@@ -28,18 +28,18 @@ from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 _RECORD: Final = "record"
 _MASK_BYTES: Final = SIZE_PX * SIZE_PX // 8
 MAX_PART_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
-"""Of a part that fills its picture, header and all; most parts take little more than half of it."""
+"""Size of the file of a part that fills its picture; most parts need little more than half of it."""
 
 _TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane")
 
 
 class UnreadableError(Exception):
-    """A file of a prepared part is missing, torn or something else; the message says which and why."""
+    """A prepared part's file is missing, damaged or of another kind; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file that was read, as it was then: a change of size or time makes it another."""
+    """A file of a part in the state in which it was read; with another size or time it counts as changed."""
 
     name: str
     size: int
@@ -48,34 +48,32 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
-    """What a prepared part was made from and how; `torn` says why it could not be read, "" where it could.
+    """The origin of a prepared part; `torn` says why it could not be read, "" if it could.
 
-    `preparation` is `Preparation.sha256`, `size_px` height and width of the part's pictures.
+    `key` is `CacheKey.sha256`, `size_px` height and width of the part's pictures.
     """
 
     part: str
-    preparation: str
+    key: str
     sources: tuple[SourceFile, ...]
     size_px: tuple[int, int]
     torn: str = ""
 
     def as_text(self) -> str:
-        """For the header of the file."""
+        """Return the record as text for the file's header."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def of_text(cls, text: str) -> Self:
-        """From what `as_text` gave. Raises ValueError, TypeError or KeyError for anything else."""
+        """Read the text that `as_text` returns. Raises ValueError, TypeError or KeyError for anything else."""
         table = json.loads(text)
         height, width = (int(side) for side in table["size_px"])
         sources = tuple(SourceFile(**source) for source in table["sources"])
-        return cls(
-            str(table["part"]), str(table["preparation"]), sources, (height, width), str(table["torn"])
-        )
+        return cls(str(table["part"]), str(table["key"]), sources, (height, width), str(table["torn"]))
 
 
 def sources_of(part: PartFiles) -> tuple[SourceFile, ...]:
-    """The part's files as they are now; one that is not there has size −1."""
+    """Return the present state of the part's files; a missing one has size −1."""
     found = []
     for path in part.sources:
         try:
@@ -88,9 +86,9 @@ def sources_of(part: PartFiles) -> tuple[SourceFile, ...]:
 
 
 def write_prepared(path: Path, record: PartRecord, frames: PreparedFrames | None, place: int = 0) -> int:
-    """Write frame `place` of a batch, or for a torn part the record alone; the file appears whole. Its bytes.
+    """Write frame `place` of a batch, or only the record of an unreadable part. Return the file's size in bytes.
 
-    Raises OSError.
+    The file appears whole. Raises OSError.
     """
     tensors = {} if frames is None else _packed(frames, place)
     content: bytes = save(tensors, {_RECORD: record.as_text()})
@@ -98,7 +96,7 @@ def write_prepared(path: Path, record: PartRecord, frames: PreparedFrames | None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(scratch).chmod(0o644)  # a temporary file is private; a cache is often shared
+        Path(scratch).chmod(0o644)  # temporary files are private, but a cache is often shared
         Path(scratch).replace(path)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
@@ -107,7 +105,7 @@ def write_prepared(path: Path, record: PartRecord, frames: PreparedFrames | None
 
 
 def read_record(path: Path) -> PartRecord:
-    """The record of a prepared part, from the head of its file alone. Raises UnreadableError."""
+    """Read only the record of a prepared part, from its file's header. Raises UnreadableError."""
     try:
         with safe_open(path, framework="pt") as file:
             return _record(file)
@@ -116,7 +114,7 @@ def read_record(path: Path) -> PartRecord:
 
 
 def read_prepared(path: Path) -> tuple[PartRecord, dict[str, Tensor]]:
-    """The record and the frame: tensors as in `PreparedFrames` without B, on the CPU; none for a torn part.
+    """Read record and frame: tensors as in `PreparedFrames` without B, on the CPU; empty for an unreadable part.
 
     Raises UnreadableError.
     """
@@ -129,7 +127,7 @@ def read_prepared(path: Path) -> tuple[PartRecord, dict[str, Tensor]]:
 
 
 def stacked(frames: Sequence[dict[str, Tensor]], device: torch.device) -> PreparedFrames:
-    """Frames as a batch on a device."""
+    """Stack frames into a batch on a device."""
     return PreparedFrames(**{key: torch.stack([f[key] for f in frames]).to(device) for key in frames[0]})
 
 
@@ -139,7 +137,7 @@ _TROUBLES: Final = (OSError, SafetensorError, KeyError, ValueError, TypeError, R
 def _unreadable(path: Path, error: Exception) -> UnreadableError:
     if isinstance(error, FileNotFoundError):
         return UnreadableError(f"{path} is missing")
-    return UnreadableError(f"{path} is torn or no prepared part ({' '.join(str(error).split())[:160]})")
+    return UnreadableError(f"{path} is damaged or not a prepared part ({' '.join(str(error).split())[:160]})")
 
 
 def _record(file: Any) -> PartRecord:

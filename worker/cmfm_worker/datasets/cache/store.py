@@ -1,10 +1,10 @@
-"""A folder of prepared parts, made once (`cmfm-worker prepare`) and used by any number of fits and evaluations.
+"""A folder of prepared parts, made once by `cmfm-worker prepare` and used by any number of fits and evaluations.
 
-    <cache>/manifest.json       how the parts were prepared (`preparation`)
+    <cache>/manifest.json           how the parts were prepared (`cache.key`)
     <cache>/parts/<id>.safetensors  one part each, with the sizes and times of the files it was made from
 
-Nothing stale or foreign is used: a part counts only if its preparation is the one asked for and its files are those it
-was made from. Parts that could not be read are there too, as such.
+Outdated or foreign files are never used: a part must have the key that is asked for, and its files must be unchanged.
+Parts that could not be read are recorded too.
 """
 
 import json
@@ -19,7 +19,7 @@ from torch import Tensor
 from cmfm_protocol.files.dataset import DatasetError, PartFiles
 from cmfm_worker.cfm.prepare import BackgroundOptions
 from cmfm_worker.datasets.batches import Torn, batched
-from cmfm_worker.datasets.cache.key import Preparation
+from cmfm_worker.datasets.cache.key import CacheKey
 from cmfm_worker.datasets.cache.part_file import (
     PartRecord,
     UnreadableError,
@@ -39,19 +39,19 @@ _Loaded = tuple[PartFiles, PartRecord, dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedCache:
-    """Implements `PartSource` from the files of a cache; `preparation` is what its manifest says."""
+class CacheStore:
+    """Implements `PartSource` from the files of a cache; `key` comes from its manifest."""
 
     folder: Path
-    preparation: Preparation
+    key: CacheKey
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Read the manifest of a cache. Raises InputError where `folder` is none."""
+        """Open a cache by its manifest. Raises InputError if `folder` is not a cache."""
         path = folder / MANIFEST
         if not path.is_file():
             raise InputError(
-                f"{folder}: not a folder of prepared parts, it has no {MANIFEST}; see `cmfm-worker prepare`"
+                f"{folder}: not a folder of prepared parts: it has no {MANIFEST}; see `cmfm-worker prepare`"
             )
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -59,33 +59,33 @@ class PreparedCache:
                 raise InputError(
                     f"{path}: format_version is {table['format_version']!r}, this cmfm reads {FORMAT_VERSION}"
                 )
-            return cls(folder, Preparation.of_map(table["preparation"]))
+            return cls(folder, CacheKey.of_map(table["key"]))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
-                f"{path}: cannot be read as a manifest ({error}); prepare the parts anew"
+                f"{path}: cannot be read as a manifest ({error}); prepare the parts again"
             ) from error
 
     def path(self, part: PartFiles) -> Path:
-        """The file of a part."""
+        """Return the path of a part's file."""
         return self.folder / PARTS / f"{part.id}.safetensors"
 
     def require(
         self, parts: Sequence[PartFiles], background: BackgroundOptions, device: torch.device
     ) -> None:
-        """Look at the head of every part's file, before any long work.
+        """Check the header of every part's file, before any long work.
 
-        Raises InputError where the cache was prepared in another way, or lacks parts that are as they are now.
+        Raises InputError if the cache has another key, or lacks parts in their present state.
         """
-        self._require_preparation(background, device)
-        objections = [said for part in parts if (said := self.objection(part)) is not None]
+        self._require_key(background, device)
+        objections = [why for part in parts if (why := self.objection(part)) is not None]
         if objections:
             more = f" (and {len(objections) - 1} more of {len(parts)})" if len(objections) > 1 else ""
             raise InputError(
-                f"{self.folder}: {objections[0]}{more}; run `cmfm-worker prepare` again: only these are prepared anew"
+                f"{self.folder}: {objections[0]}{more}; run `cmfm-worker prepare` again: it prepares only these"
             )
 
     def objection(self, part: PartFiles) -> str | None:
-        """Why a part cannot be taken from the cache, None where it can."""
+        """Return why a part cannot be taken from the cache, None if it can."""
         try:
             return self._objection(part, read_record(self.path(part)))
         except UnreadableError as error:
@@ -99,8 +99,8 @@ class PreparedCache:
         device: torch.device,
         torn: Torn | None = None,
     ) -> Iterator[PreparedBatch]:
-        """See `PartSource`. Raises InputError also for a part that changed since `require` looked at it."""
-        self._require_preparation(background, device)
+        """See `PartSource`. Also raises InputError for a part that has changed since `require`."""
+        self._require_key(background, device)
         for some in batched(self._loaded(parts, torn), batch, lambda loaded: loaded[1].size_px):
             frames = stacked([frame for _, _, frame in some], device)
             yield PreparedBatch(tuple(part for part, _, _ in some), frames, some[0][1].size_px)
@@ -122,8 +122,8 @@ class PreparedCache:
 
     def _objection(self, part: PartFiles, record: PartRecord) -> str | None:
         if record.part != part.id:
-            return f"{self.path(part)} is of the part {record.part}"
-        if record.preparation != self.preparation.sha256:
+            return f"{self.path(part)} belongs to the part {record.part}"
+        if record.key != self.key.sha256:
             return f"{part.id} was prepared in another way than the manifest says"
         if len(record.sources) != len(part.sources):
             return f"{part.id} was prepared from other files"
@@ -131,24 +131,24 @@ class PreparedCache:
             if then.name != now.name:
                 return f"{part.id} was prepared from {then.name}, not from {path}"
             if then != now:
-                return f"{path} is not the file that was prepared: its size or time has changed"
+                return f"{path} has changed since it was prepared: its size or time differs"
         return None
 
-    def _require_preparation(self, background: BackgroundOptions, device: torch.device) -> None:
-        found = self.preparation.differences(Preparation.here(background, device))
+    def _require_key(self, background: BackgroundOptions, device: torch.device) -> None:
+        found = self.key.differences(CacheKey.here(background, device))
         if found:
-            raise InputError(f"{self.folder}: not prepared as asked for: {'; '.join(found)}")
+            raise InputError(f"{self.folder}: was not prepared as asked for: {'; '.join(found)}")
 
 
 def source_of(
     prepared: Path | None, parts: Sequence[PartFiles], background: BackgroundOptions, device: torch.device
 ) -> PartSource:
-    """The source of prepared frames of a command: the cache in `prepared`, looked at, or for None the parts' files.
+    """Return a command's source of prepared frames: the checked cache in `prepared`, or for None the parts' files.
 
-    Raises InputError where the cache cannot be used for these parts.
+    Raises InputError if the cache cannot be used for these parts.
     """
     if prepared is None:
         return FROM_FILES
-    cache = PreparedCache.open(prepared)
+    cache = CacheStore.open(prepared)
     cache.require(parts, background, device)
     return cache

@@ -66,7 +66,7 @@ class BatchTiming:
         return known[nearest] * parts // nearest
 
     def done_ns(self, parts: int, now_ns: int) -> int:
-        """When a batch of so many parts would be decided if it were launched at `now_ns`, behind what is in flight."""
+        """Return when a batch of so many parts, launched at `now_ns` behind what is in flight, would be decided."""
         free_ns, started_ns = now_ns, self._concluded_ns
         for ahead, launched_ns in self._in_flight:
             started_ns = max(started_ns, launched_ns) + self.batch_ns(ahead)

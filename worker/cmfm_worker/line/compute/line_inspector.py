@@ -8,7 +8,7 @@ import torch
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.regions import regions_of
-from cmfm_worker.inspection.result import InspectedPart, ReturningBatch
+from cmfm_worker.inspection.result import BatchReadBack, InspectedPart
 from cmfm_worker.line.compute.lane import Decide
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import Decision, LineRecipe, PartMaps, fault
@@ -38,18 +38,18 @@ def _issued(
     rgb: Sequence[torch.Tensor],
     xyz: Sequence[torch.Tensor],
     places: Sequence[int],
-) -> ReturningBatch:
+) -> BatchReadBack:
     """Issue the inspection of the slots at some places, and the copy of its results to the host."""
     inspected = slots[places[0]].model.inspector.inspect(
         torch.stack([rgb[i] for i in places]),
         torch.stack([xyz[i] for i in places]),
         [slots[i].model.model for i in places],
     )
-    return inspected.on_its_way()
+    return inspected.start_read_back()
 
 
 def _decisions(
-    slots: Sequence[FilledSlot], groups: Iterable[tuple[Sequence[int], ReturningBatch]]
+    slots: Sequence[FilledSlot], groups: Iterable[tuple[Sequence[int], BatchReadBack]]
 ) -> list[Decision]:
     decisions: dict[int, Decision] = {}
     for places, batch in groups:

@@ -1,4 +1,4 @@
-"""Liveness: counts the turns that each thread of the line completes, and finds threads that complete none.
+"""Liveness: finds threads of the line that have failed, and threads that complete no turn any more.
 
 A thread that hangs completes no turn; one that has nothing to do still completes turns. No code here runs by itself,
 so it cannot report a line as alive that stands still.
@@ -6,6 +6,7 @@ so it cannot report a line as alive that stands still.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from cmfm_worker.clock import NS_PER_S, Clock
 
@@ -48,3 +49,38 @@ class LivenessMonitor:
     def stalled(self) -> list[str]:
         """Return the threads that have completed no turn for longer than the limit."""
         return [name for name, age_s in self.ages_s().items() if age_s > self._limit_s]
+
+
+class LineThread(Protocol):
+    """A thread that keeps the exception that ended it."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception that ended the thread, or None."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is alive."""
+        ...
+
+
+class LineThreads:
+    """Threads by name, added as they are made."""
+
+    def __init__(self) -> None:
+        self._threads: dict[str, LineThread] = {}
+
+    def add(self, name: str, thread: LineThread) -> None:
+        """Watch a thread from now on."""
+        self._threads[name] = thread
+
+    def running(self, *names: str) -> bool:
+        """Whether one of these threads is alive; a thread that was never added is not."""
+        return any(self._threads[name].running for name in names if name in self._threads)
+
+    def check(self) -> None:
+        """Raise RuntimeError naming the thread if one has failed."""
+        for name, thread in self._threads.items():
+            if thread.failure is not None:
+                raise RuntimeError(f"the {name} thread failed") from thread.failure

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 import zmq
 
-from cmfm_worker.line.health.line_threads import LineThreads
+from cmfm_worker.line.health.liveness import LineThreads
 from cmfm_worker.line.net.curve import Keys, read_keys
 from cmfm_worker.line.net.sockets import Context
 from cmfm_worker.line.net.zap import ZapHandler

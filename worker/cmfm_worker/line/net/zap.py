@@ -137,9 +137,7 @@ class ZapHandler:
     def _run(self) -> None:
         try:
             self._serve()
-        except (
-            BaseException
-        ) as error:  # the service reads it: without this thread nobody can connect any more
+        except BaseException as error:  # `LineThreads.check` finds it: nobody could connect any more
             self.failure = error
             raise
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from cmfm_worker.line.health.line_threads import LineThreads
+from cmfm_worker.line.health.liveness import LineThreads
 from cmfm_worker.line.records.archive import Archive
 from cmfm_worker.line.records.ledger.retention import Retention
 from cmfm_worker.line.records.ledger.writer import Ledger

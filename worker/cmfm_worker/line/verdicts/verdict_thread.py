@@ -75,16 +75,14 @@ class VerdictThread:
 
     @property
     def running(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is alive."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
         try:
             self._serve()
-        except (
-            BaseException
-        ) as error:  # the service ends the process: without this thread there are no verdicts
-            self.failure = error
+        except BaseException as error:
+            self.failure = error  # the service ends the process: without this thread there are no verdicts
             raise
         finally:
             self._close()
@@ -105,7 +103,7 @@ class VerdictThread:
             for work in (self._send_map, self._control.serve, self._control.serve_done, self._recovery.serve):
                 work()
                 self._check_deadlines()
-            self._beat()
+            self._send_state_if_due()
             self.turns.complete(self._clock.monotonic_ns())
         self._handle_events()
         self._outputs.carry_out(self._book.end(self._open_triggers, self._now()))
@@ -122,7 +120,7 @@ class VerdictThread:
     def _send_map(self) -> None:
         self._outputs.carry_out(self._book.send_map(self._now()))
 
-    def _beat(self) -> None:
+    def _send_state_if_due(self) -> None:
         if self._clock.monotonic_ns() >= self._next_state_ns:
             self._outputs.send_state()
             self._next_state_ns = self._clock.monotonic_ns() + self._state_ns

@@ -1,4 +1,4 @@
-"""A butter biscuit: browned where it is high and towards its edge, with chocolate, almonds and jelly."""
+"""A butter biscuit: browned on its heights and towards its edge, with chocolate, almonds and jelly."""
 
 from functools import partial
 
@@ -25,7 +25,7 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         centre = (away_mm * np.cos(angle), away_mm * np.sin(angle))
         u_mm, v_mm = turned(canvas.u_mm, canvas.v_mm, centre, rng.uniform(0.0, 2.0 * np.pi))
         rough = smooth_noise(rng, u_mm, v_mm, 4.0)
-        # The outline is no one's own: from above, only the colour tells the kinds apart.
+        # The outline does not depend on the kind: from above, only the colour tells the kinds apart.
         away = np.hypot(u_mm / np.float32(rng.uniform(5.6, 6.8)), v_mm / np.float32(rng.uniform(5.0, 6.0)))
         weight = inside((away - 1.0) * 5.6 + 0.2 * rough, 0.6)
         _shape(canvas, blueprint.shape_kinds[place], weight, away, rough)
@@ -44,7 +44,7 @@ def _dough(canvas: Canvas, rng: np.random.Generator, radius_mm: float, top_mm: f
     grain = smooth_noise(rng, u_mm, v_mm, 0.8)
     height = top_mm * np.sqrt(1.0 - (1.0 - edge) ** 2.6) + (relief + 0.07 * grain) * edge
     crumbs = smooth_noise(rng, u_mm, v_mm, 1.4)
-    # What stands out and what lies near the rim browns first.
+    # Heights and the rim brown first.
     brown = 0.34 + 0.3 * tone + 0.26 * relief + 0.55 * (1.0 - edge) ** 2 + 0.03 * crumbs
     dough = mix(colour("e9c588"), colour("8a4a1c"), np.clip(brown, 0.0, 1.0))
     dough *= (1.0 + 0.05 * grain)[..., None]
@@ -53,7 +53,7 @@ def _dough(canvas: Canvas, rng: np.random.Generator, radius_mm: float, top_mm: f
 
 
 def _shape(canvas: Canvas, kind: int, weight: Field, away: Field, rough: Field) -> None:
-    """Gives a topping its shape; `away` is 1 on its outline."""
+    """Give a topping its shape; `away` is 1 on its outline."""
     if kind == 0:  # a drop of chocolate: pointed on top
         canvas.lift(weight * (1.0 + 3.6 * np.clip(1.0 - away, 0.0, 1.0) ** 0.8))
     elif kind == 1:  # a slice of almond: thin and flat

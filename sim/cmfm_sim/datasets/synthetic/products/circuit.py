@@ -27,7 +27,7 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         u_mm, v_mm = turned(canvas.u_mm, canvas.v_mm, centre, quarter)
         moulded = smooth_noise(rng, u_mm, v_mm, 2.0)
         half_u, half_v = rng.uniform(5.8, 6.9), rng.uniform(4.6, 5.6)
-        # The outline is no one's own: from above only the colour tells the kinds apart.
+        # The outline does not depend on the kind: from above only the colour tells the kinds apart.
         distance = box_distance(u_mm, v_mm, half_u, half_v, radius=rng.uniform(0.4, 4.5))
         weight = inside(distance, 0.4)
         _pads(canvas, u_mm, v_mm, half_u, half_v, weight)

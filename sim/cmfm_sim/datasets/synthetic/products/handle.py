@@ -16,7 +16,7 @@ _HALF_LENGTH_MM = 45.0
 
 
 def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None:
-    """A turned body lying on the tray, then what is set into it. Darker wood (tone 1) is turned thinner."""
+    """A turned body lying on the tray, then its inlays. Darker wood (tone 1) is turned thinner."""
     u_mm, v_mm = canvas.u_mm, canvas.v_mm
     _wood(canvas, _profile(u_mm, rng, blueprint.tone), rng, blueprint.tone)
     for place in range(_PLACES):

@@ -25,7 +25,7 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
         wobble = smooth_noise(rng, canvas.v_mm, np.zeros_like(canvas.v_mm), 9.0)
         across = canvas.u_mm - np.float32(middle) - np.float32(slant) * canvas.v_mm - 0.35 * wobble
         swell = smooth_noise(rng, canvas.u_mm, canvas.v_mm, 5.0)
-        # Piping ends short of the rim. Its width is no one's own: from above only the colour tells the kinds.
+        # Piping ends short of the rim. All kinds have the same width: from above only the colour tells them apart.
         half_mm = rng.uniform(2.6, 3.5) + 0.18 * swell
         weight = inside(np.abs(across) - half_mm, 0.5) * ramp(edge, 0.25, 0.5)
         _shape(canvas, blueprint.shape_kinds[stripe], weight, across / half_mm, swell)
@@ -34,7 +34,7 @@ def draw(canvas: Canvas, blueprint: Blueprint, rng: np.random.Generator) -> None
 
 
 def _cover(canvas: Canvas, rng: np.random.Generator, half_u: float, half_v: float, tone: float) -> Field:
-    """Draws the chocolate cover; returns 0 at its outline rising to 1 where it is flat."""
+    """Draw the chocolate cover; returns 0 at its outline, rising to 1 on its flat top."""
     u_mm, v_mm = canvas.u_mm, canvas.v_mm
     distance = box_distance(u_mm, v_mm, half_u, half_v, radius=14.0) + 0.3 * smooth_noise(
         rng, u_mm, v_mm, 16.0
@@ -52,7 +52,7 @@ def _cover(canvas: Canvas, rng: np.random.Generator, half_u: float, half_v: floa
 
 
 def _shape(canvas: Canvas, kind: int, weight: Field, across: Field, swell: Field) -> None:
-    """Gives a stripe its profile; `across` is -1 and 1 on its edges."""
+    """Give a stripe its profile; `across` is -1 and 1 on its edges."""
     if kind == 0:  # piped sugar: high and round
         canvas.lift(weight * 3.2 * np.sqrt(np.clip(1.0 - (across / 1.1) ** 2, 0.0, 1.0)))
     elif kind == 1:  # poured caramel: low and flat

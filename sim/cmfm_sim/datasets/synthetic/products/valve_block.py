@@ -43,7 +43,7 @@ def _plate(canvas: Canvas, rng: np.random.Generator, tone: float) -> None:
     metal = mix(colour("9aa0a6"), colour("4a5058"), float(0.1 + 0.85 * tone))
     tinted = metal * (1.0 + 0.06 * brushed + 0.02 * cast)[..., None]
     canvas.body(distance, height, tinted, gloss=0.4, core=colour("d6d8da"))
-    # A milled channel between the rows, as it is on such blocks.
+    # A milled channel between the rows, as on real blocks.
     channel = inside(box_distance(u_mm, v_mm, 33.0, 1.7, radius=1.7), 0.4)
     canvas.lift(-1.4 * channel)
 

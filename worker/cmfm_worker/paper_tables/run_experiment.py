@@ -1,9 +1,9 @@
-"""One cell from files to figures: teach, inspect the test split, measure every map asked for."""
+"""Runs one experiment: teaches, inspects the test split, and measures every map that the tables need."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ from cmfm_worker.cfm.anomaly_maps import aggregate
 from cmfm_worker.cfm.anomaly_score import score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.metrics.evaluate import GOOD, FrameOutcome, evaluate, psi_for_aupro
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.cfm.variants import Aggregation
 from cmfm_worker.datasets.cache.store import source_of
-from cmfm_worker.datasets.test_split import MeasuredPart, Tally, measure_parts
+from cmfm_worker.datasets.test_split import InspectedTestPart, Tally, inspect_split
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.paper_tables.curves import pro_curve, roc_curve
-from cmfm_worker.paper_tables.experiments import MAIN, Cell, CellSettings, SuiteOptions
+from cmfm_worker.paper_tables.experiments import MAIN, Experiment, ExperimentSettings, RunOptions
 from cmfm_worker.paper_tables.pictures import telling_pictures
 from cmfm_worker.paper_tables.speed import measure_speed
-from cmfm_worker.paper_tables.store import RECIPES, CellResult
+from cmfm_worker.paper_tables.store import RECIPES, ExperimentResult
 from cmfm_worker.recipes.extractors import build_extractor
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.loaded_model import LoadedModel
@@ -36,12 +37,9 @@ from cmfm_worker.teaching.options import TeachOptions
 from cmfm_worker.teaching.teach import Taught, teach
 from cmfm_worker.teaching.which_parts import TeachParts, choose_parts
 
-Progress = Callable[[str, int, int], None]
-"""Called with a stage ("extract", "fit", "validate", "test"), how much of it is done and how much there is."""
 
-
-def extractor_for(settings: CellSettings, options: SuiteOptions, device: torch.device) -> Extractor:
-    """The extractor a cell needs. Raises InputError naming the weights that are missing."""
+def extractor_for(settings: ExperimentSettings, options: RunOptions, device: torch.device) -> Extractor:
+    """Build the extractor that an experiment needs. Raises InputError naming missing weights."""
     if settings.preset == "classic":
         return build_extractor("classic", None, device=device)
     return build_extractor(
@@ -55,20 +53,24 @@ def extractor_for(settings: CellSettings, options: SuiteOptions, device: torch.d
     )
 
 
-def measure_cell(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: Progress) -> CellResult:
-    """Teach and measure. Raises DatasetError and InputError naming files or parts that cannot teach."""
-    taught = _taught(cell, options, extractor, progress)
+def run_experiment(
+    experiment: Experiment, options: RunOptions, extractor: Extractor, progress: ReportProgress
+) -> ExperimentResult:
+    """Teach and measure. Raises DatasetError or InputError naming files or parts that cannot be used."""
+    taught = _taught(experiment, options, extractor, progress)
     inspector, tally = Inspector(extractor), Tally()
-    test = list_parts(options.root, cell.category, "test", options.dataset, light=options.light)
-    with tempfile.TemporaryDirectory(prefix="cmfm-cell-") as scratch:
-        loaded = save_recipe(Path(scratch) / f"{cell.category}-{cell.name}", taught.draft, taught.mapping)
-        files = _recipe_files(loaded) if cell.name == MAIN else {}
+    test = list_parts(options.root, experiment.category, "test", options.dataset, light=options.light)
+    with tempfile.TemporaryDirectory(prefix="cmfm-experiment-") as scratch:
+        loaded = save_recipe(
+            Path(scratch) / f"{experiment.category}-{experiment.name}", taught.draft, taught.mapping
+        )
+        files = _recipe_files(loaded) if experiment.name == MAIN else {}
     model = LoadedModel.of(loaded, extractor.device, options.precision)
     speed = measure_speed(inspector, model, test, options.batch)
     source = source_of(options.prepared, test, options.background.options(), extractor.device)
-    parts = list(measure_parts(inspector, model, test, options.batch, tally, progress, source))
+    parts = list(inspect_split(inspector, model, test, options.batch, tally, progress, source))
     figures = {
-        "metrics": {a: _metrics(parts, a, loaded.recipe.score) for a in cell.aggregations},
+        "metrics": {a: _metrics(parts, a, loaded.recipe.score) for a in experiment.aggregations},
         "fps": speed.fps if speed else None,
         "memory_mb": speed.memory_mb if speed else None,
         "fit": _fit_figures(taught),
@@ -76,21 +78,23 @@ def measure_cell(cell: Cell, options: SuiteOptions, extractor: Extractor, progre
         **tally.as_figures(),
         "provenance": provenance([str(extractor.device)]),
     }
-    if cell.name == MAIN:
-        shown, pictures = telling_pictures(cell, parts, model)
+    if experiment.name == MAIN:
+        shown, pictures = telling_pictures(experiment, parts, model)
         figures["pictures"], files = shown, {**files, **pictures}
-    return CellResult(figures, files)
+    return ExperimentResult(figures, files)
 
 
-def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: Progress) -> Taught:
-    settings = cell.settings
-    parts = choose_cell_parts(cell, options)
+def _taught(
+    experiment: Experiment, options: RunOptions, extractor: Extractor, progress: ReportProgress
+) -> Taught:
+    settings = experiment.settings
+    parts = choose_experiment_parts(experiment, options)
     source = source_of(
         options.prepared, [*parts.train, *parts.validation], options.background.options(), extractor.device
     )
     how = TeachOptions(
         dataset=options.root.resolve().name,
-        category=cell.category,
+        category=experiment.category,
         light=options.light if options.dataset == "eyecandies" else None,
         shots=settings.shots,
         seed=settings.seed,
@@ -103,24 +107,26 @@ def _taught(cell: Cell, options: SuiteOptions, extractor: Extractor, progress: P
         precision=options.precision,
         batch=options.batch,
     )
-    return teach(extractor, parts, how, f"{cell.category}-{cell.name}", progress, source)
+    return teach(extractor, parts, how, f"{experiment.category}-{experiment.name}", progress, source)
 
 
-def choose_cell_parts(cell: Cell, options: SuiteOptions) -> TeachParts:
-    """The parts that teach a cell and set its threshold. Raises InputError and DatasetError."""
+def choose_experiment_parts(experiment: Experiment, options: RunOptions) -> TeachParts:
+    """Choose the parts to fit on and to set the threshold from. Raises InputError or DatasetError."""
     return choose_parts(
         options.root,
-        cell.category,
-        shots=cell.settings.shots,
-        seed=cell.settings.seed,
+        experiment.category,
+        shots=experiment.settings.shots,
+        seed=experiment.settings.seed,
         target_false_reject_rate=None,
         layout=options.dataset,
         light=options.light,
     )
 
 
-def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: ScoreSection) -> dict[str, Any]:
-    """What `evaluate` measures and both curves, on one map of every part."""
+def _metrics(
+    parts: Sequence[InspectedTestPart], aggregation: Aggregation, how: ScoreSection
+) -> dict[str, Any]:
+    """Compute the figures of `evaluate` and both curves from one map of every part."""
     normalisation = how.normalisation
     maps = [_psi(part, aggregation, how.smoothing_px) for part in parts]
     scores = [float(score(torch.from_numpy(psi)[None], normalisation, how.highest_px)) for psi in maps]
@@ -138,7 +144,7 @@ def _metrics(parts: Sequence[MeasuredPart], aggregation: Aggregation, how: Score
     }
 
 
-def _psi(part: MeasuredPart, aggregation: Aggregation, smoothing_px: float) -> NDArray[np.float32]:
+def _psi(part: InspectedTestPart, aggregation: Aggregation, smoothing_px: float) -> NDArray[np.float32]:
     psi_2d, psi_3d = (torch.from_numpy(psi)[None] for psi in (part.found.psi_2d, part.found.psi_3d))
     psi: NDArray[np.float32] = aggregate(psi_2d, psi_3d, aggregation, smoothing_px)[0].numpy()
     return psi
@@ -158,7 +164,7 @@ def _fit_figures(taught: Taught) -> dict[str, Any]:
     }
 
 
-def _part_figures(part: MeasuredPart, model: LoadedModel) -> dict[str, Any]:
+def _part_figures(part: InspectedTestPart, model: LoadedModel) -> dict[str, Any]:
     verdict, _ = decide(part.found.score, part.found.coverage, model.recipe)
     return {
         "id": part.files.id,
