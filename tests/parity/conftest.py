@@ -1,4 +1,4 @@
-"""What the parity tests share: seeded weights made once, extractors built once for each variant."""
+"""Fixtures of the parity tests: seeded weights made once, extractors built once for each variant."""
 
 from __future__ import annotations
 
