@@ -1,4 +1,4 @@
-"""What a PNG says about its own pixels beside their values: turned, several pictures, colours other than sRGB.
+"""Notes of a PNG about its pixels beside their values: rotation, several pictures, colours other than sRGB.
 
 A viewer obeys these notes, a program that reads only the values does not. So a picture with such a note is refused: its
 pixels would not lie on its points, or its colours would not be those of the line's camera.
