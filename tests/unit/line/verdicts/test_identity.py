@@ -12,7 +12,16 @@ from tests.unit.made.verdicts import BASE_NS, FAIL, PASS, UNDECIDED
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.line.health.totals import Totals
-from cmfm_worker.line.messages import Arrived, BookEvent, Noticed, Opened, SourceChanged, fault
+from cmfm_worker.line.messages import (
+    Amended,
+    Arrived,
+    BookEvent,
+    Contradicted,
+    Noticed,
+    Opened,
+    SourceChanged,
+    fault,
+)
 
 
 def random_event(rng: random.Random, ms: float) -> BookEvent:
@@ -24,11 +33,13 @@ def random_event(rng: random.Random, ms: float) -> BookEvent:
         Opened(sooner, decision),
         Arrived(sooner),
         Arrived(sooner, decision),
+        Amended(sooner),
+        Contradicted(sooner.key, fault(Reason.MALFORMED)),
         closed(seq, decision, rng.choice(["", "shed"])),
         Noticed("duplicate"),
         SourceChanged("tcp://c", alive=True),
     ]
-    return rng.choices(events, weights=[8, 1, 3, 1, 6, 1, 1])[0]
+    return rng.choices(events, weights=[24, 3, 9, 3, 3, 1, 24, 3, 3])[0]
 
 
 def identity_holds(totals: Totals) -> bool:
