@@ -1,9 +1,9 @@
-"""What `classic` reaches on both synthetic families: the table of docs/classic.md, from one command.
+"""The metrics of `classic` on both synthetic families: the tables of docs/classic.md, from one command.
 
     python -m tests.accuracy.measure_classic --work DIR [--seeds 0,1,2] [--categories …] [--shots K]
 
-Data sets are made once a seed and kept in DIR, figures too: what was interrupted goes on. A category is taught and
-measured as `cmfm-worker fit` and `evaluate` do with no option given.
+Data sets are made once for each seed. They and the metrics are kept in DIR, so an interrupted run continues. A category
+is taught and evaluated as `cmfm-worker fit` and `evaluate` do by default.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    """Make, teach, measure, print."""
+    """Make the data, teach, evaluate, print."""
     asked = _arguments()
     torch.set_num_threads(asked.threads)
     figures = []
@@ -111,7 +111,7 @@ def _measured(root: Path, category: str, seed: int, asked: argparse.Namespace) -
 
 
 def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: str) -> Figures:
-    """`evaluate`'s figures, and the I-AUROC that each modality's map reaches without the other."""
+    """Return `evaluate`'s metrics, and the I-AUROC of each modality's map alone."""
     model = LoadedModel.of(loaded, torch.device("cpu"))
     test = list_parts(root, category, "test")
     alone: dict[str, list[float]] = {"i_auroc_2d": [], "i_auroc_3d": []}
@@ -132,7 +132,7 @@ def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: s
 
 
 def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
-    """The same inspector, which writes down how each modality's map would score by itself."""
+    """Return the same inspector, which also records the score of each modality's map alone."""
 
     class Noting(Inspector):
         def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> Any:
@@ -193,7 +193,7 @@ def _arguments() -> argparse.Namespace:
         ("size", 400),
     ):
         parser.add_argument(f"--{option}", type=int, default=default)
-    parser.add_argument("--shots", type=int, default=None, help="teach on so many parts only")
+    parser.add_argument("--shots", type=int, default=None, help="number of parts to teach on")
     parser.add_argument("--distance", choices=("angular", "standardised", "metric"), default=None)
     parser.add_argument("--name", default="default", help="figures and recipes are kept under it")
     parser.add_argument("--threads", type=int, default=2)

@@ -1,4 +1,4 @@
-"""`cmfm-worker evaluate`: the figures of a recipe on a test split."""
+"""`cmfm-worker evaluate` computes the figures of a recipe on a test split."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_data(taught: tuple[Path, Path], tmp_path: Path) -> Path:
 def test_figures_have_the_names_scripts_rely_on(
     taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The JSON file holds the documented keys; stained parts are told from good ones; tables go to stdout."""
+    """The JSON file has the documented keys, stained parts are separated from good ones, and tables go to stdout."""
     assert evaluate(*taught, "--json", tmp_path / "figures.json") == 0
     figures = read_json(tmp_path / "figures.json")
     for key in ("aupro", "aupro_99", "aupro_foreground"):
@@ -47,7 +47,7 @@ def test_figures_have_the_names_scripts_rely_on(
 
 
 def test_batching_changes_no_figure(taught: tuple[Path, Path], tmp_path: Path) -> None:
-    """One frame at a time gives the figures of three at a time."""
+    """Batches of one give the same figures as batches of three."""
     figures = []
     for batch in (1, 3):
         assert evaluate(*taught, "--batch", batch, "--json", tmp_path / f"{batch}.json") == 0
@@ -60,7 +60,7 @@ def test_batching_changes_no_figure(taught: tuple[Path, Path], tmp_path: Path) -
 def test_only_good_parts_leave_figures_undefined(
     own_data: Path, taught: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """A split without defects gives null where a figure does not exist, not an error or a made-up number."""
+    """For a split without defects undefined figures are null; there is no error."""
     shutil.rmtree(own_data / "dome" / "test" / "stain")
     assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 0
     figures = read_json(tmp_path / "figures.json")
@@ -90,7 +90,7 @@ def test_part_that_cannot_be_inspected_is_named(
         ("stain/gt/001.png", "dome-test-stain-001"),
     ],
 )
-def test_torn_file_is_named_and_the_others_are_measured(
+def test_damaged_file_is_named_and_the_others_are_measured(
     own_data: Path,
     taught: tuple[Path, Path],
     tmp_path: Path,
@@ -98,7 +98,7 @@ def test_torn_file_is_named_and_the_others_are_measured(
     path: str,
     part: str,
 ) -> None:
-    """A file that ends half-way costs its part alone, which is counted as torn and has no verdict."""
+    """A part with a truncated file is named, counted as torn and has no verdict; the others are measured."""
     file = own_data / "dome" / "test" / path
     file.write_bytes(file.read_bytes()[:60])
     assert evaluate(own_data, taught[1], "--batch", 3, "--json", tmp_path / "figures.json") == 0
@@ -110,10 +110,10 @@ def test_torn_file_is_named_and_the_others_are_measured(
     assert figures["frames"] == sum(figures["verdicts"].values()) == 3
 
 
-def test_data_set_of_nothing_but_torn_files_is_refused(
+def test_data_set_of_damaged_files_only_is_refused(
     own_data: Path, taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Figures of no part are none."""
+    """If no part can be read, the command fails and names the first one."""
     for file in (own_data / "dome" / "test").rglob("rgb/*.png"):
         file.write_bytes(b"\x89PNG torn")
     assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 2
@@ -125,7 +125,7 @@ def test_data_set_of_nothing_but_torn_files_is_refused(
     ("content", "said"),
     [(None, "is missing"), (b"II*\0", "is a TIFF file"), ((10, 10), "is 10×10; expected 96×96")],
 )
-def test_ground_truth_that_is_none_is_refused_before_any_work(
+def test_wrong_ground_truth_is_refused_before_any_work(
     own_data: Path,
     tmp_path: Path,
     taught: tuple[Path, Path],
@@ -133,7 +133,7 @@ def test_ground_truth_that_is_none_is_refused_before_any_work(
     content: bytes | tuple[int, int] | None,
     said: str,
 ) -> None:
-    """A ground truth that is missing, another file or of another size is named; no part was inspected by then."""
+    """A ground truth that is missing, damaged or of another size is named before any part is inspected."""
     file = own_data / "dome" / "test" / "stain" / "gt" / "001.png"
     if content is None:
         file.unlink()
@@ -149,7 +149,7 @@ def test_ground_truth_that_is_none_is_refused_before_any_work(
 
 
 def test_no_recipe(taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that is no recipe is refused by name."""
+    """A folder that is not a recipe is refused by name."""
     (tmp_path / "empty").mkdir()
     assert evaluate(taught[0], tmp_path / "empty") == 2
     assert "not a recipe" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Eyecandies from end to end: `fit`, `evaluate`, `inspect` and `prepare` on a miniature, with the defaults alone."""
+"""Eyecandies end to end: `fit`, `evaluate`, `inspect` and `prepare` on a miniature, with default options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command(name: str, root: Path, *more: object) -> int:
 
 @pytest.fixture(scope="module")
 def recipe(eyecandies_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe taught with no option that has a default."""
+    """Teach a recipe with default options."""
     out = tmp_path_factory.mktemp("eyecandies-recipe") / "gummy"
     assert command("fit", eyecandies_root, "--out", out) == 0
     return out
@@ -29,7 +29,7 @@ def recipe(eyecandies_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_the_defaults_teach_and_find_every_defect(
     eyecandies_root: Path, recipe: Path, tmp_path: Path
 ) -> None:
-    """The conveyor is told from the candy, good candies from defective ones, and the recipe knows its light."""
+    """The conveyor is separated from the candy, good candies from defective ones, and the recipe records its light."""
     taught = load_recipe(recipe).recipe
     assert taught.provenance.light == 4
     assert taught.provenance.train_parts == 4
@@ -45,10 +45,10 @@ def test_the_defaults_teach_and_find_every_defect(
     assert figures["torn"] == figures["not_inspected"] == {}
 
 
-def test_another_light_than_the_taught_one_is_said(
+def test_another_light_than_the_taught_one_is_reported(
     eyecandies_root: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The figures would be bad without a reason to be seen, and a threshold set in it useless."""
+    """`evaluate` and `calibrate` remark on a light other than the taught one, which would explain bad figures."""
     arguments = ["--recipe", recipe, "--light", 1, "--json", tmp_path / "figures.json"]
     assert command("evaluate", eyecandies_root, *arguments) == 0
     assert "taught with light 4, these parts are read with light 1" in capsys.readouterr().err
@@ -60,14 +60,14 @@ def test_another_light_than_the_taught_one_is_said(
 
 
 def test_recipes_of_a_whole_run_know_their_light(eyecandies_root: Path, tmp_path: Path) -> None:
-    """As those of `fit` do."""
+    """Recipes of `evaluate --all` record their light, like those of `fit`."""
     given = ("--all", "--out", tmp_path / "out", "--light", 0, "--tables", "12", "--epochs", 1, "--no-report")
     assert command("evaluate", eyecandies_root, *given) == 0
     assert load_recipe(tmp_path / "out" / "recipes" / f"{CATEGORY}-ours").recipe.provenance.light == 0
 
 
 def test_one_part_is_inspected_from_its_files(eyecandies_root: Path, recipe: Path, tmp_path: Path) -> None:
-    """The unit of a depth picture is found beside it."""
+    """`inspect` finds the unit of a depth picture beside it."""
     part = eyecandies_root / CATEGORY / "test_public" / "data" / "03"
     files = ["--rgb", f"{part}_image_4.png", "--xyz", f"{part}_depth.png"]
     assert run("inspect", "--recipe", recipe, *files, "--out", tmp_path / "out") == 0
@@ -77,7 +77,7 @@ def test_one_part_is_inspected_from_its_files(eyecandies_root: Path, recipe: Pat
 
 
 def test_prepared_parts_give_the_same_figures(eyecandies_root: Path, recipe: Path, tmp_path: Path) -> None:
-    """Also where points come from depth pictures; parts seen in another light are other parts."""
+    """Figures are the same with prepared parts from depth pictures; parts of another light are other parts."""
     cache = tmp_path / "cache"
     assert command("prepare", eyecandies_root, "--out", cache) == 0
     figures = []
@@ -91,10 +91,10 @@ def test_prepared_parts_give_the_same_figures(eyecandies_root: Path, recipe: Pat
     assert command("evaluate", eyecandies_root, "--recipe", recipe, "--light", 1, "--prepared", cache) == 2
 
 
-def test_torn_depth_stops_teaching_and_is_counted_in_a_measurement(
+def test_damaged_depth_stops_teaching_and_is_counted_in_a_measurement(
     eyecandies_root: Path, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Named both times."""
+    """`fit` stops at a damaged depth picture and names it; `evaluate` counts and names it."""
     shutil.copytree(eyecandies_root, tmp_path / "data")
     root = tmp_path / "data"
     for split in ("train", "test_public"):
@@ -109,10 +109,10 @@ def test_torn_depth_stops_teaching_and_is_counted_in_a_measurement(
     assert figures["frames"] == 6
 
 
-def test_light_goes_with_eyecandies_alone(
+def test_light_needs_eyecandies(
     synthetic_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another data set has one picture a part."""
+    """--light is refused for another data set, which has one picture a part."""
     arguments = ["--root", synthetic_root, "--category", "praline", "--out", tmp_path / "x", "--light", 2]
     assert run("fit", *arguments) == 2
     assert "--light" in capsys.readouterr().err
@@ -121,5 +121,5 @@ def test_light_goes_with_eyecandies_alone(
 
 
 def test_commands_offer_every_layout() -> None:
-    """The names on the command line are those of the readers."""
+    """The layouts on the command line are those of the readers."""
     assert options.Layout == dataset.Layout

@@ -1,4 +1,4 @@
-"""`cmfm-worker fit`: a recipe taught from good parts, and everything that can be wrong with them."""
+"""`cmfm-worker fit` teaches a recipe from good parts and refuses unsuitable ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def data(taught: tuple[Path, Path]) -> Path:
 
 
 def test_recipe_says_what_it_was_taught_from(taught: tuple[Path, Path]) -> None:
-    """The recipe records the data behind it: parts, scores, the rate they support, coverage; no machine's paths."""
+    """The recipe records its data: parts, scores, the supported rate and coverage, but no paths of this machine."""
     root, folder = taught
     recipe = load_recipe(folder).recipe
     assert recipe.name == "dome"
@@ -41,10 +41,10 @@ def test_recipe_says_what_it_was_taught_from(taught: tuple[Path, Path]) -> None:
     assert str(root) not in (folder / "recipe.toml").read_text()
 
 
-def test_summary_says_what_rate_so_few_parts_support(
+def test_summary_names_the_smallest_supported_rate(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The closing table says that five parts support a false-reject rate of 1/6 and no less."""
+    """The summary says that five parts support a false-reject rate of 1/6 and none below."""
     assert fit(data, tmp_path / "dome") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "5 validation parts support no rate below 1/6 = 16.67%" in shown
@@ -54,7 +54,7 @@ def test_summary_says_what_rate_so_few_parts_support(
 def test_tray_is_taught_and_parts_on_another_one_are_named(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--background fixed keeps the one plane half a metre away; a part recorded 5 mm nearer is refused by name."""
+    """--background fixed stores the tray's plane half a metre away; a part recorded 5 mm nearer is refused by name."""
     assert fit(data, tmp_path / "dome", "--background", "fixed") == 0
     recipe = load_recipe(tmp_path / "dome").recipe
     assert recipe.background.method == "fixed"
@@ -69,7 +69,7 @@ def test_tray_is_taught_and_parts_on_another_one_are_named(
 
 
 def test_json_summary_is_for_programs(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json stdout is one JSON object; progress and remarks stay on stderr."""
+    """With --json stdout is one JSON object; progress and remarks are on stderr."""
     assert fit(data, tmp_path / "dome", "--json", "--shots", 2, "--calib-id", "cal-1") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["train_parts"] == 2
@@ -93,12 +93,12 @@ def test_same_seed_same_recipe(data: Path, tmp_path: Path) -> None:
 def test_without_validation_some_training_parts_are_held_out(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a validation split the threshold comes from training parts that were not fitted on; it is said."""
+    """Without a validation split the threshold comes from training parts that were not fitted on, with a remark."""
     root = tmp_path / "data"
     shutil.copytree(data, root)
     shutil.rmtree(root / "dome" / "validation")
     assert fit(root, tmp_path / "dome") == 0
-    assert "1 training parts held out" in capsys.readouterr().err
+    assert "1 training parts are held out" in capsys.readouterr().err
     recipe = load_recipe(tmp_path / "dome").recipe
     assert recipe.provenance.train_parts == 3
     assert recipe.threshold is not None
@@ -106,12 +106,12 @@ def test_without_validation_some_training_parts_are_held_out(
 
 
 def test_all_pieces_of_a_product_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A product of two pieces keeps both, and `fit` says so; one option keeps the largest alone."""
+    """A product of two pieces keeps both, with a remark; --clusters largest keeps only one."""
     for split, count in (("train", 3), ("validation", 2)):
         for i in range(count):
             write_part(tmp_path / "dome" / split / "good", f"{i:03d}", *pair_of_domes(i))
     assert fit(tmp_path, tmp_path / "both") == 0
-    assert "several pieces, all are kept" in capsys.readouterr().err
+    assert "several pieces; all are kept" in capsys.readouterr().err
     assert fit(tmp_path, tmp_path / "one", "--clusters", "largest") == 0
     assert "pieces" not in capsys.readouterr().err
     both, one = (load_recipe(tmp_path / name).recipe for name in ("both", "one"))
@@ -133,10 +133,10 @@ def pair_of_domes(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 
 @pytest.mark.parametrize("mapping", ["mlp_encoder_decoder", "conv_encoder_decoder"])
-def test_what_the_paper_compares_is_taught_evaluated_and_inspected(
+def test_variants_of_the_paper_are_taught_evaluated_and_inspected(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mapping: str
 ) -> None:
-    """`fit` takes architecture, modality and aggregation; the other commands follow the recipe without an option."""
+    """`fit` takes architecture, modality and aggregation; the other commands take them from the recipe."""
     recipe = tmp_path / "dome"
     how = ["--mapping", mapping, "--modality", "intra", "--aggregation", "max", "--epochs", 1, "--shots", 2]
     assert fit(data, recipe, *how, "--json") == 0
@@ -162,10 +162,10 @@ def share_of(coverage: dict[str, Any]) -> int:
     return round(0.02 * int(coverage["nominal_median_px"]))
 
 
-def test_scoring_is_the_presets_unless_asked_otherwise(
+def test_scoring_is_the_presets_by_default(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The recipe says by how much Ψ is smoothed and of how many pixels its score is made, and so does the table."""
+    """Recipe and summary state the smoothing of Ψ and the pixels in the score: the preset's, or those given."""
     assert fit(data, tmp_path / "usual") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert fit(data, tmp_path / "papers", "--smoothing-px", 4, "--highest-px", 1) == 0
@@ -180,7 +180,7 @@ def test_scoring_is_the_presets_unless_asked_otherwise(
 
 
 def test_numbers_of_the_fit_can_be_replaced() -> None:
-    """Images a step and pixels an image are the preset's unless given; what has no effect is refused by name."""
+    """Images a step and pixels an image are the preset's unless given; an option without effect is refused by name."""
     options = TeachOptions(dataset="data", category="dome", architecture="mlp_encoder_decoder")
     usual = fit_options("paper", options)
     assert (usual.batch_images, usual.pixels_per_image) == (4, None)
@@ -193,8 +193,8 @@ def test_numbers_of_the_fit_can_be_replaced() -> None:
         fit_options("classic", replace(options, batch_images=0))
 
 
-def test_preset_chooses_how_it_is_measured() -> None:
-    """`classic` by a metric, which convolutions and reconstruction within a modality cannot have; `paper` by Eq. 3."""
+def test_default_distance_follows_the_preset() -> None:
+    """`classic` uses a metric, but not with convolutions or within a modality; `paper` uses Eq. 3."""
     asked = TeachOptions(dataset="d", category="c")
     chosen = {
         "classic": fit_options("classic", asked),
@@ -215,18 +215,18 @@ def test_preset_chooses_how_it_is_measured() -> None:
 def test_rate_that_the_parts_cannot_support_is_refused_at_once(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Asked for 1 % with five parts, the answer says how many parts that would need; nothing is written."""
+    """1 % with five parts is refused with the number of parts it needs; nothing is written."""
     assert fit(data, tmp_path / "dome", "--target-false-reject-rate", 0.01) == 2
     message = capsys.readouterr().err
     assert "99" in message
-    assert "the 5 there" in message
+    assert "the 5 found" in message
     assert not (tmp_path / "dome").exists()
 
 
-def test_recipe_is_not_overwritten_unasked(
+def test_recipe_is_replaced_only_with_force(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second fit into the same folder is refused before any work, and done with --force."""
+    """A second fit into the same folder is refused before any work; --force replaces the recipe."""
     assert fit(data, tmp_path / "dome") == 0
     before = load_recipe(tmp_path / "dome").model_sha
     assert fit(data, tmp_path / "dome", "--seed", 9) == 2
@@ -257,7 +257,7 @@ def test_recipe_is_not_overwritten_unasked(
 def test_wrong_option_is_named(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[object], named: list[str]
 ) -> None:
-    """Each wrong option ends with exit code 2 and a message that names it and what was expected."""
+    """Each wrong option gives exit code 2 and a message that names it and the expected values."""
     assert fit(data, tmp_path / "dome", *arguments) == 2
     message = capsys.readouterr().err
     assert "Traceback" not in message
@@ -266,8 +266,8 @@ def test_wrong_option_is_named(
     assert not (tmp_path / "dome").exists()
 
 
-def test_torn_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A TIFF that ends half-way ends the command with exit code 2 and its name."""
+def test_damaged_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A truncated TIFF gives exit code 2 and a message that names it."""
     root = write_dataset(tmp_path / "data")
     torn = root / "dome" / "train" / "good" / "xyz" / "002.tiff"
     torn.write_bytes(torn.read_bytes()[:1000])
@@ -281,7 +281,7 @@ def test_torn_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_parts_without_3d_are_all_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], split: str
 ) -> None:
-    """Good parts that cannot be inspected are all named at once; no recipe is made from the others in silence."""
+    """All good parts that cannot be inspected are named at once, and no recipe is made from the others."""
     root = write_dataset(tmp_path / "data")
     good = root / "dome" / split / "good"
     for name in ("001", "003"):
@@ -296,7 +296,7 @@ def test_parts_without_3d_are_all_named(
 
 
 def test_frames_of_different_sizes_teach_together(tmp_path: Path) -> None:
-    """Parts recorded in another size are taught from all the same."""
+    """Parts recorded in different sizes can be taught together."""
     root = write_dataset(tmp_path / "data", train=2)
     good = root / "dome" / "train" / "good"
     rgb, xyz = (np.zeros((80, 64, 3), np.uint8) + 90), np.full((80, 64, 3), np.nan, np.float32)
@@ -307,7 +307,7 @@ def test_frames_of_different_sizes_teach_together(tmp_path: Path) -> None:
 
 
 def test_help_is_for_newcomers(capsys: pytest.CaptureFixture[str]) -> None:
-    """`fit --help` names the folders it reads and what comes out."""
+    """`fit --help` names the folders that it reads and says that it sets the threshold."""
     assert run("fit", "--help") == 0
     shown = capsys.readouterr().out
     assert "train/good" in shown

@@ -1,4 +1,4 @@
-"""`--image-extractor`: a recipe taught with another 2D extractor says so, is inspected with it, and with no other."""
+"""`--image-extractor`: a recipe records its 2D extractor and is inspected only with that one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = ("--extractors", "paper", "--blocks", 1, "--group-size", 32, "--background",
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One block of DINO, DINO-v2 and Point-MAE with seeded weights."""
+    """Write one block of DINO, DINO-v2 and Point-MAE with seeded weights."""
     folder = tmp_path_factory.mktemp("weights")
     write_seeded_weights(folder, 1, [DINO, DINOV2])
     return folder
@@ -31,7 +31,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def taught_with_dinov2(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A small data set, and a recipe taught on it with DINO-v2 cut after block 1."""
+    """Write a small data set and teach a recipe on it with DINO-v2, cut after block 1."""
     folder = tmp_path_factory.mktemp("dinov2")
     for split, count in SMALL_PARTS.items():
         for i in range(count):
@@ -44,10 +44,10 @@ def taught_with_dinov2(weights: Path, tmp_path_factory: pytest.TempPathFactory) 
     return folder / "data", folder / "dome"
 
 
-def test_recipe_says_which_and_is_inspected_with_it(
+def test_recipe_records_its_extractor_and_is_inspected_with_it(
     taught_with_dinov2: tuple[Path, Path], weights: Path, tmp_path: Path
 ) -> None:
-    """`fit` records timm's name and the file's hash; `inspect` needs no option to build the same."""
+    """`fit` records timm's name and the file's hash; `inspect` needs no option to build the same extractor."""
     root, folder = taught_with_dinov2
     recipe = load_recipe(folder).recipe
     assert recipe.extractor.image == DINOV2
@@ -64,7 +64,7 @@ def test_recipe_says_which_and_is_inspected_with_it(
 def test_other_extractor_than_taught_with_is_refused_by_name(
     taught_with_dinov2: tuple[Path, Path], weights: Path
 ) -> None:
-    """Features of DINO are of the same width; the recipe taught on DINO-v2 names both models."""
+    """DINO is refused for a recipe taught on DINO-v2, whose features have the same width; both models are named."""
     recipe = load_recipe(taught_with_dinov2[1]).recipe
     dino = build_extractor("paper", weights, blocks=1, group_size=32, device=CPU, image="dino")
     with pytest.raises(InputError) as refused:
@@ -99,7 +99,7 @@ def test_other_extractor_than_taught_with_is_refused_by_name(
         ("vit_base_patch8_224/../dino", ["is not an image extractor"]),
     ],
 )
-def test_missing_weights_say_where_from(
+def test_missing_weights_are_named_with_their_address(
     image: str,
     named: list[str],
     taught_with_dinov2: tuple[Path, Path],
@@ -107,7 +107,7 @@ def test_missing_weights_say_where_from(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Before any part is read: which file, where it is published, and the command that fetches it."""
+    """Before any part is read the message names the file, its address and the command that downloads it."""
     capsys.readouterr()
     arguments = (*T, "--image-extractor", image, "--weights", weights)
     assert fit(taught_with_dinov2[0], tmp_path / "dome", *arguments) == 2
@@ -119,7 +119,7 @@ def test_missing_weights_say_where_from(
 def test_classic_has_no_image_extractor(
     taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The option is not silently without effect."""
+    """The option is refused for `classic`."""
     assert fit(taught[0], tmp_path / "dome", "--image-extractor", "sam") == 2
     assert "sam is for 'paper'" in capsys.readouterr().err
 
@@ -127,7 +127,7 @@ def test_classic_has_no_image_extractor(
 def test_larger_model_is_not_cut(
     taught_with_dinov2: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its blocks are not Point-MAE's: `fit` says what can be done."""
+    """`fit` refuses a model with another number of blocks than Point-MAE and says so."""
     large = "vit_large_patch14_dinov2.lvd142m"
     for name in (f"{large}.pth", "pretrain.pth"):
         (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""`cmfm-worker inspect`: one part from its files to maps, a verdict and a picture."""
+"""`cmfm-worker inspect` inspects one part from files and writes maps, a verdict and a picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cmfm_worker.recipes.recipe import load_recipe
 
 @pytest.fixture
 def made(taught: tuple[Path, Path]) -> tuple[Path, Path]:
-    """The folder of the test split and a recipe, changed by no test."""
+    """Return the folder of the test split and a recipe; no test changes them."""
     root, recipe = taught
     return root / "dome" / "test", recipe
 
@@ -28,7 +28,7 @@ def inspect(folder: Path, name: str, recipe: Path, out: Path, *more: object) -> 
 
 
 def test_stained_part(made: tuple[Path, Path], tmp_path: Path) -> None:
-    """The files hold maps of the documented shapes, a verdict that follows from them, the peak on the stain."""
+    """The files hold maps of the documented shapes, a verdict that follows from the score, and a peak on the stain."""
     test, recipe = made
     assert inspect(test / "stain", "000", recipe, tmp_path / "out") == 0
     maps = {name: np.load(tmp_path / "out" / f"{name}.npy") for name in ("psi", "psi_2d", "psi_3d")}
@@ -57,15 +57,15 @@ def test_stained_part(made: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_good_part_passes(made: tuple[Path, Path], tmp_path: Path) -> None:
-    """A part like those the recipe was taught from is below the threshold."""
+    """A part like those that the recipe was taught from scores below the threshold."""
     assert inspect(made[0].parent / "validation" / "good", "000", made[1], tmp_path / "out") == 0
     result = read_json(tmp_path / "out" / "result.json")
     assert (result["verdict"], result["reason"]) == ("PASS", "below_threshold")
     assert result["regions"] == []
 
 
-def test_picture_can_be_looked_at(made: tuple[Path, Path], tmp_path: Path) -> None:
-    """The overlay is a picture of the part with something drawn on it, larger than a stamp."""
+def test_overlay_is_a_picture(made: tuple[Path, Path], tmp_path: Path) -> None:
+    """The overlay is a picture of useful size with more than one colour."""
     assert inspect(made[0] / "stain", "001", made[1], tmp_path / "out") == 0
     with Image.open(tmp_path / "out" / "overlay.png") as picture:
         assert picture.width > 600
@@ -73,7 +73,7 @@ def test_picture_can_be_looked_at(made: tuple[Path, Path], tmp_path: Path) -> No
 
 
 def test_background_can_be_overridden(made: tuple[Path, Path], tmp_path: Path) -> None:
-    """With --background none the tray is kept; the result says which background was used, under its own model id."""
+    """--background none keeps the tray; the result names the background and has its own model id."""
     assert inspect(made[0] / "good", "000", made[1], tmp_path / "a") == 0
     assert inspect(made[0] / "good", "000", made[1], tmp_path / "b", "--background", "none") == 0
     removed, kept = (read_json(tmp_path / name / "result.json") for name in "ab")
@@ -84,7 +84,7 @@ def test_background_can_be_overridden(made: tuple[Path, Path], tmp_path: Path) -
 
 
 def test_half_of_the_3d_missing_is_undecided(made: tuple[Path, Path], tmp_path: Path) -> None:
-    """A good part of which half was not measured is UNDECIDED, not PASS."""
+    """A good part with half of its 3D missing is UNDECIDED, not PASS."""
     xyz = tifffile.imread(made[0] / "good" / "xyz" / "000.tiff")
     xyz[:48] = np.nan
     write_part(tmp_path, "half", np.asarray(Image.open(made[0] / "good" / "rgb" / "000.png")), xyz)
@@ -119,7 +119,7 @@ def test_tray_without_a_part_is_a_fault_or_undecided(made: tuple[Path, Path], tm
 def test_pictures_of_different_size_are_refused(
     made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """RGB and XYZ of different size are refused by name and size."""
+    """RGB and XYZ of different sizes are refused; the message has both sizes."""
     xyz = tifffile.imread(made[0] / "good" / "xyz" / "000.tiff")
     write_part(tmp_path, "odd", np.zeros((90, 96, 3), np.uint8), xyz)
     assert inspect(tmp_path, "odd", made[1], tmp_path / "out") == 2
@@ -132,7 +132,7 @@ def test_pictures_of_different_size_are_refused(
 def test_missing_file_is_named(
     made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    """A file that is not there is named; no results are left that could be taken for its own."""
+    """A missing file is named, and no results are written that could be mistaken for its own."""
     shutil.copytree(made[0] / "good", tmp_path / "good")
     next((tmp_path / "good" / kind).glob("000.*")).unlink()
     assert inspect(tmp_path / "good", "000", made[1], tmp_path / "out") == 2
@@ -141,7 +141,7 @@ def test_missing_file_is_named(
 
 
 def test_no_threshold_no_verdict(made: tuple[Path, Path], tmp_path: Path) -> None:
-    """A recipe without a threshold scores a part and says that it cannot decide."""
+    """A recipe without a threshold scores a part, and the verdict is UNDECIDED."""
     recipe = tmp_path / "dome"
     shutil.copytree(made[1], recipe)
     text = (recipe / "recipe.toml").read_text()

@@ -1,4 +1,4 @@
-"""`cmfm-worker ledger`: the right rows, in every form, and whether they add up."""
+"""`cmfm-worker ledger` selects the right rows, in every format, and checks that they add up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERDICTS = [Verdict.PASS] * 6 + [Verdict.FAIL] * 2 + [Verdict.UNDECIDED, Verdict
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Ten rows: six PASS, two FAIL, an UNDECIDED and a FAULT, a second apart."""
+    """Write ten rows: six PASS, two FAIL, an UNDECIDED and a FAULT, one second apart."""
     ledger = Ledger(tmp_path / "ledger.sqlite", flush_ms=10)
     for i, verdict in enumerate(VERDICTS, start=1):
         recipe = "bagel" if i % 2 else "cookie"
@@ -57,14 +57,12 @@ def ask(capsys: pytest.CaptureFixture[str], path: Path, *options: object) -> dic
 def test_questions(
     capsys: pytest.CaptureFixture[str], path: Path, options: tuple[str, ...], ids: list[int]
 ) -> None:
-    """Each option narrows the rows; they come oldest first, the newest where there is a limit."""
+    """Each option narrows the rows; they are ordered oldest first, and a limit selects the newest."""
     assert [row["result_id"] for row in ask(capsys, path, *options)["rows"]] == ids
 
 
-def test_totals_are_the_identity_over_all_that_is_asked_for(
-    capsys: pytest.CaptureFixture[str], path: Path
-) -> None:
-    """The limit cuts the rows, not the count; a filter is counted as such."""
+def test_totals_count_all_selected_rows(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """A limit cuts the rows but not the totals; a filter applies to both."""
     totals = ask(capsys, path, "--limit", "1")["totals"]
     assert (totals["triggers"], totals["identity_holds"]) == (10, True)
     assert totals["verdicts"] == {"PASS": 6, "FAIL": 2, "UNDECIDED": 1, "FAULT": 1}
@@ -72,15 +70,15 @@ def test_totals_are_the_identity_over_all_that_is_asked_for(
 
 
 def test_table_ends_with_the_identity(capsys: pytest.CaptureFixture[str], path: Path) -> None:
-    """A person sees the parts and, in one line, that every trigger is accounted for."""
+    """The table shows the parts, and its last line that every trigger is accounted for."""
     assert run("ledger", "--path", path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "10 triggers = 6 PASS + 2 FAIL + 1 UNDECIDED + 1 FAULT; no row missing"
     assert sum("UNDECI" in line for line in lines) >= 2
 
 
-def test_missing_row_is_said(capsys: pytest.CaptureFixture[str], path: Path) -> None:
-    """A row that is not there breaks the count of its boot, and that is said whatever is asked for."""
+def test_missing_row_is_reported(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """A missing row breaks the count of its boot and is reported for every query."""
     with sqlite3.connect(path) as connection:
         connection.execute("DELETE FROM triggers WHERE result_id = 4")
     connection.close()
@@ -91,8 +89,8 @@ def test_missing_row_is_said(capsys: pytest.CaptureFixture[str], path: Path) -> 
     assert "boot b: 1 result ids have no row" in said.err
 
 
-def test_killed_boot_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Of a worker that was killed the ledger says after which moment verdicts may be missing."""
+def test_killed_boot_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """For a worker that was killed the ledger reports the time after which verdicts may be missing."""
     path = tmp_path / "ledger.sqlite"
     first = Ledger(path, flush_ms=50)
     first.begin("b")
@@ -108,7 +106,7 @@ def test_killed_boot_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 
 
 def test_csv_holds_every_column(capsys: pytest.CaptureFixture[str], path: Path, tmp_path: Path) -> None:
-    """Every column of the ledger and the readable time; a score reads back exactly."""
+    """The CSV has every column of the ledger and the readable time; a score reads back exactly."""
     out = tmp_path / "rows.csv"
     assert run("ledger", "--path", path, "--csv", out) == 0
     assert "10 rows in" in capsys.readouterr().out
@@ -122,7 +120,7 @@ def test_csv_holds_every_column(capsys: pytest.CaptureFixture[str], path: Path, 
 
 
 def test_parquet_holds_every_column(path: Path, tmp_path: Path) -> None:
-    """The same rows with their types."""
+    """The Parquet file has the same rows with their types."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra `parquet`")
     out = tmp_path / "rows.parquet"
     assert run("ledger", "--path", path, "--parquet", out) == 0
@@ -134,7 +132,7 @@ def test_parquet_holds_every_column(path: Path, tmp_path: Path) -> None:
 def test_parquet_without_pyarrow_says_how_to_get_it(
     capsys: pytest.CaptureFixture[str], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The message names the extra and the way without it."""
+    """Without pyarrow the message names the extra and --csv as the alternative."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert run("ledger", "--path", path, "--parquet", tmp_path / "rows.parquet") == 2
@@ -145,7 +143,7 @@ def test_parquet_without_pyarrow_says_how_to_get_it(
 
 
 def test_ledger_in_use_can_be_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Reading does not wait for the worker nor the worker for it."""
+    """The ledger can be read while the worker writes to it; neither waits for the other."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
     ledger.append(result(1))
@@ -157,7 +155,7 @@ def test_ledger_in_use_can_be_read(capsys: pytest.CaptureFixture[str], tmp_path:
 
 
 def test_ledger_of_another_version_is_refused(capsys: pytest.CaptureFixture[str], path: Path) -> None:
-    """Exit code 2, a line that names the file and its version, and the file is unchanged."""
+    """A ledger of another version gives exit code 2 and a line with file and version; the file is unchanged."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 0")  # as version 1 left it
     connection.close()
@@ -170,10 +168,10 @@ def test_ledger_of_another_version_is_refused(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database at all" * 100, "other"])
-def test_file_that_is_no_ledger(
+def test_file_that_is_not_a_ledger(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes | str | None
 ) -> None:
-    """Exit code 2 and a line that names the file."""
+    """A file that is not a ledger gives exit code 2 and a line that names it."""
     path = tmp_path / "some.file"
     if content == "other":
         with sqlite3.connect(path) as connection:
@@ -192,7 +190,7 @@ def test_file_that_is_no_ledger(
     "options", [("--since", "yesterday"), ("--verdict", "MAYBE"), ("--json", "--csv", "x")]
 )
 def test_wrong_option(capsys: pytest.CaptureFixture[str], path: Path, options: tuple[str, ...]) -> None:
-    """What cannot be meant is refused with 2."""
+    """A wrong option is refused with exit code 2."""
     assert run("ledger", "--path", path, *options) == 2
     assert capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""`cmfm-worker prepare` and what takes its folder: the same results bit for bit, or a refusal by name."""
+"""`cmfm-worker prepare`: prepared parts give the same results bit for bit, or are refused by name."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def data(taught: tuple[Path, Path], tmp_path: Path) -> Path:
-    """A copy of the data set that the test may change, its files as old as those of the original."""
+    """Copy the data set, so that the test may change it; the files keep their times."""
     shutil.copytree(taught[0], tmp_path / "data")
     return tmp_path / "data"
 
 
 @pytest.fixture
 def cache(data: Path, tmp_path: Path) -> Path:
-    """All parts of the copy, prepared by default."""
+    """Prepare all parts of the copy with default options."""
     assert prepare(data, tmp_path / "cache") == 0
     return tmp_path / "cache"
 
@@ -63,7 +63,7 @@ def all_parts(root: Path) -> list[PartFiles]:
 
 
 def test_prepared_frames_are_the_same_bits(data: Path, cache: Path) -> None:
-    """Every array of every part, in the same batches, also where pictures differ in size."""
+    """Every array of every part is the same, in the same batches, also for pictures of different sizes."""
     rgb, xyz = frame(50)
     write_part(data / "dome" / "test" / "good", "001", rgb[:80], xyz[:80])
     assert prepare(data, cache) == 0
@@ -82,7 +82,7 @@ def test_prepared_frames_are_the_same_bits(data: Path, cache: Path) -> None:
 def test_results_are_the_same_with_and_without(
     data: Path, cache: Path, taught: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """`fit` teaches the same networks and threshold, `evaluate` measures the same figures."""
+    """With prepared parts `fit` teaches the same networks and threshold and `evaluate` gives the same figures."""
     without = figures(data, taught[1], tmp_path / "a.json")
     assert figures(data, taught[1], tmp_path / "b.json", "--prepared", cache) == without
     assert without["frames"] == 4
@@ -97,7 +97,7 @@ def test_results_are_the_same_with_and_without(
 def test_run_says_how_many_parts_and_bytes(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The summary is for people, or with --json for programs; a second run has nothing to do."""
+    """The summary is a table, or JSON with --json; a second run has nothing to do."""
     out = tmp_path / "cache"
     assert prepare(data, out, "--json") == 0
     first = summary(capsys)
@@ -109,12 +109,12 @@ def test_run_says_how_many_parts_and_bytes(
     assert (again["made"], again["kept"], again["bytes"]) == (0, 13, first["bytes"])
     assert prepare(data, out) == 0
     shown = capsys.readouterr()
-    assert "13 parts; prepared they take at most 16 MB" in shown.err
+    assert "13 parts; they need at most 16 MB" in shown.err
     assert f"13, {first['bytes'] / 1e6:.1f} MB" in shown.out
 
 
 def test_interrupted_run_is_resumed(data: Path, tmp_path: Path) -> None:
-    """What was finished is kept, nothing half-written stays, and the rest is made."""
+    """Finished parts are kept, no unfinished file remains, and the next run prepares the rest."""
     cache = open_or_make(tmp_path / "cache", CacheKey.here(BackgroundOptions(), CPU), force=False)
     parts = all_parts(data)
 
@@ -137,14 +137,14 @@ def test_changed_file_makes_its_part_stale(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The file is named before any work; the next run prepares that part anew, and no other."""
+    """A changed file is named before any work; the next run prepares only its part again."""
     changed = data / "dome" / "test" / "good" / "xyz" / "000.tiff"
     xyz = tifffile.imread(changed)
     xyz[40:50, 40:50, 2] -= 0.01
     tifffile.imwrite(changed, xyz, photometric="rgb")
     assert evaluate(data, taught[1], "--prepared", cache) == 2
     said = capsys.readouterr().err
-    assert f"{changed} is not the file that was prepared" in said
+    assert f"{changed} has changed since it was prepared" in said
     assert "cmfm-worker prepare" in said
     assert prepare(data, cache, "--json") == 0
     renewed = summary(capsys)
@@ -156,17 +156,17 @@ def test_changed_file_makes_its_part_stale(
 def test_parts_of_another_data_set_are_refused(
     data: Path, cache: Path, taught: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same names with other files behind them."""
+    """Parts with the same names but other files are refused."""
     for path in data.rglob("*.png"):
         os.utime(path, ns=(1, 1))
     assert evaluate(data, taught[1], "--prepared", cache) == 2
     assert "(and 3 more of 4)" in capsys.readouterr().err
 
 
-def test_parts_that_are_not_there_are_named(
+def test_missing_parts_are_named(
     data: Path, taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither left out nor prepared on the quiet."""
+    """A part that is missing in the cache is named; it is neither skipped nor prepared silently."""
     cache = tmp_path / "cache"
     assert prepare(data, cache) == 0
     rgb, xyz = frame(51)
@@ -179,9 +179,9 @@ def test_parts_that_are_not_there_are_named(
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (["--plane-distance-m", 0.004], "plane_distance_m is 0.004, asked for is 0.005"),
-        (["--clusters", "all"], "clusters is all, asked for is largest"),
-        (["--background", "none"], "method is none, asked for is ransac"),
+        (["--plane-distance-m", 0.004], "plane_distance_m is 0.004, but 0.005 is asked for"),
+        (["--clusters", "all"], "clusters is all, but largest is asked for"),
+        (["--background", "none"], "method is none, but ransac is asked for"),
     ],
 )
 def test_foreign_background_is_refused_by_name(
@@ -192,7 +192,7 @@ def test_foreign_background_is_refused_by_name(
     given: list[object],
     named: str,
 ) -> None:
-    """A recipe measured on frames that were cut out in another way would have other figures."""
+    """Frames prepared with another background are refused, as they would give other figures."""
     assert prepare(data, tmp_path / "cache", *given) == 0
     assert evaluate(data, taught[1], "--prepared", tmp_path / "cache") == 2
     assert named in capsys.readouterr().err
@@ -206,10 +206,10 @@ def test_foreign_background_is_refused_by_name(
     [
         ("code", "0" * 64, "another version of this program"),
         ("torch_version", "2.0.0", "prepared with torch 2.0.0"),
-        ("device", "cuda", "prepared on cuda, asked for is cpu"),
+        ("device", "cuda", "prepared on cuda, but cpu is asked for"),
     ],
 )
-def test_other_preparation_is_refused_until_it_is_made_anew(
+def test_cache_with_another_key_is_refused_until_forced(
     data: Path,
     cache: Path,
     taught: tuple[Path, Path],
@@ -218,7 +218,7 @@ def test_other_preparation_is_refused_until_it_is_made_anew(
     value: str,
     said: str,
 ) -> None:
-    """Another program, torch or device gives other bits; --force prepares every part again."""
+    """A cache of another program, torch or device is refused; --force prepares every part again."""
     manifest = cache / "manifest.json"
     table = read_json(manifest)
     table["key"][key] = value
@@ -231,10 +231,10 @@ def test_other_preparation_is_refused_until_it_is_made_anew(
     assert evaluate(data, taught[1], "--prepared", cache) == 0
 
 
-def test_parts_under_a_replaced_manifest_are_not_taken_for_its_own(
+def test_parts_with_another_key_than_the_manifest_are_refused(
     data: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A manifest that promises another background than the parts have convinces nobody."""
+    """Parts whose key differs from the manifest's are refused, even if the manifest is the one asked for."""
     table = read_json(cache / "manifest.json")
     table["key"]["background"]["plane_distance_m"] = 0.02
     (cache / "manifest.json").write_text(json.dumps(table))
@@ -246,7 +246,7 @@ def test_parts_under_a_replaced_manifest_are_not_taken_for_its_own(
 def test_damaged_part_of_the_cache_is_named(
     data: Path, cache: Path, taught: tuple[Path, Path], capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    """A torn file, or one that is another part's, is refused; running `prepare` again mends it."""
+    """A damaged file, or one of another part, is refused; running `prepare` again repairs it."""
     path = cache / "parts" / "dome-test-good-000.safetensors"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:50_000])
@@ -261,7 +261,7 @@ def test_damaged_part_of_the_cache_is_named(
 
 
 def test_taught_tray_is_prepared_from_its_recipe(data: Path, tmp_path: Path) -> None:
-    """A recipe with a fixed tray is measured from parts that were prepared with that tray."""
+    """A recipe with a fixed tray gives the same figures from parts that were prepared with that tray."""
     recipe, cache = tmp_path / "dome", tmp_path / "cache"
     assert fit(data, recipe, "--background", "fixed") == 0
     assert prepare(data, cache, "--recipe", recipe, "--category", "dome") == 0
@@ -272,16 +272,16 @@ def test_taught_tray_is_prepared_from_its_recipe(data: Path, tmp_path: Path) -> 
 def test_tray_cannot_be_taught_from_prepared_parts(
     data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They have lost it already."""
+    """`fit --background fixed` refuses prepared parts, whose tray is removed already."""
     assert fit(data, tmp_path / "dome", "--background", "fixed", "--prepared", cache) == 2
     assert "--prepared" in capsys.readouterr().err
 
 
-def test_torn_part_is_named_by_whoever_meets_it(
+def test_unreadable_part_is_named_by_every_command(
     data: Path, taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`prepare` ends with 2 and the rest done; `evaluate` counts it as without a cache; `fit` stops; mended it is
-    prepared."""
+    """`prepare` names an unreadable part, prepares the others and exits with code 2. `evaluate` counts it as without a
+    cache, `fit` stops. A repaired part is prepared by the next run."""
     cache = tmp_path / "cache"
     torn = [data / "dome" / split / "good" / "rgb" / "001.png" for split in ("train", "test")]
     whole = [path.read_bytes() for path in torn]
@@ -305,8 +305,8 @@ def test_torn_part_is_named_by_whoever_meets_it(
     assert fit(data, tmp_path / "dome", "--prepared", cache) == 0
 
 
-def test_part_without_3d_is_prepared_as_such(data: Path, taught: tuple[Path, Path], tmp_path: Path) -> None:
-    """It is not torn: the line would give it a FAULT, and so do figures from prepared parts."""
+def test_part_without_3d_is_prepared(data: Path, taught: tuple[Path, Path], tmp_path: Path) -> None:
+    """A part without 3D is prepared and counts as a FAULT, not as unreadable, as on the line."""
     bad = data / "dome" / "test" / "good" / "xyz" / "001.tiff"
     tifffile.imwrite(bad, np.zeros_like(tifffile.imread(bad)), photometric="rgb")
     assert prepare(data, tmp_path / "cache") == 0
@@ -315,14 +315,14 @@ def test_part_without_3d_is_prepared_as_such(data: Path, taught: tuple[Path, Pat
     assert found["verdicts"]["FAULT"] == 1
 
 
-def test_what_is_no_cache_is_refused(
+def test_folder_that_is_not_a_cache_is_refused(
     data: Path, taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither read as one nor written over."""
+    """A folder that is not a cache is neither read as one nor overwritten."""
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "notes.txt").write_text("mine")
     assert prepare(data, tmp_path / "precious", "--force") == 2
-    assert "not touched" in capsys.readouterr().err
+    assert "nothing changed" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "precious").iterdir()] == ["notes.txt"]
     assert evaluate(data, taught[1], "--prepared", tmp_path / "precious") == 2
     assert "it has no manifest.json" in capsys.readouterr().err
@@ -344,7 +344,7 @@ def test_what_is_no_cache_is_refused(
 def test_wrong_option_is_named_and_nothing_is_made(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[object], named: str
 ) -> None:
-    """Exit code 2, and no folder is left behind."""
+    """A wrong option gives exit code 2, is named, and no folder is created."""
     assert prepare(data, tmp_path / "cache", *arguments) == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "cache").exists()
@@ -353,7 +353,7 @@ def test_wrong_option_is_named_and_nothing_is_made(
 def test_missing_ground_truth_is_found_first(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Hours of preparing would end in a refusal."""
+    """A missing ground truth is reported before parts are prepared, which may take hours."""
     (data / "dome" / "test" / "stain" / "gt" / "001.png").unlink()
     assert prepare(data, tmp_path / "cache") == 2
     assert "gt/001.png is missing" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`cmfm-worker weights`: what is needed, what is there, fetching and converting."""
+"""`cmfm-worker weights` lists, downloads, checks and converts extractor weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ CONTENT = bytes(range(256)) * 5000
 
 
 class FileHost(BaseHTTPRequestHandler):
-    """Serves CONTENT under /whole, half of it under /torn, less than it says under /broken, and nothing else."""
+    """Serves CONTENT under /whole, half of it under /torn, three times of it under /endless, and under /broken less
+    than it announces."""
 
     def do_GET(self) -> None:
         bodies = {
@@ -43,7 +44,7 @@ class FileHost(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """The address of a running file server."""
+    """Yield the address of a running file server."""
     with ThreadingHTTPServer(("127.0.0.1", 0), FileHost) as http:
         thread = threading.Thread(target=http.serve_forever)
         thread.start()
@@ -56,8 +57,8 @@ def published(url: str, sha256: str = "", size_bytes: int | None = len(CONTENT))
     return PublishedFile("Test", url, "test.pth", size_bytes, sha256)
 
 
-def test_list_says_what_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`list` names every file with size, address and hash as far as known, and with a folder what is missing in it."""
+def test_list_names_the_needed_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`list` names every file with address, known size and known hash; with a folder also the missing files."""
     assert run("weights", "list", "--weights", tmp_path) == 0
     shown = capsys.readouterr().out
     for kind in PUBLISHED.values():
@@ -70,7 +71,7 @@ def test_list_says_what_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_check_names_everything_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`check` names the missing file and the one of another architecture, both at once, exit code 2."""
+    """`check` names a missing file and one of another architecture at once and exits with code 2."""
     torch.save({"some.weight": torch.zeros(2)}, tmp_path / "pointmae_pretrain.pth")
     assert run("weights", "check", "--weights", tmp_path) == 2
     message = capsys.readouterr().err
@@ -79,23 +80,8 @@ def test_check_names_everything_wrong(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "keys are missing" in message
 
 
-def test_converted_weights_keep_their_identity(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`convert` writes a twin with which recipes taught on the original keep working."""
-    monkeypatch.setattr("cmfm_worker.recipes.published_weights.require_architecture", lambda *_: None)
-    source = tmp_path / "dino_vitbase8_pretrain.pth"
-    torch.save({"cls_token": torch.ones(1, 1, 4)}, source)
-    assert run("weights", "convert", "--weights", tmp_path, "--which", "dino") == 0
-    twin = tmp_path / "dino_vitbase8_pretrain.safetensors"
-    assert str(twin) in capsys.readouterr().err
-    assert weights_identity(twin) == weights_identity(source)
-    assert run("weights", "convert", "--weights", tmp_path, "--which", "dino") == 0
-    assert "already" in capsys.readouterr().err
-
-
 def test_convert_refuses_another_architecture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`convert` does not turn a wrong file into a wrong file of another format."""
+    """`convert` refuses a file of another architecture and writes nothing."""
     torch.save({"cls_token": torch.ones(1, 1, 4)}, tmp_path / "dino_vitbase8_pretrain.pth")
     assert run("weights", "convert", "--weights", tmp_path, "--which", "dino") == 2
     assert "keys are missing" in capsys.readouterr().err
@@ -103,7 +89,7 @@ def test_convert_refuses_another_architecture(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_download_is_checked_and_whole(server: str, tmp_path: Path) -> None:
-    """A file of the right size and hash arrives under its own name, and progress reaches its end."""
+    """A file of the right size and hash appears under its own name, and progress reaches its end."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     seen: list[tuple[str, int, int]] = []
     path, found = download(
@@ -125,21 +111,21 @@ def test_download_is_checked_and_whole(server: str, tmp_path: Path) -> None:
     ],
 )
 def test_bad_downloads_leave_nothing(server: str, tmp_path: Path, path: str, sha256: str, named: str) -> None:
-    """What is torn, too long, of another hash or not there is refused by address; no file is left."""
+    """A short, long, missing or different file is refused by its address, and no file is left."""
     with pytest.raises(InputError, match=named) as caught:
         download(published(f"{server}/{path}", sha256), tmp_path, lambda *_: None)
     assert f"{server}/{path}" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_network_says_what_to_do(tmp_path: Path) -> None:
-    """Where nothing answers, the message says which file to put where."""
+def test_without_a_network_the_message_says_what_to_do(tmp_path: Path) -> None:
+    """If the server cannot be reached, the message says which file to put where."""
     with pytest.raises(InputError, match=r"download it elsewhere \(1,280,000 bytes\).*test\.pth"):
         download(published("http://127.0.0.1:9/nothing"), tmp_path, lambda *_: None)
 
 
 def test_without_a_size_on_record_the_servers_is_taken(server: str, tmp_path: Path) -> None:
-    """A file of unknown size arrives whole; one that breaks off before the size that was announced is refused."""
+    """A file of unknown size arrives whole; one that ends before the announced size is refused."""
     path, digest = download(published(f"{server}/whole", size_bytes=None), tmp_path, lambda *_: None)
     assert (path.read_bytes(), digest) == (CONTENT, hashlib.sha256(CONTENT).hexdigest())
     path.unlink()
@@ -151,7 +137,8 @@ def test_without_a_size_on_record_the_servers_is_taken(server: str, tmp_path: Pa
 def test_any_vision_transformer_of_timm_is_checked_and_converted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A model by timm's name: its whole file is checked, its twin keeps the identity; another's is refused."""
+    """`check` loads the whole file of a model by timm's name and refuses an incomplete one. `convert` writes a copy
+    with the identity of the original, so that recipes taught on that keep working, and does it once."""
     from cmfm_worker.cfm.image.features import published_shapes
 
     tiny = "vit_tiny_patch16_224.augreg_in21k"
@@ -160,9 +147,12 @@ def test_any_vision_transformer_of_timm_is_checked_and_converted(
     assert run("weights", "check", "--weights", tmp_path, "--which", tiny) == 0
     assert "UNKNOWN" in capsys.readouterr().out
     assert run("weights", "convert", "--weights", tmp_path, "--which", tiny) == 0
-    twin = tmp_path / f"{tiny}.safetensors"
-    assert weights_identity(twin) == weights_identity(tmp_path / f"{tiny}.pth")
-    twin.unlink()
+    copy = tmp_path / f"{tiny}.safetensors"
+    assert str(copy) in capsys.readouterr().err
+    assert weights_identity(copy) == weights_identity(tmp_path / f"{tiny}.pth")
+    assert run("weights", "convert", "--weights", tmp_path, "--which", tiny) == 0
+    assert "already" in capsys.readouterr().err
+    copy.unlink()
     del state["blocks.11.mlp.fc2.bias"]
     torch.save(state, tmp_path / f"{tiny}.pth")
     assert run("weights", "check", "--weights", tmp_path, "--which", tiny) == 2
@@ -170,9 +160,9 @@ def test_any_vision_transformer_of_timm_is_checked_and_converted(
 
 
 @pytest.mark.parametrize("command", ["check", "convert", "fetch"])
-def test_what_is_no_extractor_is_refused(
+def test_unknown_extractor_is_refused(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistyped name is answered with those that there are."""
+    """The error for a mistyped name lists the known names."""
     assert run("weights", command, "--weights", tmp_path, "--which", "pointnet") == 2
     assert "'pointnet' is not an image extractor: expected dino, dinov2, sam, clip" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`cmfm-worker replay-part`: what was rejected on the line is rejected again, bit for bit, or it is said why not."""
+"""`cmfm-worker replay-part` reproduces the outcome of an archived part bit for bit, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from tests.unit.made.dataset import read_json, run
 from tests.unit.made.recipes import ColourAndPlace, frames, saved
 from tests.unit.made.verdicts import result
 
+from cmfm_protocol.files.dataset import PartFiles, read_part
 from cmfm_protocol.wire.frame import Frame, FrameHeader
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_worker.cli.replay_part import replay_archived
+from cmfm_worker.datasets.batches import to_frames
+from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import Inspector
-from cmfm_worker.line import replay as replaying
 from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import Decision, LineRecipe, Trigger, TriggerKey
@@ -49,7 +52,7 @@ def decided(number: int, decision: Decision) -> Result:
 
 
 def inspect_on_the_line(recipes: Path) -> list[tuple[Frame, Decision]]:
-    """Four frames in one batch through the ring and the bench of the line; the last one has no 3D."""
+    """Inspect four frames in one batch through the ring and the line's inspector; the last one has no 3D."""
     loaded = load_recipe(recipes / "part")
     model = LineRecipe(LoadedModel.of(loaded, CPU), Inspector(ColourAndPlace()), loaded.recipe_sha)
     rgb, xyz = frames(4)
@@ -73,7 +76,7 @@ def inspect_on_the_line(recipes: Path) -> list[tuple[Frame, Decision]]:
 
 
 class Line:
-    """What a line has left on disk: recipes, kept parts, a ledger, its settings."""
+    """The files of a line: recipes, archived parts, a ledger and settings."""
 
     def __init__(self, folder: Path) -> None:
         self.recipes = folder / "recipes"
@@ -99,8 +102,9 @@ class Line:
         for closing in (recorder, ledger, parts):
             closing.close()
 
-    def replay(self, part: object, *options: str) -> int:
-        return run("replay-part", part, "--config", self.config, *options)
+    def replay(self, part: object, *, as_json: bool = False) -> bool:
+        """Replay a part with the extractor of these recipes; return whether the outcome is equal."""
+        return replay_archived(str(part), self.config, as_json=as_json, build=lambda *_: ColourAndPlace())
 
     def folder(self, number: int) -> Path:
         (found,) = [part for part in part_folders(self.kept) if part.name.endswith(f"_{number}")]
@@ -108,18 +112,17 @@ class Line:
 
 
 @pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+def line(tmp_path: Path) -> Iterator[Line]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr(replaying, "extractor_of", lambda *_: ColourAndPlace())
     yield Line(tmp_path)
     torch.set_num_threads(threads)
 
 
 def test_rejected_parts_come_out_equal(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
-    """Parts that shared a batch come out alone with the same verdict, score and maps, to the last bit."""
+    """Parts that shared a batch get the same verdict, score and maps alone, to the last bit."""
     for number in (1, 2, 3):
-        assert line.replay(f"boot/{number}", "--json") == 0
+        assert line.replay(f"boot/{number}", as_json=True)
         said = json.loads(capsys.readouterr().out)
         assert said["equal"]
         assert said["maps_equal"]
@@ -133,45 +136,46 @@ def test_rejected_parts_come_out_equal(line: Line, capsys: pytest.CaptureFixture
 def test_threads_are_those_of_the_recorded_computation(
     line: Line, capsys: pytest.CaptureFixture[str], recorded: object, used: int
 ) -> None:
-    """Last bits depend on them; where the file says nothing sensible they are the line's, and that is said."""
+    """The replay uses the recorded number of threads, on which last bits depend. If the record is invalid it uses the
+    line's number and remarks on it."""
     facts = read_json(line.folder(1) / "result.json") | {"threads": recorded}
     (line.folder(1) / "result.json").write_text(json.dumps(facts))
-    assert line.replay("boot/1", "--json") == 0
+    assert line.replay("boot/1", as_json=True)
     assert torch.get_num_threads() == used
     remarks = json.loads(capsys.readouterr().out)["remarks"]
-    assert remarks == ([] if used == recorded else [f"threads was {recorded}, here it is 1"])
+    assert remarks == ([] if used == recorded else [f"threads was {recorded}, now it is 1"])
 
 
 def test_fault_found_in_the_frame_comes_out_equal(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
-    """A part without 3D is the same FAULT again."""
-    assert line.replay("boot/4") == 0
+    """A part without 3D gets the same FAULT again."""
+    assert line.replay("boot/4")
     said = capsys.readouterr().out
     assert said.count("FAULT (no_valid_3d), score none") == 2
     assert "equal, bit for bit" in said
 
 
 def test_part_can_be_named_by_its_folder(line: Line) -> None:
-    """Also where it was copied to another place and the line's own folder is gone."""
+    """A part can be replayed from any folder, also after it has been moved out of the archive."""
     elsewhere = line.kept.parent / "evidence"
     line.folder(2).rename(elsewhere)
-    assert line.replay(elsewhere) == 0
+    assert line.replay(elsewhere)
 
 
 def test_fault_of_the_line_is_not_called_equal(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
-    """A deadline is not in the frame: both outcomes are shown, the answer is no, and why."""
-    assert line.replay("boot/5") == 1
+    """The frame cannot reproduce a deadline: both outcomes are shown, they are not equal, and a note says why."""
+    assert not line.replay("boot/5")
     said = capsys.readouterr().out
     assert "recorded  FAULT (deadline)" in said
     assert "replayed  FAULT (no_valid_3d)" in said
     assert "NOT EQUAL" in said
-    assert "was not decided from the frame" in said
+    assert "was not caused by the frame" in said
 
 
 @pytest.mark.parametrize("what", ["score", "psi"])
 def test_one_bit_is_enough(line: Line, capsys: pytest.CaptureFixture[str], what: str) -> None:
     """A score or a map that differs in its last bit is not equal."""
     folder = line.folder(1)
-    (line.kept.parent / "ledger.sqlite").unlink()  # it would have contradicted
+    (line.kept.parent / "ledger.sqlite").unlink()  # its row would contradict the changed score
     if what == "score":
         facts = read_json(folder / "result.json")
         facts["score"] = float(np.nextafter(facts["score"], 2))
@@ -180,57 +184,48 @@ def test_one_bit_is_enough(line: Line, capsys: pytest.CaptureFixture[str], what:
         psi = np.load(folder / "psi.npy")
         psi.view(np.uint32)[100, 100] ^= 1
         np.save(folder / "psi.npy", psi)
-    assert line.replay("boot/1") == 1
+    assert not line.replay("boot/1")
     assert "NOT EQUAL" in capsys.readouterr().out
 
 
-def test_result_that_contradicts_the_ledger_is_refused(
-    line: Line, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A verdict changed afterwards in result.json does not stand against the ledger."""
+def test_result_that_contradicts_the_ledger_is_refused(line: Line) -> None:
+    """A verdict that was changed in result.json is refused, because the ledger has another one."""
     path = line.folder(1) / "result.json"
     path.write_text(path.read_text().replace('"FAIL"', '"PASS"'))
-    assert line.replay("boot/1") == 2
-    assert "do not say the same of verdict" in capsys.readouterr().err
+    with pytest.raises(InputError, match="differ in verdict"):
+        line.replay("boot/1")
 
 
 @pytest.mark.parametrize(("change", "what"), [("threshold", "recipe.toml"), ("mapping", "recipe.toml")])
-def test_changed_recipe_is_refused(
-    line: Line, capsys: pytest.CaptureFixture[str], change: str, what: str
-) -> None:
-    """Another threshold or another mapping is another recipe, and is named."""
+def test_changed_recipe_is_refused(line: Line, change: str, what: str) -> None:
+    """A recipe with another threshold or mapping than the recorded one is refused by name."""
     folder = line.recipes / "part"
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()
     saved(folder, seed=int(change == "mapping"), threshold=ThresholdSection(fail_at=0.02))
-    assert line.replay("boot/1") == 2
-    said = capsys.readouterr().err
-    assert f"recipe 'part' has changed since: its {what}" in said
+    with pytest.raises(InputError, match=f"recipe 'part' has changed since: its {what}"):
+        line.replay("boot/1")
 
 
-def test_part_that_passed_is_explained(line: Line, capsys: pytest.CaptureFixture[str]) -> None:
-    """A part that was not kept is not there, and the ledger says what became of it."""
-    assert line.replay("boot/6") == 2
-    assert "the ledger says PASS (below_threshold)" in capsys.readouterr().err
+def test_part_that_passed_is_explained(line: Line) -> None:
+    """For a part that was not archived the error names its verdict from the ledger."""
+    with pytest.raises(InputError, match=r"the ledger has PASS \(below_threshold\)"):
+        line.replay("boot/6")
 
 
 @pytest.mark.parametrize("wanted", ["boot/77", "boot", "boot/x", "/nowhere/at/all"])
 def test_unknown_part_is_named(line: Line, capsys: pytest.CaptureFixture[str], wanted: str) -> None:
-    """What cannot be found is named, with exit code 2."""
-    assert line.replay(wanted) == 2
+    """The command names a part that it cannot find and exits with code 2."""
+    assert run("replay-part", wanted, "--config", line.config) == 2
     assert wanted in capsys.readouterr().err
 
 
-def test_kept_part_can_be_inspected_like_any_other(
-    line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """`cmfm-worker inspect` reads a kept part's files and finds the same score."""
-    from cmfm_worker.recipes import extractors
-
-    monkeypatch.setattr(extractors, "extractor_of", lambda *_: ColourAndPlace())
+def test_files_of_an_archived_part_can_be_inspected_again(line: Line) -> None:
+    """The pictures of an archived part, read as those of any other part, give the recorded score."""
     folder = line.folder(1)
-    options = ("--recipe", line.recipes / "part", "--rgb", folder / "rgb.png", "--xyz", folder / "xyz.tiff")
-    assert run("inspect", *options, "--out", tmp_path / "out") == 0
-    kept, again = (read_json(path / "result.json") for path in (folder, tmp_path / "out"))
-    assert kept["score"] == again["score"]
+    images = read_part(PartFiles("1", "", "", rgb=folder / "rgb.png", xyz=folder / "xyz.tiff", gt=None))
+    model = LoadedModel.of(load_recipe(line.recipes / "part"), CPU)
+    with torch.inference_mode():
+        again = Inspector(ColourAndPlace()).inspect(*to_frames([images], CPU), [model]).parts()[0]
+    assert again.score == read_json(folder / "result.json")["score"]

@@ -18,7 +18,7 @@ SIDE_PX = 96
 
 
 def frame(seed: int, *, stained: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A warm dome on a grey tray half a metre below the sensor; its colour follows its height, save on a stain."""
+    """Return a warm dome on a grey tray 0.5 m below the sensor; its colour follows its height, except on a stain."""
     rng = np.random.default_rng(seed)
     axis = np.linspace(-0.1, 0.1, SIDE_PX)
     x, y = np.meshgrid(axis, axis)
@@ -33,14 +33,14 @@ def frame(seed: int, *, stained: bool = False) -> tuple[NDArray[np.uint8], NDArr
 
 
 def stain() -> NDArray[np.bool_]:
-    """Where a stained part is stained."""
+    """Return the mask of the stain."""
     at = np.zeros((SIDE_PX, SIDE_PX), dtype=bool)
     at[44:56, 50:62] = True
     return at
 
 
 def write_part(folder: Path, name: str, rgb: NDArray[np.uint8], xyz: NDArray[np.float32]) -> None:
-    """The two files of a part."""
+    """Write the two files of a part."""
     for kind in ("rgb", "xyz"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     Image.fromarray(rgb).save(folder / "rgb" / f"{name}.png")
@@ -48,7 +48,7 @@ def write_part(folder: Path, name: str, rgb: NDArray[np.uint8], xyz: NDArray[np.
 
 
 def write_dataset(root: Path, *, train: int = 4, validation: int = 5, good: int = 2, stains: int = 2) -> Path:
-    """Category "dome"; the root."""
+    """Write the category "dome"; return the root."""
     seed = 0
     splits = {"train": (train, 0), "validation": (validation, 0), "test": (good, stains)}
     for split, (nominal, stained) in splits.items():
@@ -63,14 +63,14 @@ def write_dataset(root: Path, *, train: int = 4, validation: int = 5, good: int 
 
 
 def run(*arguments: object) -> int:
-    """`cmfm-worker ARGUMENTS` in this process; its exit code."""
+    """Run `cmfm-worker ARGUMENTS` in this process; return its exit code."""
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     return int(ended.value.code or 0)
 
 
 def fit(root: Path, out: Path, *more: object) -> int:
-    """`cmfm-worker fit` on the data set above, briefly."""
+    """Run `cmfm-worker fit` on the data set above for three epochs."""
     return run(
         "fit",
         "--dataset",
@@ -88,6 +88,6 @@ def fit(root: Path, out: Path, *more: object) -> int:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file."""
+    """Read a JSON object from a file."""
     value: dict[str, Any] = json.loads(path.read_text())
     return value

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.made.dataset import read_json, run, write_dataset
 
+from cmfm_worker.cli.evaluate_all import HowToRun, variant_names
+from cmfm_worker.cli.evaluate_all import evaluate_all as run_command
 from cmfm_worker.paper_tables.engines import DevicesEngine, Engine, ExperimentEnd
 from cmfm_worker.paper_tables.experiments import Experiment, RunOptions
 
@@ -102,25 +104,17 @@ class InterruptedEngine:
 
 
 def test_interrupted_run_continues(
-    whole: Path,
-    data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    whole: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Finished experiments are stored and not run again; the tables are those of an uninterrupted run."""
-    from cmfm_worker.cli import evaluate_all as command
-
-    engine = command._engine
-    monkeypatch.setattr(
-        command, "_engine", lambda how: lambda progress: InterruptedEngine(engine(how)(progress), 3)
-    )
-    assert evaluate_all(data, tmp_path, "--no-report") != 0
+    options = RunOptions(data, "mvtec3d", ("dome", "hill"), "classic", epochs=2)
+    how = HowToRun(tmp_path, None, variant_names(SKIPPED), ("auto",), "local", "auto", 0.0, report=False)
+    with pytest.raises(KeyboardInterrupt):
+        run_command(options, how, lambda engine: InterruptedEngine(engine, 3))
     assert f"experiments are stored in {tmp_path}; repeat the command to continue" in capsys.readouterr().err
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "experiments").rglob("*.json")}
     assert len(kept) == 3
     assert "3 of" in (tmp_path / "tables.md").read_text()
-    monkeypatch.setattr(command, "_engine", engine)
     assert evaluate_all(data, tmp_path, "--no-report") == 0
     assert "3 of" in capsys.readouterr().err
     assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
@@ -172,7 +166,7 @@ def test_damaged_test_part_is_left_out_and_named(
         (("--skip", "ours-x"), "no such variant"),
         (("--category", "bagel"), "no category 'bagel'"),
         (("--extractors", "paper"), "--weights"),
-        (("--skip", "ours"), "--shots 5"),
+        (("--tables", "4", "--skip", "ours"), "--shots 5"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(

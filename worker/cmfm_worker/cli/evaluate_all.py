@@ -46,8 +46,14 @@ class HowToRun:
     report: bool
 
 
-def evaluate_all(options: RunOptions, how: HowToRun) -> int:
+def evaluate_all(
+    options: RunOptions,
+    how: HowToRun,
+    change_engine: Callable[[Engine], Engine] = lambda engine: engine,
+) -> int:
     """Plan the experiments, load the finished ones, run the rest and write the tables. Returns the exit code.
+
+    `change_engine` may wrap the engine that `how` selects.
 
     An interruption loses only the running experiment: the finished ones are stored and appear in the tables. Raises
     InputError or DatasetError, before any work, for anything that would stop the run.
@@ -69,6 +75,10 @@ def evaluate_all(options: RunOptions, how: HowToRun) -> int:
     if how.report:
         require_report()
     plan = make_plan(options, tables_for(options.categories, options.preset, how.tables), how.skip)
+    for title, why in plan.inputs.left_out.items():
+        remark(f"not measured: {title}: {why}; its places in the tables stay open")
+    for text in plan.inputs.remarks:
+        remark(text)
     store, state = Store(how.out), RunState()
     left = load_finished(plan, store, state)
     check_prepared(left, options, _device(how))
@@ -78,7 +88,7 @@ def evaluate_all(options: RunOptions, how: HowToRun) -> int:
         remark(f"files have changed, these run again: {', '.join(state.outdated)}")
     try:
         if left:
-            _run(plan, left, how, store, state)
+            _run(plan, left, how, store, state, change_engine)
     except KeyboardInterrupt:
         remark(
             f"interrupted: {len(state.done)} of {len(plan.experiments)} experiments are stored in {how.out}; "
@@ -96,7 +106,14 @@ def evaluate_all(options: RunOptions, how: HowToRun) -> int:
     return 2 if state.problems else 0
 
 
-def _run(plan: Plan, left: Sequence[Experiment], how: HowToRun, store: Store, state: RunState) -> None:
+def _run(
+    plan: Plan,
+    left: Sequence[Experiment],
+    how: HowToRun,
+    store: Store,
+    state: RunState,
+    change_engine: Callable[[Engine], Engine],
+) -> None:
     from cmfm_worker.cli.console import progress_bars, remark
     from cmfm_worker.paper_tables.run import run_experiments
 
@@ -108,7 +125,7 @@ def _run(plan: Plan, left: Sequence[Experiment], how: HowToRun, store: Store, st
             remark(_in_a_line(experiment, state))
             progress("experiments", len(state.done) + len(state.problems), len(plan.experiments))
 
-        run_experiments(plan, left, engine(progress), store, state, ended)
+        run_experiments(plan, left, change_engine(engine(progress)), store, state, ended)
 
 
 def _in_a_line(experiment: Experiment, state: RunState) -> str:

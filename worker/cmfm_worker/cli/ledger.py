@@ -1,4 +1,4 @@
-"""`cmfm-worker ledger`: what became of which part, from the ledger's file, in use or not."""
+"""`cmfm-worker ledger`: queries and exports the verdicts in a ledger's file, also while a worker writes to it."""
 
 import time
 from pathlib import Path
@@ -22,12 +22,12 @@ def ledger(
         str | None,
         typer.Option(
             metavar="WHEN",
-            help="Verdicts from then on: 2026-03-01T06:00 (UTC), with an offset, or an age: 90m, 24h, 7d.",
+            help="Verdicts since that time: 2026-03-01T06:00 (UTC), or with an offset, or an age: 90m, 24h, 7d.",
             show_default=False,
         ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Verdicts before then.", show_default=False)
+        str | None, typer.Option(metavar="WHEN", help="Verdicts before that time.", show_default=False)
     ] = None,
     verdict: Annotated[
         str | None,
@@ -60,16 +60,16 @@ def ledger(
 ) -> None:
     """Query a ledger, or export it.
 
-    Rows come oldest first; with a limit they are the newest. The last line is the accounting identity over
-    all rows asked for, `triggers = pass + fail + undecided + fault`, and says whether a row is missing: result
-    ids count 1, 2, 3 … in each boot. Exit code 2 for a file that is no ledger.
+    Rows are ordered oldest first; a limit selects the newest. The last line shows the accounting identity over all
+    selected rows, `triggers = pass + fail + undecided + fault`, and whether rows are missing: result ids count 1, 2,
+    3 … in each boot. For a file that is not a ledger the exit code is 2.
     """
     from cmfm_worker.cli.console import print_json, remark
     from cmfm_worker.line.records.ledger.export import require_pyarrow
     from cmfm_worker.line.records.ledger.query import open_ledger
 
     if sum((csv is not None, parquet is not None, json)) > 1:
-        raise typer.BadParameter("--csv, --parquet and --json exclude each other")
+        raise typer.BadParameter("give only one of --csv, --parquet and --json")
     if parquet is not None:
         require_pyarrow()
     if limit is None and csv is None and parquet is None and not json:
@@ -80,7 +80,7 @@ def ledger(
         if json:
             print_json({"rows": list(rows), "totals": figures(totals)})
         else:
-            put(rows, csv, parquet, f"{path}, {totals.triggers} triggers asked for")
+            put(rows, csv, parquet, f"{path}, {totals.triggers} triggers selected")
             typer.echo(totals.sentence())
     for line in totals.remarks():
         remark(line)
@@ -95,7 +95,7 @@ def question(
     stream: str | None,
     limit: int | None,
 ) -> "Question":
-    """The options as a question. Raises InputError for a moment, BadParameter for a verdict that is none."""
+    """Make a query of the options. Raises InputError for an invalid time, BadParameter for an unknown verdict."""
     from cmfm_protocol.wire.verdict import Verdict
     from cmfm_worker.line.records.ledger.query import Question
     from cmfm_worker.line.records.time_text import parse_time_ns
@@ -103,7 +103,7 @@ def question(
     try:
         wanted = Verdict(verdict.upper()) if verdict is not None else None
     except ValueError:
-        raise typer.BadParameter(f"{verdict!r} is none of {', '.join(Verdict)}") from None
+        raise typer.BadParameter(f"{verdict!r} is not one of {', '.join(Verdict)}") from None
     now_ns = time.time_ns()
     return Question(
         since_ns=parse_time_ns(since, now_ns) if since is not None else None,
@@ -117,7 +117,7 @@ def question(
 
 
 def put(rows: "Iterable[Record]", csv: Path | None, parquet: Path | None, title: str) -> None:
-    """The rows to where they were asked for: a file, else the screen."""
+    """Write the rows to the given file, or print them."""
     from cmfm_worker.line.records.ledger.export import write_csv, write_parquet
 
     if csv is not None:
@@ -129,7 +129,7 @@ def put(rows: "Iterable[Record]", csv: Path | None, parquet: Path | None, title:
 
 
 def show(rows: "Iterable[Record]", title: str) -> None:
-    """The rows as a table, what a person looks for first."""
+    """Print the most important columns of the rows as a table."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -140,12 +140,12 @@ def show(rows: "Iterable[Record]", title: str) -> None:
     for row in rows:
         cells = [row["done_utc"], row["part_id"], row["recipe"], row["verdict"], row["reason"]]
         cells += [_number(row["score"]), _number(row["threshold"]), f"{row['boot_id']}/{row['result_id']}"]
-        table.add_row(*(Text(str(cell)) for cell in cells))  # as Text: what came over the wire is no markup
+        table.add_row(*(Text(str(cell)) for cell in cells))  # as Text, so that ids are not read as markup
     Console().print(table)
 
 
 def figures(totals: "Totals") -> dict[str, object]:
-    """The totals for a program."""
+    """Return the totals for JSON."""
     return {
         "triggers": totals.triggers,
         "verdicts": totals.verdicts,

@@ -7,6 +7,7 @@ inspected is reported as a `Problem`; it neither raises nor changes the results 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -102,17 +103,33 @@ class Inspector:
         )
 
 
+class BuildExtractor(Protocol):
+    """Builds the extractor of a recipe; `recipes.extractors.extractor_of` is the one in use."""
+
+    def __call__(
+        self,
+        recipe: Recipe,
+        weights: Path | None,
+        device: torch.device,
+        precision: Precision = "fp32",
+        graphs: GraphRecorder | None = None,
+    ) -> Extractor:
+        """Raises InputError if the weights are not the recipe's."""
+        ...
+
+
 def inspector_maker(
     weights: Path | None,
     device: torch.device,
     precision: Precision = "fp32",
     graphs: GraphRecorder | None = None,
+    build: BuildExtractor = extractor_of,
 ) -> Callable[[Recipe], Inspector]:
     """Return the function that builds the inspector of a recipe: its extractor on `device`, checked against it.
 
     The function raises InputError if the weights in the folder `weights` are not the recipe's.
     """
-    return lambda recipe: Inspector(extractor_of(recipe, weights, device, precision, graphs), graphs)
+    return lambda recipe: Inspector(build(recipe, weights, device, precision, graphs), graphs)
 
 
 def prepare_mixed(

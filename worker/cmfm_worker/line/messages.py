@@ -128,4 +128,4 @@ class SourceSeen:
 
 
 BookEvent = Opened | Arrived | Closed | Noticed | SourceChanged | SourceSeen
-"""What other threads post to the verdict thread."""
+"""Events that other threads post to the verdict thread."""

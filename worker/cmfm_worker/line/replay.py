@@ -1,4 +1,4 @@
-"""A kept part inspected again by the recorded recipe, and whether the outcome is the same bit for bit."""
+"""Inspects an archived part again with the recorded recipe and compares the outcome bit for bit."""
 
 import struct
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import torch
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.datasets.batches import to_frames
 from cmfm_worker.errors import InputError
-from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.inspection.inspector import BuildExtractor, Inspector
 from cmfm_worker.line.compute.device import choose_precision
 from cmfm_worker.line.compute.line_inspector import decision_of
 from cmfm_worker.line.messages import Decision, LineRecipe
@@ -26,7 +26,7 @@ from cmfm_worker.recipes.registry import recipe_path
 from cmfm_worker.settings.model import Settings
 
 FROM_THE_FRAME: Final = (Reason.NO_VALID_3D, Reason.TOO_FEW_POINTS)
-"""Reasons of a FAULT that the frame decides; the others are the line's: a deadline, a full ring, a drain."""
+"""Reasons of a FAULT that the frame itself causes; all others come from the line: a deadline, a full ring, a drain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Outcome:
     score: float | None
 
     def text(self) -> str:
-        """In one line, the score with all its bits."""
+        """Return the outcome in one line, the score with all its digits."""
         return f"{self.verdict} ({self.reason}), score {'none' if self.score is None else repr(self.score)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The recorded outcome beside the one found again. `maps_equal` is None where no maps were kept."""
+    """The recorded outcome and the repeated one. `maps_equal` is None if no maps were archived."""
 
     recorded: Outcome
     replayed: Outcome
@@ -53,38 +53,51 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Verdict, reason, score and kept maps are the same, bit for bit."""
-        same_score = score_bits(self.recorded.score) == score_bits(self.replayed.score)
-        named = (self.recorded.verdict, self.recorded.reason) == (self.replayed.verdict, self.replayed.reason)
-        return named and same_score and self.maps_equal is not False
+        """True if verdict, reason, score and archived maps are the same, bit for bit."""
+        recorded, replayed = self.recorded, self.replayed
+        same_verdict = (recorded.verdict, recorded.reason) == (replayed.verdict, replayed.reason)
+        same_score = score_bits(recorded.score) == score_bits(replayed.score)
+        return same_verdict and same_score and self.maps_equal is not False
 
 
 def score_bits(score: float | None) -> bytes:
-    """The bits of a score: 0.0 and -0.0 differ."""
+    """Return the bits of a score, in which 0.0 and -0.0 differ; empty for None."""
     return b"" if score is None else struct.pack(">d", score)
 
 
 def find_part(wanted: str, settings: Settings) -> Path:
-    """The folder of a kept part named by folder or by boot_id/result_id. Raises InputError, saying why not."""
+    """Find the folder of an archived part by its path or by boot_id/result_id.
+
+    Raises InputError for an unknown part; the message says what the ledger knows of it.
+    """
     folder = Path(wanted)
     if folder.is_dir():
         return folder
     boot_id, _, number = wanted.partition("/")
     if not boot_id or not number.isdecimal():
-        raise InputError(f"{wanted!r} is neither a folder nor boot_id/result_id, as in `cmfm-worker ledger`")
+        raise InputError(f"{wanted!r} is neither a folder nor boot_id/result_id (see `cmfm-worker ledger`)")
     for candidate in part_folders(settings.kept.folder):
         if candidate.name.endswith(f"_{number}"):
             facts = read_facts(candidate)
             if (facts["boot_id"], facts["result_id"]) == (boot_id, int(number)):
                 return candidate
-    raise InputError(f"{wanted}: not among the kept parts in {settings.kept.folder}{_fate(wanted, settings)}")
+    raise InputError(
+        f"{wanted}: not among the archived parts in {settings.kept.folder}{_ledger_remark(wanted, settings)}"
+    )
 
 
-def recorded_model(facts: Mapping[str, Any], settings: Settings, device: torch.device) -> LineRecipe:
-    """The recipe that decided, loaded again. Raises InputError where it is another one now."""
+def recorded_model(
+    facts: Mapping[str, Any],
+    settings: Settings,
+    device: torch.device,
+    build: BuildExtractor = extractor_of,
+) -> LineRecipe:
+    """Load the recipe that decided. Raises InputError if it has changed since."""
     name = facts["recipe"] or settings.recipes.default
     if not name:
-        raise InputError("the frame named no recipe and [recipes] default is empty: set the default of then")
+        raise InputError(
+            "the frame named no recipe and [recipes] default is empty; set the default that the line had then"
+        )
     loaded = load_recipe(recipe_path(settings.recipes.folder, name))
     for what, then, now in (
         (RECIPE_FILE, facts["recipe_sha"], loaded.recipe_sha),
@@ -92,19 +105,19 @@ def recorded_model(facts: Mapping[str, Any], settings: Settings, device: torch.d
     ):
         if then and then != now:
             raise InputError(
-                f"recipe {name!r} has changed since: its {what} has sha256 {now[:12]}…, the part was decided by "
-                f"{then[:12]}…; put that recipe back (or set [recipes] folder to a copy) and try again"
+                f"recipe {name!r} has changed since: its {what} has sha256 {now[:12]}…, but the part was decided with "
+                f"{then[:12]}…; restore that recipe (or set [recipes] folder to a copy) and try again"
             )
     if loaded.recipe.threshold is None:
         raise InputError(f"recipe {name!r} has no threshold, so it cannot decide anything")
     precision = choose_precision(settings.device.precision, device)
-    inspector = Inspector(extractor_of(loaded.recipe, settings.weights.folder, device, precision))
+    inspector = Inspector(build(loaded.recipe, settings.weights.folder, device, precision))
     inspector.require_match(loaded.recipe)
     return LineRecipe(LoadedModel.of(loaded, device, precision), inspector, loaded.recipe_sha)
 
 
 def replay(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Comparison:
-    """Inspect a kept part again, alone, as the line does, and compare."""
+    """Inspect an archived part again as the line does, in a batch of its own, and compare."""
     with torch.inference_mode():
         found = model.inspector.inspect(*to_frames([(part.rgb, part.xyz)], device), [model.model]).parts()[0]
         decision = decision_of(found, model, part.facts["calib_id"])
@@ -118,7 +131,7 @@ def replay(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Compa
 
 
 def check_against_ledger(facts: Mapping[str, Any], settings: Settings) -> bool:
-    """Whether the ledger has the part's row. Raises InputError where it says something else than result.json."""
+    """Return True if the ledger has the part's row. Raises InputError if the row contradicts result.json."""
     row = _row(f"{facts['boot_id']}/{facts['result_id']}", settings)
     if row is None:
         return False
@@ -126,7 +139,7 @@ def check_against_ledger(facts: Mapping[str, Any], settings: Settings) -> bool:
     other = [key for key in keys if row[key] != facts[key]]
     if other:
         raise InputError(
-            f"the kept part and the ledger {settings.ledger.path} do not say the same of {', '.join(other)}"
+            f"the archived part and the ledger {settings.ledger.path} differ in {', '.join(other)}"
         )
     return True
 
@@ -135,23 +148,23 @@ def _maps_equal(part: ArchivedPart, decision: Decision) -> bool:
     if decision.maps is None:
         return False
     return all(
-        kept.tobytes() == np.asarray(getattr(decision.maps, name)).tobytes()
-        for name, kept in part.maps.items()
+        archived.tobytes() == np.asarray(getattr(decision.maps, name)).tobytes()
+        for name, archived in part.maps.items()
     )
 
 
 def _remarks(facts: Mapping[str, Any], device: torch.device) -> list[str]:
-    """Why the outcome may differ although frame and recipe are the same."""
+    """List the reasons why the outcome may differ although frame and recipe are the same."""
     lines = []
     if facts["verdict"] == "FAULT" and facts["reason"] not in FROM_THE_FRAME:
         lines.append(
-            f"this FAULT ({facts['reason']}) was not decided from the frame; it cannot come out equal"
+            f"this FAULT ({facts['reason']}) was not caused by the frame; the replay cannot reproduce it"
         )
     for key, now in made_on(device, torch.get_num_threads()).items():
         if facts.get(key) != now:
-            lines.append(f"{key} was {facts.get(key)}, here it is {now}")
+            lines.append(f"{key} was {facts.get(key)}, now it is {now}")
     if facts.get("batch", 1) != 1:
-        lines.append(f"it was computed together with {facts['batch'] - 1} other parts, here alone")
+        lines.append(f"it was computed in a batch with {facts['batch'] - 1} other parts, now alone")
     return lines
 
 
@@ -164,11 +177,11 @@ def _row(wanted: str, settings: Settings) -> dict[str, object] | None:
         return next(reader.rows(Question(boot=boot_id, result_id=int(number))), None)
 
 
-def _fate(wanted: str, settings: Settings) -> str:
+def _ledger_remark(wanted: str, settings: Settings) -> str:
     row = _row(wanted, settings)
     if row is None:
         return ""
     return (
-        f"; the ledger says {row['verdict']} ({row['reason']}) at {row['done_utc']}. "
-        f"Kept are: {settings.kept.which}, up to {settings.kept.max_mb:g} MB"
+        f"; the ledger has {row['verdict']} ({row['reason']}) at {row['done_utc']}. "
+        f"The line archives {settings.kept.which} parts, up to {settings.kept.max_mb:g} MB"
     )
