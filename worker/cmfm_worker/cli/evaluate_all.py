@@ -34,7 +34,7 @@ STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class HowToRun:
-    """Where experiments are computed, and what is written."""
+    """Options of a run: the engine, its devices, the tables and the output."""
 
     out: Path
     tables: tuple[int, ...] | None
