@@ -1,4 +1,4 @@
-"""What every test may ask for: the folder of shared references, and a tiny synthetic data set made once."""
+"""Fixtures of every test: the folder of shared references, and a tiny synthetic data set made once."""
 
 import os
 from pathlib import Path

@@ -110,7 +110,7 @@ class ResultSubscriber:
             yield from self.poll(WAIT_S)
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """What came in, after waiting up to `timeout_s` for the first of it: link changes, results, then maps.
+        """Return the events received, after waiting up to `timeout_s` for the first: link changes, results, then maps.
 
         Asking for missed results may take a second longer.
         """

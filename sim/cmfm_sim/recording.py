@@ -47,7 +47,7 @@ class Source(Protocol):
     """Where events come from: a `ResultSubscriber`."""
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """What came in, after waiting up to `timeout_s` for the first of it."""
+        """Return the events received, after waiting up to `timeout_s` for the first."""
         ...
 
     def catch_up(self) -> list[Event]:

@@ -44,7 +44,7 @@ Figures = dict[str, Any]
 
 
 def main() -> None:
-    """Make, teach, measure, print."""
+    """Make the data, teach, evaluate, print."""
     asked = _arguments()
     torch.set_num_threads(asked.threads)
     for preset in asked.presets:
@@ -131,7 +131,7 @@ def _measured(preset: Preset, root: Path, category: str, seed: int, asked: argpa
 
 
 def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: str) -> Figures:
-    """`evaluate`'s figures, and the I-AUROC that each modality's map reaches without the other."""
+    """Return `evaluate`'s metrics, and the I-AUROC of each modality's map alone."""
     model, tally = LoadedModel.of(loaded, torch.device("cpu")), Tally()
     test = list_parts(root, category, "test")
     alone: dict[str, list[float]] = {"i_auroc_2d": [], "i_auroc_3d": []}
@@ -153,7 +153,7 @@ def _figures(inspector: Inspector, loaded: LoadedRecipe, root: Path, category: s
 
 
 def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
-    """The same inspector, which writes down how each modality's map would score by itself."""
+    """Return the same inspector, which also records the score of each modality's map alone."""
 
     class Noting(Inspector):
         def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> Any:
@@ -217,7 +217,7 @@ def _arguments() -> argparse.Namespace:
         ("size", 400),
     ):
         parser.add_argument(f"--{option}", type=int, default=default)
-    parser.add_argument("--shots", type=int, default=None, help="teach on so many parts only")
+    parser.add_argument("--shots", type=int, default=None, help="number of parts to teach on")
     parser.add_argument("--distance", choices=("angular", "standardised", "metric"), default=None)
     parser.add_argument("--real", type=Path, help="folder of real parts in the layout of MVTec 3D-AD")
     parser.add_argument("--presets", type=lambda text: text.split(","), default=["lite"])

@@ -39,7 +39,7 @@ CHUNK_LIMIT_S: Final = 900.0
 
 @dataclass(slots=True)
 class Found:
-    """What a chunk, or a whole run, has shown: outcomes by target, and findings as (chunk, round, what)."""
+    """Result of a chunk or of a whole run: outcomes by target, and findings as (chunk, round, what)."""
 
     mutations: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -113,7 +113,7 @@ def in_order(settings: argparse.Namespace, first: int, last: int) -> Iterator[Fo
 
 
 def _result(chunk: int, future: "concurrent.futures.Future[Found]") -> Found:
-    """What a chunk showed; a process that died or hangs is a finding of its own."""
+    """Return the result of a chunk. A process that died or hangs is a finding of its own."""
     try:
         return future.result(CHUNK_LIMIT_S)
     except concurrent.futures.BrokenExecutor as error:

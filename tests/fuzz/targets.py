@@ -37,7 +37,8 @@ from cmfm_protocol import (
     parse_topic,
     topic,
 )
-from cmfm_protocol.files.picture_files import DatasetError, read_png, read_tiff
+from cmfm_protocol.files.dataset_error import DatasetError
+from cmfm_protocol.files.picture_files import read_png, read_tiff
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
 

@@ -35,20 +35,20 @@ CLOUDS = [
 
 
 def test_one_launch_chooses_the_points_of_the_definition() -> None:
-    """Clouds of many sizes together: at, over and far over a tile, and a grid of ties."""
+    """Clouds of many sizes in one launch: at, over and far over a tile, and a grid of ties."""
     found = farthest_points_of_all([cloud.cuda() for cloud in CLOUDS], CENTRES)
     for index, cloud in zip(found, CLOUDS, strict=True):
         assert torch.equal(index.cpu(), farthest_points_by_definition(cloud, CENTRES))
 
 
-def test_copies_of_one_point_are_no_trouble() -> None:
-    """When no other point is left the first is chosen again."""
+def test_copies_of_one_point_choose_the_first_again() -> None:
+    """If no other point is left, the first one is chosen again."""
     points = torch.tensor([[1.0, 2, 3]] * 4 + [[1, 2, 4]]).cuda()
     assert farthest_points_of_all([points], 4)[0].tolist() == [0, 4, 0, 0]
 
 
 def test_triton_kernel_is_the_one_in_use() -> None:
-    """Where triton can be imported its kernel is found, and it passes the check that others must pass."""
+    """If triton can be imported, its kernel is used, and it passes the check that other kernels must pass."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("triton is not installed")
     kernel = find_kernel()
@@ -58,13 +58,13 @@ def test_triton_kernel_is_the_one_in_use() -> None:
 
 
 def test_loop_without_a_kernel_chooses_the_same() -> None:
-    """The fall-back in torch operations, for machines without Triton."""
+    """The fall-back in torch operations, for machines without Triton, chooses the same points."""
     cloud = CLOUDS[1]
     assert torch.equal(farthest_points_in_torch(cloud.cuda(), 300).cpu(), farthest_points(cloud, 300))
 
 
 def test_centres_and_neighbours_are_those_of_the_cpu() -> None:
-    """The same 1024 centres, and about each the same points as by the k-d tree."""
+    """The 1024 centres are those of the CPU, and so are their neighbours."""
     cloud = CLOUDS[3]
     centres = choose_centres([cloud.cuda()])
     assert torch.equal(centres.cpu(), choose_centres([cloud]))

@@ -45,7 +45,7 @@ def setup_on(device: str, weights: Path, precision: Precision = "fp32") -> Setup
 
 
 def frames(count: int) -> tuple[Tensor, Tensor]:
-    """Different parts; each next one has a stripe more of its points missing."""
+    """Different parts. Each one has one more stripe of missing points than the one before."""
     pairs = [made_up_frame(224, seed) for seed in range(count)]
     for i, (_, xyz) in enumerate(pairs):
         xyz[100 : 100 + 8 * i] = torch.nan
@@ -57,7 +57,7 @@ def relative_l2(found: Tensor, expected: Tensor) -> float:
 
 
 def test_maps_are_those_of_the_cpu(weights: Path) -> None:
-    """A mixed batch in float32: maps and scores to a relative 1e-3."""
+    """Maps and scores of a mixed batch in float32 are within a relative 1e-3 of the CPU's."""
     batch = frames(3)
     expected_maps, expected_scores = run(setup_on("cpu", weights), *batch)
     maps, scores = run(setup_on("cuda", weights), *batch)
@@ -67,7 +67,7 @@ def test_maps_are_those_of_the_cpu(weights: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_within_its_tolerance(precision: Precision, weights: Path) -> None:
-    """3 % on the maps, where the card has the format."""
+    """Maps are within 3 % if the card has the format."""
     reason = why_not(precision, torch.device("cuda"))
     if reason is not None:
         pytest.skip(reason)
@@ -79,7 +79,7 @@ def test_half_precision_stays_within_its_tolerance(precision: Precision, weights
 
 @pytest.mark.parametrize("image", ["dinov2", "sam", "clip"])
 def test_tokens_of_other_2d_extractors_are_those_of_the_cpu(image: str, tmp_path: Path) -> None:
-    """In float32 to a relative 1e-4; SAM's third block is its first global one."""
+    """Tokens in float32 are within a relative 1e-4 of the CPU's; SAM's third block is its first global one."""
     write_seeded_weights(tmp_path, BLOCKS, [timm_name(image)])
     file = tmp_path / f"{timm_name(image)}.pth"
     rgb = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
@@ -89,7 +89,7 @@ def test_tokens_of_other_2d_extractors_are_those_of_the_cpu(image: str, tmp_path
 
 
 def test_frames_of_a_batch_get_the_maps_they_get_alone(weights: Path) -> None:
-    """Whatever numbers of points their neighbours have."""
+    """A frame's maps do not depend on the numbers of points of its neighbours."""
     setup, (rgb, xyz) = setup_on("cuda", weights), frames(4)
     together, _ = run(setup, rgb, xyz)
     for i in range(4):

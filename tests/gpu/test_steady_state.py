@@ -1,8 +1,9 @@
-"""Batch after batch on CUDA: nothing waits but for events, nothing is allocated, and graphs give what plain calls give.
+"""Batch after batch on CUDA: only events are waited for, nothing is allocated, and graphs give the plain calls'
+results.
 
-torch's sync-debug mode fails at every wait for a stream and every copy that waits; waits for events pass it. It does
-not see `torch.cuda.synchronize` nor copies from pageable memory: `tests/unit/worker/test_device_path.py` finds those
-on any machine. Needs torch, timm, numpy and pytest alone.
+torch's sync-debug mode fails at every wait for a stream and every copy that waits. It allows waits for events. It
+does not see `torch.cuda.synchronize` or copies from pageable memory: `tests/unit/inspection/test_device_path.py`
+finds those on any machine. Needs torch, timm, numpy and pytest alone.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ pytestmark = [
 
 
 class CountingRecorder(CudaGraphRecorder):
-    """Counts what it records."""
+    """A recorder that counts its recordings."""
 
     recorded = 0
 
@@ -64,7 +65,7 @@ def setup_on_cuda(weights: Path, graphs: CudaGraphRecorder | None, precision: Pr
 
 
 def batch_of(size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Different parts in page-locked memory; each next one has a stripe more of its points missing."""
+    """Different parts in page-locked memory. Each one has one more stripe of missing points than the one before."""
     pairs = [made_up_frame(400, seed + i) for i in range(size)]
     for i, (_, xyz) in enumerate(pairs):
         xyz[180 : 180 + 10 * (i + seed)] = torch.nan
@@ -77,7 +78,7 @@ def relative_l2(found: Tensor, expected: Tensor) -> float:
 
 @contextmanager
 def no_waiting() -> Iterator[None]:
-    """Everything that torch knows to wait for the device fails inside."""
+    """Inside, everything that torch knows to wait for the device fails."""
     torch.cuda.set_sync_debug_mode("error")
     try:
         yield
@@ -86,14 +87,14 @@ def no_waiting() -> Iterator[None]:
 
 
 def allocations() -> dict[str, int]:
-    """How often the driver has been asked for memory, of the device and page-locked."""
+    """Return how often the driver was asked for device memory and page-locked memory."""
     asked = {"device": int(torch.cuda.memory_stats()["num_device_alloc"])}
     host: dict[str, int] = getattr(torch.cuda, "host_memory_stats", dict)()  # of newer torch
     return asked | {"host": int(host.get("num_host_alloc", 0))}
 
 
 def test_steady_state_neither_waits_nor_allocates(weights: Path) -> None:
-    """Batches of several sizes, two in flight, after each of them has been seen."""
+    """After each batch size was seen once, batches with two in flight neither wait nor allocate."""
     passes = Passes(setup_on_cuda(weights, CudaGraphRecorder(CUDA)), seam_for(CUDA), in_flight=2)
     batches = [batch_of(size, seed) for seed, size in enumerate(SIZES)]
     for _ in range(5):
@@ -110,8 +111,8 @@ def test_steady_state_neither_waits_nor_allocates(weights: Path) -> None:
     assert after["host"] - before["host"] <= len(batches)
 
 
-def test_the_watch_for_waits_can_fail() -> None:
-    """The mode that the test above relies on finds an ordinary read-back."""
+def test_sync_debug_mode_detects_a_wait() -> None:
+    """The debug mode that the test above uses detects an ordinary read-back."""
     x = torch.ones(3, device=CUDA)
     with pytest.raises(RuntimeError, match="synchronizing"), no_waiting():
         x.sum().item()
@@ -119,7 +120,7 @@ def test_the_watch_for_waits_can_fail() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_graphs_give_the_maps_of_plain_calls(precision: Precision, weights: Path) -> None:
-    """Prepared frames, pictures and groups are recorded for each size without a warning, and maps stay the same."""
+    """Prepared frames, pictures and groups are recorded for each size without a warning, and maps do not change."""
     if reason := why_not(precision, CUDA):
         pytest.skip(reason)
     graphs = CountingRecorder(CUDA)
@@ -136,8 +137,8 @@ def test_graphs_give_the_maps_of_plain_calls(precision: Precision, weights: Path
     assert graphs.recorded == 3 * 2
 
 
-def test_batches_in_flight_do_not_meet(weights: Path) -> None:
-    """The next batch runs through the same graphs before the last one is read; each has the maps it has alone."""
+def test_batches_in_flight_keep_their_own_maps(weights: Path) -> None:
+    """If the next batch runs through the same graphs before the last one is read, each has its own maps."""
     setup = setup_on_cuda(weights, CudaGraphRecorder(CUDA))
     passes = Passes(setup, seam_for(CUDA), in_flight=2)
     batches = [batch_of(2, seed) for seed in range(4)]

@@ -1,4 +1,4 @@
-"""Seeded extractor weights, written once into a cache outside the repository and kept for later runs."""
+"""Seeded extractor weights, written once into a cache outside the repository."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 def seeded_weights_dir(shared: Path) -> Path:
-    """The folder with everything `shared/golden/make_checkpoints.py` writes (470 MB), made on first use.
+    """Return the folder of everything that `shared/golden/make_checkpoints.py` writes (470 MB); made on first use.
 
-    It lies under `CMFM_TEST_CACHE`, else `~/.cache/cmfm-tests`, and is named by the script's hash. It appears
-    whole or not at all: what a broken run has left half-written is deleted.
+    It is under `CMFM_TEST_CACHE`, else `~/.cache/cmfm-tests`, and is named by the script's hash. It appears whole
+    or not at all: an incomplete folder of an earlier run is deleted.
     """
     script = shared / "golden" / "make_checkpoints.py"
     cache = Path(os.environ.get("CMFM_TEST_CACHE") or Path.home() / ".cache" / "cmfm-tests")

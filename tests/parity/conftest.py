@@ -1,4 +1,4 @@
-"""What the parity tests share: seeded weights made once, extractors built once for each variant."""
+"""Fixtures of the parity tests: seeded weights, made once, and extractors, built once for each variant."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ def seeded_weights(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def golden(shared: Path, seeded_weights: Path) -> Callable[[str], GoldenFrame]:
-    """Loads a golden frame by name."""
+    """Returns a function that loads a golden frame by name."""
     return lambda name: load_golden(name, shared, seeded_weights)
 
 
 @pytest.fixture(scope="module")
 def extractor(seeded_weights: Path) -> Callable[[int, int], PaperExtractor]:
-    """Builds an extractor for (blocks, group size); keeps the last one, for tests that follow one another."""
+    """Returns a function that builds an extractor for (blocks, group size). It keeps the last one for successive
+    tests.
+    """
 
     @lru_cache(maxsize=1)
     def build(blocks: int, group_size: int) -> PaperExtractor:

@@ -1,8 +1,8 @@
-"""The fit beside the literal one on the synthetic set: `python -m tests.parity.fit_quality --help`, from the checkout.
+"""Compares the fit with the literal one on the synthetic set: `python -m tests.parity.fit_quality --help`.
 
 The literal fit is the paper's (§ 3.2): in every epoch every part is read, its features are extracted, and all its
-pixels pass the networks. The fast one extracts once and draws pixels. Both take the same options, first weights and
-losses otherwise, and are measured on the same test split.
+pixels pass the networks. The fast one extracts once and draws pixels. Otherwise both have the same options, first
+weights and losses, and are evaluated on the same test split. Run it from the checkout.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ AUPRO = "0.3"
 
 @dataclass(frozen=True)
 class Fitted:
-    """A mapping and the CPU seconds that it took, from files to networks."""
+    """A mapping, and the CPU seconds from files to networks."""
 
     mapping: MappingPair
     cpu_s: float
 
 
 def fit_fast(extractor: Extractor, parts: list[PartFiles], options: FitOptions) -> Fitted:
-    """As `cmfm-worker fit` does it."""
+    """Fit as `cmfm-worker fit` does."""
     began_s = time.process_time()
     with FeatureStore() as store, torch.no_grad():
         for batch in read_batches(parts, options.batch_images, extractor.device):
@@ -62,7 +62,7 @@ def fit_fast(extractor: Extractor, parts: list[PartFiles], options: FitOptions) 
 
 
 def fit_literally(extractor: Extractor, parts: list[PartFiles], options: FitOptions) -> Fitted:
-    """As the paper tells it, with the options' epochs, batches, learning rate and networks."""
+    """Fit as the paper describes, with the options' epochs, batches, learning rate and networks."""
     began_s = time.process_time()
     generator = torch.Generator().manual_seed(options.seed)
     with FeatureStore() as store, torch.no_grad():  # for the channels' moments alone
@@ -109,7 +109,7 @@ def quality(extractor: Extractor, mapping: MappingPair, parts: list[PartFiles]) 
 
 
 def compare(root: Path, category: str, options: FitOptions) -> dict[str, Any]:
-    """Both fits of one category: quality and seconds."""
+    """Run both fits of one category: quality and seconds."""
     extractor = ClassicExtractor(device=torch.device("cpu"))
     train, test = list_parts(root, category, "train"), list_parts(root, category, "test")
     found: dict[str, Any] = {"category": category}
@@ -120,7 +120,7 @@ def compare(root: Path, category: str, options: FitOptions) -> dict[str, Any]:
 
 
 def summary(compared: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over the categories: by how much the fast fit is better, and the share of the time that it took."""
+    """Means over the categories: how much better the fast fit is, and its share of the time."""
     means = {
         f"{key}_gain": mean(c["fast"][key] - c["literal"][key] for c in compared)
         for key in ("i_auroc", "aupro")
@@ -130,7 +130,7 @@ def summary(compared: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Compare, print, and say by the exit code whether the fast fit is as good."""
+    """Compare, print, and return 0 if the fast fit is as good."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--categories", default=",".join(CATEGORIES), help="comma list")
     parser.add_argument("--train", type=int, default=10, help="nominal parts")

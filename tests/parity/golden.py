@@ -26,7 +26,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class GoldenFrame:
-    """One frame, what it must come out at, and with which extractors and mapping networks."""
+    """One frame, its expected results, and the extractor and mapping networks that they belong to."""
 
     blocks: int
     group_size: int
@@ -38,12 +38,12 @@ class GoldenFrame:
 
     @property
     def frames(self) -> PreparedFrames:
-        """A batch of this frame alone; its background is already off."""
+        """A batch of this frame alone, whose background was removed before."""
         return prepare(self.rgb[None], self.xyz[None], BackgroundOptions(method="none"))
 
 
 def load_golden(name: str, shared: Path, seeded: Path) -> GoldenFrame:
-    """One of `NAMES`."""
+    """Load one of `NAMES`."""
     _, cut, group, _, _ = name.split("_")
     blocks, group_size = int(cut[1:]), int(group[1:])
     if (blocks, group_size) == (12, 128):

@@ -1,7 +1,7 @@
-"""The literal twin: the method as the paper tells it, dense maps, full sorts, one frame at a time.
+"""The literal twin: the method as the paper describes it, with dense maps, full sorts, one frame at a time.
 
-Nothing is shared with the fast path, so that a mistake cannot hide in both; every test of exactness and every
-ratio that the bench prints is against this. Weights are the published files' tensors under their own keys.
+It shares nothing with the fast path, so that no mistake can hide in both. Every test of exactness and every ratio
+that the benchmark prints compares with it. Weights are the published files' tensors under their own keys.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LiteralMaps:
 
 @torch.no_grad()
 def run(rgb: Tensor, xyz: Tensor, weights: Weights, *, blocks: int, group_size: int) -> LiteralMaps:
-    """One frame: `rgb` (224, 224, 3) uint8 and `xyz` (224, 224, 3) float32 metres, the background at 0."""
+    """Run one frame: `rgb` (224, 224, 3) uint8 and `xyz` (224, 224, 3) float32 metres, with the background at 0."""
     E_2D = features_2d(rgb, weights.dino, blocks)
     E_3D = features_3d(xyz, weights.point_mae, blocks, group_size)
     masked = (E_3D == 0).all(-1)
@@ -83,7 +83,7 @@ def norm(x: Tensor, w: State, key: str, eps: float) -> Tensor:
 
 
 def linear(x: Tensor, w: State, key: str) -> Tensor:
-    """A linear layer under a key, its bias where it has one."""
+    """A linear layer under a key, with its bias if it has one."""
     return F.linear(x, w[f"{key}weight"], w.get(f"{key}bias"))
 
 
@@ -116,7 +116,7 @@ def features_3d(xyz: Tensor, w: State, blocks: int, group_size: int) -> Tensor:
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """(A, 3) and (B, 3) to (A, B)."""
+    """Squared distances of (A, 3) and (B, 3): (A, B)."""
     return ((a[:, None] - b[None]) ** 2).sum(-1)
 
 
@@ -131,7 +131,7 @@ def farthest_points(points: Tensor, count: int) -> Tensor:
 
 
 def mini_pointnet(groups: Tensor, w: State) -> Tensor:
-    """(M, G, 3) → (M, 384), every layer at every point, batch norms as they come."""
+    """(M, G, 3) → (M, 384), with every layer at every point and unfolded batch norms."""
     x = groups.transpose(1, 2)  # M 3 G
     f = pointwise(
         F.relu(batch_norm(pointwise(x, w, "first_conv.0."), w, "first_conv.1.")), w, "first_conv.3."

@@ -1,4 +1,4 @@
-"""The cache of seeded weights: made once, whole, outside the repository."""
+"""The cache of seeded weights: made once, whole, and outside the repository."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log.write_text(log.read_text() + "x" if log.exists() else "x")
 def test_weights_are_made_once_and_again_when_the_script_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A half-written cache is thrown away, a whole one kept, another script gets its own."""
+    """An incomplete cache is deleted, a complete one is kept, and another script gets its own."""
     golden, cache = tmp_path / "golden", tmp_path / "cache"
     golden.mkdir()
     script = golden / "make_checkpoints.py"

@@ -1,4 +1,4 @@
-"""Connected components on the pixel grid beside DBSCAN on the cloud, which the literature cleans foregrounds with."""
+"""Connected components on the pixel grid against DBSCAN on the cloud, which the literature uses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ GRID_CORE = 8
 
 
 def dbscan(points: NDArray[np.float32], eps_m: float, core: int) -> NDArray[np.int64]:
-    """Ester et al. 1996: a number for every point's cluster, -1 for noise; a border point takes any core's cluster."""
+    """Ester et al. 1996: the number of every point's cluster, -1 for noise; a border point takes any core's
+    cluster.
+    """
     pairs = cKDTree(points).query_pairs(eps_m, output_type="ndarray")
     is_core = np.bincount(pairs.ravel(), minlength=len(points)) + 1 >= core
     edges = pairs[is_core[pairs].all(1)].T
@@ -41,7 +43,7 @@ def dbscan(points: NDArray[np.float32], eps_m: float, core: int) -> NDArray[np.i
 
 
 def largest(cluster: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """The points of the largest cluster; none where all are noise."""
+    """The points of the largest cluster; none if all are noise."""
     counts = np.bincount(cluster[cluster >= 0], minlength=1)
     found: NDArray[np.bool_] = (cluster == counts.argmax()) & (cluster >= 0)
     return found
@@ -49,10 +51,11 @@ def largest(cluster: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("name", REAL_FRAMES)
 def test_largest_piece_is_the_largest_cluster_of_dbscan(name: str, shared: Path) -> None:
-    """On every real capture both keep the same pixels; with the published 30 points a core at least 95 % of them.
+    """On every real capture both keep the same pixels; with the published 30 points a core, DBSCAN keeps at least
+    95 % of them.
 
-    The clouds of these frames are too coarse for the published 6 mm (with 30 points all is noise): the distance is
-    that of the grid's components, 4.5 times the pitch of the points.
+    The clouds of these frames are too coarse for the published 6 mm (with 30 points everything is noise), so the
+    distance is that of the components, 4.5 times the pitch of the points.
     """
     xyz = torch.from_numpy(tifffile.imread(shared / "real_frames" / "xyz" / f"{name}.tiff"))[None]
     size = (xyz.shape[1], xyz.shape[2])

@@ -1,4 +1,6 @@
-"""The golden vectors: every variant of the `paper` preset comes out at the method's own numbers."""
+"""The golden vectors: every variant of the `paper` preset gives the expected numbers (docs/method.md, golden
+vectors).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ MAPS = ("psi_2d", "psi_3d", "psi")
 def pixel_rows(
     extractor: PaperExtractor, golden: GoldenFrame, found: TokenFeatures
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of the dense feature maps as the vectors keep them: E_2D everywhere, E_3D 0 outside the mask."""
+    """Rows of the dense feature maps in the form of the vectors: E_2D everywhere, E_3D 0 outside the mask."""
     rows = torch.arange(0, 224 * 224, int(golden.expected["row_step"]))
     e2d = bilinear_sampling(torch.ones_like(found.mask))(extractor.image_encoder(golden.frames.rgb))
     e3d = torch.zeros(224 * 224, found.d3)
@@ -39,7 +41,7 @@ def pixel_rows(
 def test_golden_vector(
     name: str, golden: Callable[[str], GoldenFrame], extractor: Callable[[int, int], PaperExtractor]
 ) -> None:
-    """Features, the three maps and the score of a golden frame are met to a relative 1e-3, stage by stage."""
+    """Features, the three maps and the score of a golden frame are within a relative 1e-3 at every stage."""
     vector = golden(name)
     extract = extractor(vector.blocks, vector.group_size)
     found = extract.tokens(vector.frames)
@@ -63,7 +65,7 @@ def test_golden_vector(
 def test_half_precision_meets_its_own_tolerance(
     precision: Precision, golden: Callable[[str], GoldenFrame], seeded_weights: Path
 ) -> None:
-    """Where the device offers a shorter format, maps and score of a whole model stay within 3 %."""
+    """If the device offers a shorter format, maps and score of a whole model are within 3 %."""
     reason = why_not(precision, torch.device("cpu"))
     if reason is not None:
         pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""The fast path against the literal twin, far closer than the golden tolerance."""
+"""The fast path against the literal twin, with a far smaller tolerance than the golden one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def dense_features(features: PixelFeatures) -> tuple[torch.Tensor, torch.Tensor]
 def errors_against_twin(
     golden: GoldenFrame, batch: PreparedFrames, twin: literal.LiteralMaps, extractor: PaperExtractor
 ) -> dict[str, float]:
-    """Relative L2 of every stage; E_2D inside the mask only, where the fast path has it."""
+    """Relative L2 of every stage; of E_2D inside the mask only, where the fast path computes it."""
     features = extractor.tokens(batch)
     maps = anomaly_maps(features, load_published(golden.mapping_2d3d, golden.mapping_3d2d))
     e2d, e3d = dense_features(features.at_pixels())
@@ -94,7 +94,7 @@ def test_full_fast_path_equals_literal_twin(
     extractor: Callable[[int, int], PaperExtractor],
     seeded_weights: Path,
 ) -> None:
-    """The same with all twelve blocks."""
+    """The same holds with all twelve blocks."""
     vector = golden("dev_l12_g128_104_both")
     twin = literal.run(
         vector.rgb, vector.xyz, literal_weights(seeded_weights, vector), blocks=12, group_size=128
@@ -106,7 +106,7 @@ def test_full_fast_path_equals_literal_twin(
 def test_batch_equals_its_frames_one_by_one(
     golden: Callable[[str], GoldenFrame], extractor: Callable[[int, int], PaperExtractor]
 ) -> None:
-    """Frames with different numbers of points, packed into one batch, get the maps they get alone."""
+    """Frames with different numbers of points have the same maps in one batch as alone."""
     vectors = [golden(name) for name in ("dev_l12_g128_102_hole", "dev_l1_g128_104_both")]
     mapping = load_published(vectors[1].mapping_2d3d, vectors[1].mapping_3d2d)
     extract = extractor(1, 32)
@@ -128,7 +128,7 @@ def test_batch_equals_its_frames_one_by_one(
 
 @pytest.mark.parametrize("name", ["dev_l12_g128_101_good", "dev_l12_g128_103_stain"])
 def test_farthest_points_equal_the_twin(name: str, golden: Callable[[str], GoldenFrame]) -> None:
-    """On a real-sized cloud the fast sampling chooses the same points in the same order."""
+    """On a cloud of real size the fast sampling chooses the same points in the same order."""
     xyz = golden(name).xyz
     points = xyz[(xyz != 0).any(-1)]
     assert torch.equal(farthest_points(points, 1024), literal.farthest_points(points, 1024))

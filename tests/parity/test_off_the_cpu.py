@@ -1,7 +1,8 @@
-"""The method as other devices compute it, computed on the CPU: golden vectors, and the CPU's own way.
+"""The code path of other devices, run on the CPU: golden vectors, and agreement with the CPU's own path.
 
-Off the CPU masks are read by counts that the host knows, rows are merged by sorting, neighbours found in chunks, all
-tokens of a picture computed, and what has a fixed shape is replayed. Only the device itself is missing here.
+Off the CPU, masks are read by counts that the host knows, rows are merged by sorting, neighbours are found in
+chunks, all tokens of a picture are computed, and functions of fixed shape are replayed. Only the device itself is
+missing here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def by_counts(mask: Tensor, count: int) -> Tensor:
 
 @pytest.fixture
 def off_the_cpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[PaperExtractor], PaperExtractor]:
-    """Makes an extractor, and what lies around it, go the way of other devices."""
+    """Returns a function that makes an extractor take the code path of other devices."""
 
     def let(extractor: PaperExtractor) -> PaperExtractor:
         for module in (maps_module, interpolation, paper_extractor):
@@ -62,7 +63,7 @@ def test_golden_vector_off_the_cpu(
     seeded_weights: Path,
     off_the_cpu: Callable[[PaperExtractor], PaperExtractor],
 ) -> None:
-    """The maps of a golden frame to a relative 1e-3, and those of the CPU's own way to 1e-4."""
+    """The maps of a golden frame are within a relative 1e-3, and within 1e-4 of the CPU's own path."""
     vector = golden("dev_l4_g128_104_both")
     extractor = PaperExtractor(seeded_weights, vector.blocks, vector.group_size)
     mapping = load_published(vector.mapping_2d3d, vector.mapping_3d2d)
@@ -80,7 +81,7 @@ def test_replayed_batches_get_the_maps_they_get_packed_and_alone(
     seeded_weights: Path,
     off_the_cpu: Callable[[PaperExtractor], PaperExtractor],
 ) -> None:
-    """Batches of one shape after another through the same recordings, their frames of other sizes and places."""
+    """Batches of one shape in the same recordings, with frames of other sizes and places, have the right maps."""
     names = ("dev_l12_g128_101_good", "dev_l12_g128_102_hole", "dev_l1_g128_104_both")
     vectors, graphs = [golden(name) for name in names], ReplayedCalls()
     extractor = PaperExtractor(seeded_weights, 1, 32, graphs=graphs)

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 MakeLine = Callable[[str], Line]
 
 NOISE_MS = 2000.0
-"""What a busy machine may add to a process' reaction; `cmfm-sim replay --results` measures the 5 ms of the contract."""
+"""Time that a busy machine may add to a reaction; `cmfm-sim replay --results` measures the 5 ms of the contract."""
 
 
 def test_announced_parts_are_accounted_for_under_every_fault(

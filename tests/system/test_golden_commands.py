@@ -63,7 +63,7 @@ def errors_of(vector: GoldenFrame, out: Path) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_golden_vector(name: str, shared: Path, weights: Path, imported: Import, tmp_path: Path) -> None:
-    """What `inspect` writes for a frame with its background off is the vector, maps and score, to 1e-3."""
+    """`inspect` writes maps and score of the golden vector to 1e-3, for a frame without background."""
     vector = load_golden(name, shared, weights)
     rgb, xyz = as_files(vector, tmp_path)
     recipe, out = imported(vector), tmp_path / "out"

@@ -1,4 +1,4 @@
-"""What tests of the worker may ask for."""
+"""Fixtures of the unit tests."""
 
 from __future__ import annotations
 

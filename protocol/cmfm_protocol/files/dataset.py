@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.files import layout_eyecandies, layout_mvtec3d
+from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_protocol.files.depth_picture import read_depth_points
+from cmfm_protocol.files.folder_names import category_name, misnamed_in, missing, require_utf8, visible
+from cmfm_protocol.files.ground_truth import read_mask
 from cmfm_protocol.files.layout_eyecandies import DEFAULT_LIGHT
 from cmfm_protocol.files.part_files import GOOD, SPLITS, PartFiles
-from cmfm_protocol.files.picture_files import DatasetError, png_size, read_png, read_tiff
+from cmfm_protocol.files.picture_files import is_whole_png, png_size, read_png, read_tiff
 
 __all__ = [
     "DEFAULT_LIGHT",
@@ -65,11 +68,15 @@ _SHAPES: Final[Mapping[str, _Shape]] = {
 def categories(root: Path, layout: Layout = "mvtec3d") -> list[str]:
     """Names of the categories under `root`, sorted. Raises DatasetError if there is none."""
     shape = _shape(layout)
+    require_utf8(root)
     if not root.is_dir():
         problem = "is a file" if root.exists() else "does not exist"
         raise DatasetError(f"{root} {problem}; expected a folder {shape.text}")
     found = _categories(root, shape)
     if not found:
+        for entry in visible(root):
+            if (misnamed := misnamed_in(entry, shape.splits["train"])) is not None:
+                raise misnamed
         others = [name for name, other in _SHAPES.items() if other is not shape and _categories(root, other)]
         hint = f"; it has the layout {others[0]!r}" if others else ""
         raise DatasetError(
@@ -136,9 +143,8 @@ def read_xyz(path: Path) -> NDArray[np.float32]:
 
 
 def read_ground_truth(path: Path) -> NDArray[np.bool_]:
-    """Read an 8-bit PNG: (H, W) bool, True for pixels that are not 0 (black). Raises DatasetError."""
-    gt: NDArray[np.bool_] = read_png(path).max(axis=-1) > 0
-    return gt
+    """Read an 8-bit PNG: (H, W) bool, True for pixels that are not 0 (black). Raises DatasetError (`ground_truth`)."""
+    return read_mask(path)
 
 
 def read_part(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -166,23 +172,38 @@ def read_part_ground_truth(files: PartFiles, height: int, width: int) -> NDArray
     return gt
 
 
-def check_ground_truths(parts: Sequence[PartFiles]) -> None:
-    """Check, by its first bytes, that the ground truth of every defective part is there and of the part's size.
+def check_ground_truths(parts: Sequence[PartFiles]) -> list[str]:
+    """Read the ground truth of every part that has one; return a remark for each that marks no defect but should.
 
-    Raises DatasetError naming the first that is not. A part whose own picture has no readable size is skipped: reading
-    that part raises an error of its own.
+    Raises DatasetError naming the first that is missing, of another size than its part, painted in another way
+    (`ground_truth`), or marks a defect on a good part. A part whose own picture has no readable size is skipped, and so
+    is a torn ground truth: reading them raises an error of its own.
     """
+    remarks = []
     for part in parts:
-        if part.label == 0:
+        gt = part.gt if part.label == 0 else _ground_truth_of(part)
+        if gt is None or not _is_of_its_size(gt, part.rgb):
             continue
-        gt = _ground_truth_of(part)
-        try:
-            height, width = png_size(part.rgb)
-        except DatasetError:
-            continue
-        found = png_size(gt)
-        if found != (height, width):
-            raise DatasetError(f"{gt} is {found[1]}×{found[0]}; expected {width}×{height} like {part.rgb}")
+        marked = read_mask(gt).any()
+        if part.label == 0 and marked:
+            raise DatasetError(f"{gt} marks a defect, but its part is a good one ({part.rgb})")
+        if part.label == 1 and not marked:
+            remarks.append(
+                f"{gt} is all black: the defect of {part.id} is not marked, and figures over pixels miss it"
+            )
+    return remarks
+
+
+def _is_of_its_size(gt: Path, rgb: Path) -> bool:
+    """Tell whether both pictures are whole; raise DatasetError for a ground truth of another size, or for no PNG."""
+    try:
+        height, width = png_size(rgb)
+    except DatasetError:
+        return False
+    found = png_size(gt)
+    if found != (height, width):
+        raise DatasetError(f"{gt} is {found[1]}×{found[0]}; expected {width}×{height} like {rgb}")
+    return is_whole_png(gt)
 
 
 def _ground_truth_of(files: PartFiles) -> Path:
@@ -208,15 +229,14 @@ def _size(image: NDArray[np.generic]) -> str:
 
 
 def _categories(root: Path, shape: _Shape) -> list[str]:
-    folders = (entry for entry in root.iterdir() if not entry.name.startswith("."))
-    return sorted(entry.name for entry in folders if (entry / shape.splits["train"]).is_dir())
+    return [entry.name for entry in visible(root) if (entry / shape.splits["train"]).is_dir()]
 
 
 def _category_folder(root: Path, category: str, layout: Layout) -> Path:
-    known = categories(root, layout)
+    known, category = categories(root, layout), category_name(category)
     if category in known:
         return root / category
     shape = _shape(layout)
     if category and (root / category).is_dir():
-        raise DatasetError(f"{root / category / shape.splits['train']} is missing; expected {shape.text}")
+        raise missing(root / category / shape.splits["train"], shape.text)
     raise DatasetError(f"{root} has no category {category!r}; it has {', '.join(known)}")

@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cmfm_protocol.files.picture_files import DatasetError, png_size, read_png_16bit
+from cmfm_protocol.files.dataset_error import DatasetError
+from cmfm_protocol.files.picture_files import png_size, read_png_16bit
 from cmfm_protocol.files.yaml_files import number_at, read_yaml
 
 FOCAL_PX: Final = 711.11

@@ -14,8 +14,10 @@ import re
 from pathlib import Path
 from typing import Final
 
+from cmfm_protocol.files.dataset_error import DatasetError
+from cmfm_protocol.files.folder_names import missing, unique, visible
+from cmfm_protocol.files.ground_truth import read_mask
 from cmfm_protocol.files.part_files import GOOD, PartFiles
-from cmfm_protocol.files.picture_files import DatasetError, read_png
 from cmfm_protocol.files.yaml_files import number_at, read_yaml
 
 SHAPE: Final = (
@@ -48,60 +50,72 @@ def parts_of_split(category: Path, split: str, light: int) -> list[PartFiles]:
         raise DatasetError(f"light {light} is not one of 0 to {len(LIGHTS) - 1}")
     folder = category / SPLIT_FOLDERS[split]
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is missing; expected {SHAPE}")
-    names = {entry.name for entry in folder.iterdir()}
-    numbers = {found[1] for name in names if (found := _ITEM.fullmatch(name)) is not None}
+        raise missing(folder, SHAPE)
+    items = _items(folder)
+    numbers = {found[1] for name in items if (found := _ITEM.fullmatch(name)) is not None}
     order = sorted(numbers, key=lambda number: (int(number), number))
-    return [_part(folder, number, names, (category.name, split, light)) for number in order]
+    return [_part(folder, number, items, (category.name, split, light)) for number in order]
 
 
 def depth_info_beside(depth: Path) -> Path:
     """The file with the unit of a depth picture: NN_info_depth.yaml beside NN_depth.png. Raises DatasetError."""
-    if not depth.name.endswith(_DEPTH_SUFFIX):
+    if not depth.name.lower().endswith(_DEPTH_SUFFIX):
         raise DatasetError(
             f"{depth} is a PNG; expected NN{_DEPTH_SUFFIX} beside its NN_info_depth.yaml, or a TIFF"
         )
-    return depth.with_name(depth.name.removesuffix(_DEPTH_SUFFIX) + "_info_depth.yaml")
+    name = depth.name[: -len(_DEPTH_SUFFIX)] + "_info_depth.yaml"
+    items = _items(depth.parent) if depth.parent.is_dir() else {}
+    return items.get(name, depth.with_name(name))
 
 
-def _part(folder: Path, number: str, names: set[str], of: tuple[str, str, int]) -> PartFiles:
+def _items(folder: Path) -> dict[str, Path]:
+    """Files of a folder by name, with the ending in lower case and `.yml` as `.yaml`. Raises DatasetError for two."""
+    return unique((entry.stem + _ending(entry), entry) for entry in visible(folder))
+
+
+def _ending(path: Path) -> str:
+    ending = path.suffix.lower()
+    return ".yaml" if ending == ".yml" else ending
+
+
+def _part(folder: Path, number: str, items: dict[str, Path], of: tuple[str, str, int]) -> PartFiles:
     category, split, light = of
     needed = [f"image_{light}.png", "depth.png", "info_depth.yaml"]
     if split == "test":
         needed.append("mask.png")
     for item in needed:
-        if f"{number}_{item}" not in names:
+        if f"{number}_{item}" not in items:
             raise DatasetError(f"{folder / f'{number}_{item}'} is missing; expected {SHAPE}")
-    mask = folder / f"{number}_mask.png"
-    defect = _defect(folder, number, mask, names) if split == "test" else GOOD
+    rgb, depth, unit, *mask = (items[f"{number}_{item}"] for item in needed)
+    defect = _defect(number, mask[0], items) if mask else GOOD
     return PartFiles(
         id=f"{category}-{split}-{defect}-{number}",
         split=split,
         defect=defect,
-        rgb=folder / f"{number}_image_{light}.png",
-        xyz=folder / f"{number}_depth.png",
-        gt=mask if split == "test" else None,
-        depth_info=folder / f"{number}_info_depth.yaml",
+        rgb=rgb,
+        xyz=depth,
+        gt=mask[0] if mask else None,
+        depth_info=unit,
     )
 
 
-def _defect(folder: Path, number: str, mask: Path, names: set[str]) -> str:
-    if not read_png(mask).any():
+def _defect(number: str, mask: Path, items: dict[str, Path]) -> str:
+    if not read_mask(mask).any():
         return GOOD
-    kinds = _kinds_in_metadata(folder, number, names) or _kinds_in_masks(folder, number, names)
+    kinds = _kinds_in_metadata(number, items) or _kinds_in_masks(number, items)
     if not kinds:
         return UNKNOWN
     return kinds[0] if len(kinds) == 1 else COMBINED
 
 
-def _kinds_in_metadata(folder: Path, number: str, names: set[str]) -> list[str]:
-    if f"{number}_metadata.yaml" not in names:
+def _kinds_in_metadata(number: str, items: dict[str, Path]) -> list[str]:
+    path = items.get(f"{number}_metadata.yaml")
+    if path is None:
         return []
-    path = folder / f"{number}_metadata.yaml"
     numbers = read_yaml(path)
     return [kind for kind in KINDS if kind in numbers and number_at(path, numbers, kind)]
 
 
-def _kinds_in_masks(folder: Path, number: str, names: set[str]) -> list[str]:
-    there = [kind for kind in KINDS if f"{number}_{kind}_mask.png" in names]
-    return [kind for kind in there if read_png(folder / f"{number}_{kind}_mask.png").any()]
+def _kinds_in_masks(number: str, items: dict[str, Path]) -> list[str]:
+    masks = {kind: items.get(f"{number}_{kind}_mask.png") for kind in KINDS}
+    return [kind for kind, mask in masks.items() if mask is not None and read_mask(mask).any()]

@@ -6,16 +6,18 @@ line: which file, what it is, what was expected.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from cmfm_protocol.files.dataset_error import DatasetError
+from cmfm_protocol.files.png_meaning import ORIENTATION_TAG, UPRIGHT, require_one_upright, require_srgb
 from cmfm_protocol.files.tiff_chain import broken_chain
 from cmfm_protocol.wire.limits import MAX_SIDE_PX
 
@@ -25,32 +27,53 @@ _PNG_GREY = 0  # the colour type
 _XYZ_EXPECTED = "expected a TIFF of (H, W, 3) float32 or float64"
 _OTHER_KINDS = {b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"GIF8": "GIF", b"BM": "BMP"}
 
-
-class DatasetError(Exception):
-    """A data set cannot be used; the message names the file or folder and what was expected."""
+Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
 
 
 def read_png(path: Path) -> NDArray[np.uint8]:
-    """Read a PNG of at most 8 bits as (H, W, 3) uint8 sRGB; alpha is dropped. Raises DatasetError."""
+    """Read a PNG of at most 8 bits as (H, W, 3) uint8 sRGB; alpha is dropped.
+
+    Raises DatasetError, also for a picture that a viewer would turn, or whose colours are not sRGB.
+    """
     png_size(path)
-    try:
-        # Formats are named so that a damaged file is not tried on every decoder Pillow has.
-        with Image.open(path, formats=["PNG"]) as image:
-            return np.array(image.convert("RGB"), dtype=np.uint8)
-    except Exception as error:  # a damaged PNG raises errors of many kinds
-        raise DatasetError(f"{path} is torn or damaged ({_cause(error)}); expected an 8-bit PNG") from error
+
+    def rgb(path: Path, image: Image.Image) -> NDArray[np.uint8]:
+        require_srgb(path, image)
+        return np.array(image.convert("RGB"), dtype=np.uint8)
+
+    return decode_png(path, rgb)
 
 
 def read_png_16bit(path: Path) -> NDArray[np.uint16]:
     """Read a grey PNG of 16 bits as (H, W) uint16. Raises DatasetError."""
     png_size(path, bits=16)
+    return decode_png(path, lambda _, image: np.array(image, dtype=np.uint16), "a grey 16-bit PNG")
+
+
+def decode_png(
+    path: Path, pixels: Callable[[Path, Image.Image], Pixels], expected: str = "an 8-bit PNG"
+) -> Pixels:
+    """Decode a PNG with `pixels`. Raises DatasetError if it is damaged, turned, or holds several pictures."""
+    try:
+        # Formats are named so that a damaged file is not tried on every decoder Pillow has.
+        with Image.open(path, formats=["PNG"]) as image:
+            image.load()
+            require_one_upright(path, image)
+            return pixels(path, image)
+    except DatasetError:
+        raise
+    except Exception as error:  # a damaged PNG raises errors of many kinds
+        raise DatasetError(f"{path} is torn or damaged ({_cause(error)}); expected {expected}") from error
+
+
+def is_whole_png(path: Path) -> bool:
+    """Tell whether a PNG can be decoded."""
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return np.array(image, dtype=np.uint16)
-    except Exception as error:  # likewise
-        raise DatasetError(
-            f"{path} is torn or damaged ({_cause(error)}); expected a grey 16-bit PNG"
-        ) from error
+            image.load()
+    except Exception:  # noqa: BLE001 (a damaged PNG raises errors of many kinds)
+        return False
+    return True
 
 
 def png_size(path: Path, *, bits: Literal[8, 16] = 8) -> tuple[int, int]:
@@ -90,6 +113,7 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
         try:
             with tifffile.TiffFile(path) as tiff:
                 series = tiff.series[0]
+                _require_one_upright_tiff(path, tiff)
                 _check_tiff(path, tuple(series.shape), series.axes, np.dtype(series.dtype))
                 values = series.asarray()
                 axes = series.axes
@@ -115,6 +139,17 @@ def _check_tiff_chain(path: Path) -> None:
         raise DatasetError(f"{path} cannot be read ({_cause(error)})") from error
     if broken:
         raise DatasetError(f"{path} is torn or damaged ({broken}); {_XYZ_EXPECTED}")
+
+
+def _require_one_upright_tiff(path: Path, tiff: tifffile.TiffFile) -> None:
+    if len(tiff.series) > 1:
+        raise DatasetError(f"{path} holds {len(tiff.series)} pictures; {_XYZ_EXPECTED}, and no other page")
+    tag = tiff.series[0].keyframe.tags.get(ORIENTATION_TAG)
+    if tag is not None and tag.value != UPRIGHT:
+        raise DatasetError(
+            f"{path} says that it is turned or mirrored (TIFF tag 274 is {int(tag.value)}); turn its rows and columns "
+            "themselves, so that they match those of the picture"
+        )
 
 
 def _check_tiff(path: Path, shape: tuple[int, ...], axes: str, dtype: np.dtype[np.generic]) -> None:

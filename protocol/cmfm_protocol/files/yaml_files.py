@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import yaml
 
-from cmfm_protocol.files.picture_files import DatasetError
+from cmfm_protocol.files.dataset_error import DatasetError
 
 MAX_YAML_BYTES: Final = 65_536
 """A data set's facts about one picture take a few lines."""

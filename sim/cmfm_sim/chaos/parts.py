@@ -44,7 +44,7 @@ def ensure_parts(out: Path, category: str, stopped: Callable[[], bool]) -> tuple
 def read_settings(config: Path) -> LineSettings:
     """Read a line.toml and make its folders absolute. Raises InputError for invalid TOML."""
     try:
-        settings: dict[str, dict[str, Any]] = tomllib.loads(config.read_text(encoding="utf-8"))
+        settings: dict[str, dict[str, Any]] = tomllib.loads(config.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{config} cannot be read as TOML: {error}") from error
     for section in ("recipes", "weights"):

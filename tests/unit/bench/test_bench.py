@@ -1,4 +1,6 @@
-"""The bench: what it counts is what is done, what it times is the method, and it runs on a bare machine."""
+"""The benchmark: its counts are those of the work, its times are those of the method, and it runs on a bare
+machine.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small_part(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A frame with 1600 points, its tray already off."""
+    """A frame with 1600 points, without its tray."""
     rgb, xyz = made_up_frame(224, seed=2)
     part = xyz.new_full(xyz.shape, torch.nan)
     part[90:130, 90:130] = xyz[90:130, 90:130].nan_to_num(0.5)
@@ -77,8 +79,8 @@ def paper_setup(seeded: Path) -> Setup:
     return Setup(extractor, seeded_mapping(extractor.d2, extractor.d3), BackgroundOptions())
 
 
-def test_made_up_parts_look_like_parts() -> None:
-    """A quarter of the image is left when the tray is removed; the same seed makes the same frame."""
+def test_made_up_frame_has_a_part() -> None:
+    """The part covers about a quarter of the image; the same seed makes the same frame."""
     rgb, xyz = made_up_frame(224, seed=1)
     assert torch.equal(rgb, made_up_frame(224, seed=1)[0])
     frames = prepare(rgb[None], xyz[None], BackgroundOptions())
@@ -86,7 +88,7 @@ def test_made_up_parts_look_like_parts() -> None:
 
 
 def test_watched_stages_are_the_method(seeded: Path) -> None:
-    """Step by step the batch gets the maps that it gets at once, and every stage has its time."""
+    """A batch gets the same maps stage by stage as in one call, and every stage has its time."""
     setup, (rgb, xyz) = paper_setup(seeded), load_frames(QUICK).batch(2)
     watch = Stopwatch(CPU)
     maps, sizes = run_watched(setup, rgb, xyz, watch)
@@ -104,7 +106,7 @@ def test_watched_stages_are_the_method(seeded: Path) -> None:
 
 
 def test_batches_in_flight_come_back_in_order(seeded: Path) -> None:
-    """The first comes back when the second has been sent, and each with its own maps and scores."""
+    """With two in flight, sending the second batch returns the first, and each has its own maps and scores."""
     setup, frames = paper_setup(seeded), load_frames(QUICK)
     batches = [(frames.rgb[i : i + 1], frames.xyz[i : i + 1]) for i in range(2)]
     passes = Passes(setup, CpuSeam(), in_flight=2)
@@ -117,7 +119,7 @@ def test_batches_in_flight_come_back_in_order(seeded: Path) -> None:
 
 
 def test_counted_operations_are_those_that_are_done(seeded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch counts in each stage's matrix products what the floors are made of, within 12 %."""
+    """The counted operations of each stage are those that torch counts, within 12 %."""
     monkeypatch.setattr(frozen_linear, "_can_pack", lambda *_: False)  # torch does not know oneDNN's layers
     setup, batch = paper_setup(seeded), load_frames(QUICK).batch(2)
     counted: dict[str, float] = {}
@@ -136,15 +138,16 @@ def test_counted_operations_are_those_that_are_done(seeded: Path, monkeypatch: p
 
 
 def test_floor_is_the_slower_of_operations_and_bytes() -> None:
-    """Nothing is faster than either."""
+    """A floor is the longer of the times for operations and for bytes."""
     assert Work(flop=10, bytes=1).floor_s(flop_per_s=5, bytes_per_s=100) == 2
     assert Work(flop=1, bytes=300).floor_s(flop_per_s=5, bytes_per_s=100) == 3
 
 
 def test_peak_is_of_what_ran_since_the_reset() -> None:
-    """100 MB held for a moment are in the peak, and forgotten afterwards.
+    """100 MB held for a moment are in the peak, and not after a reset.
 
-    They come from the system: the C library may have as much at hand, which the process holds already.
+    The memory comes from the system, because the C library may have as much in its pool, which the process holds
+    already.
     """
     if not reset_peaks(CPU):
         pytest.skip("this system cannot forget a peak")
@@ -158,7 +161,7 @@ def test_peak_is_of_what_ran_since_the_reset() -> None:
 
 
 def test_options_multiply_and_idle_ones_do_not() -> None:
-    """Every combination of the paper's variants; classic has neither blocks, groups nor precisions."""
+    """All combinations of the paper's variants are run; `classic`, which has no blocks, groups or precisions, once."""
     options = BenchOptions(
         ("classic", "paper"), (12, 1), (128, 32), ("fp32", "bf16"), devices=("cpu",), seeded=True
     )
@@ -171,7 +174,7 @@ def test_options_multiply_and_idle_ones_do_not() -> None:
 def test_report_holds_everything(
     seeded: Path, small_part: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """JSON with provenance, each batch size, latency, stages with floors, memory; tables show the same."""
+    """The JSON has provenance, each batch size, latency, stages with floors, and memory; the tables show the same."""
     file = tmp_path / "report.json"
     arguments = ["--extractors", "paper", "--blocks", "1", "--group-sizes", "32", "--batches", "2"]
     arguments += ["--weights", str(seeded), "--frames", str(small_part), "--seconds", "0", "--devices", "cpu"]
@@ -192,8 +195,8 @@ def test_report_holds_everything(
     assert "floors at" in shown.err
 
 
-def test_precision_that_does_not_pay_is_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest of the report is made all the same."""
+def test_slow_precision_is_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A precision that the CPU does not have is skipped with a reason; the rest of the report is made."""
     monkeypatch.setattr(torch.cpu, "_is_amx_fp16_supported", lambda: False, raising=False)
     options = replace(QUICK, extractors=("paper",), blocks=(1,), precisions=("fp16",), seeded=True)
     report = run_benchmark(options, lambda _: None)
@@ -210,8 +213,8 @@ def test_twin_is_compared_on_the_same_frame(seeded: Path) -> None:
     assert found["ratio_cpu_s"] > 2
 
 
-def test_twin_that_is_not_here_is_said(seeded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed package has no tests beside it."""
+def test_missing_twin_is_reported(seeded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the source tree the report says why there is no comparison."""
     monkeypatch.setattr(twin, "twin_file", lambda: None)
     rgb, xyz = made_up_frame(96, seed=3)
     found: Any = twin.compare(paper_setup(seeded), Variant("paper", 1, 32, "fp32", "cpu"), seeded, rgb, xyz)
@@ -263,7 +266,7 @@ NOT_ON_A_GPU_MACHINE = [
 
 
 def test_cuda_tests_can_be_imported_on_a_bare_machine() -> None:
-    """With torch, timm, numpy and pytest alone; they are written where no GPU is, and must not fail for that there."""
+    """The CUDA tests can be imported with torch, timm, numpy and pytest only, as on a GPU machine."""
     files = [str(file) for file in sorted((Path(__file__).parents[2] / "gpu").glob("test_*.py"))]
     assert len(files) >= 2
     code = IMPORTS.format(blocked=NOT_ON_A_GPU_MACHINE, arguments=files)
@@ -275,7 +278,7 @@ def test_cuda_tests_can_be_imported_on_a_bare_machine() -> None:
 
 @pytest.mark.timeout(600)
 def test_bare_machine_can_run_it(seeded: Path, small_part: Path) -> None:
-    """With torch, timm, numpy and what they need the whole measurement runs: GPU machines have no more."""
+    """The benchmark runs with torch, timm, numpy and what they need, as on a GPU machine."""
     arguments = ["--extractors", "paper", "--blocks", "1", "--group-sizes", "32", "--weights", str(seeded)]
     arguments += ["--seconds", "0", "--frames", str(small_part), "--background", "none", "--devices", "cpu"]
     code = BARE.format(blocked=NOT_ON_A_GPU_MACHINE, arguments=arguments)
@@ -287,7 +290,7 @@ def test_bare_machine_can_run_it(seeded: Path, small_part: Path) -> None:
 
 
 def test_other_2d_extractors_are_variants() -> None:
-    """The list multiplies with the others; names are timm's or short; the default is DINO, said as before."""
+    """2D extractors multiply with other options, by timm's names or short ones. The default, DINO, is not named."""
     options = BenchOptions(
         ("classic", "paper"),
         (1,),
@@ -330,7 +333,7 @@ def test_bad_2d_extractors_are_explained(
 def test_counted_operations_of_other_2d_extractors(
     image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their floor, too, is made of what torch counts, within 12 %; `--twin` says that it has DINO alone."""
+    """Their floors agree with torch's counts, too, within 12 %; `--twin` says that it has only DINO."""
     monkeypatch.setattr(frozen_linear, "_can_pack", lambda *_: False)  # torch does not know oneDNN's layers
     write_seeded_weights(tmp_path, 1, [image])
     extractor = PaperExtractor(tmp_path, 1, 32, image=image)
@@ -350,4 +353,4 @@ def test_counted_operations_of_other_2d_extractors(
     assert counted["image"] == pytest.approx(work["image"].flop, rel=0.12)
     variant = Variant("paper", 1, 32, "fp32", "cpu", image=image)
     found = twin.compare(setup, variant, tmp_path, frame[0][0], frame[1][0])
-    assert "no 2D extractor but" in found["skipped"]
+    assert "has only the 2D extractor" in found["skipped"]

@@ -1,4 +1,4 @@
-"""The bench prices every mapping: what it counts is what is done, and its report tells them apart."""
+"""The benchmark of every mapping: its counts are those of the work, and its report names the variants."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cmfm_worker.bench.sizes import Sizes
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.fast import frozen_linear
-from cmfm_worker.cfm.mapping import at_tokens as token_mapping
+from cmfm_worker.cfm.mapping import at_tokens
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
 from cmfm_worker.cfm.pixel_distances import pixel_distances
 from cmfm_worker.cfm.points.grouping import CENTRES
@@ -40,7 +40,7 @@ MAPPINGS: list[tuple[Architecture, Modality]] = [
 
 
 def a_part() -> tuple[TokenFeatures, Sizes]:
-    """One frame's made-up tokens in a rectangle of the image, and how much there is of everything."""
+    """One frame's made-up tokens in a rectangle of the image, and the sizes of everything."""
     torch.manual_seed(1)
     mask = torch.zeros(1, 224, 224, dtype=torch.bool)
     mask[0, 60:120, 84:150] = torch.rand(60, 66) < 0.8
@@ -58,9 +58,9 @@ def a_part() -> tuple[TokenFeatures, Sizes]:
 def test_counted_operations_are_those_that_are_done(
     architecture: Architecture, modality: Modality, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch counts in the products of each what its floor is made of: from tokens, and at pixels with spreads."""
+    """The counted operations of each mapping are torch's: from tokens, and at pixels with spreads."""
     monkeypatch.setattr(frozen_linear, "_can_pack", lambda *_: False)  # torch does not know oneDNN's layers
-    monkeypatch.setattr(token_mapping, "_BLOCK_ROWS", 2)  # so that small triangles are taken as such, too
+    monkeypatch.setattr(at_tokens, "_BLOCK_ROWS", 2)  # so that small triangles have several blocks, too
     features, sizes = a_part()
     plain = seeded_mapping(D2, D3, architecture, modality)
     with FlopCounterMode(display=False) as counter:
@@ -73,7 +73,7 @@ def test_counted_operations_are_those_that_are_done(
 
 
 def test_rectangle_of_a_part_is_measured() -> None:
-    """The sizes of a batch hold the area that convolutions see: more than the part's pixels, less than the image."""
+    """The sizes of a batch have the area that convolutions see: more than the part's pixels, less than the image."""
     extractor = ClassicExtractor(device=torch.device("cpu"))
     mapping = seeded_mapping(extractor.d2, extractor.d3, hidden=8, spread=True)
     setup = Setup(extractor, mapping, BackgroundOptions())
@@ -82,7 +82,7 @@ def test_rectangle_of_a_part_is_measured() -> None:
 
 
 def test_mappings_multiply_and_are_told_apart() -> None:
-    """Every combination once, also for `classic`; only those that are not the main paper's are named."""
+    """Every combination runs once, also for `classic`. Those of the main paper are not named."""
     options = replace(
         QUICK, mappings=("mlp", "conv_encoder_decoder"), modalities=("cross", "intra"), blocks=(12, 8)
     )
@@ -101,14 +101,14 @@ def test_mappings_multiply_and_are_told_apart() -> None:
         (replace(QUICK, modalities=()), "--modalities: expected some of cross, intra, found nothing"),
     ],
 )
-def test_mappings_that_are_none_are_explained(wrong: BenchOptions, message: str) -> None:
-    """The option is named with what it takes."""
+def test_unknown_mappings_are_refused(wrong: BenchOptions, message: str) -> None:
+    """An unknown mapping or modality is refused with the option's name and its values."""
     with pytest.raises(BenchError, match=message):
         wrong.variants()
 
 
 def test_convolutions_cost_more_than_the_mlp() -> None:
-    """The paper's finding (Table 8) shows in the same report: more operations, and more time for the mapping."""
+    """Convolutions need more operations and more time than the MLP, as in the paper (Table 8)."""
     report = run_benchmark(replace(QUICK, mappings=("mlp", "conv_encoder_decoder")), lambda _: None)
     stages = [
         {stage["stage"]: stage for stage in variant["stages"]}["mapping"] for variant in report["variants"]
@@ -119,7 +119,7 @@ def test_convolutions_cost_more_than_the_mlp() -> None:
 
 
 def test_literal_program_knows_the_papers_mapping_alone() -> None:
-    """For the others the report says why there is no comparison."""
+    """For other mappings the report says why there is no comparison."""
     extractor = ClassicExtractor(device=torch.device("cpu"))
     setup = Setup(extractor, seeded_mapping(extractor.d2, extractor.d3), BackgroundOptions())
     variant = Variant("paper", 1, 32, "fp32", "cpu", modality="intra")

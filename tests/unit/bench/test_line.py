@@ -1,4 +1,4 @@
-"""The bench of the running line: every frame is accounted for, and latencies count from the scheduled trigger."""
+"""The benchmark of the running line: every frame is accounted for, and latencies start at the scheduled trigger."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def setup() -> Setup:
 
 @pytest.mark.parametrize("checksums", [True, False])
 def test_every_frame_of_the_wire_reaches_the_ring(setup: Setup, tmp_path: Path, checksums: bool) -> None:
-    """What the camera process sent in half a second has been in the ring or found it full; the rate is of the first."""
+    """Every frame that the camera process sent is in the ring or found it full; the rate counts the former."""
     found = measure_wire(setup, load_frames(SMALL), tmp_path / "wire", seconds=0.5, checksums=checksums)
     assert found["frames"] + found["ring_full"] == found["camera"]["frames"] > 10
     assert found["frames"] > 1
@@ -41,10 +41,10 @@ def test_every_frame_of_the_wire_reaches_the_ring(setup: Setup, tmp_path: Path, 
     assert found["bytes_per_s"] == pytest.approx(found["frames_per_s"] * found["frame_bytes"])
 
 
-def test_refused_frames_are_no_measurement(
+def test_refused_frames_fail_the_benchmark(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A camera whose frames the intake answers with FAULTs makes the bench fail, with their reason."""
+    """If the intake answers frames with FAULTs, the benchmark fails with their reason."""
     monkeypatch.setattr("cmfm_worker.bench.wire._SLOTS", 0)
     with pytest.raises(BenchError, match=r"refused: .*ring_full"):
         measure_wire(setup, load_frames(SMALL), tmp_path / "wire", seconds=0.2, checksums=True)
@@ -52,7 +52,7 @@ def test_refused_frames_are_no_measurement(
 
 @pytest.mark.timeout(300)
 def test_line_is_measured_from_the_scheduled_trigger(tmp_path: Path) -> None:
-    """A worker process answers every frame of a camera process; quantiles, counts and tables are in the report."""
+    """A worker process answers every frame of a camera process; the report has quantiles, counts and tables."""
     options = replace(SMALL, end_to_end=True, rate_hz=4.0, seconds=1.0, background="fixed")
     report = run_benchmark(options, lambda _: None)
     found = report["variants"][0]["end_to_end"]
@@ -65,8 +65,8 @@ def test_line_is_measured_from_the_scheduled_trigger(tmp_path: Path) -> None:
     assert "Camera to verdict" in shown
 
 
-def test_worker_that_cannot_start_is_an_error_with_its_words(setup: Setup, tmp_path: Path) -> None:
-    """A device that is not there ends the worker; the bench says what it said."""
+def test_worker_that_cannot_start_is_an_error_with_its_message(setup: Setup, tmp_path: Path) -> None:
+    """A device that does not exist ends the worker, and the error has the worker's message."""
     frames = load_frames(SMALL)
     variant = Variant("classic", 0, 0, "fp32", "cuda:99")
     with pytest.raises(BenchError, match="cuda:99"):
@@ -74,7 +74,7 @@ def test_worker_that_cannot_start_is_an_error_with_its_words(setup: Setup, tmp_p
 
 
 def test_options_of_the_line_are_checked() -> None:
-    """Neither a rate of 0 nor a line that runs for no time can be measured."""
+    """A rate of 0 and a line without any time are refused."""
     for wrong in (replace(SMALL, rate_hz=0.0), replace(SMALL, wire=True, seconds=0.0)):
         with pytest.raises(BenchError, match="rate above 0"):
             wrong.variants()

@@ -1,4 +1,4 @@
-"""Anomaly maps: Eq. 1 and 3 at masked pixels, their product, its smoothing, the scores."""
+"""Anomaly maps and scores: distances at masked pixels, aggregations, smoothing, and the score's variants."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_mapping(standardise: Standardiser | None = None) -> MappingPair:
 
 
 def make_features(*foreground: float) -> PixelFeatures:
-    """Random features; of each frame about the given share of pixels is inside the mask."""
+    """Random features; in each frame about the given share of pixels is inside the mask."""
     torch.manual_seed(6)
     mask = torch.stack([torch.rand(224, 224) < share for share in foreground])
     count = int(mask.sum())
@@ -52,7 +52,7 @@ def test_maps_are_distances_of_normalised_features_inside_the_mask() -> None:
 
 
 def test_perfect_prediction_is_no_anomaly() -> None:
-    """Where both networks predict what was observed, every map is 0."""
+    """If both networks predict what was observed, every map is 0."""
     mapping, features = make_mapping(), make_features(0.01)
     with torch.no_grad():
         for net, bias in ((mapping.to_3d, torch.ones(D3)), (mapping.to_2d, torch.ones(D2))):
@@ -65,7 +65,7 @@ def test_perfect_prediction_is_no_anomaly() -> None:
 
 
 def test_frame_without_pixels_is_zero_and_harms_no_other() -> None:
-    """An empty frame in a batch gives zeros and score 0; its neighbours' maps are as if they were alone."""
+    """An empty frame in a batch has zero maps and score 0, and does not change its neighbours' maps."""
     features, mapping = make_features(0.02, 0.0, 0.03), make_mapping()
     maps = anomaly_maps(features, mapping)
     assert maps.psi[1].abs().max() == 0
@@ -78,14 +78,14 @@ def test_frame_without_pixels_is_zero_and_harms_no_other() -> None:
 
 
 def test_batch_of_nothing_but_empty_frames_is_zero() -> None:
-    """No pixel at all is no error."""
+    """A batch without any pixel is not an error."""
     maps = anomaly_maps(make_features(0.0, 0.0), make_mapping())
     assert maps.psi.shape == (2, 224, 224)
     assert maps.psi.abs().max() == 0
 
 
 def test_standardiser_comes_before_mapping_and_distance() -> None:
-    """Features and a standardiser give what standardised features give without one."""
+    """A mapping with a standardiser gives the same maps as standardised features with a mapping without one."""
     standardise = Standardiser(torch.full((D2,), 2.0), torch.full((D2,), 3.0), torch.ones(D3), torch.ones(D3))
     features = make_features(0.02)
     e2d, e3d = standardise(features.e2d, features.e3d)
@@ -94,8 +94,8 @@ def test_standardiser_comes_before_mapping_and_distance() -> None:
     torch.testing.assert_close(found.psi, expected.psi)
 
 
-def test_context_is_read_and_not_measured() -> None:
-    """Channels that are not predicted are no part of a distance, but what they say changes the prediction."""
+def test_context_channels_change_the_prediction_and_not_the_distance() -> None:
+    """Context channels do not enter a distance, but they change the prediction."""
     torch.manual_seed(5)
     mapping = MappingPair(Mapping(D2, D3 - 4), Mapping(D3, D2 - 2))
     features = make_features(0.02)
@@ -110,7 +110,7 @@ def test_context_is_read_and_not_measured() -> None:
 
 
 def test_a_network_that_is_too_sure_does_not_make_an_anomaly() -> None:
-    """However small the learned spread, a residual of 0.15 of a channel's deviation is at most 1."""
+    """However small the learned spread, a residual of 0.15 of a channel's deviation gives at most 1."""
     networks = Mapping(D2, D3, spread=True), Mapping(D3, D2, spread=True)
     for network in networks:
         for parameter in network.parameters():
@@ -123,7 +123,7 @@ def test_a_network_that_is_too_sure_does_not_make_an_anomaly() -> None:
 
 
 def test_a_metric_that_changes_nothing_is_the_standardised_distance_and_none_is_refused() -> None:
-    """Where a recipe says "metric" there has to be one; the unit matrices measure as without."""
+    """The distance "metric" needs a metric. With unit matrices it equals the standardised distance."""
     torch.manual_seed(6)
     pair = MappingPair(Mapping(D2, D3, spread=True), Mapping(D3, D2, spread=True))
     e2d, e3d = torch.rand(50, D2), torch.rand(50, D3)
@@ -134,14 +134,14 @@ def test_a_metric_that_changes_nothing_is_the_standardised_distance_and_none_is_
 
 
 def test_mapping_of_other_widths_is_refused() -> None:
-    """Features of one extractor and a mapping of another do not meet silently."""
+    """Features and a mapping of different widths are refused with both widths."""
     features = make_features(0.01)
     with pytest.raises(ValueError, match=r"widths 10 .* and 6 .* 6 and 10"):
         anomaly_maps(PixelFeatures(features.e3d, features.e2d, features.mask), make_mapping())
 
 
 def test_smoothing_is_the_sum_of_boxes() -> None:
-    """Five 5×5 means and three 7×7 with zeros outside the image, against plain convolutions."""
+    """Smoothing equals five 5×5 means and three 7×7 means with zeros outside the image, as plain convolutions."""
     psi = torch.rand(2, 224, 224)
     expected = psi[:, None]
     for side in (5, 5, 5, 5, 5, 7, 7, 7):
@@ -162,7 +162,9 @@ def test_smoothing_keeps_mass_and_is_a_gaussian_of_about_four_pixels() -> None:
 
 @pytest.mark.parametrize("sigma_px", [0.7, 2.0, 3.5])
 def test_other_smoothing_is_a_gaussian_of_that_width(sigma_px: float) -> None:
-    """A point inside the image keeps its sum and spreads by σ an axis; at the edge what falls outside is lost."""
+    """A point inside the image keeps its sum and spreads by σ along each axis; at the edge, what falls outside is
+    lost.
+    """
     psi = torch.zeros(2, 224, 224)
     psi[0, 100, 120], psi[1, 0, 120] = 1, 1
     spread, at_edge = smoothed(psi, sigma_px).double()
@@ -175,7 +177,7 @@ def test_other_smoothing_is_a_gaussian_of_that_width(sigma_px: float) -> None:
 
 
 def test_one_modality_alone_is_no_anomaly() -> None:
-    """The product needs both modalities to disagree."""
+    """The product is 0 if only one modality disagrees with its prediction."""
     high, none = torch.ones(1, 224, 224), torch.zeros(1, 224, 224)
     assert aggregate(high, none).max() == 0
     assert aggregate(high, high)[0, 112, 112] == pytest.approx(1)
@@ -191,7 +193,9 @@ def test_scores_follow_their_definitions() -> None:
 
 
 def test_a_score_of_several_pixels_is_their_mean() -> None:
-    """The highest count, wherever they lie; one that is higher than all moves the score by its share alone."""
+    """The score is the mean of the highest pixels, wherever they are. One very high pixel raises it only by its
+    share.
+    """
     psi = torch.zeros(1, 224, 224)
     psi[0, 10, 10], psi[0, 200, 20], psi[0, 30, 30], psi[0, 31, 30] = 8.0, 3.0, 1.0, 0.5
     assert score(psi, "absolute", 3).tolist() == [4]
@@ -201,7 +205,7 @@ def test_a_score_of_several_pixels_is_their_mean() -> None:
 
 
 def test_not_a_number_reaches_the_score() -> None:
-    """Broken features may not end in a score that looks good."""
+    """NaN in a map gives a NaN score, never one that looks good."""
     features, mapping = make_features(0.01), make_mapping()
     features.e2d[7, 0] = torch.nan
     psi = anomaly_maps(features, mapping).psi
@@ -211,7 +215,7 @@ def test_not_a_number_reaches_the_score() -> None:
 
 
 def test_select_takes_frames_in_the_order_asked() -> None:
-    """A batch that mixes recipes is taken apart without mixing pixels."""
+    """Selecting frames of a batch keeps each frame's own pixels."""
     features = make_features(0.01, 0.02, 0.0)
     first, second, _ = features.counts
     picked = features.select([2, 1, 0])
@@ -222,7 +226,7 @@ def test_select_takes_frames_in_the_order_asked() -> None:
 
 
 def test_pixels_of_a_batch_can_be_taken_alone() -> None:
-    """Each with its own features, of every frame."""
+    """Some pixels of every frame can be selected, each with its own features."""
     features = make_features(0.01, 0.02)
     chosen = torch.zeros(2, 224, 224, dtype=torch.bool)
     chosen[:, ::2] = True
@@ -247,7 +251,7 @@ def test_pixels_of_a_batch_can_be_taken_alone() -> None:
 def test_aggregations_are_those_of_table_6(
     aggregation: Aggregation, literal: Callable[[Any, Any], Any]
 ) -> None:
-    """Ψ is the smoothed product, sum, maximum or one of the maps, pixel by pixel; the two maps stay as they are."""
+    """Ψ is the smoothed product, sum, maximum or one of the maps. Ψ_2D and Ψ_3D do not change."""
     features, mapping = make_features(0.05, 0.1), make_mapping()
     plain, maps = (
         anomaly_maps(features, mapping),
@@ -263,7 +267,7 @@ def test_aggregations_are_those_of_table_6(
 @pytest.mark.parametrize("architecture", ["mlp", "mlp_encoder_decoder", "conv_encoder_decoder"])
 @pytest.mark.parametrize("distance", ["angular", "standardised"])
 def test_intramodal_maps_see_their_own_modality_alone(architecture: Architecture, distance: Distance) -> None:
-    """Other 3D features change Ψ_3D and leave every bit of Ψ_2D; crossmodal maps change both."""
+    """Other 3D features change Ψ_3D and not one bit of Ψ_2D. Crossmodal maps change both."""
     features = make_features(0.01, 0.02)
     other = PixelFeatures(features.e2d, features.e3d + 1, features.mask)
     for modality in get_args(Modality):
@@ -275,7 +279,7 @@ def test_intramodal_maps_see_their_own_modality_alone(architecture: Architecture
 
 
 def test_convolutions_get_each_frame_by_itself() -> None:
-    """In a batch with an empty frame each frame has the maps that it has alone."""
+    """In a batch with an empty frame, each frame has the same maps as alone."""
     features = make_features(0.02, 0.0, 0.05)
     torch.manual_seed(8)
     mapping = new_pair(D2, D3, "conv_encoder_decoder")

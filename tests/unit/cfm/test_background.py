@@ -1,4 +1,4 @@
-"""The support plane on scenes where a border fit or a plain fit to all points goes wrong."""
+"""The support plane on scenes where a fit to the border, or to all points, finds a wrong plane."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ class Scene:
         return rays * torch.where(depth > 0, moved, 0.0)
 
     def _level(self, rays: Tensor, height: float) -> Tensor:
-        """Depth of the plane `height` over the tray: where n·ray·depth + d = height."""
+        """Depth of the plane `height` above the tray, where n·ray·depth + d = height."""
         plane = self.plane()
         return (height - plane[3]) / torch.einsum("i,ihw->hw", plane[:3], rays)
 
@@ -98,8 +98,8 @@ SCENES = {
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_the_tray_is_found(name: str) -> None:
-    """The plane lies within 0.7 mm of the tray everywhere, and its normal points to the sensor."""
+def test_plane_is_the_tray(name: str) -> None:
+    """The plane is within 0.7 mm of the tray everywhere, and its normal points to the sensor."""
     scene = SCENES[name]
     found = planes_of(scene)[0]
     assert error_m(found, scene) < 7e-4
@@ -108,7 +108,7 @@ def test_the_tray_is_found(name: str) -> None:
 
 
 def test_a_frame_has_the_same_plane_in_every_batch() -> None:
-    """Bit for bit, whatever lies beside it and wherever it stands."""
+    """A frame's plane is bit for bit the same in any batch and at any position in it."""
     scenes = list(SCENES.values())[:6]
     together = planes_of(*scenes)
     assert torch.equal(together, torch.cat([planes_of(scene) for scene in scenes]))
@@ -116,7 +116,7 @@ def test_a_frame_has_the_same_plane_in_every_batch() -> None:
 
 
 def test_no_points_have_no_plane() -> None:
-    """A frame without points has a NaN plane, and does not disturb its neighbour."""
+    """A frame without points has a NaN plane and does not change its neighbour's."""
     blind = Scene(tray_until_m=-9.0)
     planes = planes_of(blind, SCENES["small part"])
     assert planes[0].isnan().all()
@@ -124,20 +124,20 @@ def test_no_points_have_no_plane() -> None:
 
 
 def test_a_cloud_without_a_support_has_no_plane() -> None:
-    """Points strewn over half a metre of depth lie on no tray."""
+    """Points scattered over half a metre of depth have no support plane."""
     cloud = Scene(noise_m=0.2)
     assert planes_of(cloud).isnan().all()
 
 
 def test_height_is_positive_towards_the_sensor() -> None:
-    """A point one centimetre nearer than the tray is one centimetre high."""
+    """A point 1 cm nearer to the sensor than the tray has a height of 1 cm."""
     plane = torch.tensor([[0.0, 0.0, -1.0, 0.5]])
     points = torch.tensor([[[0.1, 0.1], [0.2, 0.2], [0.49, 0.52]]])
     assert signed_height(points, plane)[0].tolist() == pytest.approx([0.01, -0.02], abs=1e-6)
 
 
 def test_common_plane_is_that_of_most_frames() -> None:
-    """Nine frames of one tilted tray, each found a little differently, and one of a tray 8 mm nearer."""
+    """Of nine noisy planes of one tray and one of a tray 8 mm nearer, the common plane is the nine frames'."""
     generator = torch.Generator().manual_seed(3)
     true = Scene(tilt=0.2).plane()
     found = true + torch.randn(10, 4, generator=generator) * torch.tensor([1e-4, 1e-4, 1e-4, 1e-4])

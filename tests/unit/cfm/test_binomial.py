@@ -1,4 +1,4 @@
-"""The exact binomial interval: known values, and coverage as it is promised."""
+"""The exact binomial interval: known values, and the promised coverage."""
 
 import numpy as np
 import pytest
@@ -17,12 +17,12 @@ KNOWN = [
 
 @pytest.mark.parametrize(("count", "total", "low", "high"), KNOWN)
 def test_known_values(count: int, total: int, low: float, high: float) -> None:
-    """The bounds are those of the tables; none seen is not a rate of 0."""
+    """The bounds are those of published tables. A count of 0 does not mean a rate of 0."""
     assert clopper_pearson(count, total) == pytest.approx((low, high), rel=1e-5)
 
 
 def test_bounds_are_where_the_tails_are() -> None:
-    """At its bounds a rate makes the count seen, or a more extreme one, as likely as 2.5 %: by the definition."""
+    """At a bound, a count as extreme as the observed one has a probability of 2.5 %, which is the definition."""
     from scipy.stats import binom
 
     low, high = clopper_pearson(4, 37)
@@ -32,7 +32,7 @@ def test_bounds_are_where_the_tails_are() -> None:
 
 @pytest.mark.parametrize(("count", "total"), [(0, 3), (3, 60), (17, 21), (999, 1000), (1, 1)])
 def test_agrees_with_scipy(count: int, total: int) -> None:
-    """An independent implementation, which searches for the bounds, finds the same ones."""
+    """scipy's implementation, which searches for the bounds, finds the same ones."""
     from scipy.stats import binomtest
 
     found = binomtest(count, total).proportion_ci(0.95, method="exact")
@@ -40,7 +40,7 @@ def test_agrees_with_scipy(count: int, total: int) -> None:
 
 
 def test_covers_the_true_rate() -> None:
-    """Of 4000 counts at a rate of 7 % the interval misses it in no more than 5 %, and is not simply all."""
+    """Of 4000 intervals at a rate of 7 %, at most 5 % miss it, and at least some do."""
     counts = np.random.default_rng(2).binomial(30, 0.07, size=4000)
     intervals = [clopper_pearson(int(count), 30) for count in counts]
     missed = np.mean([not low <= 0.07 <= high for low, high in intervals])
@@ -49,13 +49,13 @@ def test_covers_the_true_rate() -> None:
 
 
 @pytest.mark.parametrize(("count", "total"), [(3, 2), (-1, 5), (0, 0)])
-def test_no_count(count: int, total: int) -> None:
-    """More than all, less than none and none of none are refused."""
+def test_impossible_counts_are_refused(count: int, total: int) -> None:
+    """A count above the total, below 0, or of a total of 0 is refused."""
     with pytest.raises(ValueError, match=f"{count} of {total}"):
         clopper_pearson(count, total)
 
 
 def test_share_of_nothing_has_no_rate() -> None:
-    """Where there is no part there is no rate and no interval, rather than 0."""
+    """Without parts, rate and interval are None and not 0."""
     assert (Share(0, 0).rate, Share(0, 0).interval) == (None, None)
     assert Share(1, 4).rate == 0.25

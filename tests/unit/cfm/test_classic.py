@@ -1,4 +1,4 @@
-"""The classic features: nothing but the part is in them, and each sees what it is named after."""
+"""The features of `classic`: nothing outside the part enters, and each channel responds to what it is named after."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def joined(*some: PreparedFrames) -> PreparedFrames:
 
 
 def test_every_second_foreground_pixel_has_a_finite_feature() -> None:
-    """Widths are as announced, and there is a row for each grid pixel of the part and no other."""
+    """Widths are those that the extractor states, and every grid pixel of the part has one row."""
     some = frames()
     features = EXTRACTOR(some)
     grid = torch.zeros_like(some.foreground)
@@ -53,7 +53,7 @@ def test_every_second_foreground_pixel_has_a_finite_feature() -> None:
 
 
 def test_tray_is_not_in_the_features() -> None:
-    """Another tray under the same part changes nothing: neither its colour nor its distance."""
+    """Another colour or distance of the tray changes no feature."""
     part = frames()
     painted = part.rgb.clone()
     painted[:, :, ~part.foreground[0]] = 0.1
@@ -61,7 +61,7 @@ def test_tray_is_not_in_the_features() -> None:
 
 
 def test_frame_does_not_depend_on_its_batch() -> None:
-    """Features are bit for bit the same alone and in company."""
+    """Features are bit for bit the same alone and in a batch."""
     one, other = frames(1), frames(2, rows=slice(0, 224), columns=slice(100, 130))
     alone: list[PixelFeatures] = [EXTRACTOR(one), EXTRACTOR(other)]
     together = EXTRACTOR(joined(one, other))
@@ -70,7 +70,7 @@ def test_frame_does_not_depend_on_its_batch() -> None:
 
 
 def test_a_stain_changes_colour_features_where_it_is_and_no_height() -> None:
-    """A change of colour is local in what is predicted, and invisible to the 3D features; a dent to the 2D ones."""
+    """A stain changes predicted 2D channels locally and no 3D channel; a dent changes no 2D channel."""
     part = frames()
     stained, dented = part.rgb.clone(), part.xyz.clone()
     stained[:, :, 62:72, 52:62] = 0.0
@@ -91,7 +91,7 @@ def test_a_stain_changes_colour_features_where_it_is_and_no_height() -> None:
 
 @pytest.mark.parametrize("turn_deg", [0.0, 30.0, 90.0])
 def test_a_line_is_told_from_a_spot_whichever_way_it_runs(turn_deg: float) -> None:
-    """A dark line curves across itself alone; a spot curves in all directions."""
+    """A dark line has curvature across it only, in any direction; a spot has it in all directions."""
     y, x = torch.meshgrid(torch.arange(41.0) - 20, torch.arange(41.0) - 20, indexing="ij")
     turn = torch.tensor(turn_deg).deg2rad()
     across = x * turn.cos() + y * turn.sin()
@@ -105,7 +105,7 @@ def test_a_line_is_told_from_a_spot_whichever_way_it_runs(turn_deg: float) -> No
 
 
 def test_the_skyline_tells_from_where_a_place_is_in_shadow() -> None:
-    """A wall 10 pixels to the right and 5 mm high rises half a millimetre a pixel there, and in no other direction."""
+    """A wall 10 pixels to the right and 5 mm high gives a skyline of 0.5 mm a pixel there, and none elsewhere."""
     h = torch.zeros(1, 40, 64)
     h[..., 40:] = 5.0
     seen = skyline(h, torch.ones_like(h))[:, 10, 15]
@@ -115,7 +115,7 @@ def test_the_skyline_tells_from_where_a_place_is_in_shadow() -> None:
 
 
 def test_the_outline_is_in_both_features() -> None:
-    """In the middle of a part all around is part, at the middle of a side half of it, at a corner a quarter."""
+    """The share of part pixels is 1 in the middle of a part, 1/2 at the middle of a side, 1/4 at a corner."""
     part = frames()
     features = EXTRACTOR(part)
     share = torch.zeros(SIZE_PX, SIZE_PX)
@@ -126,8 +126,8 @@ def test_the_outline_is_in_both_features() -> None:
     assert torch.equal(*outlines)
 
 
-def test_what_is_no_part_stands_in_no_light() -> None:
-    """A wall of the tray's is not on the skyline; with nothing around, all directions go down."""
+def test_pixels_outside_the_part_are_not_on_the_skyline() -> None:
+    """A wall outside the part is not in the skyline. With nothing around, the skyline falls in all directions."""
     h = torch.zeros(1, 40, 64)
     h[..., 40:] = 5.0
     weight = torch.zeros_like(h)
@@ -135,10 +135,8 @@ def test_what_is_no_part_stands_in_no_light() -> None:
     assert (skyline(h, weight)[:, 10, 15] < 0).all()
 
 
-def test_context_knows_what_a_pixel_is_to_its_part() -> None:
-    """A brighter lamp leaves the lightness over the part's mean, in its logarithm, and colour over lightness about as
-    they were, but not the colours.
-    """
+def test_context_is_relative_to_the_part() -> None:
+    """A brighter lamp hardly changes log lightness minus its mean and colour over lightness, but changes colours."""
     part = frames()
     grey = replace(part, rgb=0.3 + 0.3 * part.rgb)
     lit = replace(part, rgb=1.2 * grey.rgb)
@@ -151,8 +149,8 @@ def test_context_knows_what_a_pixel_is_to_its_part() -> None:
     assert (before - after)[:, [*over_lightness, log_lightness]].abs().mean() < 0.01
 
 
-def test_a_frame_without_a_part_is_refused_by_name() -> None:
-    """A speck is no part; the frame at fault is named."""
+def test_frame_without_a_part_is_named() -> None:
+    """A frame with only a speck is refused, and the error names the frame."""
     speck = frames(rows=slice(0, 10), columns=slice(0, 10))
     with pytest.raises(TooFewPointsError) as caught:
         EXTRACTOR(joined(frames(), speck))
@@ -162,7 +160,7 @@ def test_a_frame_without_a_part_is_refused_by_name() -> None:
 
 
 def test_opponent_colours_of_grey_are_its_brightness_alone() -> None:
-    """Grey has no colour difference."""
+    """Grey has colour differences of 0."""
     grey = torch.full((3, 2, 2), 0.4)
     assert torch.allclose(
         opponent_colours(grey), torch.tensor([0.4, 0.0, 0.0])[:, None, None].expand(3, 2, 2)

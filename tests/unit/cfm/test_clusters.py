@@ -1,4 +1,4 @@
-"""Pieces of the foreground: what belongs together, what is dropped, and that both algorithms agree."""
+"""Connected pieces of the foreground: what is connected, what is dropped, and that both algorithms agree."""
 
 import pytest
 import torch
@@ -27,14 +27,14 @@ def mask_of(*boxes: tuple[int, int, int, int]) -> Tensor:
 
 
 def same_partition(one: Tensor, other: Tensor, kept: Tensor) -> bool:
-    """Whether two labellings (1, N) of the kept pixels group them alike."""
+    """Return True if two labellings (1, N) group the kept pixels in the same way."""
     a, b = one[kept.flatten(1)], other[kept.flatten(1)]
     pairs = torch.stack([a, b]).unique(dim=1).shape[1]
     return bool(pairs == len(a.unique()) == len(b.unique()))
 
 
 def snake() -> Tensor:
-    """One line through the whole image, the longest way a label can have to travel."""
+    """One line through the whole image, the longest path that a label can have."""
     mask = torch.zeros(1, SIDE, SIDE, dtype=torch.bool)
     mask[:, ::4] = True
     for turn, row in enumerate(range(0, SIDE - 4, 4)):
@@ -45,22 +45,22 @@ def snake() -> Tensor:
 @pytest.mark.parametrize("gap", [1, 2])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_a_crack_of_missing_points_does_not_split_a_part(gap: int, axis: int) -> None:
-    """One or two missing lines through a part leave it whole."""
+    """One or two missing lines through a part do not split it."""
     kept = mask_of((10, 50, 10, 50))
     kept.narrow(axis, 30, gap).fill_(False)
     assert torch.equal(clean_clusters(flat_points(), kept, "largest", scale=1.0), kept)
 
 
 def test_the_largest_of_two_separate_parts_stays() -> None:
-    """A neighbour ten pixels away goes with "largest" and stays with "all"."""
+    """A neighbour ten pixels away is dropped by "largest" and kept by "all"."""
     kept = mask_of((10, 50, 5, 25), (10, 50, 35, 60))
     points = flat_points()
     assert torch.equal(clean_clusters(points, kept, "largest", scale=1.0), mask_of((10, 50, 35, 60)))
     assert torch.equal(clean_clusters(points, kept, "all", scale=1.0), kept)
 
 
-def test_what_is_far_in_space_is_apart_though_it_touches_in_the_image() -> None:
-    """Two neighbours in the image whose footprints are 5 cm apart are two parts."""
+def test_neighbours_in_the_image_that_are_far_in_space_are_separate() -> None:
+    """Neighbouring pixels whose footprints are 5 cm apart belong to two pieces."""
     points = flat_points()
     points[:, 0, :, 30:] += 0.05
     kept = mask_of((10, 50, 10, 50))
@@ -68,13 +68,13 @@ def test_what_is_far_in_space_is_apart_though_it_touches_in_the_image() -> None:
 
 
 def test_of_two_equal_parts_the_first_stays() -> None:
-    """A tie does not keep both, and is decided by the order of the pixels."""
+    """Of two equal pieces, the first in row-major order is kept."""
     kept = mask_of((40, 50, 5, 25), (10, 20, 35, 55))
     assert torch.equal(clean_clusters(flat_points(), kept, "largest", scale=1.0), mask_of((10, 20, 35, 55)))
 
 
 def test_specks_are_dropped_at_the_size_of_the_image() -> None:
-    """25 pixels are a speck in an image of the grid's own size, and a piece where they stand for 100 of it."""
+    """25 grid pixels are a speck if each is one image pixel, and a piece if they stand for 100."""
     kept = mask_of((10, 50, 10, 40), (5, 10, 55, 60))
     points = flat_points()
     assert torch.equal(clean_clusters(points, kept, "all", scale=1.0), mask_of((10, 50, 10, 40)))
@@ -82,13 +82,13 @@ def test_specks_are_dropped_at_the_size_of_the_image() -> None:
 
 
 def test_a_coarse_grid_has_a_wider_reach() -> None:
-    """At two centimetres a pixel neighbours are farther apart than 6 mm, and still one part."""
+    """At 2 cm a pixel, neighbours are more than 6 mm apart and still connected."""
     kept = mask_of((10, 50, 10, 50))
     assert torch.equal(clean_clusters(flat_points() * 20, kept, "largest", scale=1.0), kept)
 
 
 @pytest.mark.parametrize("keep", ["largest", "all"])
-def test_nothing_kept_is_nothing_left(keep: str) -> None:
+def test_empty_foreground_stays_empty(keep: str) -> None:
     """An empty belt has an empty foreground."""
     kept = mask_of()
     left = clean_clusters(flat_points(), kept, "largest" if keep == "largest" else "all", scale=1.0)
@@ -97,7 +97,7 @@ def test_nothing_kept_is_nothing_left(keep: str) -> None:
 
 @pytest.mark.parametrize("share", [0.03, 0.08, 0.15, 0.4, 1.0])
 def test_label_propagation_finds_the_pieces_of_the_graph(share: float) -> None:
-    """The CUDA algorithm and the CPU algorithm group random pixels at random depths alike, frame by frame."""
+    """The algorithms for CUDA and CPU group random pixels at random depths in the same way."""
     noise = torch.Generator().manual_seed(int(share * 100))
     kept = torch.rand(2, SIDE, SIDE, generator=noise) < share
     points = flat_points().repeat(2, 1, 1, 1)
@@ -118,7 +118,7 @@ def test_label_propagation_reaches_the_end_of_the_longest_way(turn: int) -> None
 
 
 def test_frames_of_a_batch_do_not_mix() -> None:
-    """Every frame of a batch is cleaned as it would be alone."""
+    """Every frame of a batch is cleaned as it is alone."""
     kept = torch.cat([mask_of((10, 50, 5, 25), (10, 50, 35, 60)), mask_of(), snake()])
     points = flat_points().repeat(3, 1, 1, 1)
     together = clean_clusters(points, kept, "largest", scale=1.0)

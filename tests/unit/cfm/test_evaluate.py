@@ -1,4 +1,4 @@
-"""Figures over a test set: documented keys, both normalisations, what is undefined, the size of masks."""
+"""Metrics of a test set: documented keys, both normalisations, undefined metrics, the size of ground truths."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
 
 
 def outcome(defect: str, seed: int, strength: float, gain: float = 1.0) -> FrameOutcome:
-    """A noisy map whose defect, if any, stands out by `strength`; `gain` scales the whole map."""
+    """A noisy map whose defect, if any, exceeds the noise by `strength`; `gain` scales the whole map."""
     rng = np.random.default_rng(seed)
     part = np.zeros((224, 224), dtype=bool)
     part[40:180, 40:180] = True
@@ -27,7 +27,7 @@ def outcome(defect: str, seed: int, strength: float, gain: float = 1.0) -> Frame
 
 
 def a_test_set(gain: float = 1.0) -> list[FrameOutcome]:
-    """Three good parts, two with an obvious hole, two with a stain that hardly shows."""
+    """Three good parts, two with an obvious hole, two with a faint stain."""
     return [
         *(outcome("good", i, 0.0) for i in range(3)),
         *(outcome("hole", 10 + i, 3.0, gain) for i in range(2)),
@@ -36,7 +36,7 @@ def a_test_set(gain: float = 1.0) -> list[FrameOutcome]:
 
 
 def test_report_has_exactly_the_documented_keys_and_is_json() -> None:
-    """Scripts read these keys; the whole is plain values."""
+    """The report has exactly the documented keys and plain values, because scripts read it."""
     report = evaluate(a_test_set(), "absolute", seconds=2.0)
     assert set(report) == {
         *("i_auroc", "p_auroc", "aupro", "aupro_99", "aupro_foreground", "per_defect", "frames", "fps")
@@ -50,7 +50,7 @@ def test_report_has_exactly_the_documented_keys_and_is_json() -> None:
 
 
 def test_obvious_defects_score_higher_than_faint_ones() -> None:
-    """Each kind is judged against all good parts; the tray's zeros flatter the image-wide AUPRO."""
+    """Each kind is compared with all good parts. The zeros of the tray raise the image-wide AUPRO."""
     report = evaluate(a_test_set(), "absolute")
     assert report["per_defect"]["hole"] == {
         "i_auroc": 1.0,
@@ -63,7 +63,7 @@ def test_obvious_defects_score_higher_than_faint_ones() -> None:
 
 
 def test_absolute_figures_are_those_of_the_raw_maps() -> None:
-    """No normalisation creeps in."""
+    """With `absolute`, metrics are those of the raw maps."""
     frames = a_test_set(gain=0.5)
     report = evaluate(frames, "absolute")
     maps, gts = [frame.psi for frame in frames], [frame.gt for frame in frames]
@@ -72,7 +72,7 @@ def test_absolute_figures_are_those_of_the_raw_maps() -> None:
 
 
 def test_published_figures_normalise_every_frame_by_its_own_mean() -> None:
-    """A frame's overall gain drops out of Ψ/m, but not of Ψ/√m: half the definition each."""
+    """A frame's gain cancels in Ψ/m (AUPRO) and not in Ψ/√m (P-AUROC)."""
     frames = a_test_set(gain=0.25)
     plain, scaled = evaluate(frames, "published"), evaluate(a_test_set(), "published")
     assert plain["aupro"] == pytest.approx(scaled["aupro"], abs=1e-5)
@@ -88,7 +88,7 @@ def test_published_figures_normalise_every_frame_by_its_own_mean() -> None:
 
 
 def test_i_auroc_follows_the_scores_given() -> None:
-    """The recipe's own score decides, not the map's maximum."""
+    """I-AUROC uses the recipe's score and not the map's maximum."""
     frames = [
         FrameOutcome(
             f.psi, float(score(torch.from_numpy(f.psi)[None], "published")), f.gt, f.defect, f.foreground
@@ -101,8 +101,8 @@ def test_i_auroc_follows_the_scores_given() -> None:
     )
 
 
-def test_what_the_data_do_not_define_is_none() -> None:
-    """Only good parts, only defective parts, no part at all: None instead of a made-up number."""
+def test_undefined_metrics_are_none() -> None:
+    """With only good parts, only defective parts, or no part, undefined metrics are None."""
     good = evaluate([outcome("good", 0, 0.0)], "absolute")
     assert (
         good["i_auroc"] is good["p_auroc"] is good["aupro"]["0.3"] is good["aupro_foreground"]["0.01"] is None
@@ -116,7 +116,7 @@ def test_what_the_data_do_not_define_is_none() -> None:
 
 
 def test_a_map_that_is_zero_everywhere_is_not_divided_by_zero() -> None:
-    """A frame without a foreground pixel keeps its zeros under both normalisations."""
+    """A frame without a foreground pixel keeps its zeros with both normalisations."""
     blank = np.zeros((224, 224), dtype=np.float32)
     empty = FrameOutcome(blank, 0.0, blank > 0, "good", blank > 0)
     report = evaluate([empty, outcome("hole", 1, 3.0)], "published")
@@ -124,7 +124,7 @@ def test_a_map_that_is_zero_everywhere_is_not_divided_by_zero() -> None:
 
 
 def test_fps_counts_the_time_the_frames_took() -> None:
-    """Frames are drawn from the iterable on the clock."""
+    """fps includes the time in which the iterable yields the frames."""
 
     def slow() -> Iterator[FrameOutcome]:
         yield outcome("good", 0, 0.0)
@@ -135,7 +135,7 @@ def test_fps_counts_the_time_the_frames_took() -> None:
 
 @pytest.mark.parametrize("size", [(224, 224), (400, 400), (480, 640), (301, 200), (97, 113)])
 def test_ground_truth_lands_on_the_pixels_the_points_were_taken_from(size: tuple[int, int]) -> None:
-    """A mask written into the points' z and prepared with them is the mask brought to the maps' size."""
+    """A mask that is written into the points' z and prepared with them equals the resized ground truth."""
     rng = np.random.default_rng(sum(size))
     mask: NDArray[np.bool_] = rng.random(size) < 0.3
     xyz = np.ones((*size, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Which kernel is taken for farthest points: only one that chooses the method's points."""
+"""The choice of the kernel for farthest points: only one that chooses the method's points is used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def without_points_near_the_origin(points: Tensor, count: int) -> Tensor:
 
 
 def with_fused_multiply_add(points: Tensor, count: int) -> Tensor:
-    """Products that are not rounded before they are added."""
+    """Farthest points with products that are not rounded before they are added."""
     chosen = [0]
     nearest = torch.full((len(points),), torch.inf)
     while len(chosen) < count:
@@ -41,16 +41,16 @@ def with_fused_multiply_add(points: Tensor, count: int) -> Tensor:
 
 
 @pytest.mark.parametrize("way", [farthest_points, farthest_points_in_torch])
-def test_the_methods_own_ways_are_accepted(way: Callable[[Tensor, int], Tensor]) -> None:
-    """The check is not stricter than the definition."""
+def test_own_implementations_are_accepted(way: Callable[[Tensor, int], Tensor]) -> None:
+    """The check accepts both of the method's own implementations."""
     assert chooses_the_same(lambda clouds, count: [way(cloud, count) for cloud in clouds], CPU)
 
 
 @pytest.mark.parametrize(
     "way", [with_ties_to_the_last, without_points_near_the_origin, with_fused_multiply_add]
 )
-def test_other_samplings_are_not(way: Callable[[Tensor, int], Tensor]) -> None:
-    """Other ties, skipped points and other rounding each give themselves away."""
+def test_other_samplings_are_rejected(way: Callable[[Tensor, int], Tensor]) -> None:
+    """The check rejects other ties, skipped points and other rounding."""
     assert not chooses_the_same(lambda clouds, count: [way(cloud, count) for cloud in clouds], CPU)
 
 
@@ -66,7 +66,7 @@ def _fresh() -> Iterator[None]:
 def test_pointnet2_ops_is_used_where_it_chooses_the_same(
     way: Callable[[Tensor, int], Tensor], used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without Triton the other kernel is tried, checked, and left where it parts from the method."""
+    """Without Triton, pointnet2_ops is used if its points are the method's, and not otherwise."""
 
     class Utils(ModuleType):
         @staticmethod
@@ -89,7 +89,7 @@ def test_pointnet2_ops_is_used_where_it_chooses_the_same(
 
 
 def test_a_batch_is_its_clouds_one_by_one() -> None:
-    """Clouds of different sizes, each from its own first point on."""
+    """Clouds of different sizes in one call get the points that they get alone."""
     clouds = [torch.rand(40, 3), torch.rand(90, 3)]
     for found, cloud in zip(farthest_points_of_all(clouds, 30), clouds, strict=True):
         assert torch.equal(found, farthest_points(cloud, 30))

@@ -1,4 +1,4 @@
-"""Fitting: it learns a relation that is there, repeats itself, and refuses what cannot teach."""
+"""Fitting: it learns an existing relation, is repeatable, and refuses parts that cannot teach."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,15 +36,15 @@ def part_features(seed: int, pixels: int) -> PixelFeatures:
 
 
 def store_of(counts: Sequence[int], **options: object) -> FeatureStore:
-    """A store of parts of so many pixels each."""
+    """A store of parts with the given numbers of pixels."""
     store = FeatureStore(**options)  # type: ignore[arg-type]  # the tests pass its own keywords
     for seed, pixels in enumerate(counts):
         store.add(part_features(seed, pixels), [f"part-{seed}"])
     return store
 
 
-def test_a_relation_that_is_there_is_learned_and_its_breach_is_seen() -> None:
-    """Both losses fall far, and pixels whose modalities come from different places stand out on both maps."""
+def test_relation_is_learned_and_its_violation_found() -> None:
+    """Both losses fall far, and pixels whose modalities come from different places stand out in both maps."""
     store = store_of([400] * 8)
     pair, report = fit_mapping(store, replace(QUICK, epochs=40))
     assert report.loss_2d[-1] < 0.2 * report.loss_2d[0]
@@ -56,8 +56,8 @@ def test_a_relation_that_is_there_is_learned_and_its_breach_is_seen() -> None:
         assert psi_swapped.mean() > 3 * psi.mean()
 
 
-def test_variations_are_taught_from_and_are_no_parts() -> None:
-    """A part as it could also be changes what is learned; the report counts parts and their pixels as they are."""
+def test_variations_are_learned_from_and_not_counted_as_parts() -> None:
+    """A variation of a part changes what is learned. The report counts real parts and their pixels only."""
     plain, varied = store_of([300] * 3), store_of([300] * 3)
     varied.add(part_features(50, 100), ["part-0"], varied=True)
     assert (varied.own_counts, varied.counts) == ([300] * 3, [300, 300, 300, 100])
@@ -69,9 +69,9 @@ def test_variations_are_taught_from_and_are_no_parts() -> None:
     )
 
 
-def test_what_is_hard_to_predict_is_no_anomaly() -> None:
-    """With spreads, pixels that nominal parts show at random have distances about 1, little more than those that follow
-    a rule (whose spread is not believed to be as small as it is).
+def test_pixels_that_are_hard_to_predict_are_not_anomalies() -> None:
+    """With spreads, pixels that nominal parts show at random have distances of about 1, little more than pixels
+    that follow a rule.
     """
 
     def noisy(seed: int) -> PixelFeatures:
@@ -96,7 +96,7 @@ def test_what_is_hard_to_predict_is_no_anomaly() -> None:
 
 
 def test_channel_that_never_varies_counts_for_nothing_with_spreads() -> None:
-    """A constant is no news: whatever the other modality shows, it adds nothing to a distance."""
+    """A constant channel adds nothing to a distance, whatever the other modality shows."""
     stores = FeatureStore(), FeatureStore()
     for seed in range(4):
         made = part_features(seed, 300)
@@ -110,7 +110,7 @@ def test_channel_that_never_varies_counts_for_nothing_with_spreads() -> None:
 
 
 def test_noise_keeps_a_network_from_knowing_parts_by_their_wide_context() -> None:
-    """Shapes that differ from part to part are not learned by heart from what tells the parts apart."""
+    """With noise on wide context, shapes that differ from part to part are not learned by heart."""
 
     def told_apart(seed: int) -> PixelFeatures:
         made = part_features(seed, 300)
@@ -132,7 +132,7 @@ def test_noise_keeps_a_network_from_knowing_parts_by_their_wide_context() -> Non
     assert loss[2.0] > loss[0.0] + 0.5
 
 
-def test_spreads_are_not_made_up() -> None:
+def test_networks_without_spreads_refuse_the_distance() -> None:
     """Networks without spreads refuse the distance that needs them."""
     pair, _ = fit_mapping(store_of([300]), QUICK)
     fresh = part_features(9, 50)
@@ -141,7 +141,7 @@ def test_spreads_are_not_made_up() -> None:
 
 
 def test_report_says_what_was_learned_from() -> None:
-    """Parts, pixels, pixels an epoch (a small part gives all it has), one loss of each kind an epoch, seconds."""
+    """The report has parts, pixels, pixels an epoch (a small part gives all of its pixels), losses and seconds."""
     _, report = fit_mapping(store_of([300, 90, 500]), QUICK)
     assert (report.parts, report.pixels, report.pixels_per_epoch) == (3, 890, 150 + 90 + 150)
     assert len(report.loss_2d) == len(report.loss_3d) == QUICK.epochs
@@ -149,7 +149,7 @@ def test_report_says_what_was_learned_from() -> None:
 
 
 def test_the_same_seed_gives_the_same_mapping_and_another_seed_another() -> None:
-    """Bit for bit on the CPU, whatever the process drew from torch's own generator before."""
+    """The mapping is bit for bit the same on the CPU, whatever the process drew from torch's generator before."""
     counts = [200, 260, 230]
     first, _ = fit_mapping(store_of(counts), QUICK)
     torch.rand(17)
@@ -161,7 +161,7 @@ def test_the_same_seed_gives_the_same_mapping_and_another_seed_another() -> None
 
 
 def test_fitting_leaves_the_process_random_numbers_alone() -> None:
-    """A fit inside a longer program does not move the program's own random sequence."""
+    """A fit does not change the random sequence of the process."""
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -169,16 +169,16 @@ def test_fitting_leaves_the_process_random_numbers_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_progress_is_told_after_every_epoch() -> None:
-    """Epoch, epochs in all and both losses, in order."""
+def test_callback_is_called_after_every_epoch() -> None:
+    """After every epoch the callback gets the epoch, the number of epochs and both losses, in order."""
     calls: list[tuple[int, int, float, float]] = []
     _, report = fit_mapping(store_of([200, 200]), replace(QUICK, epochs=3), lambda *call: calls.append(call))
     assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
     assert tuple(call[2] for call in calls) == report.loss_2d
 
 
-def test_what_cannot_teach_is_refused_by_name() -> None:
-    """No part, a part without foreground, a part with NaN features: an error that names the part."""
+def test_parts_that_cannot_teach_are_named() -> None:
+    """No part, a part without foreground, or a part with NaN features is an error that names the part."""
     with pytest.raises(FitError, match="no nominal part"):
         fit_mapping(FeatureStore(), QUICK)
     with pytest.raises(FitError, match=r"no foreground pixel in these parts: part-1, part-3$"):
@@ -192,7 +192,7 @@ def test_what_cannot_teach_is_refused_by_name() -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit() -> None:
-    """Without standardising, bad features show in the loss; a mapping of NaN is never returned."""
+    """A fit whose loss is not finite raises an error; a mapping of NaN is never returned."""
     store = FeatureStore()
     broken = part_features(1, 200)
     broken.e2d.fill_(torch.inf)
@@ -202,7 +202,7 @@ def test_a_loss_that_is_not_finite_ends_the_fit() -> None:
 
 
 def test_the_mapping_returned_is_frozen_and_ready() -> None:
-    """Inference needs no switch: no gradients, evaluation mode."""
+    """The mapping has no gradients and is in evaluation mode."""
     pair, _ = fit_mapping(store_of([200]), replace(QUICK, epochs=1))
     for network in (pair.to_2d, pair.to_3d):
         assert not network.training
@@ -210,7 +210,7 @@ def test_the_mapping_returned_is_frozen_and_ready() -> None:
 
 
 def test_the_paper_preset_is_the_papers() -> None:
-    """250 epochs of all pixels, batches of 4, Adam at 1e-3 throughout, width (D2 + D3) / 2, raw features."""
+    """250 epochs of all pixels, batches of 4, Adam at 1e-3, width (D_2D + D_3D) / 2, raw features."""
     options = FitOptions.for_preset("paper")
     assert (options.epochs, options.batch_images, options.pixels_per_image) == (250, 4, None)
     assert (options.lr, options.schedule, options.standardise) == (1e-3, "constant", False)
@@ -220,7 +220,9 @@ def test_the_paper_preset_is_the_papers() -> None:
 
 
 def test_the_classic_preset_standardises_and_decays() -> None:
-    """At least 20 epochs of some hundred pixels an image."""
+    """`classic` standardises, lets the learning rate fall, and takes at least 20 epochs of some hundred pixels an
+    image.
+    """
     options = FitOptions.for_preset("classic")
     assert options.epochs >= 20
     assert 300 <= (options.pixels_per_image or 0) <= 2000
@@ -229,7 +231,7 @@ def test_the_classic_preset_standardises_and_decays() -> None:
 
 
 def test_cosine_decay_ends_at_rest() -> None:
-    """The last step hardly moves the loss of the very same pixels; at a constant rate it goes on moving."""
+    """With the cosine schedule the last step hardly changes the loss; with a constant rate it still does."""
     last_move = {}
     for schedule in ("cosine", "constant"):
         options = replace(QUICK, epochs=30, lr=5e-3, schedule=schedule, pixels_per_image=None)
@@ -239,7 +241,7 @@ def test_cosine_decay_ends_at_rest() -> None:
 
 
 def test_standardised_channels_have_mean_0_and_deviation_1_over_all_parts() -> None:
-    """Over the pixels of all parts together, also for tiny units and offsets."""
+    """Over all pixels of all parts together, also for tiny units and large offsets."""
     store = store_of([300, 100, 200])
     e2d, e3d = (torch.cat(both) for both in zip(*(store.part(i) for i in range(3)), strict=True))
     for E in standardiser_of(store)(e2d, e3d):
@@ -247,8 +249,8 @@ def test_standardised_channels_have_mean_0_and_deviation_1_over_all_parts() -> N
         assert (E.std(0, unbiased=False) - 1).abs().max() < 1e-4
 
 
-def test_a_constant_channel_is_not_blown_up() -> None:
-    """A channel that never varies is given the length of a typical feature, one that is always 0 stays 0: no NaN."""
+def test_constant_channel_gets_a_typical_length() -> None:
+    """A constant channel gets the length of a typical feature, and one that is always 0 stays 0, without NaN."""
     store = FeatureStore()
     flat = part_features(0, 100)
     flat.e2d[:, 2] = 0.3
@@ -269,13 +271,15 @@ def test_a_constant_channel_is_not_blown_up() -> None:
     ],
 )
 def test_options_out_of_range_are_named(field: str, value: object) -> None:
-    """A wrong option is an error that names it, before any work."""
+    """An option out of range is an error that names it, before any work."""
     with pytest.raises(ValueError, match=field):
         replace(QUICK, **{field: value})  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_features_beyond_the_memory_limit_go_to_files_and_teach_the_same(tmp_path: Path) -> None:
-    """With room for about one part in memory the rest is drawn from disk, bit for bit the same; files go at the end."""
+    """With memory for about one part, the others are drawn from files, bit for bit the same. The files are deleted
+    at the end.
+    """
     counts = [200, 260, 230]
     roomy, _ = fit_mapping(store_of(counts), QUICK)
     with store_of(counts, ram_limit_bytes=9000, folder=tmp_path) as store:
@@ -285,8 +289,8 @@ def test_features_beyond_the_memory_limit_go_to_files_and_teach_the_same(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_half_precision_keeps_what_it_should() -> None:
-    """Stored in float16 (the `paper` preset's 1920 channels), drawn as float32, equal to 3 digits."""
+def test_half_precision_keeps_three_digits() -> None:
+    """Features stored as float16 are drawn as float32 and equal to 3 digits."""
     store = store_of([100], precision="float16")
     e2d, _ = store.part(0)
     assert e2d.dtype == torch.float32
@@ -294,7 +298,7 @@ def test_half_precision_keeps_what_it_should() -> None:
 
 
 def test_pixels_drawn_are_different_ones_and_stay_paired() -> None:
-    """No pixel twice in a draw; both modalities of a pixel together; two draws differ."""
+    """A draw has no pixel twice, both modalities of a pixel stay together, and two draws differ."""
     store = FeatureStore()
     number = torch.arange(500.0)[:, None]
     mask = part_features(0, 500).mask
@@ -307,7 +311,7 @@ def test_pixels_drawn_are_different_ones_and_stay_paired() -> None:
 
 
 def test_a_store_refuses_features_that_do_not_fit() -> None:
-    """Other widths, or a wrong number of names, are errors."""
+    """Other widths or a wrong number of names are errors."""
     store = store_of([50])
     wide = part_features(1, 50)
     with pytest.raises(ValueError, match=r"widths \(7, 4\)"):

@@ -1,4 +1,4 @@
-"""Fitting what the paper compares: every variant learns, and convolutions learn from whole maps."""
+"""Fitting the paper's variants: every one of them learns, and convolutions learn from whole maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARCHITECTURES: list[Architecture] = ["mlp", "mlp_encoder_decoder", "conv_encoder
 
 
 def part(seed: int, radius_px: int = 14) -> PixelFeatures:
-    """A disc on which both modalities follow from the same two smooth fields, as those of a part do."""
+    """A disc on which both modalities follow from the same two smooth fields."""
     generator = torch.Generator().manual_seed(seed)
     phase = 6 * torch.rand(2, generator=generator)
     centre = torch.randint(40, 180, (2,), generator=generator)
@@ -44,7 +44,7 @@ def store_of(*radii_px: int) -> FeatureStore:
 @pytest.mark.parametrize("modality", ["cross", "intra"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_variant_learns(preset: str, architecture: Architecture, modality: Modality) -> None:
-    """Both losses fall, with the paper's loss and with spreads, and a part like the others is near its predictions."""
+    """Both losses fall, with the paper's loss and with spreads, and a similar part is near its predictions."""
     usual = FitOptions.for_preset("paper" if preset == "paper" else "classic", architecture)
     hidden = 16 if architecture == "mlp" else None
     options = replace(
@@ -62,7 +62,7 @@ def test_every_variant_learns(preset: str, architecture: Architecture, modality:
 
 
 def test_whole_maps_count_pixel_by_pixel() -> None:
-    """A step on parts of different sizes is that on the mean of Eq. 2 over all of their pixels together."""
+    """A step on parts of different sizes uses the mean of Eq. 2 over all their pixels together."""
     options = replace(
         FitOptions.for_preset("paper", "conv_encoder_decoder"), epochs=1, batch_images=2, seed=3, lr=1e-3
     )
@@ -84,7 +84,7 @@ def test_whole_maps_count_pixel_by_pixel() -> None:
 
 
 def test_masks_come_back_from_the_store() -> None:
-    """Each part's own, in the order of the parts."""
+    """The store returns each part's own mask, in the order of the parts."""
     store = store_of(9, 14)
     for seed, radius_px in enumerate((9, 14)):
         assert torch.equal(store.mask(seed), part(seed, radius_px).mask)
@@ -92,6 +92,6 @@ def test_masks_come_back_from_the_store() -> None:
 
 
 def test_drawing_pixels_for_convolutions_is_refused() -> None:
-    """They are fitted on whole maps; an option that would be without effect is an error."""
+    """Convolutions are fitted on whole maps, so `pixels_per_image` is an error."""
     with pytest.raises(ValueError, match=r"pixels_per_image: conv_encoder_decoder is fitted on whole maps"):
         replace(FitOptions.for_preset("classic", "conv_encoder_decoder"), pixels_per_image=600)

@@ -1,4 +1,4 @@
-"""Linear layers of frozen networks against the formula, in every form a device may have them in."""
+"""Linear layers for inference against their formula, in every form that a device may use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cmfm_worker.cfm.fast.precision import as_precision, automatic, why_not
 
 @pytest.fixture(params=["packed", "plain"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With oneDNN's order of weights and, as on other devices, without."""
+    """Runs a test with oneDNN's order of weights and, as on other devices, without it."""
     if request.param == "plain":
         monkeypatch.setattr(frozen_linear, "_can_pack", lambda *_: False)
 
@@ -23,7 +23,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("activation", ["none", "relu", "gelu"])
 @pytest.mark.parametrize("rows", [(0,), (1,), (3, 5), (2500,)])
 def test_layer_is_its_formula(activation: Activation, rows: tuple[int, ...]) -> None:
-    """Any leading shape, none at all too, with bias and activation."""
+    """The layer equals its formula for any leading shape, also an empty one, with bias and activation."""
     torch.manual_seed(1)
     W, b, x = torch.randn(11, 7), torch.randn(11), torch.randn(*rows, 7)
     y = x @ W.T + b
@@ -34,14 +34,14 @@ def test_layer_is_its_formula(activation: Activation, rows: tuple[int, ...]) -> 
 
 @pytest.mark.usefixtures("way")
 def test_rows_may_be_part_of_wider_ones() -> None:
-    """Columns taken out of a wider matrix give what their copy gives."""
+    """Columns of a wider matrix give the same result as their copy."""
     torch.manual_seed(2)
     W, x = torch.randn(4, 5), torch.randn(6, 9)
     torch.testing.assert_close(FrozenLinear(W)(x[:, 4:]), x[:, 4:] @ W.T)
 
 
 class Small(nn.Module):
-    """A network with everything that freezing treats in its own way."""
+    """A network with everything that freezing treats specially."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Small(nn.Module):
 
 @pytest.mark.usefixtures("way")
 def test_frozen_network_computes_what_it_did_and_keeps_nothing_of_its_file() -> None:
-    """The same numbers, nothing to train, and later changes of the tensors it was read from do not reach it."""
+    """The numbers are the same, nothing can be trained, and later changes of the file's tensors have no effect."""
     torch.manual_seed(3)
     network, x = Small(), torch.randn(4, 6)
     read = [parameter.data for parameter in network.parameters()]
@@ -70,7 +70,7 @@ def test_frozen_network_computes_what_it_did_and_keeps_nothing_of_its_file() -> 
 
 @pytest.mark.usefixtures("way")
 def test_bf16_layer_takes_float32_and_returns_bf16() -> None:
-    """Precision is the layer's own business: rows come as they are."""
+    """The layer casts its input to its own precision."""
     torch.manual_seed(4)
     W, b, x = torch.randn(64, 32), torch.randn(64), torch.randn(10, 32)
     y = FrozenLinear(W, b, dtype=torch.bfloat16)(x)
@@ -80,7 +80,7 @@ def test_bf16_layer_takes_float32_and_returns_bf16() -> None:
 
 @pytest.mark.parametrize("activation", ["none", "gelu"])
 def test_int8_layer_keeps_two_digits_of_every_row(activation: Activation) -> None:
-    """Rows of very different size are each quantised on their own: 1.5 % each, zeros stay zeros, none is fine too."""
+    """Rows of very different size are quantised separately: 1.5 % each. Zero rows stay zero, no rows are accepted."""
     torch.manual_seed(5)
     W, b, x = torch.randn(64, 256), torch.randn(64), torch.randn(3, 5, 256)
     x *= torch.logspace(-6, 6, 15).view(3, 5, 1)
@@ -96,7 +96,7 @@ def test_int8_layer_keeps_two_digits_of_every_row(activation: Activation) -> Non
 
 
 def test_precisions_a_cpu_lacks_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """fp32 always; the others only where the instructions are there, else with what is missing."""
+    """fp32 is always offered. Others are offered if the instructions exist, else the missing ones are named."""
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)

@@ -1,4 +1,4 @@
-"""Fixed-shape parts as graphs: when one is recorded, when it is replayed, and when the plain call stays."""
+"""Graphs of fixed-shape functions: when they are recorded, when replayed, and when the plain call is used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Doubling:
 
 
 def test_each_shape_is_recorded_once_and_replayed_with_the_inputs_of_its_call() -> None:
-    """Results are those of the inputs at hand, whatever shapes came between."""
+    """Results belong to the inputs of their call, whatever shapes came between."""
     graphs, double = ReplayedCalls(), Doubling()
     graphed = Graphed(double, graphs)
     for size in (4, 2, 4, 4, 2):
@@ -38,7 +38,7 @@ def test_each_shape_is_recorded_once_and_replayed_with_the_inputs_of_its_call() 
 
 
 def test_results_lie_in_the_memory_of_the_last_call_with_their_shape() -> None:
-    """What is kept over the next call with the same shape changes under its keeper, as with a real graph."""
+    """A result that is kept over the next call with the same shape changes, as with a real graph."""
     graphed = Graphed(Doubling(), ReplayedCalls())
     first = graphed(torch.zeros(3))[0]
     graphed(torch.ones(5))
@@ -48,8 +48,10 @@ def test_results_lie_in_the_memory_of_the_last_call_with_their_shape() -> None:
     assert first.tolist() == [2, 2, 2]
 
 
-def test_each_lane_has_its_own_and_without_one_calls_stay_plain() -> None:
-    """A recipe loaded beside the running line must not write into the line's graphs."""
+def test_each_stream_has_its_own_graphs_and_no_stream_means_plain_calls() -> None:
+    """Each stream has its own graphs, and calls without a stream are plain: a recipe that is loaded beside the
+    running line must not write into the line's graphs.
+    """
     graphs, double = ReplayedCalls(), Doubling()
     graphed, x = Graphed(double, graphs), torch.rand(3)
     on_line = graphed(x)[0]
@@ -62,7 +64,7 @@ def test_each_lane_has_its_own_and_without_one_calls_stay_plain() -> None:
 
 
 def test_no_more_graphs_than_allowed() -> None:
-    """Further shapes are computed plainly, and those that have a graph keep it."""
+    """Beyond the limit, new shapes are computed plainly, and existing graphs are still used."""
     graphs = ReplayedCalls()
     graphed = Graphed(Doubling(), graphs, most=2)
     for size in (1, 2, 3, 4, 1):
@@ -72,7 +74,7 @@ def test_no_more_graphs_than_allowed() -> None:
 
 
 def test_nothing_is_recorded_once_the_line_runs() -> None:
-    """Shapes that the warm-up has not met are computed plainly; the others go on being replayed."""
+    """After the recorder is closed, new shapes are computed plainly, and existing graphs are still replayed."""
     graphs = ReplayedCalls()
     graphed = Graphed(Doubling(), graphs)
     graphed(torch.rand(2))
@@ -103,8 +105,8 @@ class Stale(ReplayedCalls):
 
 
 @pytest.mark.parametrize(("graphs", "says"), [(Refusing(), "not permitted"), (Stale(), "other numbers")])
-def test_what_cannot_be_recorded_or_replays_wrongly_stays_plain(graphs: ReplayedCalls, says: str) -> None:
-    """It is tried once, said once, and the results are right all the same."""
+def test_failed_or_wrong_recordings_are_not_used(graphs: ReplayedCalls, says: str) -> None:
+    """A failed recording is tried once and warned of once, and the results are right."""
     graphed, x = Graphed(Doubling(), graphs), torch.rand(3)
     with pytest.warns(RuntimeWarning, match=says):
         assert torch.equal(graphed(x)[0], 2 * x)
@@ -114,8 +116,8 @@ def test_what_cannot_be_recorded_or_replays_wrongly_stays_plain(graphs: Replayed
     assert len(graphs.recorded) == 1
 
 
-def test_unknown_values_are_no_difference() -> None:
-    """NaN stands for "no plane": a graph that gives it where the plain call does is right."""
+def test_nan_equals_nan() -> None:
+    """NaN stands for "no plane": a graph that returns it where the plain call does is accepted."""
     graphed = Graphed(lambda x: (torch.where(x > 0, x, torch.nan),), ReplayedCalls())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -124,12 +126,12 @@ def test_unknown_values_are_no_difference() -> None:
 
 
 def test_cpu_records_nothing() -> None:
-    """There is nothing to gain."""
+    """The CPU has no recorder."""
     assert graph_recorder_for(torch.device("cpu")) is None
 
 
 def test_frames_are_prepared_the_same_with_graphs() -> None:
-    """Frames of two sizes and with two ways of taking the tray off, one after the other."""
+    """Frames of two sizes with two background options, alternating, are prepared as without graphs."""
     generator = torch.Generator().manual_seed(3)
     graphs = ReplayedCalls()
     graphed = GraphedPrepare(graphs)

@@ -1,4 +1,4 @@
-"""Point groups: farthest points index for index, neighbours against brute force."""
+"""Point groups: farthest points index for index, and neighbours against brute force."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cmfm_worker.cfm.points.grouping import CENTRES, farthest_points, group_poin
 
 
 def cloud(count: int, seed: int = 0, distance_m: float = 0.6) -> Tensor:
-    """Points on a bumpy surface as a sensor sees them: millimetres of relief at half a metre."""
+    """Points on a bumpy surface: millimetres of relief at half a metre."""
     rng = np.random.default_rng(seed)
     xy = rng.uniform(-0.05, 0.05, (count, 2))
     z = distance_m + 0.004 * np.sin(90 * xy[:, :1]) + rng.normal(0, 1e-4, (count, 1))
@@ -39,7 +39,9 @@ WAYS = pytest.mark.parametrize("way", [farthest_points, grouping.farthest_points
 
 @WAYS
 def test_farthest_points_are_those_of_the_definition(way: Callable[[Tensor, int], Tensor]) -> None:
-    """From the first point on, each next one is the farthest from all before, on either kind of device."""
+    """The points start at the first one, and each next one is the farthest from all before, in both
+    implementations.
+    """
     points = cloud(300)
     assert way(points, 40).tolist() == farthest_literally(points, 40)
 
@@ -55,8 +57,8 @@ def test_ties_go_to_the_lowest_index(way: Callable[[Tensor, int], Tensor]) -> No
 
 
 @WAYS
-def test_copies_of_one_point_are_no_trouble(way: Callable[[Tensor, int], Tensor]) -> None:
-    """When no other point is left the first is chosen again, without end or error."""
+def test_copies_of_one_point_choose_the_first_again(way: Callable[[Tensor, int], Tensor]) -> None:
+    """If no other point is left, the first one is chosen again."""
     points = torch.tensor([[1.0, 2, 3]] * 4 + [[1, 2, 4]])
     assert way(points, 4).tolist() == [0, 4, 0, 0]
 
@@ -66,7 +68,7 @@ def test_copies_of_one_point_are_no_trouble(way: Callable[[Tensor, int], Tensor]
 def test_neighbours_are_those_of_brute_force(
     way: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]], k: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Indices nearest first and squared metres, as in float64; in chunks as well."""
+    """Indices (nearest first) and squared metres are those of float64, with a k-d tree and in chunks."""
     monkeypatch.setattr(grouping, "_DISTANCES_AT_ONCE", 10_000)
     points, queries = cloud(900), cloud(200, seed=1)
     exact = (queries[:, None].double() - points[None].double()).square().sum(-1).sort(1)
@@ -77,7 +79,7 @@ def test_neighbours_are_those_of_brute_force(
 
 
 def test_groups_are_neighbours_relative_to_their_centre() -> None:
-    """Every group starts at its centre (offset 0) and stays near; clouds of different sizes are batched."""
+    """Every group contains its centre (offset 0) and stays near it; clouds of different sizes are batched."""
     clouds = [cloud(1500), cloud(CENTRES, seed=2)]
     groups = group_points(clouds, 32)
     assert groups.centres.shape == (2, CENTRES, 3)

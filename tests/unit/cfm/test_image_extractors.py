@@ -1,4 +1,4 @@
-"""2D extractors beside DINO: their tokens are timm's own, from every published format; what is refused."""
+"""2D extractors beside DINO: their tokens are timm's, from every published format; other models are refused."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_tokens_are_timms(
 
 
 def test_sam_is_timms_with_its_neck(tmp_path: Path) -> None:
-    """Published for 1024×1024, on 224×224 the neck's output at every cut; block 3 is SAM's first global one."""
+    """SAM on 224×224 pictures gives timm's neck output at every cut; block 3 is its first global one."""
     vit, rgb = timms(SAM, depth=4), pictures()
     file = saved(as_sam(vit.state_dict()), tmp_path / "w.pth")
     vit.patch_embed.set_input_size((224, 224))
@@ -87,8 +87,8 @@ def test_sam_is_timms_with_its_neck(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", [DINOV2, SAM, CLIP, REGISTERS])
-def test_tokens_asked_for_alone_are_the_same(model: str, tmp_path: Path) -> None:
-    """A frame that needs few tokens, and one that needs none, get what they would get of all."""
+def test_needed_tokens_are_the_same(model: str, tmp_path: Path) -> None:
+    """Needed tokens are the same as among all tokens, for frames that need few or none."""
     file = saved(timms(model, depth=1).state_dict(), tmp_path / "w.pth")
     encoder, rgb = load_image_encoder(file, 1, model=model), pictures()
     needed = torch.zeros(2, encoder.grid**2, dtype=torch.bool)
@@ -97,7 +97,7 @@ def test_tokens_asked_for_alone_are_the_same(model: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("model", [DINOV2, SAM])
-def test_shorter_numbers_stay_close(model: str, tmp_path: Path) -> None:
+def test_bf16_tokens_keep_their_direction(model: str, tmp_path: Path) -> None:
     """In bf16 the tokens keep their direction."""
     file = saved(timms(model, depth=1).state_dict(), tmp_path / "w.pth")
     exact, short = (
@@ -109,7 +109,7 @@ def test_shorter_numbers_stay_close(model: str, tmp_path: Path) -> None:
 
 
 def test_published_dinov2_is_resampled_by_timm(tmp_path: Path) -> None:
-    """`dinov2_vitb14_pretrain.pth` is for 518×518; timm's own change of size gives the same tokens."""
+    """`dinov2_vitb14_pretrain.pth` is for 518×518; timm's resampling gives the same tokens."""
     vit, rgb = timms(DINOV2, depth=1), pictures()
     file = saved(as_dinov2(vit.state_dict()), tmp_path / "dinov2_vitb14_pretrain.pth")
     assert find_weights(tmp_path, "dinov2") == find_weights(tmp_path, DINOV2) == file
@@ -121,7 +121,7 @@ def test_published_dinov2_is_resampled_by_timm(tmp_path: Path) -> None:
 
 
 def test_openais_names_and_half_precision(tmp_path: Path) -> None:
-    """A state dict of the whole of CLIP as OpenAI names it: the picture's tower is found in it."""
+    """A state dict of the whole of CLIP with OpenAI's names works: the image tower is found in it."""
     vit, rgb = timms(CLIP, depth=1), pictures()
     file = saved(as_clip(vit.state_dict()), tmp_path / f"{CLIP}.bin")
     vit.load_state_dict({key: value.half().float() for key, value in vit.state_dict().items()})
@@ -134,14 +134,14 @@ def test_openais_names_and_half_precision(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin", ".pt"])
 @pytest.mark.parametrize("name", ["dino", "sam", "vit_tiny_patch16_224.augreg_in21k"])
 def test_weights_are_found_under_timms_name(name: str, suffix: str, tmp_path: Path) -> None:
-    """A file fetched from timm is renamed to the model's name, whatever its format."""
+    """A file under timm's name for the model is found, in any format."""
     file = tmp_path / f"{timm_name(name)}{suffix}"
     file.touch()
     assert find_weights(tmp_path, name) == file
 
 
 def test_torchscript_archive_is_refused_unread(tmp_path: Path) -> None:
-    """OpenAI's own archive of CLIP holds code: it is told apart before torch looks at it."""
+    """OpenAI's archive of CLIP holds code and is refused before torch reads it."""
     path = tmp_path / f"{CLIP}.pt"
     with ZipFile(path, "w") as archive:
         for member in ("data.pkl", "constants.pkl", "code/__torch__.py", "version"):
@@ -176,7 +176,7 @@ def with_more(state: State) -> State:
 def test_weights_of_another_model_are_refused(
     change: Callable[[State], State], model: str, named: str, tmp_path: Path
 ) -> None:
-    """Missing parts, parts that the model lacks, other patches and other widths are named with the file."""
+    """Missing tensors, surplus tensors, other patches and other widths are named with the file."""
     file = saved(change(dict(timms(REGISTERS, depth=1).state_dict())), tmp_path / "w.pth")
     with pytest.raises(WeightsError, match=named):
         load_image_encoder(file, 1, model=model)
@@ -195,20 +195,20 @@ def test_weights_of_another_model_are_refused(
     ],
 )
 def test_other_models_are_refused(model: str, named: str, tmp_path: Path) -> None:
-    """What is no vision transformer of timm is refused by name before any file is read; nothing is downloaded."""
+    """A name that is not a vision transformer of timm is refused before any file is read; nothing is downloaded."""
     with pytest.raises(ValueError, match=named):
         load_image_encoder(tmp_path / "nowhere.pth", 1, model=model)
 
 
 def test_cut_that_a_model_does_not_have(tmp_path: Path) -> None:
-    """A model is cut after its first block up to its last."""
+    """A model can be cut after its first block and up to its last."""
     for blocks in (0, 13):
         with pytest.raises(ValueError, match=f"has 12 blocks, it cannot be cut after block {blocks}"):
             load_image_encoder(tmp_path / "nowhere.pth", blocks, model="clip")
 
 
 def test_models_of_another_depth_are_kept_whole_or_refused() -> None:
-    """Twelve blocks of Point-MAE go with all of a larger model; a smaller cut of both would not be the same block."""
+    """All 12 blocks of Point-MAE go with all blocks of a deeper model; a smaller cut of both is refused."""
     large = "vit_large_patch14_dinov2.lvd142m"
     assert [paired_blocks(DINO, blocks) for blocks in (12, 8, 4, 1)] == [12, 8, 4, 1]
     assert paired_blocks(large, 12) == 24
@@ -235,7 +235,7 @@ def frames() -> PreparedFrames:
 
 @pytest.mark.parametrize("image", ["dinov2", "sam"])
 def test_features_are_the_dense_map_upsampled(image: str, tmp_path: Path) -> None:
-    """E_2D at the pixels of the mask is `F.interpolate` of the map of tokens, whatever its grid and width."""
+    """E_2D at the pixels of the mask is `F.interpolate` of the token map, for any grid and width."""
     write_seeded_weights(tmp_path, blocks=1, images=[timm_name(image)])
     extractor = PaperExtractor(tmp_path, 1, 32, image=image)
     features = extractor(frames())
@@ -247,14 +247,14 @@ def test_features_are_the_dense_map_upsampled(image: str, tmp_path: Path) -> Non
     assert any(name.startswith(timm_name(image)) for name in extractor.identity.sha256)
 
 
-def test_int8_is_for_dino(tmp_path: Path) -> None:
-    """What int8 costs was measured with DINO; others are refused before their files are looked for."""
+def test_int8_is_offered_for_dino_only(tmp_path: Path) -> None:
+    """int8 is refused for other models than DINO before their files are looked for."""
     with pytest.raises(ValueError, match=r"int8 is offered for vit_base_patch8_224\.dino.* use fp32 or bf16"):
         PaperExtractor(tmp_path, 1, 32, precision="int8", image="sam")
 
 
 def test_nothing_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With every way to the network closed an encoder is built as ever."""
+    """An encoder can be built without any network."""
     import socket
 
     def refuse(*_: Any, **__: Any) -> None:

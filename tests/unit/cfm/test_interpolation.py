@@ -1,4 +1,4 @@
-"""From tokens to pixels: the sparse matrices against the dense steps they stand for."""
+"""From tokens to pixels: the sparse matrices against the dense steps that they replace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKENS, CHANNELS = 50, 4
 
 
 def foregrounds() -> Tensor:
-    """Three frames: specks all over, a block in a corner of the image, a line along its border."""
+    """Three frames: specks everywhere, a block in a corner of the image, a line along its border."""
     torch.manual_seed(2)
     frames = torch.zeros(3, 224, 224, dtype=torch.bool)
     frames[0] = torch.rand(224, 224) < 0.02
@@ -31,7 +31,7 @@ def foregrounds() -> Tensor:
 
 
 def scattered(foreground: Tensor, rows: Tensor) -> Tensor:
-    """E_3D dense: scatter with zeros, 3×3 mean without padding, adaptive average back (B, C, 224, 224)."""
+    """Dense E_3D: scatter with zeros, 3×3 mean without padding, adaptive average back (B, C, 224, 224)."""
     dense = torch.zeros(*foreground.shape, rows.shape[1])
     dense[foreground] = rows
     averaged = F.avg_pool2d(dense.permute(0, 3, 1, 2), 3, stride=1)
@@ -50,7 +50,7 @@ def test_bilinear_equals_dense_upsampling(grid: int) -> None:
 
 
 def test_composed_points_equal_the_dense_steps() -> None:
-    """Interpolation, scatter, mean and resize in one matrix are the four steps in turn, at borders too."""
+    """One matrix gives the same as interpolation, scatter, mean and resize in turn, also at borders."""
     foreground = foregrounds()
     count = int(foreground.sum())
     frame = foreground.nonzero()[:, 0]
@@ -64,14 +64,14 @@ def test_composed_points_equal_the_dense_steps() -> None:
 
 
 def test_mask_is_where_the_dense_feature_is_not_zero() -> None:
-    """Exactly the pixels that mean and resize reach from the foreground are inside the mask."""
+    """The mask holds exactly the pixels that mean and resize reach from the foreground."""
     foreground = foregrounds()
     dense = scattered(foreground, torch.ones(int(foreground.sum()), 1))
     assert torch.equal(point_mask(foreground), dense[:, 0] != 0)
 
 
 def test_matrix_holds_each_token_of_a_pixel_once() -> None:
-    """Equal (pixel, token) pairs are summed, which is what makes the matrix small."""
+    """Entries of the same pixel and token are summed, which keeps the matrix small."""
     foreground = foregrounds()[1:2]
     count = int(foreground.sum())
     sampling = begin_point_sampling(
@@ -85,7 +85,9 @@ def test_matrix_holds_each_token_of_a_pixel_once() -> None:
 
 
 def test_pieces_are_the_rows_and_join_again() -> None:
-    """Cut anywhere, empty pieces too, each piece samples its own pixels; joined in another order, so do they."""
+    """Split anywhere, also into empty pieces, each piece samples its own pixels, also after joining in another
+    order.
+    """
     torch.manual_seed(3)
     foreground = foregrounds()[:1]
     count = int(foreground.sum())
@@ -101,8 +103,8 @@ def test_pieces_are_the_rows_and_join_again() -> None:
     torch.testing.assert_close(joined(tokens), torch.cat([whole[701:], whole[:1]]))
 
 
-def test_tokens_that_no_pixel_needs_can_go() -> None:
-    """With the used tokens alone, numbered anew, the pixels get what they had."""
+def test_unused_tokens_can_be_dropped() -> None:
+    """With only the used tokens, numbered anew, the pixels get the same features."""
     sampling = TokenSampling(torch.tensor([7, 2, 7, 4]), torch.rand(4), torch.tensor([0, 2]))
     tokens = torch.randn(9, CHANNELS)
     used = sampling.used(len(tokens))
@@ -123,7 +125,7 @@ def test_product_with_and_without_scipy_is_the_same(monkeypatch: pytest.MonkeyPa
 
 
 def test_no_pixels_give_no_features() -> None:
-    """An empty mask is no error."""
+    """An empty mask is not an error."""
     empty = torch.zeros(2, 224, 224, dtype=torch.bool)
     assert not point_mask(empty).any()
     assert bilinear_sampling(empty)(torch.randn(2 * 784, 5)).shape == (0, 5)
@@ -134,7 +136,7 @@ def test_no_pixels_give_no_features() -> None:
 
 
 def test_weights_fall_with_the_squared_distance() -> None:
-    """1/(d² + 1e-8) normalised; a point on its centre stays finite and takes nearly all of it."""
+    """Weights are 1/(d² + 1e-8), normalised. A point on its centre stays finite and takes nearly all of it."""
     weight = inverse_distance_weights(torch.tensor([[1e-6, 2e-6, 4e-6], [0.0, 1e-6, 1e-6]]))
     assert weight.sum(1).tolist() == pytest.approx([1, 1])
     assert (weight[0, 0] / weight[0, 1]).item() == pytest.approx(2.01e-6 / 1.01e-6)

@@ -34,7 +34,7 @@ def save_published(pair: MappingPair, folder: Path) -> tuple[Path, Path]:
 
 
 def test_hidden_width_is_the_mean_of_both_sides() -> None:
-    """768 and 1152 meet at 960, as in the paper."""
+    """The hidden width between 768 and 1152 is 960, as in the paper."""
     assert Mapping(768, 1152).hidden == 960
     assert Mapping(4, 8, hidden=3).hidden == 3
 
@@ -48,8 +48,8 @@ def test_network_is_three_linear_layers_with_gelu_between() -> None:
     torch.testing.assert_close(net(E), h @ w["output.weight"].T + w["output.bias"])
 
 
-def test_published_files_load_as_they_are(tmp_path: Path) -> None:
-    """A pair read from two published files computes what the saved one did, frozen."""
+def test_published_files_load(tmp_path: Path) -> None:
+    """A pair from two published files computes what the saved one did, and is frozen."""
     pair, E2, E3 = make_pair(), torch.randn(4, D2), torch.randn(4, D3)
     loaded = load_published(*save_published(pair, tmp_path), d2=D2, d3=D3)
     assert (loaded.d2, loaded.d3) == (D2, D3)
@@ -59,14 +59,14 @@ def test_published_files_load_as_they_are(tmp_path: Path) -> None:
 
 
 def test_swapped_published_files_are_refused(tmp_path: Path) -> None:
-    """2D→3D given where 3D→2D belongs: file, key and both shapes are named."""
+    """2D→3D in place of 3D→2D is refused with file, key and both shapes."""
     to_3d, to_2d = save_published(make_pair(), tmp_path)
     with pytest.raises(WeightsError, match=r"CFM_3Dto2D_.*'input\.weight' must have shape \(8, 6\)"):
         load_published(to_2d, to_3d, d2=D2, d3=D3)
 
 
 def test_networks_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
-    """Both networks must join the same two widths."""
+    """Both networks must have the same two widths."""
     to_3d, _ = save_published(make_pair(), tmp_path)
     other = tmp_path / "CFM_3Dto2D_other_250ep_4bs.pth"
     torch.save(Mapping(D3 + 2, D2).state_dict(), other)
@@ -75,13 +75,13 @@ def test_networks_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None
 
 
 def test_widths_of_another_extractor_are_refused(tmp_path: Path) -> None:
-    """A mapping for the full extractor is no mapping for the Tiny one."""
+    """A mapping for the full extractor is refused for the Tiny one."""
     with pytest.raises(WeightsError, match=r"'output\.weight' must have shape \(4, 8\), found \(10, 8\)"):
         load_published(*save_published(make_pair(), tmp_path), d2=D2, d3=4)
 
 
-def test_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
-    """A backbone's file given as a mapping says which keys were looked for."""
+def test_file_of_another_network_is_refused(tmp_path: Path) -> None:
+    """A backbone's file given as a mapping is refused with the keys that were expected."""
     path = tmp_path / "dino.pth"
     torch.save({"cls_token": torch.ones(1)}, path)
     with pytest.raises(WeightsError, match=r"dino\.pth.*input\.weight.*cls_token"):
@@ -90,7 +90,7 @@ def test_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("standardise", [False, True])
 def test_recipe_file_keeps_everything(standardise: bool, tmp_path: Path) -> None:
-    """What is saved is what is loaded: any hidden width, the standardiser where there is one, equal bytes."""
+    """A pair is loaded as it was saved, with any hidden width and with or without standardiser; bytes are equal."""
     pair, E2, E3 = make_pair(standardise=standardise, hidden=5), torch.randn(4, D2), torch.randn(4, D3)
     save_safetensors(pair, tmp_path / "mapping.safetensors")
     loaded = load_safetensors(tmp_path / "mapping.safetensors")
@@ -104,7 +104,7 @@ def test_recipe_file_keeps_everything(standardise: bool, tmp_path: Path) -> None
 
 
 def test_recipe_file_keeps_networks_that_read_more_than_they_predict(tmp_path: Path) -> None:
-    """With context a pair reads features of full width and predicts their first channels, also once it was a file."""
+    """A pair with context reads features of full width and predicts their first channels, also after saving."""
     torch.manual_seed(4)
     pair = MappingPair(Mapping(D2, D3 - 3), Mapping(D3, D2 - 1))
     save_safetensors(pair, tmp_path / "mapping.safetensors")
@@ -116,8 +116,8 @@ def test_recipe_file_keeps_networks_that_read_more_than_they_predict(tmp_path: P
     assert [E.shape[1] for E in loaded.predicted(E2, E3)] == [D2 - 1, D3 - 3]
 
 
-def test_two_networks_that_are_no_pair_are_refused(tmp_path: Path) -> None:
-    """A network that predicts more channels than the other reads belongs to other features."""
+def test_networks_of_different_pairs_are_refused(tmp_path: Path) -> None:
+    """A network that predicts more channels than the other reads is refused."""
     save_safetensors(MappingPair(Mapping(D2, D3), Mapping(D3 - 2, D2)), tmp_path / "mapping.safetensors")
     with pytest.raises(
         WeightsError,
@@ -127,7 +127,7 @@ def test_two_networks_that_are_no_pair_are_refused(tmp_path: Path) -> None:
 
 
 def test_recipe_file_without_one_network_is_refused(tmp_path: Path) -> None:
-    """Half a pair is named as what it lacks."""
+    """A file with one network is refused with the keys that are missing."""
     from safetensors.torch import save_file
 
     state = {f"to_3d.{key}": value for key, value in make_pair().to_3d.state_dict().items()}
@@ -137,7 +137,7 @@ def test_recipe_file_without_one_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_recipe_file_with_half_a_standardiser_is_refused(tmp_path: Path) -> None:
-    """Four statistics belong together."""
+    """A file without all four statistics of a standardiser is refused."""
     from safetensors.torch import load_file, save_file
 
     path = tmp_path / "mapping.safetensors"
@@ -157,7 +157,7 @@ ARCHITECTURES: list[Architecture] = ["mlp", "mlp_encoder_decoder", "conv_encoder
 def test_recipe_file_says_what_its_networks_are(
     architecture: Architecture, modality: Modality, tmp_path: Path
 ) -> None:
-    """Every variant comes back as it was, also where both modalities have one width; equal bytes each time."""
+    """Every variant is loaded as it was saved, also if both modalities have one width; bytes are equal each time."""
     path, again = tmp_path / "mapping.safetensors", tmp_path / "again.safetensors"
     torch.manual_seed(7)
     pair = new_pair(D2, D2, architecture, modality, spread=True)
@@ -173,8 +173,8 @@ def test_recipe_file_says_what_its_networks_are(
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_file_of_the_papers_networks_is_written_as_ever(tmp_path: Path) -> None:
-    """Without a word about what they are: its bytes, and so model ids, are those from before there was a choice."""
+def test_papers_networks_are_written_without_metadata(tmp_path: Path) -> None:
+    """The paper's networks are written without metadata, so bytes and model ids stay those of earlier files."""
     from safetensors.torch import save_file
 
     pair, path = make_pair(), tmp_path / "mapping.safetensors"
@@ -196,8 +196,10 @@ def test_file_of_the_papers_networks_is_written_as_ever(tmp_path: Path) -> None:
         ("conv_encoder_decoder cross", r"expected a mapping network \(conv_encoder_decoder\)"),
     ],
 )
-def test_file_that_is_not_what_it_says_is_refused(stated: str, message: str, tmp_path: Path) -> None:
-    """The tensors must be those of the networks that the file claims to hold."""
+def test_file_with_other_networks_than_it_declares_is_refused(
+    stated: str, message: str, tmp_path: Path
+) -> None:
+    """The tensors must be those of the networks that the metadata name."""
     from safetensors.torch import load_file, save_file
 
     path = tmp_path / "mapping.safetensors"
@@ -208,7 +210,7 @@ def test_file_that_is_not_what_it_says_is_refused(stated: str, message: str, tmp
 
 
 def test_standardiser_centres_and_scales_each_channel() -> None:
-    """(E − mean) / std of the modality's own statistics."""
+    """Features become (E − mean) / std with the statistics of their modality."""
     standardise = Standardiser(torch.tensor([1.0, 2]), torch.tensor([2.0, 4]), torch.zeros(1), torch.ones(1))
     e2d, e3d = standardise(torch.tensor([[3.0, 10]]), torch.tensor([[7.0]]))
     assert e2d.tolist() == [[1, 2]]

@@ -1,4 +1,4 @@
-"""The mapping networks that the paper compares (suppl. B), against literal forms of it."""
+"""The mapping networks of suppl. B against literal forms of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def paper_sized(architecture: Architecture, modality: Modality = "cross") -> Map
 
 
 def widths(network: MappingNetwork) -> list[int]:
-    """The ends of the linear layers, in the order of computation; each must take what the one before gives."""
+    """The ends of the linear layers, in the order of computation. Each layer must fit the one before."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     for one, following in pairwise(layers):
         assert one.out_features == following.in_features
@@ -31,7 +31,7 @@ def widths(network: MappingNetwork) -> list[int]:
 
 
 def test_encoder_decoder_has_the_widths_of_the_supplement() -> None:
-    """Suppl. B lists them; the main paper's network has its three layers beside."""
+    """The widths are those that suppl. B lists, beside the three layers of the main paper's network."""
     pair = paper_sized("mlp_encoder_decoder")
     assert widths(pair.to_3d) == [768, 384, 192, 192, 384, 1152]
     assert widths(pair.to_2d) == [1152, 576, 288, 288, 576, 768]
@@ -39,7 +39,7 @@ def test_encoder_decoder_has_the_widths_of_the_supplement() -> None:
 
 
 def test_intramodal_networks_differ_in_their_input_alone() -> None:
-    """Each reconstructs its own modality through the hidden widths of the crossmodal network (Table 7)."""
+    """Each network reconstructs its own modality through the hidden widths of the crossmodal network (Table 7)."""
     pair = paper_sized("mlp_encoder_decoder", "intra")
     assert widths(pair.to_3d) == [1152, 384, 192, 192, 384, 1152]
     assert widths(pair.to_2d) == [768, 576, 288, 288, 576, 768]
@@ -50,7 +50,7 @@ def test_intramodal_networks_differ_in_their_input_alone() -> None:
 
 @pytest.mark.parametrize("d_in", [1, 2, 3, 7])
 def test_narrow_features_are_halved_down_to_one(d_in: int) -> None:
-    """Any width works, rounded down and never to nothing."""
+    """Widths are halved, rounded down, and never become 0."""
     half, quarter = max(1, d_in // 2), max(1, d_in // 4)
     network = MlpEncoderDecoder(d_in, 5)
     assert widths(network) == [d_in, half, quarter, quarter, half, 5]
@@ -58,7 +58,7 @@ def test_narrow_features_are_halved_down_to_one(d_in: int) -> None:
 
 
 def test_encoder_decoder_is_the_literal_one() -> None:
-    """Linear layers with GELU after each but the last."""
+    """The network is linear layers with GELU after each except the last."""
     torch.manual_seed(1)
     network, E = MlpEncoderDecoder(12, 7), torch.randn(20, 12)
     literal = nn.Sequential(
@@ -76,14 +76,16 @@ def channels(network: MappingNetwork) -> list[tuple[int, int]]:
 
 
 def test_convolutions_keep_their_channels_up_to_the_last_layer() -> None:
-    """Suppl. B: as many as come in, then those of the output space."""
+    """All layers have the input's channels, and the last has the output's (suppl. B)."""
     pair = paper_sized("conv_encoder_decoder")
     assert channels(pair.to_3d) == [(768, 768), (768, 768), (768, 768), (768, 1152)]
     assert channels(pair.to_2d) == [(1152, 1152), (1152, 1152), (1152, 1152), (1152, 768)]
 
 
 def literal_convolutions(d_in: int, d_out: int) -> nn.Sequential:
-    """Suppl. B: two 3×3 convolutions and max-pooling, one 3×3 and a transpose 2×2; ReLU after all but the last."""
+    """Suppl. B: two 3×3 convolutions and max-pooling, one 3×3 and a transpose 2×2, with ReLU after all except the
+    last.
+    """
     return nn.Sequential(
         nn.Conv2d(d_in, d_in, 3, padding=1), nn.ReLU(), nn.Conv2d(d_in, d_in, 3, padding=1), nn.ReLU(),
         nn.MaxPool2d(2), nn.Conv2d(d_in, d_in, 3, padding=1), nn.ReLU(),
@@ -92,13 +94,13 @@ def literal_convolutions(d_in: int, d_out: int) -> nn.Sequential:
 
 
 def copied(network: nn.Module, literal: nn.Sequential) -> None:
-    """Give the literal form the network's weights."""
+    """Copy the network's weights to the literal form."""
     own = list(network.state_dict().values())
     literal.load_state_dict(dict(zip(literal.state_dict(), own, strict=True)))
 
 
 def masks() -> Tensor:
-    """Parts at odd and even places, a whole image, a lone pixel, one on two borders, and none."""
+    """Parts at odd and even pixels, a whole image, a single pixel, one part on two borders, and an empty mask."""
     mask = torch.zeros(6, 224, 224, dtype=torch.bool)
     mask[0, 41:98, 62:131] = torch.rand(57, 69) < 0.7
     mask[1] = True
@@ -109,7 +111,7 @@ def masks() -> Tensor:
 
 
 def test_convolutions_are_those_on_the_whole_map_with_zeros_outside_the_mask() -> None:
-    """Cutting the part's rectangle out changes nothing, wherever the part lies."""
+    """Computing on the part's rectangle changes nothing, wherever the part is."""
     torch.manual_seed(2)
     mask = masks()
     network, literal = ConvEncoderDecoder(5, 4).double(), literal_convolutions(5, 4).double()
@@ -138,7 +140,7 @@ def test_convolutions_learn_as_on_the_whole_map() -> None:
 
 
 def test_convolutions_see_what_lies_around_and_the_others_do_not() -> None:
-    """A neighbour's feature changes a convolution's prediction and nobody else's."""
+    """A neighbour's feature changes the prediction of convolutions and of no other network."""
     torch.manual_seed(4)
     mask = torch.zeros(1, 224, 224, dtype=torch.bool)
     mask[0, 50, 50:52] = True
@@ -151,14 +153,14 @@ def test_convolutions_see_what_lies_around_and_the_others_do_not() -> None:
 
 
 def test_convolutions_need_a_mask() -> None:
-    """Packed rows alone do not say where they lie."""
+    """Convolutions refuse packed rows without a mask."""
     with pytest.raises(ValueError, match="needs the mask"):
         ConvEncoderDecoder(3, 3)(torch.randn(4, 3))
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "mlp_encoder_decoder", "conv_encoder_decoder"])
 def test_spread_has_the_form_of_the_output(architecture: Architecture) -> None:
-    """Beside Ê comes log σ of the same shape, within bounds; a channel told to be constant is, whatever comes in."""
+    """log σ has the shape of Ê and is bounded; a channel that is made constant is constant for every input."""
     torch.manual_seed(5)
     mask = torch.zeros(1, 224, 224, dtype=torch.bool)
     mask[0, 10:14, 20:25] = True

@@ -1,4 +1,4 @@
-"""Where a mask is set, found with and without asking how often."""
+"""Indices of a mask's True elements, with and without waiting for their number."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cmfm_worker.cfm.fast.mask_indices import (
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 1.0])
-def test_places_are_those_of_nonzero(share: float) -> None:
-    """In rising order, for masks from empty to full, by either way."""
+def test_indices_are_those_of_nonzero(share: float) -> None:
+    """Indices ascend, for masks from empty to full, in both implementations."""
     mask = torch.rand(2, 40, 30, generator=torch.Generator().manual_seed(1)) < share
     expected = mask.flatten().nonzero()[:, 0]
     assert torch.equal(indices_of_true(mask, len(expected)), expected)

@@ -46,7 +46,7 @@ def literal_aupro(
     limit: float,
     counted: NDArray[np.bool_],
 ) -> float:
-    """The definition, one threshold a distinct value: slow and obvious."""
+    """The definition, with one threshold for each distinct value."""
     regions = [
         psi[labels == k]
         for psi, gt in zip(maps, gts, strict=True)
@@ -71,7 +71,9 @@ def literal_aupro(
 @pytest.mark.parametrize("levels", [3, 7, 1000])
 @pytest.mark.parametrize("limit", [0.01, 0.3, 1.0])
 def test_exact_aupro_is_the_literal_definition_with_ties(levels: int, limit: float) -> None:
-    """On maps of few distinct values (many ties) and of many, with and without a foreground."""
+    """The exact AUPRO equals the definition on maps of few distinct values (many ties) and of many, with and
+    without a foreground.
+    """
     rng = np.random.default_rng(levels)
     maps = rng.integers(0, levels, (4, 20, 24)) / levels
     gts = ndimage.gaussian_filter(rng.standard_normal(maps.shape), (0, 1.5, 1.5)) > 0.25
@@ -88,7 +90,7 @@ def test_exact_aupro_is_the_literal_definition_with_ties(levels: int, limit: flo
 
 
 def test_many_thresholds_approach_the_exact_curve() -> None:
-    """The sampled curve with 20 000 thresholds agrees with the exact one, with 99 it differs at 1 %."""
+    """With 20 000 thresholds the sampled curve agrees with the exact one; with 99 it differs at 1 %."""
     rng = np.random.default_rng(3)
     gts = np.zeros((6, 64, 64), dtype=bool)
     gts[:3, 10:20, 12:30] = True
@@ -99,7 +101,7 @@ def test_many_thresholds_approach_the_exact_curve() -> None:
 
 
 def test_perfect_maps_score_one() -> None:
-    """Every defect above every normal pixel is an AUPRO of 1 at all limits, sampled curve included."""
+    """If every defect pixel exceeds every normal pixel, AUPRO is 1 at all limits, also on the sampled curve."""
     gts = np.zeros((2, 50, 50), dtype=bool)
     gts[1, 5:9, 5:9] = True
     maps = np.random.default_rng(0).random(gts.shape) + 9.0 * gts
@@ -108,7 +110,7 @@ def test_perfect_maps_score_one() -> None:
 
 
 def test_regions_touching_at_a_corner_are_one() -> None:
-    """Diagonal neighbours are one region: finding three of its four pixels is 3/4, not 1 of 2."""
+    """Diagonal neighbours are one region: finding three of its four pixels gives 3/4, not 1 of 2 regions."""
     gt = np.zeros((1, 8, 8), dtype=bool)
     gt[0, 1, 1:4] = True
     gt[0, 2, 4] = True  # touches the first three by a corner
@@ -120,7 +122,7 @@ def test_regions_touching_at_a_corner_are_one() -> None:
 
 
 def test_a_large_region_weighs_as_much_as_a_small_one() -> None:
-    """One of two regions found is a PRO of 1/2, whatever their sizes."""
+    """Finding one of two regions gives a PRO of 1/2, whatever their sizes."""
     gt = np.zeros((2, 30, 30), dtype=bool)
     gt[0, :20, :20] = True
     gt[1, 3, 3] = True
@@ -131,7 +133,7 @@ def test_a_large_region_weighs_as_much_as_a_small_one() -> None:
 
 
 def test_foreground_leaves_false_positives_outside_it_uncounted() -> None:
-    """Noise on the tray spoils the image-wide figure and not the foreground one."""
+    """Noise on the tray lowers the image-wide AUPRO and not the foreground one."""
     gt = np.zeros((1, 40, 40), dtype=bool)
     gt[0, 10:14, 10:14] = True
     part = np.zeros_like(gt)
@@ -150,7 +152,7 @@ def test_maps_may_differ_in_size_from_part_to_part() -> None:
 
 @pytest.mark.parametrize("value", [False, True])
 def test_data_of_one_class_is_refused(value: bool) -> None:
-    """Without defects, or without normal pixels, there is no such figure: a typed error, not a number."""
+    """Without defects or without normal pixels the metric raises an UndefinedMetricError."""
     maps, gts = np.ones((2, 4, 4)), np.full((2, 4, 4), value)
     with pytest.raises(UndefinedMetricError, match="at least one"):
         aupro_exact(maps, gts)
@@ -171,7 +173,7 @@ def test_values_that_are_not_numbers_are_refused() -> None:
 
 
 def test_mismatched_inputs_are_named() -> None:
-    """Different numbers or shapes of maps and masks, and a limit that is no rate, are errors that say so."""
+    """Different numbers or shapes of maps and masks, and a limit outside (0, 1], are errors that say so."""
     gts = np.zeros((2, 4, 4), dtype=bool)
     with pytest.raises(ValueError, match="differ in number"):
         PixelPools(np.zeros((3, 4, 4)), gts).auroc()
@@ -183,7 +185,7 @@ def test_mismatched_inputs_are_named() -> None:
 
 
 def test_a_hundred_maps_take_well_under_two_seconds() -> None:
-    """One sort over all pixels: a set of the benchmark's size stays a matter of seconds."""
+    """The time of a hundred maps stays below two seconds: all pixels are sorted once."""
     maps = np.random.default_rng(0).random((100, 224, 224), dtype=np.float32)
     gts = np.zeros(maps.shape, dtype=bool)
     gts[:70, 50:80, 40:70] = True

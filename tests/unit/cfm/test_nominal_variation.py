@@ -1,4 +1,4 @@
-"""Good parts as they could also be: smooth variations of light alone and of shape alone."""
+"""Variations of good parts: smooth changes of light only and of shape only."""
 
 from dataclasses import replace
 
@@ -10,7 +10,9 @@ from cmfm_worker.cfm.prepare import plane_height
 
 
 def test_light_and_shape_vary_smoothly_and_within_bounds() -> None:
-    """From part to part some percent of light and some thousandths of height; from pixel to pixel next to nothing."""
+    """Light varies by some percent and height by some thousandths from part to part, and hardly from pixel to
+    pixel.
+    """
     frames = plates(12)
     varied = vary_nominal(frames, list(range(12)))
     inside = frames.foreground[0]
@@ -28,7 +30,7 @@ def test_light_and_shape_vary_smoothly_and_within_bounds() -> None:
 
 
 def test_nothing_but_the_part_is_moved() -> None:
-    """Points of the tray, the mask and the plane stay; light falls on all of the picture."""
+    """Points of the tray, mask and plane do not change. Light changes on the whole picture."""
     frames = plates(2)
     varied = vary_nominal(frames, [3, 4])
     outside = ~frames.foreground
@@ -41,7 +43,7 @@ def test_nothing_but_the_part_is_moved() -> None:
 
 
 def test_a_part_is_varied_by_its_seed_alone() -> None:
-    """Whatever its batch; another seed is another variation."""
+    """A variation does not depend on the batch; another seed gives another one."""
     frames = plates(3)
     together = vary_nominal(frames, [5, 6, 5])
     assert torch.equal(together.rgb[0], together.rgb[2])
@@ -50,8 +52,8 @@ def test_a_part_is_varied_by_its_seed_alone() -> None:
     assert not torch.equal(together.xyz[0], together.xyz[1])
 
 
-def test_a_frame_without_a_part_or_tray_is_no_trouble() -> None:
-    """Without foreground no point moves; without a plane up is towards the sensor."""
+def test_frames_without_part_or_tray_are_accepted() -> None:
+    """Without foreground no point moves; without a plane, up is towards the sensor."""
     frames = plates(2)
     none = replace(frames, foreground=torch.zeros_like(frames.foreground))
     assert torch.equal(vary_nominal(none, [1, 2]).xyz, none.xyz)

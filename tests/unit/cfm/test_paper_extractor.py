@@ -1,4 +1,4 @@
-"""The `paper` preset: what it refuses, what it says of itself, and its encoders on small random weights."""
+"""The `paper` preset: what it refuses, its identity, and its encoders with small random weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def dino(dim: int = 768, patch: int = 8, blocks: int = 1) -> State:
 
 
 def point_mae(blocks: int = 1) -> State:
-    """The encoder under bare keys, batch norms far from the identity."""
+    """The encoder under bare keys, with batch norms far from the identity."""
     state: State = {"norm.weight": torch.ones(384), "norm.bias": torch.zeros(384)}
     for conv, (wide_in, mid, out) in {"first_conv": (3, 128, 256), "second_conv": (512, 512, 384)}.items():
         state |= {f"encoder.{conv}.0.weight": torch.randn(mid, wide_in, 1) / wide_in**0.5}
@@ -77,7 +77,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def frames(*points: int) -> PreparedFrames:
-    """Frames with so many foreground points each, on a gently curved surface."""
+    """Frames with the given numbers of foreground points, on a gently curved surface."""
     foreground = torch.zeros(len(points), 224 * 224, dtype=torch.bool)
     for plane, count in zip(foreground, points, strict=True):
         plane[3000 : 3000 + count] = True
@@ -96,7 +96,7 @@ def frames(*points: int) -> PreparedFrames:
 
 
 def test_features_come_packed_with_their_mask(weights: Path) -> None:
-    """Two frames of different size give rows for every masked pixel, finite, of the widths it states."""
+    """Two frames of different size give finite rows for every masked pixel, of the stated widths."""
     extractor: Extractor = PaperExtractor(weights, blocks=1, group_size=32)
     features = extractor(frames(1024, 3000))
     assert features.e2d.shape == (sum(features.counts), extractor.d2) == (len(features.e3d), 768)
@@ -107,7 +107,7 @@ def test_features_come_packed_with_their_mask(weights: Path) -> None:
 
 
 def test_features_can_be_learned_from(weights: Path) -> None:
-    """A mapping can be fitted on the features: they are ordinary tensors for autograd."""
+    """A mapping can be fitted on the features, which are ordinary tensors for autograd."""
     features = PaperExtractor(weights, blocks=1, group_size=32)(frames(1024))
     layer = torch.nn.Linear(768, 2)
     layer(features.e2d).sum().backward()
@@ -115,7 +115,7 @@ def test_features_can_be_learned_from(weights: Path) -> None:
 
 
 def test_too_few_points_are_refused_before_any_work(weights: Path) -> None:
-    """The error names the frames and their counts, so that each can get its FAULT and the others go on."""
+    """The error names the frames and their counts, so that only these become FAULTs."""
     extractor = PaperExtractor(weights, blocks=1, group_size=32)
     assert extractor.min_points == 1024
     with pytest.raises(TooFewPointsError, match=r"1024 .* frame 1: 1023, frame 2: 0") as raised:
@@ -125,7 +125,7 @@ def test_too_few_points_are_refused_before_any_work(weights: Path) -> None:
 
 
 def test_identity_states_everything_the_features_depend_on(weights: Path) -> None:
-    """Preset, cut, group size and the hash of each file, under the file's own name."""
+    """The identity has preset, cut, group size and the hash of each file under its own name."""
     identity = PaperExtractor(weights, blocks=1, group_size=128).identity
     assert (identity.preset, identity.blocks, identity.group_size) == ("paper", 1, 128)
     assert identity.sha256 == {
@@ -134,7 +134,7 @@ def test_identity_states_everything_the_features_depend_on(weights: Path) -> Non
 
 
 def test_converted_weights_are_the_same_extractor(weights: Path, tmp_path: Path) -> None:
-    """Safetensors twins give equal features under an equal identity."""
+    """Converted safetensors give equal features and an equal identity."""
     for path in weights.iterdir():
         convert_to_safetensors(path, tmp_path / f"{path.stem}.safetensors")
     batch = frames(1024)
@@ -145,7 +145,7 @@ def test_converted_weights_are_the_same_extractor(weights: Path, tmp_path: Path)
 
 
 def test_image_tokens_are_timms(tmp_path: Path) -> None:
-    """All tokens, and those asked for alone, are what timm's own forward pass gives, frame by frame."""
+    """All tokens, and needed tokens only, are those of timm's forward pass, frame by frame."""
     torch.manual_seed(5)
     state = dino(blocks=2)
     torch.save(state, tmp_path / "dino.pth")
@@ -165,27 +165,27 @@ def test_image_tokens_are_timms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("blocks", "group_size"), [(3, 128), (0, 128), (12, 64)])
 def test_variants_that_do_not_exist_are_refused(blocks: int, group_size: int, weights: Path) -> None:
-    """Only the cuts and groups of the paper and its checkpoints are offered."""
+    """Other cuts and group sizes than those of the paper and its checkpoints are refused."""
     with pytest.raises(ValueError, match="must be one of"):
         PaperExtractor(weights, blocks, group_size)
 
 
 def test_deeper_cut_than_the_file_is_refused(weights: Path) -> None:
-    """A file with fewer blocks than asked names a key it lacks."""
+    """A file with fewer blocks than requested is refused with a missing key."""
     with pytest.raises(WeightsError, match=r"keys are missing \(.*blocks\.1\."):
         PaperExtractor(weights, blocks=4)
 
 
 @pytest.mark.parametrize("other", [{"dim": 384}, {"patch": 16}])
 def test_other_vision_transformers_are_refused(other: dict[str, int], tmp_path: Path) -> None:
-    """ViT-S and patches of 16 are named by key and shape."""
+    """ViT-S and patches of 16 are refused with key and shape."""
     torch.save(dino(**other), tmp_path / "dino.pth")
     with pytest.raises(WeightsError, match=r"dino\.pth: '[a-z_.]+' must have shape \(.*\), found \("):
         load_image_encoder(tmp_path / "dino.pth", 1)
 
 
 def test_other_point_encoders_are_refused(tmp_path: Path) -> None:
-    """A checkpoint with another mini-PointNet, and DINO in Point-MAE's place, are named."""
+    """A checkpoint with another mini-PointNet, and DINO in place of Point-MAE, are refused by name."""
     state = point_mae()
     state["encoder.first_conv.0.weight"] = torch.randn(128, 6, 1)
     torch.save(published(state), tmp_path / "pretrain.pth")
@@ -200,7 +200,7 @@ def test_other_point_encoders_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["module.MAE_encoder.", "MAE_encoder.", ""])
 def test_point_encoder_loads_with_and_without_its_prefixes(prefix: str, tmp_path: Path) -> None:
-    """The same numbers come out however the checkpoint was wrapped."""
+    """The numbers are the same with every prefix of the checkpoint's keys."""
     torch.manual_seed(4)
     state = point_mae()
     torch.save(published(state, prefix), tmp_path / "w.pth")
@@ -212,7 +212,7 @@ def test_point_encoder_loads_with_and_without_its_prefixes(prefix: str, tmp_path
 
 
 def test_mini_pointnet_with_folded_norms_equals_the_layers_as_published(tmp_path: Path) -> None:
-    """Convolution, norm, ReLU, convolution, maximum, twice, the maximum joined before each point's own."""
+    """Tokens are those of the published layers: convolution, norm, ReLU, convolution, maximum, twice."""
     torch.manual_seed(8)
     w = point_mae()
     torch.save(published(w), tmp_path / "w.pth")
@@ -236,7 +236,7 @@ def test_mini_pointnet_with_folded_norms_equals_the_layers_as_published(tmp_path
 
 @pytest.mark.parametrize(("blocks", "width"), [(1, 384), (4, 1152), (8, 1152), (12, 1152)])
 def test_taps_make_the_width(blocks: int, width: int, tmp_path: Path) -> None:
-    """Three taps side by side, the last of them the last kept block; one block alone stays 384 wide."""
+    """Three taps lie side by side, the last of the last kept block. With one block the width is 384."""
     torch.save(published(point_mae(blocks)), tmp_path / "w.pth")
     encoder = load_point_encoder(tmp_path / "w.pth", blocks)
     tokens = encoder(Groups(torch.randn(2, 20, 3), torch.randn(2, 20, 32, 3)))

@@ -1,4 +1,4 @@
-"""From a frame to what the extractors see."""
+"""Preparing frames: real captures, made-up scenes, padding, resizing, validity."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +53,7 @@ def real_frames(shared: Path) -> Iterator[tuple[str, Tensor, Tensor, NDArray[np.
 
 
 def test_real_captures_keep_their_objects_and_lose_their_table(shared: Path) -> None:
-    """At 1 cm: 93 % of every frame's object pixels stay, 97 % in the mean, and 97 % of the table goes."""
+    """At 1 cm, 93 % of every frame's object pixels are kept (97 % in the mean), and 97 % of the table is removed."""
     options = BackgroundOptions(plane_distance_m=0.01, clusters="all")
     kept = []
     for name, rgb, xyz, label in real_frames(shared):
@@ -66,8 +66,8 @@ def test_real_captures_keep_their_objects_and_lose_their_table(shared: Path) -> 
     assert np.mean(kept) >= 0.97
 
 
-def test_a_frame_whose_background_came_off_before_is_left_as_it_is(shared: Path) -> None:
-    """The golden frames pass the default options unchanged, and say that they have no plane."""
+def test_frame_without_background_is_unchanged(shared: Path) -> None:
+    """The golden frames pass the default options unchanged and have no plane."""
     files = sorted((shared / "golden").glob("dev_l12_g128_*.npz"))
     assert files
     for file in files:
@@ -80,7 +80,7 @@ def test_a_frame_whose_background_came_off_before_is_left_as_it_is(shared: Path)
 
 
 def test_a_flat_part_without_background_is_not_taken_for_a_tray() -> None:
-    """A block alone, everything round it cut away, stays whole."""
+    """A block whose surroundings were removed is kept whole."""
     rgb, xyz = with_part()
     alone = xyz[..., 2:] < 0.49
     prepared = prepare(rgb, torch.where(alone, xyz, 0.0), BackgroundOptions())
@@ -88,7 +88,7 @@ def test_a_flat_part_without_background_is_not_taken_for_a_tray() -> None:
 
 
 def test_the_part_is_what_stands_on_the_tray() -> None:
-    """The block stays, the tray goes, and the plane is the tray's."""
+    """The block is kept, the tray is removed, and the plane is the tray's."""
     rgb, xyz = with_part()
     prepared = prepare(rgb, xyz, BackgroundOptions())
     assert torch.equal(prepared.foreground, xyz[..., 2] < 0.49)
@@ -98,8 +98,8 @@ def test_the_part_is_what_stands_on_the_tray() -> None:
     assert torch.equal(prepared.xyz[0, :, 100, 100], xyz[0, 100, 100])
 
 
-def test_what_lies_below_the_tray_is_no_part() -> None:
-    """A reflection 3 cm under the tray is background."""
+def test_points_below_the_tray_are_removed() -> None:
+    """A reflection 3 cm below the tray is background."""
     rgb, xyz = with_part()
     xyz[:, 20:50, 20:50, 2] += 0.03
     prepared = prepare(rgb, xyz, BackgroundOptions(clusters="all"))
@@ -107,7 +107,7 @@ def test_what_lies_below_the_tray_is_no_part() -> None:
 
 
 def test_a_component_stays_with_its_board_though_its_walls_were_not_seen() -> None:
-    """A chip 1.5 cm over its board, with a ring of two missing pixels round it, belongs to the part."""
+    """A chip 1.5 cm above its board, with two missing pixels around it, belongs to the part."""
     rgb, xyz = with_part()
     xyz[:, 98:122, 98:122] = torch.nan
     chip = torch.zeros(1, 224, 224, dtype=torch.bool)
@@ -119,7 +119,7 @@ def test_a_component_stays_with_its_board_though_its_walls_were_not_seen() -> No
 
 
 def test_a_neighbour_goes_with_largest_and_stays_with_all() -> None:
-    """A second, smaller thing on the tray is removed by default."""
+    """A second, smaller object on the tray is removed by default."""
     rgb, xyz = with_part()
     xyz[:, 180:200, 180:200, 2] -= 0.02
     default = prepare(rgb, xyz, BackgroundOptions()).foreground
@@ -129,7 +129,7 @@ def test_a_neighbour_goes_with_largest_and_stays_with_all() -> None:
 
 
 def test_without_background_removal_every_measured_point_is_foreground() -> None:
-    """Method "none" keeps the tray, neighbours and specks."""
+    """Method "none" keeps tray, neighbours and specks."""
     rgb, xyz = with_part()
     xyz[:, :50] = 0.0
     xyz[:, 3, 3] = 0.4
@@ -141,8 +141,8 @@ def test_without_background_removal_every_measured_point_is_foreground() -> None
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("method", ["ransac", "none"])
-def test_numbers_that_are_none_never_leak(bad: float, method: str) -> None:
-    """One non-finite coordinate makes a point invalid and 0; nothing else is touched."""
+def test_points_that_are_not_finite_are_invalid(bad: float, method: str) -> None:
+    """One coordinate that is not finite makes a point invalid and 0, and changes nothing else."""
     rgb, xyz = with_part()
     xyz[:, 90:95, 90:95, 0] = bad
     xyz[:, 0:40, :, 2] = bad
@@ -153,7 +153,9 @@ def test_numbers_that_are_none_never_leak(bad: float, method: str) -> None:
 
 
 def test_taught_plane_is_used_where_none_could_be_found() -> None:
-    """A part that fills the picture hides its tray: a taught plane keeps all of it, a plane fit takes its top."""
+    """A part that fills the picture hides its tray: a taught plane keeps the whole part, a plane fit removes its
+    top.
+    """
     rgb, xyz = blank(224, 224, batch=2)
     xyz[..., 2] -= 0.02
     fixed = BackgroundOptions(method="fixed", plane=(0.0, 0.0, -1.0, 0.5))
@@ -164,7 +166,7 @@ def test_taught_plane_is_used_where_none_could_be_found() -> None:
 
 
 def test_taught_plane_agrees_with_the_one_found() -> None:
-    """On a frame that shows its tray both ways give the same part."""
+    """On a frame that shows its tray, a taught plane and a found plane give the same part."""
     rgb, xyz = with_part()
     found = prepare(rgb, xyz, BackgroundOptions())
     a, b, c, d = found.plane[0].tolist()
@@ -173,7 +175,7 @@ def test_taught_plane_agrees_with_the_one_found() -> None:
 
 
 def test_a_point_on_an_axis_is_valid() -> None:
-    """One or two zero coordinates are a place like any other; only (0, 0, 0) means that nothing was seen."""
+    """A point with one or two zero coordinates is valid; only (0, 0, 0) means that nothing was measured."""
     rgb, xyz = blank(224, 224)
     xyz[:, 10, 10] = torch.tensor([0.0, 0.0, 0.5])
     xyz[:, 20, 20] = 0.0
@@ -184,7 +186,7 @@ def test_a_point_on_an_axis_is_valid() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(100, 224), (224, 100), (37, 224)])
 def test_a_frame_is_padded_to_a_centred_square(height: int, width: int) -> None:
-    """The picture's edge is repeated outwards, the points are not: nothing is measured outside the image."""
+    """The picture's edge is repeated outwards; points are not, because nothing was measured there."""
     rgb, xyz = blank(height, width)
     rgb[0] = torch.randint(0, 256, rgb.shape[1:], generator=torch.Generator().manual_seed(1))
     top, left, side = square_pad_offsets(height, width)
@@ -201,7 +203,7 @@ def test_a_frame_is_padded_to_a_centred_square(height: int, width: int) -> None:
 
 @pytest.mark.parametrize("side", [64, 225, 400, 641, 800])
 def test_points_are_taken_from_the_nearest_pixel(side: int) -> None:
-    """The points are those that torch's nearest resize takes; none is invented between two."""
+    """The points are those of torch's nearest resize, never interpolated."""
     noise = torch.Generator().manual_seed(side)
     xyz = torch.rand(1, side, side, 3, generator=noise) + 0.1
     rgb = torch.zeros(1, side, side, 3, dtype=torch.uint8)
@@ -210,7 +212,7 @@ def test_points_are_taken_from_the_nearest_pixel(side: int) -> None:
 
 
 def test_the_picture_stays_within_its_range() -> None:
-    """A resized picture keeps a constant colour, and does not overshoot at hard edges."""
+    """A resized picture keeps a constant colour and does not overshoot at hard edges."""
     rgb, xyz = blank(400, 400)
     assert prepare(rgb, xyz, KEEP_ALL).rgb.sub(128 / 255).abs().max() < 1e-6
     rgb[:, 100:200] = 255
@@ -221,7 +223,7 @@ def test_the_picture_stays_within_its_range() -> None:
 
 
 def test_a_fine_pattern_becomes_grey() -> None:
-    """The picture is antialiased: stripes too fine for 224 pixels do not turn into coarse ones."""
+    """The picture is antialiased: stripes too fine for 224 pixels do not become coarse ones."""
     rgb, xyz = blank(896, 896)
     rgb[:, :, ::2] = 0
     rgb[:, :, 1::2] = 255
@@ -229,7 +231,7 @@ def test_a_fine_pattern_becomes_grey() -> None:
 
 
 def test_a_batch_is_prepared_as_its_frames_alone() -> None:
-    """Every field of every frame is the same bit for bit, alone or in company."""
+    """Every field of every frame is bit for bit the same alone and in a batch."""
     frames = [with_part(0.02), with_part(0.004), blank(224, 224)]
     frames[2][1].zero_()
     rgb, xyz = (torch.cat(arrays) for arrays in zip(*frames, strict=True))
@@ -244,7 +246,7 @@ def test_a_batch_is_prepared_as_its_frames_alone() -> None:
 
 
 def test_height_over_the_tray() -> None:
-    """A block 2 cm high is 2 cm high all over, and nothing else has a height."""
+    """A block 2 cm high has a height of 2 cm everywhere, and nothing else has a height."""
     rgb, xyz = with_part(0.02)
     prepared = prepare(rgb, xyz, BackgroundOptions())
     height = plane_height(prepared)
@@ -253,7 +255,7 @@ def test_height_over_the_tray() -> None:
 
 
 def test_height_without_a_tray_is_over_the_median_level() -> None:
-    """Where the background came off before, a bump of 3 mm on a flat part is 3 mm high and the rest is level."""
+    """Without a tray, a bump of 3 mm on a flat part is 3 mm high, and the rest is 0."""
     rgb, xyz = with_part(0.02)
     xyz = torch.where(xyz[..., 2:] < 0.49, xyz, 0.0)
     xyz[:, 100:110, 100:110, 2] -= 0.003
@@ -263,8 +265,8 @@ def test_height_without_a_tray_is_over_the_median_level() -> None:
     assert height.isfinite().all()
 
 
-def test_nothing_measured_is_nothing_prepared() -> None:
-    """A blind sensor gives an empty foreground and heights of 0, not an error or NaN."""
+def test_frame_without_points_has_no_foreground() -> None:
+    """A frame without points has an empty foreground and heights of 0, without an error or NaN."""
     rgb, xyz = blank(300, 300)
     prepared = prepare(rgb, torch.full_like(xyz, torch.nan), BackgroundOptions())
     assert not prepared.foreground.any()
@@ -274,7 +276,7 @@ def test_nothing_measured_is_nothing_prepared() -> None:
 
 @pytest.mark.gpu
 def test_cuda_prepares_the_same_without_waiting(shared: Path) -> None:
-    """On CUDA the same pixels are foreground and the picture is the same, and nothing synchronises the device."""
+    """On CUDA the foreground and the picture are the same, and nothing synchronises the device."""
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     options = BackgroundOptions(plane_distance_m=0.01)

@@ -1,4 +1,4 @@
-"""The metric on residuals: it finds what shows in few channels, and what good parts show is no defect."""
+"""The metric on residuals: it finds defects that show in few channels, and ignores what good parts show."""
 
 import pytest
 import torch
@@ -25,13 +25,13 @@ def both(z: Tensor) -> Pair:
 
 
 def told_apart(metric: ResidualMetric, good: Tensor, defective: Tensor) -> float:
-    """How often a defective pixel has the larger product than a good one (AUROC)."""
+    """The probability that a defective pixel has the larger product than a good one (AUROC)."""
     on_good, on_defective = (torch.mul(*metric(*both(z))).sort().values for z in (good, defective))
     return float(torch.searchsorted(on_good, on_defective).double().mean() / len(on_good))
 
 
 def test_a_defect_in_few_channels_is_found_among_many() -> None:
-    """Where all channels count alike it drowns; the metric has learned which ones tell."""
+    """A defect that is lost if all channels count alike is found by the metric."""
 
     def with_defect(z: Tensor) -> Tensor:
         z = z.clone()
@@ -45,8 +45,8 @@ def test_a_defect_in_few_channels_is_found_among_many() -> None:
     assert told_apart(metric, good, defective) > told_apart(unlearned, good, defective) + 0.08
 
 
-def test_what_good_parts_show_is_no_defect() -> None:
-    """A channel with a long tail (grains that no colour shows) raises no alarm any more."""
+def test_deviations_of_good_parts_raise_no_alarm() -> None:
+    """A channel with a long tail (grains that no colour shows) raises no more alarms."""
 
     def with_grains(z: Tensor) -> Tensor:
         z = z.clone()
@@ -64,7 +64,7 @@ def test_what_good_parts_show_is_no_defect() -> None:
     assert highest["learned"] < 0.5 * highest["unlearned"]
 
 
-def test_what_one_modality_explains_of_the_other_is_taken_off() -> None:
+def test_common_errors_of_both_modalities_do_not_hide_a_defect() -> None:
     """Errors that both modalities make together on good parts do not hide a defect in one of them."""
 
     def common(seed: int) -> Tensor:
@@ -82,8 +82,8 @@ def test_what_one_modality_explains_of_the_other_is_taken_off() -> None:
     assert told_apart(unlearned, common(3), fresh) < 0.65
 
 
-def test_what_lies_beside_a_defect_is_no_defect() -> None:
-    """A channel that a defect lifts far around itself tells less than one that it lifts in its place alone."""
+def test_channels_that_reach_far_around_a_defect_get_less_weight() -> None:
+    """A channel that a defect raises far around itself gets less weight than one that it raises locally."""
 
     def lifted(seed: int, *channels: int) -> Tensor:
         z = drawn(seed)
@@ -98,14 +98,14 @@ def test_what_lies_beside_a_defect_is_no_defect() -> None:
 
 
 def test_nominal_pixels_are_about_1() -> None:
-    """Of both modalities, so that neither outweighs the other in the product and thresholds compare."""
+    """Nominal pixels are about 1 in both modalities, so that neither outweighs the other in the product."""
     metric = fit_metric(both(drawn(1)), both(3.0 * drawn(2)))
     for psi in metric(*both(drawn(3))):
         assert float(psi.square().mean().sqrt()) == pytest.approx(1.0, abs=0.05)
 
 
 def test_the_same_residuals_and_seed_give_the_same_metric() -> None:
-    """Teaching can be repeated; another seed draws other pixels."""
+    """A fit can be repeated; another seed draws other pixels."""
     good, defective = both(drawn(1, 3000)), both(2.0 * drawn(2, 3000))
     first, again, other = (fit_metric(good, defective, seed) for seed in (0, 0, 1))
     assert torch.equal(first.on_2d, again.on_2d)
@@ -113,8 +113,8 @@ def test_the_same_residuals_and_seed_give_the_same_metric() -> None:
     assert not torch.equal(first.on_2d, other.on_2d)
 
 
-def test_residuals_have_a_floor_under_their_spread_and_an_end() -> None:
-    """Nothing is so sure that any deviation is an anomaly, and no residual outweighs all others."""
+def test_spreads_and_residuals_are_bounded() -> None:
+    """A spread has a least value and a residual a greatest one."""
     E, E_hat = torch.tensor([[0.3, 1.0, 1e6]]), torch.zeros(1, 3)
     z = residuals(E, E_hat, torch.tensor([[-20.0, 0.0, 0.0]]))
     torch.testing.assert_close(z, torch.tensor([[2.0, 1.0 / (1 + 0.15**2) ** 0.5, 30.0]]))

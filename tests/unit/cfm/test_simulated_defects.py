@@ -1,4 +1,4 @@
-"""Simulated defects: marks on a good part, where shape and colour no longer go together."""
+"""Simulated defects: marks on a good part, where shape and colour no longer belong together."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from cmfm_worker.cfm.prepare import plane_height
 
 
 def test_only_what_is_marked_changes_much_and_all_of_it_lies_on_the_part() -> None:
-    """Beyond the mask colour and height are those of the good part, or fade into them."""
+    """Beyond the mask, colour and height are those of the good part, or fade into them."""
     frames = plates(6)
     made = simulate_defects(frames, list(range(6)))
     assert not (made.mask & ~frames.foreground).any()
@@ -28,7 +28,7 @@ def test_only_what_is_marked_changes_much_and_all_of_it_lies_on_the_part() -> No
 
 
 def test_marks_are_of_height_alone_of_colour_alone_and_of_both() -> None:
-    """Over some parts there are pixels of each sort, up and down, lighter and darker."""
+    """Some parts together have marks of each kind, up and down, lighter and darker."""
     frames = plates(12)
     made = simulate_defects(frames, list(range(12)))
     rise_m = (plane_height(made.frames) - plane_height(frames))[made.mask]
@@ -45,7 +45,7 @@ def test_marks_are_of_height_alone_of_colour_alone_and_of_both() -> None:
 
 
 def test_a_part_has_the_same_marks_in_any_batch_and_others_with_another_seed() -> None:
-    """What is learned does not depend on how parts are batched."""
+    """Marks do not depend on how parts are batched."""
     frames = plates(3)
     together = simulate_defects(frames, [4, 5, 6])
     alone = simulate_defects(plates(1), [5])
@@ -57,7 +57,7 @@ def test_a_part_has_the_same_marks_in_any_batch_and_others_with_another_seed() -
 
 @pytest.mark.parametrize("side", [10, 160])
 def test_marks_grow_with_the_part(side: int) -> None:
-    """A small part gets small marks; even on the smallest something is marked."""
+    """A small part gets small marks, and even the smallest part gets a mark."""
     made = simulate_defects(plates(8, side), list(range(8)))
     counts = made.mask.flatten(1).sum(1).float()
     assert (counts > 0).all()
@@ -65,7 +65,7 @@ def test_marks_grow_with_the_part(side: int) -> None:
 
 
 def test_a_frame_without_plane_is_marked_towards_the_sensor_and_one_without_part_not_at_all() -> None:
-    """Parts whose background came off before, and frames in which nothing was measured."""
+    """Frames whose background was removed before get marks; frames without measured points do not."""
     frames = plates(2)
     bare = replace(frames, plane=torch.full((2, 4), torch.nan))
     bare.foreground[1] = False

@@ -1,4 +1,4 @@
-"""The conformal threshold: its rank, its promise, its refusal of rates that too few parts support."""
+"""The conformal threshold: its rank, its promise, and the refusal of rates that need more parts."""
 
 import math
 
@@ -21,7 +21,7 @@ from cmfm_worker.cfm.metrics.threshold import (
     [(19, 0.05, 19), (20, 0.05, 20), (39, 0.05, 38), (99, 0.01, 99), (9, 0.1, 9), (9, 0.5, 5), (4, 0.3, 4)],
 )
 def test_threshold_lies_just_above_the_score_of_the_right_rank(parts: int, rate: float, rank: int) -> None:
-    """k = ⌈(n + 1)(1 − rate)⌉, also where that product is whole; the k-th passes, the next one fails."""
+    """k = ⌈(n + 1)(1 − rate)⌉, also if that product is whole; the k-th part passes, the next one fails."""
     scores = np.random.default_rng(parts).permutation(parts) + 1.0
     threshold = conformal_threshold(scores.tolist(), rate)
     assert not rank >= threshold
@@ -29,7 +29,7 @@ def test_threshold_lies_just_above_the_score_of_the_right_rank(parts: int, rate:
 
 
 def test_new_nominal_parts_are_rejected_no_more_often_than_asked() -> None:
-    """The promise itself: of many sets of 30 scores, a further part fails at most at the rate."""
+    """Over many sets of 30 scores, another nominal part fails at most at the requested rate."""
     rng = np.random.default_rng(11)
     draws = rng.gamma(2.0, size=(20_000, 31))
     rejected = [row[30] >= conformal_threshold(row[:30], 0.1) for row in draws]
@@ -37,7 +37,7 @@ def test_new_nominal_parts_are_rejected_no_more_often_than_asked() -> None:
 
 
 def test_too_few_parts_are_refused_with_what_is_needed() -> None:
-    """18 parts cannot support 5 %: the error says that 19 are needed and what 18 do support."""
+    """18 parts do not support 5 %: the error says that 19 are needed and what 18 support."""
     with pytest.raises(
         TooFewPartsError, match=r"at least 19 nominal validation parts, found 18.* 0\.05263"
     ) as error:
@@ -67,22 +67,23 @@ def test_the_smallest_supported_rate_is_supported_and_no_smaller_one(parts: int)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan])
-def test_a_rate_that_is_none_is_refused(rate: float) -> None:
-    """0, 1 and what is no number are not rates."""
+def test_rates_outside_0_and_1_are_refused(rate: float) -> None:
+    """0, 1, negative rates and NaN are refused."""
     with pytest.raises(ValueError, match="between 0 and 1"):
         conformal_threshold([1.0, 2.0], rate)
 
 
 def test_scores_must_be_finite() -> None:
-    """A NaN score must not become a threshold."""
+    """A NaN score never becomes a threshold."""
     with pytest.raises(ValueError, match="finite"):
         conformal_threshold([1.0, math.nan, 2.0], 0.5)
 
 
-def test_single_calibration_sets_are_off_as_far_as_is_said() -> None:
-    """Of many sets of 40 scores one in 20 has a true false-reject rate above the unlucky one; the mean keeps to 5 %.
+def test_unlucky_rate_is_exceeded_by_one_set_in_twenty() -> None:
+    """Of many sets of 40 scores, one in 20 has a true false-reject rate above the unlucky one; the mean is within 5
+    %.
 
-    Uniform scores, so that the true rate of a threshold t is 1 - t.
+    Scores are uniform, so that the true rate of a threshold t is 1 - t.
     """
     rng = np.random.default_rng(4)
     true_rates = np.array([1 - conformal_threshold(rng.uniform(size=40).tolist(), 0.05) for _ in range(6000)])
@@ -92,7 +93,7 @@ def test_single_calibration_sets_are_off_as_far_as_is_said() -> None:
 
 
 def test_unlucky_rate_of_the_highest_score() -> None:
-    """Below the highest of n scores lies, in 19 of 20 sets, all but 1 - 0.05^(1/n): 299 parts for one in a hundred."""
+    """In 19 of 20 sets, all but 1 - 0.05^(1/n) lies below the highest of n scores: 299 parts for one in a hundred."""
     assert (
         unlucky_rate(299, smallest_supported_rate(299))
         < 0.01
@@ -107,7 +108,7 @@ def test_unlucky_rate_of_the_highest_score() -> None:
     ("parts", "rate"), [(19, 0.05), (30, 0.05), (30, 1 / 31), (99, 0.01), (10, 0.4), (2, 0.34)]
 )
 def test_the_smallest_grey_rate_holds_a_score_and_no_smaller_one(parts: int, rate: float) -> None:
-    """A band of the share named lies between two scores; with a hair less it would be empty."""
+    """A band of the smallest share lies between two scores; a slightly smaller one would be empty."""
     scores = list(range(parts))
     grey, fail_at = smallest_grey_rate(parts, rate), conformal_threshold(scores, rate)
     assert conformal_threshold(scores, rate + grey) == pytest.approx(fail_at - 1)
@@ -115,13 +116,13 @@ def test_the_smallest_grey_rate_holds_a_score_and_no_smaller_one(parts: int, rat
 
 
 def test_one_part_leaves_no_room_for_a_grey_band() -> None:
-    """With a single score nothing lies below the threshold's: both shares together are everything."""
+    """With a single score, nothing lies below the threshold's score."""
     assert 0.5 + smallest_grey_rate(1, 0.5) == 1.0
 
 
 @pytest.mark.parametrize(("parts", "count"), [(1, 1), (5, 3), (20, 5), (34, 6), (67, 8), (5000, 8)])
 def test_candidates_are_supported_and_differ(parts: int, count: int) -> None:
-    """Every rate offered is supported and has a threshold that no other one has, the smallest possible first."""
+    """Every offered rate is supported and has its own threshold, starting with the smallest possible."""
     rates = candidate_rates(parts)
     assert len(rates) == count
     assert rates[0] == smallest_supported_rate(parts)

@@ -1,4 +1,4 @@
-"""timm imports on every machine, also beside a torch without torchvision's compiled half."""
+"""timm can be imported on every machine, also without the compiled half of torchvision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cmfm_worker.cfm.image.torchvision_stub import make_torchvision_importable
 
 
 def test_timm_imports_in_a_fresh_process() -> None:
-    """After the call `import timm` works and warns of nothing."""
+    """After the call, `import timm` works without a warning."""
     program = (
         "from cmfm_worker.cfm.image.torchvision_stub import make_torchvision_importable as make\n"
         "make()\nimport timm\nassert timm.is_model('vit_base_patch8_224.dino')\n"
@@ -21,5 +21,5 @@ def test_timm_imports_in_a_fresh_process() -> None:
 
 
 def test_second_call_defines_nothing_anew() -> None:
-    """Operator names may be defined once a process: calling twice is safe and gives the same answer."""
+    """A second call is safe and returns the same: operator names may be defined only once in a process."""
     assert make_torchvision_importable() is make_torchvision_importable()

@@ -1,4 +1,4 @@
-"""Weights files: what is found, what is refused and with which words, what a conversion keeps."""
+"""Weights files: which are found, which are refused and with which message, and what a conversion keeps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
 
 
 class RunsOnLoad:
-    """A pickle that would make a folder when it is unpickled carelessly."""
+    """A pickle that makes a folder if it is unpickled carelessly."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,14 +37,14 @@ class RunsOnLoad:
 
 @pytest.mark.parametrize("kind", ["dino", "pointmae"])
 def test_missing_weights_name_folder_and_expected_files(kind: str, tmp_path: Path) -> None:
-    """A folder without the file is refused, saying which names would have done."""
+    """A folder without the file is refused with the names that were expected."""
     with pytest.raises(WeightsError, match=r"pretrain\.pth") as raised:
         find_weights(tmp_path, kind)
     assert str(tmp_path) in str(raised.value)
 
 
-def test_folder_that_is_not_there_is_said_to_be_none(tmp_path: Path) -> None:
-    """A mistyped folder is told apart from an empty one."""
+def test_folder_that_does_not_exist_has_its_own_message(tmp_path: Path) -> None:
+    """A folder that does not exist has another message than an empty one."""
     with pytest.raises(WeightsError, match="not a folder"):
         find_weights(tmp_path / "typo", "dino")
 
@@ -82,7 +82,7 @@ def test_torn_file_is_a_weights_error_naming_it(suffix: str, kept: float, tmp_pa
 
 
 def test_torn_old_container_is_a_weights_error(tmp_path: Path) -> None:
-    """The container of before torch 1.6 breaks in other ways; all of them are refused."""
+    """A torn container of before torch 1.6 is refused, wherever it is torn."""
     torch.save(STATE, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     data = (tmp_path / "old.pth").read_bytes()
     for length in range(0, len(data) - 1, 7):
@@ -95,15 +95,15 @@ def test_torn_old_container_is_a_weights_error(tmp_path: Path) -> None:
     "content",
     [[1, 2], {}, {1: torch.ones(2)}, {"a": 3}, torch.ones(3), {"base_model": [1]}, {"student": {"a": 1}}],
 )
-def test_pickle_that_is_no_state_dict_is_refused(content: object, tmp_path: Path) -> None:
-    """A torch file that holds something else than named tensors is refused with the file's name."""
+def test_pickle_without_named_tensors_is_refused(content: object, tmp_path: Path) -> None:
+    """A torch file without named tensors is refused with the file's name."""
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other\.pth: expected a (state dict|tensor)"):
         read_state_dict(tmp_path / "other.pth")
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"PK\x03\x04", b"\x80\x02" * 9, b"GIF89a" * 40])
-def test_bytes_that_are_no_weights_are_refused(data: bytes, tmp_path: Path) -> None:
+def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
     """Any other file under the right name is refused."""
     (tmp_path / "w.pth").write_bytes(data)
     with pytest.raises(WeightsError, match=r"w\.pth"):
@@ -122,19 +122,19 @@ def test_reading_never_runs_code_from_the_file(tmp_path: Path) -> None:
 
 
 def test_wrong_shape_names_file_key_and_both_shapes() -> None:
-    """A tensor of another size says what was expected and what was found."""
+    """A tensor of another size is refused with the expected and the found shape."""
     with pytest.raises(WeightsError, match=r"w\.pth: 'a\.weight' must have shape \(2, 4\), found \(2, 3\)"):
         require_shapes(Path("w.pth"), STATE, {"a.weight": (2, 4)})
 
 
 def test_another_architecture_names_a_missing_key() -> None:
-    """Missing keys are counted, some named, beside what the file does hold."""
+    """Missing keys are counted and some are named, beside keys that the file has."""
     with pytest.raises(WeightsError, match=r"1 of 2 keys are missing \(b\.weight\).*a\.bias"):
         require_shapes(Path("w.pth"), STATE, {"a.bias": (2,), "b.weight": (1,)})
 
 
-def test_integers_where_numbers_belong_are_refused() -> None:
-    """Shapes alone do not make a weight."""
+def test_integer_tensors_are_refused() -> None:
+    """Tensors of integers are refused even with the right shapes."""
     with pytest.raises(WeightsError, match=r"floating-point.*int64"):
         require_shapes(Path("w.pth"), {"a": torch.ones(2, dtype=torch.long)}, {"a": (2,)})
 
@@ -157,7 +157,7 @@ def test_known_hashes_belong_to_their_kind() -> None:
 
 
 def test_conversion_keeps_the_identity(tmp_path: Path) -> None:
-    """A recipe taught on the published file is good for the converted one: same name, same hash."""
+    """A recipe taught on the published file works with the converted one: same name, same hash."""
     src, dst = tmp_path / "pretrain.pth", tmp_path / "pretrain.safetensors"
     torch.save({"base_model": STATE}, src)
     convert_to_safetensors(src, dst)
@@ -166,7 +166,7 @@ def test_conversion_keeps_the_identity(tmp_path: Path) -> None:
 
 
 def test_damaged_conversion_does_not_keep_the_identity(tmp_path: Path) -> None:
-    """A converted file whose numbers have changed may not pass for its source."""
+    """A converted file with changed numbers is refused."""
     src, dst = tmp_path / "pretrain.pth", tmp_path / "pretrain.safetensors"
     torch.save(STATE, src)
     convert_to_safetensors(src, dst)
@@ -178,7 +178,7 @@ def test_damaged_conversion_does_not_keep_the_identity(tmp_path: Path) -> None:
 
 
 def test_foreign_safetensors_has_its_own_identity(tmp_path: Path) -> None:
-    """A safetensors file of other origin goes under its own name and hash; a torn one is refused."""
+    """A safetensors file of another origin has its own name and hash; a torn one is refused."""
     from safetensors.torch import save_file
 
     path = tmp_path / "mine.safetensors"

@@ -24,7 +24,7 @@ def height_mm(part: Part) -> NDArray[np.float64]:
 
 
 def test_it_shares_no_code_with_the_first() -> None:
-    """What confirms must not inherit the assumptions of what was chosen on."""
+    """The family that confirms choices shares no code with the family that they were made on."""
     files = list(Path(second.__file__).parent.glob("*.py"))
     assert len(files) >= 4
     for file in files:

@@ -144,7 +144,7 @@ def test_the_sensor_has_noise_and_loses_points(category: str) -> None:
 
 
 def test_parts_vary_in_pose_and_light() -> None:
-    """What does not matter varies: where the part lies, how it is turned, how bright the lamp is."""
+    """Parts vary in what no defect is: where the part lies, how it is turned, how bright the lamp is."""
     parts = [rendered("praline", "good", i) for i in range(8)]
     centres = np.array([np.argwhere(height_mm(part) > 5).mean(axis=0) for part in parts])
     assert (np.ptp(centres, axis=0) > 0.03 * SIZE_PX).all()

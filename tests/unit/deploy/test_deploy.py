@@ -1,4 +1,4 @@
-"""What lies in deploy/ fits the program: no key, path or command in it is made up."""
+"""The files in deploy/ fit the program: every key, path and command in them exists."""
 
 import configparser
 import re

@@ -56,7 +56,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def objections(text: str) -> Iterator[str]:
-    """What in a source could run what it reads."""
+    """Yield the names in a source that could execute data which they read."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in MODULES)

@@ -1,4 +1,4 @@
-"""Prepared frames of parts that anyone can compute by hand."""
+"""Prepared frames of simple parts, whose features can be computed by hand."""
 
 import torch
 
@@ -6,7 +6,7 @@ from cmfm_worker.cfm.prepare import PreparedFrames
 
 
 def plates(count: int, side: int = 120) -> PreparedFrames:
-    """Square plates 10 mm thick on a level tray 0.5 m below the sensor, 0.5 mm a pixel, evenly grey."""
+    """Square plates 10 mm thick on a level tray 0.5 m from the sensor, 0.5 mm a pixel, evenly grey."""
     step = torch.arange(224, dtype=torch.float32) * 0.0005
     y, x = torch.meshgrid(step, step, indexing="ij")
     part = torch.zeros(224, 224, dtype=torch.bool)

@@ -18,7 +18,7 @@ TINY = "vit_tiny_patch16_224.augreg_in21k"
 
 
 def timms(model: str, depth: int, **options: Any) -> Any:
-    """timm's own model, none of whose parts is close to doing nothing."""
+    """timm's model with random weights, in which every layer has an effect."""
     from cmfm_worker.cfm.image.torchvision_stub import make_torchvision_importable
 
     make_torchvision_importable()
@@ -41,7 +41,7 @@ def as_dinov2(state: State) -> State:
 
 
 def as_sam(state: State) -> State:
-    """`sam_vit_b_01ec64.pth`: the picture's encoder beside the prompts' and the decoder."""
+    """`sam_vit_b_01ec64.pth`: the image encoder beside the prompt encoder and the decoder."""
     found = {f"image_encoder.{key.replace('mlp.fc', 'mlp.lin')}": value for key, value in state.items()}
     return found | {
         "mask_decoder.iou_token.weight": torch.ones(1, 256),
@@ -63,7 +63,7 @@ _CLIP_KEYS = (
 
 
 def as_clip(state: State) -> State:
-    """OpenAI's names for the picture's tower beside the text's, in half precision."""
+    """OpenAI's names for the image tower, beside the text tower, in half precision."""
     found = {"logit_scale": torch.tensor(4.6), "transformer.resblocks.0.ln_1.weight": torch.ones(512)}
     found["visual.proj"] = torch.ones(768, 512)
     found["visual.class_embedding"] = state["cls_token"][0, 0]

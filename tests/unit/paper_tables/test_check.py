@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.unit.made.dataset import run, write_dataset
+from tests.unit.made.dataset import read_json, run, write_dataset
 
 from cmfm_worker.paper_tables.check import check_run
 from cmfm_worker.paper_tables.engines import DevicesEngine
@@ -58,12 +58,30 @@ def test_experiments_of_another_run_are_not_overwritten(
     assert "files have changed, these run again: dome / ours" in capsys.readouterr().err
 
 
-def test_all_variants_that_draw_too_many_parts_are_named(
+def test_variants_that_draw_too_many_parts_stay_open(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One refusal names every variant that must be left out."""
-    assert run("evaluate", "--all", "--root", data, "--out", tmp_path / "out", "--tables", "4") == 2
-    assert "--skip ours-5-shot,ours-10-shot,ours-50-shot" in capsys.readouterr().err
+    """A small category is measured; each variant that needs more parts is remarked and has an open place."""
+    given = ("--tables", "4", "--no-report", "--epochs", 1)
+    assert run("evaluate", "--all", "--root", data, "--out", tmp_path / "out", *given) == 0
+    said = capsys.readouterr().err
+    for shots in (5, 10, 50):
+        assert f"not measured: dome / ours-{shots}-shot: --shots {shots}" in said
+    (table,) = read_json(tmp_path / "out" / "tables.json")["tables"]
+    measured = {number["row"] for number in table["numbers"] if number["measured"] is not None}
+    assert "ours" in measured
+    assert not any("shot" in row for row in measured)
+    assert "ours-50-shot: not measured" in (tmp_path / "out" / "tables.md").read_text()
+
+
+def test_run_in_which_nothing_can_be_measured_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If every variant needs more parts than there are, nothing runs."""
+    given = ("--tables", "4", "--no-report", "--skip", "ours")
+    assert run("evaluate", "--all", "--root", data, "--out", tmp_path / "out", *given) == 2
+    assert "--shots 50" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_prepared_parts_are_checked_first(

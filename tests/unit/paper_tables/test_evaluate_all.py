@@ -166,7 +166,7 @@ def test_damaged_test_part_is_left_out_and_named(
         (("--skip", "ours-x"), "no such variant"),
         (("--category", "bagel"), "no category 'bagel'"),
         (("--extractors", "paper"), "--weights"),
-        (("--skip", "ours"), "--shots 5"),
+        (("--tables", "4", "--skip", "ours"), "--shots 5"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(

@@ -69,8 +69,8 @@ def test_finished_experiment_is_loaded(tmp_path: Path) -> None:
 
 
 def test_other_settings_or_data_are_another_experiment(tmp_path: Path) -> None:
-    """A stored experiment is not used for other settings, other parts or weights, or another version of the
-    extractor, or without a map that is asked for; what differs is said, and changed parts are told apart from it.
+    """A stored experiment is not used for other settings, parts or weights, another version of the extractor, or if it
+    lacks a map. Differences of settings are named; changed parts only make it outdated.
     """
     store, experiment = Store(tmp_path), one_experiment()
     store.save(experiment, INPUTS, RESULT)

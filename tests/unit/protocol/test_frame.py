@@ -231,7 +231,7 @@ def test_wrong_message_frames_are_refused(
 
 
 def test_header_cut_short_still_says_which_part(header: FrameHeader) -> None:
-    """What can be read before the damage attributes the FAULT."""
+    """The FAULT of a damaged frame names stream, number and part if they can be read."""
     frames = message(header)
     error = refused([frames[0], frames[1][:-40], *frames[2:]])
     assert (error.stream_uuid, error.seq, error.part_id) == ("camera-boot-1", 7, "p7")

@@ -235,13 +235,13 @@ OLDER = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
 def test_value_becomes_the_golden_bytes(case: Case, golden: Golden) -> None:
-    """What we send is what the wire has always been, to the byte."""
+    """Encoders write the golden bytes exactly."""
     assert case.encode(case.value) == golden(case.file)
 
 
 @pytest.mark.parametrize("case", [*CASES, *OLDER], ids=lambda case: case.file)
 def test_golden_bytes_become_the_value(case: Case, golden: Golden) -> None:
-    """What was sent by any version 1 is still understood."""
+    """Decoders read the golden bytes of every version 1."""
     assert case.decode(golden(case.file)) == case.value
 
 

@@ -171,7 +171,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def resources() -> Iterator[ExitStack]:
-    """What is to be closed at the end of a test, last first."""
+    """A stack that closes its contents at the end of a test, last first."""
     with ExitStack() as stack:
         yield stack
 

@@ -87,7 +87,7 @@ def test_a_camera_is_connected_where_the_worker_said_so_and_nothing_was_disturbe
 
 
 def test_another_boot_of_the_worker_is_another_connection() -> None:
-    """What the first one said does not hold for the second."""
+    """A state of the first worker says nothing about the second."""
     says = [
         {"event": "state", "alive": {CAMERA: True}, "at_ns": at * S, "boot_id": b}
         for at, b in ((0, "a"), (50, "b"))

@@ -65,7 +65,7 @@ def test_a_connected_cameras_last_triggers_are_no_exception(tmp_path: Path) -> N
 
 
 def test_a_gap_is_a_loss_also_of_a_killed_camera(tmp_path: Path) -> None:
-    """What came before something that was answered was known of."""
+    """A trigger before one that was answered was known to the worker, so it owes a verdict."""
     found = tally(tmp_path, FIVE, [result(seq) for seq in (0, 1, 3)], camera_killed=True)
     assert found.problems() == ["1 triggers without a verdict: ('stream', 2)"]
 

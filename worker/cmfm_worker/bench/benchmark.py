@@ -1,4 +1,4 @@
-"""All measurements of one variant, and of all of them."""
+"""Runs the whole benchmark: every variant of the method that the options ask for."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ Say = Callable[[str], None]
 
 
 def run_benchmark(options: BenchOptions, say: Say) -> dict[str, Any]:
-    """Everything asked for, as one JSON object; `say` is told what is being measured.
+    """Run the benchmark and return its report, one JSON object. `say` gets the name of each step.
 
-    Raises BenchError where the options do not fit together, the frames or the machine.
+    Raises BenchError if the options do not fit together, the frames or the machine.
     """
     variants, frames = options.variants(), load_frames(options)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     devices = list(dict.fromkeys(variant.device for variant in variants))
-    origin = provenance(devices)  # first: a checkout may change while it is measured
+    origin = provenance(devices)  # first: a checkout may change during a run
     background = _background(options, frames)
     with _weights(options, variants, say) as weights:
-        results = [_measured(variant, options, background, frames, weights, say) for variant in variants]
+        results = [_run_variant(variant, options, background, frames, weights, say) for variant in variants]
     return {
         "schema": SCHEMA,
         "provenance": origin,
@@ -74,7 +74,7 @@ def run_benchmark(options: BenchOptions, say: Say) -> dict[str, Any]:
 
 
 def _background(options: BenchOptions, frames: Frames) -> BackgroundOptions:
-    """How the tray is removed; a fixed one is taken from the first frame. Raises BenchError where it shows none."""
+    """Return how the tray is removed. A fixed plane is the first frame's. Raises BenchError if that shows no tray."""
     if options.background != "fixed":
         return BackgroundOptions(method=options.background)
     a, b, c, d = prepare(frames.rgb[:1], frames.xyz[:1], BackgroundOptions()).plane[0].tolist()
@@ -92,7 +92,7 @@ def _wire(options: BenchOptions, say: Say) -> list[dict[str, Any]]:
 
 @contextmanager
 def _weights(options: BenchOptions, variants: list[Variant], say: Say) -> Iterator[Path]:
-    """The folder of weights; a seeded one is written for the run and deleted after it."""
+    """Yield the folder of weights. Seeded weights are written for the run and deleted after it."""
     blocks = max(variant.blocks for variant in variants)
     images = dict.fromkeys(variant.image for variant in variants if variant.extractor == "paper")
     if options.weights is not None and not options.seeded:
@@ -108,7 +108,7 @@ def _weights(options: BenchOptions, variants: list[Variant], say: Say) -> Iterat
         yield Path(folder)
 
 
-def _measured(
+def _run_variant(
     variant: Variant,
     options: BenchOptions,
     background: BackgroundOptions,
@@ -128,14 +128,14 @@ def _measured(
     graphs = None if options.plain_launches else graph_recorder_for(device)
     setup = _set_up(variant, background, weights, graphs)
     memory: dict[str, Any] = {"host_loading_bytes": host_peak_bytes()}
-    # Where peaks cannot be forgotten, what ran before counts as well.
+    # If peaks cannot be reset, they include everything that ran before.
     memory["host_peaks_are_of_each"] = reset_peaks(device)
     result["cuda_graphs"] = graphs is not None
     try:
         result |= _run_all(setup, variant, options, frames, rates, say)
     except TooFewPointsError as error:
         raise BenchError(f"{frames.source}: {error}") from error
-    on_device = [part["device_bytes"] for part in (result["latency"], *result["batches"])]
+    on_device = [run["device_bytes"] for run in (result["latency"], *result["batches"])]
     result["memory"] = memory | {
         "host_running_bytes": host_peak_bytes(),
         "device_bytes": None if None in on_device else max(on_device),
@@ -160,7 +160,7 @@ def _measured(
 def _set_up(
     variant: Variant, background: BackgroundOptions, weights: Path, graphs: GraphRecorder | None
 ) -> Setup:
-    """Extractor and an untrained mapping. Raises BenchError naming what is wrong with the weights."""
+    """Build the extractor and an untrained mapping. Raises BenchError naming the problem with the weights."""
     device = torch.device(variant.device)
     networks = variant.mapping, variant.modality
     extractor: Extractor
@@ -194,7 +194,7 @@ def _mapping_of(
     architecture: Architecture = "mlp",
     modality: Modality = "cross",
 ) -> MappingPair:
-    """As wide as a fit makes it."""
+    """Make an untrained mapping of the width that a fit uses."""
     hidden = FitOptions.for_preset("classic", architecture).hidden
     return seeded_mapping(
         extractor.d2,
@@ -224,8 +224,10 @@ def _run_all(
 def _stages(
     setup: Setup, variant: Variant, options: BenchOptions, batch: tuple[Tensor, Tensor], rates: Rates
 ) -> list[dict[str, Any]]:
-    """Medians of every stage of a batch of one, beside its floor; on CUDA by plain launches, waited for at each end."""
-    run_watched(setup, *batch, Stopwatch(setup.extractor.device))  # first-time costs stay out
+    """Return the median of each stage of a batch of one, beside its floor. CUDA graphs are not used."""
+    run_watched(
+        setup, *batch, Stopwatch(setup.extractor.device)
+    )  # first-time costs are not part of the result
     watch = Stopwatch(setup.extractor.device)
     sizes = repeat(lambda: run_watched(setup, *batch, watch)[1], options.seconds)
     return [

@@ -1,4 +1,4 @@
-"""What the mapping stage must at least do, for every architecture (see `work.py` for what is counted)."""
+"""The least work of the mapping stage, for every architecture (`work.py` says what is counted)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cmfm_worker.cfm.points.grouping import CENTRES
 
 
 def mapping_of_tokens(sizes: Sizes, mapping: MappingPair, dtype_bytes: int) -> Work:
-    """Where features come as tokens (`paper`): linear layers take what they can of their work to them."""
+    """Count the work for features as tokens (`paper`): first layers and rotations are computed at the tokens."""
     tokens_2d, tokens_3d = sizes.image_tokens, sizes.frames * CENTRES
     flop = numbers = 0.0
     for network, own, other in ((mapping.to_3d, tokens_3d, tokens_2d), (mapping.to_2d, tokens_2d, tokens_3d)):
@@ -24,7 +24,7 @@ def mapping_of_tokens(sizes: Sizes, mapping: MappingPair, dtype_bytes: int) -> W
 
 
 def mapping_of_pixels(sizes: Sizes, mapping: MappingPair) -> Work:
-    """Where features come at the pixels (`classic`), in float32."""
+    """Count the work for features at the pixels (`classic`), in float32."""
     found = [_at_pixels(network, sizes) for network in (mapping.to_3d, mapping.to_2d)]
     flop, numbers = (sum(column) for column in zip(*found, strict=True))
     width = mapping.d2 + mapping.d3
@@ -34,7 +34,7 @@ def mapping_of_pixels(sizes: Sizes, mapping: MappingPair) -> Work:
 def _at_tokens(
     network: PixelwiseNetwork, tokens_in: int, tokens_out: int, pixels: int
 ) -> tuple[float, float]:
-    """First layer and rotation at the tokens, the others and the triangle at the pixels; weights held."""
+    """Count first layer and rotation at the tokens, the rest at the pixels: (operations, weights)."""
     hidden, d_out = network.hidden, network.d_out
     first, middle = network.input.weight.numel(), sum(layer.weight.numel() for layer in network.middle)
     rank = min(hidden, d_out)
@@ -44,10 +44,10 @@ def _at_tokens(
 
 
 def _at_pixels(network: MappingNetwork, sizes: Sizes) -> tuple[float, float]:
-    """All layers at the pixels, convolutions at those of the part's rectangle; weights held."""
+    """Count all layers at the pixels, convolutions at those of the part's rectangle: (operations, weights)."""
     weights = sum(p.numel() for p in network.parameters() if p.dim() > 1)
     if not isinstance(network, ConvEncoderDecoder):
         return 2.0 * sizes.pixels * weights, weights
     whole = network.input.weight.numel() + network.encoder.weight.numel()
-    # Behind the pooling a quarter of the places is left; each of theirs gives four of the output.
+    # After the pooling a quarter of the pixels is left; each gives four pixels of the output.
     return 2.0 * sizes.map_pixels * (whole + (weights - whole) / 4), weights

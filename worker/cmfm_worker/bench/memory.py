@@ -13,7 +13,7 @@ _RESET_PEAK = "5"
 
 
 def reset_peaks(device: torch.device) -> bool:
-    """Forget the peaks so far. Whether the host's could be forgotten: only Linux can."""
+    """Reset the peaks. Returns False if the host's peak cannot be reset, which needs Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     try:
@@ -24,7 +24,7 @@ def reset_peaks(device: torch.device) -> bool:
 
 
 def host_peak_bytes() -> int:
-    """The most memory the process has held since the last reset, or ever."""
+    """Return the most memory the process has held since the last reset, or since its start."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:
@@ -35,18 +35,18 @@ def host_peak_bytes() -> int:
 
 
 def reset_device_peaks(device: torch.device) -> None:
-    """Forget the device's peaks alone, and give back what no tensor holds."""
+    """Reset the device's peaks only, and free memory that no tensor holds."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def device_peaks(device: torch.device) -> dict[str, int | None]:
-    """Since the last reset: `device_bytes` of tensors, `device_reserved_bytes` taken above the device's context."""
+    """Return the peaks since the last reset: `device_bytes` of tensors, `device_reserved_bytes` reserved by torch."""
     reserved = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
     return {"device_bytes": device_peak_bytes(device), "device_reserved_bytes": reserved}
 
 
 def device_peak_bytes(device: torch.device) -> int | None:
-    """The most memory that tensors have held on the device since the last reset, None on the CPU."""
+    """Return the most memory that tensors have held on the device since the last reset, None on the CPU."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None

@@ -1,4 +1,4 @@
-"""Batches the way the line sends them: up on the copy stream, computed, maps and scores back, several in flight."""
+"""Latency and throughput: batches are sent as the line sends them, with several in flight on CUDA."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cmfm_worker.cfm.fast.read_back import ReadBack
 from cmfm_worker.line.compute.device import DeviceSeam, seam_for
 
 IN_FLIGHT = 2
-"""Batches of which one is computed while the other comes back, as in the line's loop."""
+"""Batches in flight: one is computed while the other is copied back, as in the line's loop."""
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ _FIRST_RUNS = 3
 
 
 class Passes:
-    """Sends batches to a device; the oldest of `in_flight` comes back whenever one is sent."""
+    """Sends batches to a device. Sending one returns the oldest of `in_flight` batches."""
 
     def __init__(self, setup: Setup, seam: DeviceSeam, in_flight: int) -> None:
         self._setup = setup
@@ -35,19 +35,19 @@ class Passes:
         self._flying: deque[ReadBack] = deque()
 
     def send(self, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, ...] | None:
-        """Begin with B frames in page-locked memory; Ψ and scores, on the host, of the batch that is due by now."""
+        """Send B page-locked frames. Returns Ψ and scores of the oldest batch, None if fewer are in flight."""
         uploaded = self._seam.upload(list(rgb), list(xyz))
         with torch.inference_mode(), self._seam.computing(uploaded):
             self._flying.append(begin(self._setup, torch.stack(uploaded.rgb), torch.stack(uploaded.xyz)))
         return self.receive() if len(self._flying) >= self._in_flight else None
 
     def receive(self) -> tuple[Tensor, ...]:
-        """Ψ and scores of the oldest batch in flight."""
+        """Wait for the oldest batch in flight and return its Ψ and scores on the host."""
         return self._flying.popleft().wait()
 
 
 def latency(setup: Setup, seconds: float, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
-    """Host frame to map and score on the host, one at a time; on CUDA with the memory that this takes."""
+    """Measure the time from frames on the host to maps and scores on the host, one batch at a time, and its memory."""
     reset_device_peaks(setup.extractor.device)
     wall_s, cpu_s = _timed(setup, seconds, batch, in_flight=1)
     at = torch.tensor(wall_s)
@@ -62,7 +62,7 @@ def latency(setup: Setup, seconds: float, batch: tuple[Tensor, Tensor]) -> dict[
 
 
 def throughput(setup: Setup, seconds: float, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
-    """Frames a second in batches of one size: on CUDA from batch to batch, with `IN_FLIGHT` of them in flight."""
+    """Measure frames a second in batches of one size; on CUDA with `IN_FLIGHT` batches in flight."""
     device, size = setup.extractor.device, len(batch[0])
     in_flight = IN_FLIGHT if device.type == "cuda" else 1
     reset_device_peaks(device)
@@ -78,7 +78,7 @@ def throughput(setup: Setup, seconds: float, batch: tuple[Tensor, Tensor]) -> di
 
 
 def repeat(once: Callable[[], T], seconds: float) -> T:
-    """Call until the seconds are over, at least three times; the last result."""
+    """Call `once` until the seconds are over, at least three times, and return the last result."""
     end = time.perf_counter() + seconds
     for number in range(1, _MOST_RUNS + 1):
         result = once()
@@ -90,7 +90,7 @@ def repeat(once: Callable[[], T], seconds: float) -> T:
 def _timed(
     setup: Setup, seconds: float, batch: tuple[Tensor, Tensor], in_flight: int
 ) -> tuple[list[float], list[float]]:
-    """Wall and CPU seconds from one batch's results to the next one's, after those with first-time costs."""
+    """Return wall and CPU seconds between the results of successive batches, after the first runs."""
     wall_s: list[float] = []
     cpu_s: list[float] = []
     send = _sender(setup, batch, in_flight)
@@ -108,7 +108,7 @@ def _timed(
 
 
 def _sender(setup: Setup, batch: tuple[Tensor, Tensor], in_flight: int) -> Callable[[], object]:
-    """What sends the batch once more: on the CPU frames are used where they lie."""
+    """Return a function that sends the batch once. On the CPU, frames are used without a copy."""
     device = setup.extractor.device
     if device.type != "cuda":
         return lambda: run(setup, *batch)

@@ -1,4 +1,4 @@
-"""What a 2D extractor must at least do (see `work.py` for what is counted)."""
+"""The least work of a 2D extractor (`work.py` says what is counted)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from cmfm_worker.cfm.prepare import SIZE_PX
 
 @dataclass(frozen=True)
 class Picture:
-    """The shape of a 2D extractor, by default DINO's: tokens along a side, their width in the blocks, tokens before
-    those of the patches, the width of SAM's neck (0: none), and blocks (None: as many as Point-MAE).
+    """The shape of a 2D extractor, by default DINO's.
+
+    `grid` tokens lie along a side and have `width` channels in the blocks. `prefix` tokens come before those of the
+    patches. `neck` is the width of SAM's neck (0: none). `blocks` None means as many as Point-MAE has.
     """
 
     grid: int = GRID
@@ -25,15 +27,15 @@ class Picture:
 
     @classmethod
     def of(cls, encoder: ImageEncoder) -> Self:
-        """That of an encoder."""
+        """Return the shape of an encoder."""
         neck = 0 if encoder.width == encoder.inner_width else encoder.width
         return cls(encoder.grid, encoder.inner_width, encoder.prefix, neck, encoder.blocks)
 
 
 def picture_work(sizes: Sizes, point_blocks: int, dtype_bytes: int, picture: Picture) -> Work:
-    """All blocks but the last whole; of the last, keys and values everywhere, the rest where it is needed.
+    """Count all blocks whole, except the last one: there, queries and the layers after them only for needed tokens.
 
-    A neck takes every token of the last block, too: two convolutions, of 1×1 and 3×3.
+    A neck, two convolutions of 1×1 and 3×3, needs every token of the last block.
     """
     frames, patches, width = sizes.frames, picture.grid**2, picture.width
     tokens, needed, blocks = patches + picture.prefix, sizes.image_tokens, picture.blocks or point_blocks
@@ -48,5 +50,5 @@ def picture_work(sizes: Sizes, point_blocks: int, dtype_bytes: int, picture: Pic
 
 
 def transformer(tokens: int, width: int, blocks: int) -> float:
-    """Four projections and two layers of four widths, and attention among all tokens."""
+    """Count the four projections, the MLP's two layers, and the attention among all tokens."""
     return blocks * (2 * tokens * 12 * width**2 + 4 * tokens**2 * width)

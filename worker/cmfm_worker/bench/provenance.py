@@ -1,4 +1,4 @@
-"""Where numbers come from: machine, versions, commit, date."""
+"""The origin of a report's numbers: machine, versions, commit, date."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("torch", "timm", "numpy", "scipy", "pykdtree", "triton", "pointnet2
 
 
 def provenance(devices: Sequence[str]) -> dict[str, Any]:
-    """A JSON object; it names neither the host nor a path."""
+    """Describe the machine and the software as a JSON object, without host names or paths."""
     commit, changed = _commit()
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -37,7 +37,7 @@ def provenance(devices: Sequence[str]) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's name as the system knows it."""
+    """Return the processor's name as the system has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def cpu_name() -> str:
 
 
 def source_tree() -> Path | None:
-    """The checkout this package runs from, None where it was installed without one."""
+    """Return the checkout that this package runs from, or None if it was installed without one."""
     root = Path(__file__).resolve().parents[3]
     return root if (root / "worker" / "cmfm_worker").is_dir() else None
 

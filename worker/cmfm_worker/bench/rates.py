@@ -1,4 +1,4 @@
-"""What this machine can do, measured in the same run: matrix products and copies."""
+"""The machine's rates of matrix products and copies, measured in the same run as the method."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _COPY_BYTES = {"cpu": 1 << 27}
 _COPY_BYTES_ELSEWHERE = 1 << 30
 _RUNS = 5
 _LEVELS = 20
-"""Spread of the numbers that are multiplied: whole ones from -127 to 127 among them."""
+"""Deviation of the numbers that are multiplied, which covers most of int8's range."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Operations a second of a large product in one precision, bytes read and written a second by a copy."""
+    """Operations a second of a large product in one precision, and bytes read and written a second by a copy."""
 
     flop_per_s: float
     bytes_per_s: float
 
 
 def measure_rates(device: torch.device, precision: Precision) -> Rates:
-    """The best of some runs, with as many threads as the method gets; on a CPU by their processor time.
+    """Measure the best of some runs, with as many threads as the method uses.
 
-    Where other programs take turns on the processors, a clock on the wall would take theirs for the machine's.
+    On a CPU, processor time is measured: with wall time, other programs on the same cores would lower the rates.
     """
     side = _SIDE.get(device.type, _SIDE_ELSEWHERE)
     dtype = DTYPES[precision]
@@ -62,6 +62,6 @@ def _now_s(device: torch.device) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Random weights in the published files' format, for machines without the real ones: the same work."""
+"""Random weights in the format of the published files, for the same work on machines without the real ones."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _FAN_IN_SCALE = 1.6
 
 
 def write_seeded_weights(folder: Path, blocks: int, images: Iterable[str] = (DINO,)) -> None:
-    """The files of Point-MAE and of 2D extractors, under timm's names, with as many blocks, some 40 MB a block.
+    """Write files of Point-MAE and of the 2D extractors `images` (timm's names) with `blocks` blocks, about 40 MB a
+    block.
 
-    The same arguments, the same files. Raises ValueError for a 2D extractor that is not offered.
+    The same arguments give the same files. Raises ValueError for a 2D extractor that is not offered.
     """
     generator = torch.Generator().manual_seed(_SEED)
     for image in images:
@@ -50,7 +51,7 @@ def seeded_mapping(
     spread: bool = False,
     context: tuple[int, int] = (0, 0),
 ) -> MappingPair:
-    """Two untrained networks, always the same; with `spread` (and a metric) and `context` as `classic` has them."""
+    """Make two untrained networks, always the same. `spread` adds a metric, too, as `classic` has it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         pair = new_pair(d2, d3, architecture, modality, hidden, spread=spread, context=context)
@@ -62,7 +63,7 @@ def seeded_mapping(
 
 
 def _draw(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Scales of norms near 1, biases small, matrices at 1/√fan-in: activations stay of order 1."""
+    """Draw scales of norms near 1, small biases, and matrices at 1/√fan-in, so that activations stay near 1."""
     x = torch.randn(shape, generator=generator)
     if key.endswith("running_var"):
         return 0.5 + 0.1 * x.abs()

@@ -1,4 +1,4 @@
-"""How large one batch was, and what a stage of it must at least do."""
+"""The sizes of one batch, and the least work of a stage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 F32: Final = 4
-"""Bytes."""
+"""Bytes of a float32."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,17 @@ class Work:
     bytes: float
 
     def floor_s(self, flop_per_s: float, bytes_per_s: float) -> float:
-        """The least time: nothing is faster than its operations or its bytes."""
+        """Return the least time: a stage is not faster than its operations, and not faster than its bytes."""
         return max(self.flop / flop_per_s, self.bytes / bytes_per_s)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of one batch: `frames`, host bytes `input_bytes`, foreground `points`, `pixels` of the mask, tokens of the
-    picture that they need, `entries` of both sampling matrices, `map_pixels` of the rectangles that convolutions need.
+    """The sizes of one batch.
+
+    `input_bytes` are those on the host, `points` those of the foreground, `pixels` those of the mask. `image_tokens`
+    are the 2D tokens that the mask needs, `entries` those of both sampling matrices, and `map_pixels` the pixels of
+    the rectangles that convolutions need.
     """
 
     frames: int

@@ -1,4 +1,4 @@
-"""The life of a batch with a clock at every stage, and without one."""
+"""One batch through the method: as the line runs it, and stage by stage with a clock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Watch = Callable[[str], AbstractContextManager[None]]
 
 @dataclass
 class Stopwatch:
-    """Wall and CPU seconds of each stage of each pass; waits for the device at every stage's ends."""
+    """Wall and CPU seconds of each stage in each pass. Waits for the device at both ends of a stage."""
 
     device: torch.device
     wall_s: dict[str, list[float]] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Time what is done inside."""
+        """Time the body of the `with`."""
         synchronise(self.device)
         wall, cpu = time.perf_counter(), time.process_time()
         yield
@@ -55,7 +55,7 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that a pass needs but the frames."""
+    """Everything that a pass needs, except the frames."""
 
     extractor: Extractor
     mapping: MappingPair
@@ -64,18 +64,18 @@ class Setup:
 
     @property
     def distance(self) -> Distance:
-        """How a recipe with such networks measures."""
+        """Return the distance of a recipe with such networks."""
         return distance_of(self.mapping)
 
     @property
     def scoring(self) -> Scoring:
-        """How such a recipe scores."""
+        """Return the scoring of such a recipe."""
         return Scoring.for_preset(self.extractor.identity.preset, TYPICAL_PART_PX)
 
 
 @torch.inference_mode()
 def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames on the host to Ψ and scores on the host, as the line does it."""
+    """Run a batch as the line does: frames on the host to Ψ and scores on the host."""
     device = setup.extractor.device
     on_device = rgb.to(device, non_blocking=True), xyz.to(device, non_blocking=True)
     psi, scores = begin(setup, *on_device).wait()
@@ -83,7 +83,7 @@ def run(setup: Setup, rgb: Tensor, xyz: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def begin(setup: Setup, rgb: Tensor, xyz: Tensor) -> ReadBack:
-    """Frames on the device to Ψ and scores on their way to the host. Call it in inference mode."""
+    """Begin a batch: frames on the device to Ψ and scores on their way to the host. Call in inference mode."""
     frames = setup.prepare(rgb, xyz, setup.background)
     features, scoring = extract(setup.extractor, frames), setup.scoring
     maps = anomaly_maps(
@@ -98,7 +98,7 @@ def begin(setup: Setup, rgb: Tensor, xyz: Tensor) -> ReadBack:
 
 @torch.inference_mode()
 def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[AnomalyMaps, Sizes]:
-    """The same step by step, and how large everything was."""
+    """Run the same batch stage by stage, and return the maps and the sizes of everything."""
     device = setup.extractor.device
     with watch("resize"):
         rgb_224, xyz_224, valid = resize(rgb.to(device), xyz.to(device))
@@ -124,7 +124,7 @@ def _extract(extractor: Extractor, frames: PreparedFrames, watch: Watch) -> Pixe
 
 
 def _extract_tokens(extractor: PaperExtractor, frames: PreparedFrames, watch: Watch) -> TokenFeatures:
-    """`PaperExtractor.tokens`, step by step; a test holds both to the same maps."""
+    """Run `PaperExtractor.tokens` stage by stage. A test holds both to the same maps."""
     with watch("image"):
         sizes = FrameSizes.of(frames)
         image = extractor.image_tokens(frames, sizes)
@@ -161,5 +161,5 @@ def _sizes(
 
 
 def _area(inside: Tensor) -> int:
-    """Pixels of the rectangle of one frame that convolutions need."""
+    """Return the pixels of the rectangle of one frame that convolutions need."""
     return inside[cut_out(inside)].numel() if inside.any() else 0

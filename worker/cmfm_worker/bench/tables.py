@@ -1,4 +1,4 @@
-"""A report as titled tables of strings; who shows them decides how."""
+"""A report as titled tables of strings, without layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MS, _MB, _MEGA, _GIGA = 1e3, 1 << 20, 1e6, 1e9
 
 @dataclass(frozen=True)
 class Table:
-    """The first column is text, the others are numbers."""
+    """A table whose first column is text and whose others are numbers."""
 
     title: str
     header: Sequence[str]
@@ -19,7 +19,7 @@ class Table:
 
 
 def tables(report: Mapping[str, Any]) -> Iterator[Table]:
-    """What a person wants to see of a report: an overview, and the stages of each variant."""
+    """Yield the tables of a report: an overview, and the stages of each variant."""
     variants = [v for v in report["variants"] if v["skipped"] is None]
     yield Table("Throughput", _THROUGHPUT, [row for v in variants for row in _throughput_rows(v)])
     yield Table("One frame at a time, and memory", _LATENCY, [_latency(v) for v in variants])
@@ -38,7 +38,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def remarks(report: Mapping[str, Any]) -> Iterator[str]:
-    """What is missing from the tables, and why; and what the floors were measured with."""
+    """Yield what is missing from the tables and why, and the rates of the floors."""
     for variant in report["variants"]:
         if variant["skipped"] is not None:
             yield f"{variant['name']}: skipped, {variant['skipped']}"
@@ -53,7 +53,7 @@ def remarks(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def as_text(table: Table) -> str:
-    """Aligned columns, for a terminal without rich."""
+    """Format a table with aligned columns, without rich."""
     lines = [list(table.header), *map(list, table.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
     shown = [

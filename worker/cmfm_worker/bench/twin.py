@@ -1,4 +1,4 @@
-"""The literal program beside the fast one, on the same frame in the same run."""
+"""Compares the method with the literal program of tests/parity, on the same frame in the same run."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _FAST_RUNS = 3
 
 
 def twin_file() -> Path | None:
-    """The literal program's file, None where this is no source tree."""
+    """Return the literal program's file, or None outside a source tree."""
     root = source_tree()
     return root / _TWIN if root is not None and (root / _TWIN).is_file() else None
 
 
 def compare(setup: Setup, variant: Variant, weights: Path, rgb: Tensor, xyz: Tensor) -> dict[str, Any]:
-    """Both programs on one frame (H, W, 3): seconds, peaks, ratios and the relative L2 of the maps.
+    """Run both programs on one frame (H, W, 3): seconds, peaks, ratios and the relative L2 of the maps.
 
-    The frame is prepared before, once for both. The result says why where there is no literal program of the variant.
+    The frame is prepared before, once for both. If the variant has no literal program, `skipped` says why.
     """
     if not variant.is_papers_mapping:
-        return {"skipped": "it has the main paper's mapping networks only"}
+        return {"skipped": "it has only the main paper's mapping networks"}
     if variant.image != DINO:
-        return {"skipped": f"{_TWIN} has no 2D extractor but {DINO}"}
+        return {"skipped": f"{_TWIN} has only the 2D extractor {DINO}"}
     file = twin_file()
     if file is None:
-        return {"skipped": f"{_TWIN} is not here: the literal program is part of the source tree only"}
+        return {"skipped": f"{_TWIN} is missing: the literal program is in the source tree only"}
     device = setup.extractor.device
     prepared = prepare(rgb[None].to(device), xyz[None].to(device), setup.background)
     rgb_224 = (prepared.rgb[0].permute(1, 2, 0) * 255).round().byte()  # 3 H W -> H W 3
@@ -75,7 +75,7 @@ def _fast(setup: Setup, rgb: Tensor, xyz: Tensor) -> dict[str, Any]:
 def _literal(
     twin: Any, setup: Setup, variant: Variant, weights: Path, rgb: Tensor, xyz: Tensor
 ) -> dict[str, Any]:
-    """Once: it is slow. Its constants are made on the device by default."""
+    """Run the literal program once, because it is slow. Its constants are made on the device."""
     device = setup.extractor.device
     state = twin.Weights(
         dino=_on(device, read_state_dict(find_weights(weights, "dino"))),

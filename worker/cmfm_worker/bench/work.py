@@ -1,8 +1,8 @@
-"""What each stage must at least do, counted: multiplications and additions, and bytes in and out.
+"""The least work of each stage: multiplications and additions, and bytes in and out.
 
-Operations are those of the rewritten method (docs/method.md, exact speed), not of the literal one, and only those
-of matrix products except for the farthest points; bytes are every input read once, every output written once,
-weights once a batch. A floor made of them can only be too low.
+Operations are those of the rewritten method (docs/method.md, exact speed), not of the literal one. Only matrix
+products are counted, and the farthest points. Every input is read once, every output written once, and weights are
+read once a batch. A floor from these numbers can only be too low.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def paper_work(
     dtype_bytes: int,
     picture: Picture = Picture(),
 ) -> Mapping[str, Work]:
-    """Stage → work, for the `paper` preset with weights of `dtype_bytes` a number."""
+    """Return stage → work for the `paper` preset, with weights of `dtype_bytes` a number."""
     points, groups = sizes.points, sizes.frames * CENTRES
     pairs = groups * group_size
     tap_width = _POINT_WIDTH * len(TAPS[blocks])
@@ -57,7 +57,7 @@ def paper_work(
 
 
 def classic_work(sizes: Sizes, mapping: MappingPair) -> Mapping[str, Work]:
-    """Stage → work, for the `classic` preset: filters move bytes, the networks multiply."""
+    """Return stage → work for the `classic` preset: filters move bytes, the networks multiply."""
     pixels, width = sizes.pixels, mapping.d2 + mapping.d3
     prepared = sizes.frames * _MAP_PX * 6 * F32
     return {
@@ -69,11 +69,11 @@ def classic_work(sizes: Sizes, mapping: MappingPair) -> Mapping[str, Work]:
 
 
 def _prepare(sizes: Sizes) -> dict[str, Work]:
-    """Every pixel in, 224×224 out; then the points in, and out again as the part's own."""
+    """Count every pixel in and 224×224 out; then the points in, and the part's points out."""
     picture, points = (sizes.frames * _MAP_PX * 3 * F32,) * 2
     return {"resize": Work(0, sizes.input_bytes + picture + points), "background": Work(0, 2 * points)}
 
 
 def _aggregate(sizes: Sizes) -> Work:
-    """Two products with a matrix of box means; two maps in, three out."""
+    """Count two products with the matrix of the Gaussian, two maps in, three maps out."""
     return Work(4 * sizes.frames * _MAP_PX * SIZE_PX, 5 * sizes.frames * _MAP_PX * F32)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from cmfm_worker.cfm.smoothing import gaussian_along
 
 Prediction = TypeVar("Prediction")
-"""What a mapping network returns: Ê, or Ê with what a variant learns beside it."""
+"""The result of a mapping network: Ê, or Ê together with its spread (`classic`)."""
 
 
 # § 3.2, Eq. 1:  Ê_3D = M_2D→3D(E_2D)   Ê_2D = M_3D→2D(E_3D)

@@ -34,7 +34,7 @@ STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class HowToRun:
-    """Where experiments are computed, and what is written."""
+    """Options of a run: the engine, its devices, the tables and the output."""
 
     out: Path
     tables: tuple[int, ...] | None
@@ -75,6 +75,10 @@ def evaluate_all(
     if how.report:
         require_report()
     plan = make_plan(options, tables_for(options.categories, options.preset, how.tables), how.skip)
+    for title, why in plan.inputs.left_out.items():
+        remark(f"not measured: {title}: {why}; its places in the tables stay open")
+    for text in plan.inputs.remarks:
+        remark(text)
     store, state = Store(how.out), RunState()
     left = load_finished(plan, store, state)
     check_prepared(left, options, _device(how))

@@ -44,7 +44,8 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
 
     loaded = load_recipe(trial.recipe)
     parts = list_parts(trial.root, trial.category, "test", trial.dataset, light=trial.light)
-    check_ground_truths(parts)
+    for text in check_ground_truths(parts):
+        remark(text)
     if trial.json_file is not None and not trial.json_file.resolve().parent.is_dir():
         raise InputError(f"{trial.json_file}: its folder does not exist")
     on = choose_device(trial.device)

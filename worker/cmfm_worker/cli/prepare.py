@@ -102,6 +102,7 @@ def _background(
 def _parts(root: Path, category: list[str] | None, dataset: options.Layout, light: int) -> "list[PartFiles]":
     """List every part of the categories' splits; only train must exist. Checks that the ground truths exist."""
     from cmfm_protocol.files.dataset import SPLITS, categories, check_ground_truths, has_split, list_parts
+    from cmfm_worker.cli.console import remark
 
     chosen = list(dict.fromkeys(category or categories(root, dataset)))
     parts = [
@@ -111,7 +112,8 @@ def _parts(root: Path, category: list[str] | None, dataset: options.Layout, ligh
         if split == "train" or has_split(root, name, split, dataset)
         for part in list_parts(root, name, split, dataset, light=light)
     ]
-    check_ground_truths(parts)
+    for text in check_ground_truths(parts):
+        remark(text)
     return parts
 
 

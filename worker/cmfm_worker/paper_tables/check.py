@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,11 +23,15 @@ class Inputs:
 
     `parts` holds for each category a digest of its files' names, sizes and times; `weights` for each 2D extractor the
     sha256 of its file and of Point-MAE's (`classic` has none); `extractor_version` is the version of the features.
+    `left_out` holds for the title of each experiment that draws more parts than its category has the reason, `remarks`
+    what to say about ground truths.
     """
 
     parts: dict[str, str]
     weights: dict[str, list[str]]
     extractor_version: str
+    left_out: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def of(self, experiment: Experiment) -> dict[str, Any]:
         """Return the inputs of one experiment as they are stored with its numbers."""
@@ -45,8 +49,9 @@ def check_run(experiments: Sequence[Experiment], options: RunOptions) -> Inputs:
         for image in dict.fromkeys(experiment.settings.image for experiment in experiments):
             names = [experiment.name for experiment in experiments if experiment.settings.image == image]
             weights[image] = _weights(options, image, names)
-    parts = {name: _check_category(name, experiments, options) for name in options.categories}
-    return Inputs(parts, weights, _extractor_version(options.preset))
+    left_out, remarks = _too_few_parts(experiments, options), list[str]()
+    parts = {name: _check_category(name, options, remarks) for name in options.categories}
+    return Inputs(parts, weights, _extractor_version(options.preset), left_out, tuple(remarks))
 
 
 def check_prepared(experiments: Iterable[Experiment], options: RunOptions, device: torch.device) -> None:
@@ -83,29 +88,30 @@ def _weights(options: RunOptions, image: str, names: Sequence[str]) -> list[str]
         ) from error
 
 
-def _check_category(category: str, experiments: Sequence[Experiment], options: RunOptions) -> str:
+def _check_category(category: str, options: RunOptions, remarks: list[str]) -> str:
     test = list_parts(options.root, category, "test", options.dataset, light=options.light)
-    check_ground_truths(test)
+    remarks += check_ground_truths(test)
     if {part.defect == GOOD for part in test} != {True, False}:
         raise InputError(f"{options.root / category}: its test split needs good parts and defective ones")
-    _check_choices([experiment for experiment in experiments if experiment.category == category], options)
     return _digest(_parts(category, options))
 
 
-def _check_choices(experiments: Sequence[Experiment], options: RunOptions) -> None:
-    """Raise InputError if a category has fewer training parts than its experiments need."""
-    failed: dict[str, InputError] = {}
+def _too_few_parts(experiments: Sequence[Experiment], options: RunOptions) -> dict[str, str]:
+    """Return why experiments that draw more training parts than their category has cannot run, by title.
+
+    Raises InputError if no experiment can run, or if a category has too few parts for one that takes them all.
+    """
+    left_out: dict[str, str] = {}
     for experiment in experiments:
         try:
             choose_experiment_parts(experiment, options)
         except InputError as error:
             if experiment.settings.shots is None:
                 raise
-            failed[experiment.name] = error
-    for first in failed.values():
-        raise InputError(
-            f"{first}\n(or leave out the variants that need more: --skip {','.join(failed)})"
-        ) from first
+            left_out[experiment.title] = str(error)
+    if experiments and len(left_out) == len(experiments):
+        raise InputError("\n".join(left_out.values()))
+    return left_out
 
 
 def _parts(category: str, options: RunOptions) -> list[PartFiles]:

@@ -76,11 +76,16 @@ def tables_for(
 
 
 def make_plan(options: RunOptions, tables: tuple[PaperTable, ...], skip: Iterable[str] = ()) -> Plan:
-    """Plan the experiments. Raises InputError or DatasetError, before any work, if something is missing."""
+    """Plan the experiments; those that draw more parts than there are are left out (`Inputs.left_out`).
+
+    Raises InputError or DatasetError, before any work, if something is missing.
+    """
     without = set(skip)
     wanted = [VARIANTS[name] for name in variants_of(tables) if name not in without]
     experiments, served = plan_experiments(wanted, options)
-    return Plan(options, tables, tuple(experiments), served, check_run(experiments, options))
+    inputs = check_run(experiments, options)
+    can_run = tuple(experiment for experiment in experiments if experiment.title not in inputs.left_out)
+    return Plan(options, tables, can_run, served, inputs)
 
 
 def load_finished(plan: Plan, store: Store, state: RunState) -> list[Experiment]:
@@ -168,6 +173,8 @@ def run_notes(plan: Plan, state: RunState) -> list[str]:
         notes.append(
             f"{len(state.done)} of {len(plan.experiments)} experiments are finished; repeat the command to continue"
         )
+    notes += [f"{title}: not measured: {why}" for title, why in plan.inputs.left_out.items()]
+    notes += plan.inputs.remarks
     notes += [f"{title}: {problem}" for title, problem in state.problems.items()]
     notes += [
         f"{category} / {name}: left out {part}: {why}"

@@ -157,7 +157,7 @@ def _read_toml(folder: Path, path: Path) -> tuple[dict[str, Any], str]:
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such recipe folder'}")
     try:
         content = path.read_bytes()
-        return tomllib.loads(content.decode("utf-8")), hashlib.sha256(content).hexdigest()
+        return tomllib.loads(content.decode("utf-8-sig")), hashlib.sha256(content).hexdigest()
     except FileNotFoundError:
         raise InputError(f"{folder}: not a recipe, it has no {RECIPE_FILE}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

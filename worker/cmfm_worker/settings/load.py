@@ -72,7 +72,7 @@ def load_with_sources(path: Path) -> LoadedSettings:
 
 def _read_file(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file; deploy/line.toml is an example with every key explained"

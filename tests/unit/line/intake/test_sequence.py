@@ -89,7 +89,7 @@ def test_flipped_bit_in_a_stream_id_invents_no_past() -> None:
 
 
 def test_sealed_first_frame_proves_its_past() -> None:
-    """What came before it is lost even if the camera dies after this one frame."""
+    """Numbers before the first frame are lost, even if the camera dies after this one frame."""
     t = tracker()
     t.frame("line1/s1", TriggerKey("a", 2), Fingerprint(2, "p"), 0, sealed=True)
     assert lost(t, WINDOW_NS) == [("a", 0), ("a", 1)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from structlog.testing import capture_logs
 
 from cmfm_protocol.files.key_files import KeyPair, write_pair
 from cmfm_worker.errors import InputError
@@ -111,15 +112,20 @@ def site(tmp_path: Path) -> Iterator[MakeSite]:
     ],
 )
 def test_each_socket_has_its_folder(site: MakeSite, socket: SocketName, folder: str, other: str) -> None:
-    """A key is admitted at the sockets of its own folder; at the others it is refused and counted."""
+    """A key is admitted at the sockets of its own folder; at the others it is refused, counted and logged."""
     here = site(socket)
     welcome, elsewhere = here.allow(folder), here.allow(other, "elsewhere")
-    here.open()
-    assert here.ask(welcome, wait_s=10)
-    assert not here.ask(elsewhere)
+    with capture_logs() as lines:
+        here.open()
+        assert here.ask(welcome, wait_s=10)
+        assert not here.ask(elsewhere)
     assert here.zap is not None
     assert here.zap.refused[socket] > 0
     assert set(here.zap.refused) == {socket}
+    admitted, refused = (line for line in lines if line["event"].startswith("client_"))
+    where = {"socket": socket, "address": "127.0.0.1"}
+    assert admitted.items() >= {"event": "client_admitted", "client": "someone", **where}.items()
+    assert refused.items() >= {"event": "client_refused", "key": elsewhere.public.decode(), **where}.items()
 
 
 def test_strangers_are_refused(site: MakeSite) -> None:

@@ -39,7 +39,7 @@ EVERY_NTH: Final = 4
 
 
 def simulated_frames_per_part(parts: int) -> int:
-    """Return how many frames with simulated defects each of so many good parts gets."""
+    """Return the number of frames with simulated defects that each of `parts` good parts gets."""
     return min(-(-SIMULATED_FRAMES // parts), MOST_FRAMES_PER_PART)
 
 
@@ -66,7 +66,7 @@ def with_metric(
     beside: FeatureStore,
     options: FitOptions,
 ) -> MappingPair:
-    """Return the pair with a fitted metric, or as it is if no simulated defect has a pixel.
+    """Return the pair with a fitted metric, or without one if no simulated defect has a pixel.
 
     The metric separates pixels in simulated defects from those of good parts and those beside such defects. Raises
     ValueError if the pair has learned no spreads.

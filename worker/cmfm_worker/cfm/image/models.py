@@ -20,7 +20,7 @@ NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,128}$"
 
 
 def timm_name(name: str) -> str:
-    """Return timm's name for a short name; any other name is returned as it is.
+    """Return timm's name for a short name; any other name is returned unchanged.
 
     Raises ValueError for a name that timm cannot have. `architecture.py` checks that timm has the model.
     """

@@ -5,7 +5,7 @@ Every message that arrives is admitted, becomes a FAULT, or is counted.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -14,12 +14,14 @@ from cmfm_protocol.wire.frame import Frame, decode_frame
 from cmfm_protocol.wire.state import decode_camera_state
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.clock import NS_PER_MS, Clock
+from cmfm_worker.clock import Clock
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.ring import Ring, as_shed
 from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
+from cmfm_worker.line.intake.signs_of_life import SignsOfLife
 from cmfm_worker.line.intake.stream import Fingerprint, Sighting
+from cmfm_worker.line.intake.triggers import Triggers
 from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,
@@ -28,18 +30,11 @@ from cmfm_worker.line.messages import (
     LineRecipe,
     Noticed,
     Opened,
-    SourceSeen,
     Trigger,
     TriggerKey,
     fault,
 )
 from cmfm_worker.settings.sections.network import IntakeSection
-
-DUE_AT_ONCE_MS: Final = 0.0
-"""Deadline of a part that is known to be lost or unreadable."""
-
-SEEN_EVERY_NS: Final = 100 * NS_PER_MS
-"""Signs of life of a camera are reported at most this often."""
 
 
 class RecipeLookup(Protocol):
@@ -74,11 +69,12 @@ class Admission:
         self._post = post
         self._done_ns = done_ns
         self._clock = clock
-        self._deadlines = Deadlines(settings, post, clock)
-        self._announced = AnnouncedParts(tracker, self._deadlines, post)
+        deadlines = Deadlines(settings, post, clock)
+        self._triggers = Triggers(deadlines, clock)
+        self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
+        self._signs_of_life = SignsOfLife(post)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
-        self._seen: dict[str, tuple[str, int]] = {}  # source -> stream, CLOCK_MONOTONIC
 
     def frame_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a message on the frame topic (WIRE.md, frame). `source` is the endpoint that it came from."""
@@ -88,7 +84,7 @@ class Admission:
         except RemoteProtocolError as error:
             self._damaged(source, error, received_ns)
         else:
-            self._report_life(source, frame.header.stream_uuid)
+            self._signs_of_life.report(source, frame.header.stream_uuid, self._clock.monotonic_ns())
             self._frame(source, frame, received_ns)
 
     def trigger_message(self, source: str, message: Sequence[memoryview]) -> None:
@@ -102,8 +98,9 @@ class Admission:
         if self._settings.sealed_only and not trigger.sealed:
             self._post(Noticed("unsealed_trigger"))
             return
-        self._report_life(source, trigger.stream_uuid)
-        self._announced.message(source, trigger, self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        self._signs_of_life.report(source, trigger.stream_uuid, now_ns)
+        self._announced.message(source, trigger, now_ns)
 
     def announce(self, message: TriggerMessage) -> str | None:
         """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None."""
@@ -118,8 +115,9 @@ class Admission:
             self._post(Noticed("damaged_camera_state"))
             return
         (self._closing.add if state.closing else self._closing.discard)(source)
-        self._report_life(source, state.stream_uuid)
-        self._tracker.announce(source, state.stream_uuid, state.next_seq, self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        self._signs_of_life.report(source, state.stream_uuid, now_ns)
+        self._tracker.announce(source, state.stream_uuid, state.next_seq, now_ns)
 
     def is_closing(self, source: str) -> bool:
         """Tell whether the camera at an endpoint has announced that it closes and sends no further frame."""
@@ -133,32 +131,13 @@ class Admission:
         """Give everything still waited for its FAULT, because no more messages will come."""
         self._settle(self._tracker.flush())
 
-    def _report_life(self, source: str, stream_uuid: str) -> None:
-        """Report a sign of life of a camera, a new stream at once, else every `SEEN_EVERY_NS`."""
-        now_ns = self._clock.monotonic_ns()
-        known_uuid, seen_ns = self._seen.get(source, ("", 0))
-        if stream_uuid != known_uuid or now_ns - seen_ns >= SEEN_EVERY_NS:
-            self._seen[source] = (stream_uuid, now_ns)
-            self._post(SourceSeen(source, stream_uuid))
-
     def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
         header = frame.header
         key = TriggerKey(header.stream_uuid, header.seq)
         fingerprint = Fingerprint(header.trigger_ns, header.part_id)
         if not self._is_new(source, key, fingerprint, received_ns, sealed=frame.sealed):
             return
-        age_ns = self._deadlines.age_ns(header.trigger_ns, header.clock)
-        trigger = Trigger(
-            key=key,
-            part_id=header.part_id,
-            recipe=header.recipe,
-            calib_id=header.calib_id,
-            trigger_ns=self._deadlines.trigger_ns(age_ns),
-            received_ns=received_ns,
-            deadline_ns=self._deadlines.due_ns(age_ns, header.deadline_ms),
-            simulated=header.simulated,
-            frame=frame,
-        )
+        trigger = self._triggers.of_frame(frame, received_ns)
         announced = self._announced.claim(key)
         refusal = contradiction(announced, trigger) if announced is not None else None
         if announced is not None:
@@ -170,6 +149,7 @@ class Admission:
             return
         self._post(opened(trigger))  # before `fill`, after which the loop can decide it
         slot, recipe = admitted
+        self._announced.frame_arrived(trigger, recipe.sha)
         self._ring.fill(slot, frame, trigger, recipe, self._clock.monotonic_ns())
 
     def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, LineRecipe] | Decision:
@@ -190,6 +170,10 @@ class Admission:
         if slot is None:
             return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
         return slot, recipe
+
+    def _model_sha(self, recipe: str) -> str:
+        found = self._recipes.find(recipe)
+        return found.sha if found is not None else ""
 
     def _claim(self, now_ns: int) -> int | None:
         """Return a free slot, if need be that of the waiting frame that is due first and too late to be inspected."""
@@ -216,18 +200,7 @@ class Admission:
             return
         key = TriggerKey(error.stream_uuid, error.seq)
         if self._is_new(source, key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
-            known_clock = error.clock or "none"
-            age_ns = self._deadlines.age_ns(error.trigger_ns, known_clock) if error.trigger_ns else 0
-            trigger = Trigger(
-                key=key,
-                part_id=error.part_id or "",
-                recipe=error.recipe or "",
-                calib_id="",
-                trigger_ns=self._deadlines.trigger_ns(age_ns),
-                received_ns=received_ns,
-                deadline_ns=self._deadlines.due_ns(age_ns, error.deadline_ms or DUE_AT_ONCE_MS),
-                simulated=False,
-            )
+            trigger = self._triggers.of_damaged(key, error, received_ns)
             self._fault(trigger, error.reason, error.detail)
 
     def _is_new(
@@ -250,7 +223,11 @@ class Admission:
             self._orphan(source, Reason.MALFORMED, detail, received_ns)
         elif sighting is Sighting.REUSED:
             detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
-            self._fault(self._unseen(self._tracker.unattributed_key(), received_ns), Reason.MALFORMED, detail)
+            self._fault(
+                self._triggers.without_frame(self._tracker.unattributed_key(), received_ns),
+                Reason.MALFORMED,
+                detail,
+            )
         kind = sighting.name.lower()
         self._post(Noticed(kind))
         self._log.info("frame_not_new", what=kind, stream_uuid=key.stream_uuid, seq=key.seq)
@@ -273,28 +250,17 @@ class Admission:
             if orphan is None:
                 self._lost(key)
             else:
-                self._fault(self._unseen(key, orphan.received_ns), orphan.reason, orphan.detail)
+                self._fault(
+                    self._triggers.without_frame(key, orphan.received_ns), orphan.reason, orphan.detail
+                )
 
     def _lost(self, key: TriggerKey) -> None:
         announced = self._announced.claim(key)
         if announced is None:
-            self._fault(self._unseen(key, None), Reason.LOST, "no frame arrived for this seq")
+            self._fault(self._triggers.without_frame(key, None), Reason.LOST, "no frame arrived for this seq")
         elif announced.deadline_ns > self._clock.monotonic_ns():
             # Only in a drain. Otherwise the verdict book has closed it at its deadline.
             self._post(Closed(key, fault(Reason.LOST, "announced, but no frame came before the drain")))
-
-    def _unseen(self, key: TriggerKey, received_ns: int | None) -> Trigger:
-        """Return a trigger without a readable frame. Its verdict is due at once."""
-        return Trigger(
-            key=key,
-            part_id="",
-            recipe="",
-            calib_id="",
-            trigger_ns=received_ns or self._clock.realtime_ns(),
-            received_ns=received_ns,
-            deadline_ns=self._deadlines.due_ns(0, DUE_AT_ONCE_MS),
-            simulated=False,
-        )
 
     def _fault(self, trigger: Trigger, reason: Reason, detail: str) -> None:
         announced = self._announced.claim(trigger.key)

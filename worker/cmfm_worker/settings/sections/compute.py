@@ -1,4 +1,4 @@
-"""What the line computes: recipes and weights, the device, the frame buffers and the batches."""
+"""Sections about computation: recipes and weights, the device, the frame buffers and the batches."""
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -16,7 +16,7 @@ SidePx = Annotated[int, Field(ge=32, le=4096)]
 
 
 class RecipesSection(Section):
-    """What this line can inspect."""
+    """Recipes of the products that this line inspects."""
 
     folder: ConfigPath = Field(
         Path("recipes"), description="Folder of the recipes, each a folder as `cmfm-worker fit` writes it."

@@ -1,4 +1,4 @@
-"""What the worker says of itself: its log, and metrics and probes over HTTP."""
+"""Sections about health: the log, and metrics and probes over HTTP."""
 
 from typing import Literal, Self
 

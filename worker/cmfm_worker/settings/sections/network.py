@@ -1,4 +1,4 @@
-"""What connects the line: its names, its sockets, their keys, and what is believed of the cameras."""
+"""Sections about the network: names, sockets, keys, and limits for what cameras send."""
 
 from pathlib import Path
 from typing import Final, Self
@@ -112,7 +112,7 @@ class CurveSection(Section):
 
 
 class IntakeSection(Section):
-    """What is believed of the cameras."""
+    """Limits for what cameras send: gaps, clocks, deadlines, sizes."""
 
     reorder_window_ms: PositiveMs = Field(
         200.0, description="Milliseconds to wait for a skipped seq. After them the part is a FAULT (lost)."

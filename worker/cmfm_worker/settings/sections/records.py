@@ -1,4 +1,4 @@
-"""What is kept and sent again: results for subscribers, maps, the ledger and the archive of rejected parts."""
+"""Sections about records: results kept for subscribers, maps, the ledger, the archive of rejected parts."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ LimitMb = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
 class ResultsSection(Section):
-    """What is kept for subscribers that are slow or were away."""
+    """Results kept for subscribers that are slow or were away."""
 
     hwm: QueueLength = Field(100_000, description="Verdicts queued for a slow subscriber.")
     history: QueueLength = Field(

@@ -1,4 +1,4 @@
-"""The mapping at the tokens: the same maps as at the pixels, also where Ψ is nearly 0."""
+"""The mapping at the tokens gives the same maps as at the pixels, also where Ψ is nearly 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cmfm_worker.cfm.anomaly_maps import anomaly_maps
 from cmfm_worker.cfm.extractor import PixelFeatures
-from cmfm_worker.cfm.mapping import at_tokens as token_mapping
+from cmfm_worker.cfm.mapping import at_tokens
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.mapping.token_sampling import TokenSampling
 from cmfm_worker.cfm.pixel_distances import pixel_distances
@@ -19,7 +19,7 @@ TOKENS_A_FRAME = 30
 
 
 def made_up(d2: int, d3: int, *shares: float) -> TokenFeatures:
-    """Frames with about such shares of their pixels inside the mask; weights of 3D pixels do not add up to 1."""
+    """Frames with about the given shares of their pixels inside the mask. Weights of 3D pixels do not sum to 1."""
     torch.manual_seed(4)
     mask = torch.stack([torch.rand(224, 224) < share for share in shares])
     frame = mask.nonzero()[:, 0]
@@ -44,15 +44,15 @@ def pair(d2: int, d3: int, hidden: int | None = None) -> MappingPair:
 
 @pytest.mark.parametrize(("d2", "d3", "hidden"), [(30, 70, None), (12, 9, 16), (400, 230, 250), (5, 5, 1)])
 def test_maps_are_those_at_the_pixels(d2: int, d3: int, hidden: int | None) -> None:
-    """Outputs wider and narrower than the hidden layer, one block of rows and several."""
+    """The maps agree for outputs wider and narrower than the hidden layer, in one block of rows and several."""
     features, mapping = made_up(d2, d3, 0.03, 0.01), pair(d2, d3, hidden)
     found, expected = anomaly_maps(features, mapping), anomaly_maps(features.at_pixels(), mapping)
     for name in ("psi_2d", "psi_3d", "psi"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
 
 
-def test_nearly_perfect_prediction_keeps_its_digits() -> None:
-    """Where Ψ is about 1e-4 it is right to a hundredth: 2 − 2·cos would have lost it in float32."""
+def test_small_distances_are_exact() -> None:
+    """Where Ψ is about 1e-4 it is right to 1 %; 2 − 2·cos would lose that in float32."""
     mapping, features = pair(8, 8), made_up(8, 8, 0.01)
     constant = torch.linspace(1, 2, 8)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_nearly_perfect_prediction_keeps_its_digits() -> None:
 
 
 def test_selected_frames_get_the_maps_they_have_in_the_batch() -> None:
-    """A batch may mix recipes: any frames, in any order, with only the tokens they need."""
+    """Any frames of a batch, in any order and with only their tokens, have the same maps."""
     features, mapping = made_up(6, 10, 0.02, 0.0, 0.03, 0.01), pair(6, 10)
     together = anomaly_maps(features, mapping)
     chosen = features.select([3, 0])
@@ -86,13 +86,13 @@ def test_selected_frames_get_the_maps_they_have_in_the_batch() -> None:
 
 
 def test_no_pixels_give_empty_maps() -> None:
-    """Frames of which nothing is left are all 0, not an error."""
+    """Frames without pixels have zero maps, without an error."""
     maps = anomaly_maps(made_up(6, 10, 0.0, 0.0), pair(6, 10))
     assert maps.psi_2d.abs().max() == maps.psi.abs().max() == 0
 
 
-def test_standardised_features_go_the_way_over_the_pixels() -> None:
-    """A standardiser subtracts a mean, which sampling with weights below 1 would not keep."""
+def test_standardised_features_are_mapped_at_the_pixels() -> None:
+    """With a standardiser, maps are computed at the pixels, because sampling does not keep the subtracted mean."""
     features, plain = made_up(6, 10, 0.01), pair(6, 10)
     standardise = Standardiser(torch.randn(6), torch.rand(6) + 0.5, torch.randn(10), torch.rand(10) + 0.5)
     mapping = MappingPair(plain.to_3d, plain.to_2d, standardise)
@@ -102,7 +102,7 @@ def test_standardised_features_go_the_way_over_the_pixels() -> None:
 
 
 def test_widths_that_do_not_fit_are_refused() -> None:
-    """A mapping of another extractor is named with both widths."""
+    """A mapping of another extractor is refused with both widths."""
     with pytest.raises(
         ValueError, match=r"widths 6 \(2D\) and 10 \(3D\) do not fit a mapping between 10 and 6"
     ):
@@ -110,17 +110,17 @@ def test_widths_that_do_not_fit_are_refused() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1 << 20])
-def test_chunks_do_not_show(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many pixels pass together, each gets the same distances."""
+def test_distances_do_not_depend_on_chunks(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances do not depend on the number of pixels in a chunk."""
     features, mapping = made_up(6, 10, 0.001), pair(6, 10)
     expected = pixel_distances(features, mapping)
-    monkeypatch.setattr(token_mapping, "_PIXELS_AT_ONCE", {"cpu": rows})
+    monkeypatch.setattr(at_tokens, "_PIXELS_AT_ONCE", {"cpu": rows})
     for found, reference in zip(pixel_distances(features, mapping), expected, strict=True):
         torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-6)
 
 
 def test_half_precision_stays_within_the_golden_tolerance() -> None:
-    """With bf16 products at the pixels the maps are those of fp32 to 3 %."""
+    """With bf16 products at the pixels, the maps are within 3 % of fp32."""
     features, exact = made_up(64, 96, 0.01), pair(64, 96)
     rough = MappingPair(exact.to_3d, exact.to_2d, precision="bf16")
     found, expected = pixel_distances(features, rough), pixel_distances(features, exact)
@@ -134,7 +134,7 @@ def test_half_precision_stays_within_the_golden_tolerance() -> None:
 def test_other_pixelwise_networks_have_their_maps_at_the_tokens_too(
     architecture: Architecture, modality: Modality
 ) -> None:
-    """More layers in between, or a modality from itself: as exact, and not by way of the pixels."""
+    """Networks with more layers, and intramodal ones, are exact at the tokens, too."""
     features = made_up(31, 70, 0.03, 0.01)
     torch.manual_seed(9)
     mapping = new_pair(31, 70, architecture, modality)
@@ -144,8 +144,8 @@ def test_other_pixelwise_networks_have_their_maps_at_the_tokens_too(
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
 
 
-def test_convolutions_go_the_way_over_the_pixels() -> None:
-    """What sees its surroundings has no place at the tokens; its maps are those of the pixels."""
+def test_convolutions_are_computed_at_the_pixels() -> None:
+    """Convolutions are computed at the pixels and give the same maps."""
     features = made_up(6, 10, 0.01)
     torch.manual_seed(9)
     mapping = new_pair(6, 10, "conv_encoder_decoder")

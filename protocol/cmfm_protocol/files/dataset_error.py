@@ -1,0 +1,5 @@
+"""The error of everything that reads a data set."""
+
+
+class DatasetError(Exception):
+    """A data set cannot be used; the message names the file or folder and what was expected."""
