@@ -21,17 +21,17 @@ def test_a_threshold_keeps_its_rate(rate: float) -> None:
     """Of many sets of 200 scores the thresholds are about the true quantile, and the rate there is the one asked."""
     truth = 1.0 - 0.2 * math.log(rate)
     found = [Tail.of(drawn(200, seed)).threshold(rate) for seed in range(40)]
-    assert np.mean(found) == pytest.approx(truth, rel=0.03)
-    assert np.std(found) < 0.12 * truth
+    assert np.mean(found) == pytest.approx(truth, rel=0.05)
+    assert np.std(found) < 0.15 * truth
     tail = Tail.of(drawn(200))
     assert tail.rate(tail.threshold(rate)) == pytest.approx(rate, rel=0.1)
 
 
 def test_one_odd_part_does_not_decide() -> None:
-    """A score three times as high as the others moves the threshold of 5 % by little; the highest score by all."""
-    usual, odd = (Tail.of(scores).threshold(0.05) for scores in (drawn(120), drawn(120, odd=6.0)))
-    assert odd == pytest.approx(usual, rel=0.15)
-    assert odd < 2.2
+    """A few scores many times as high as the others move the threshold of 5 % by little, and that of 1 % not far."""
+    usual, odd = Tail.of(drawn(120)), Tail.of([*drawn(120)[:-2], 8.0, 12.0])
+    assert odd.threshold(0.05) == pytest.approx(usual.threshold(0.05), rel=0.1)
+    assert odd.threshold(0.01) == pytest.approx(usual.threshold(0.01), rel=0.3)
 
 
 def test_thresholds_rise_as_rates_fall_and_reach_beyond_the_scores() -> None:
@@ -54,11 +54,11 @@ def test_the_interval_holds_the_rate_and_narrows_with_more_parts() -> None:
 
 
 def test_equal_scores_and_scores_far_above_have_a_tail() -> None:
-    """Ties are no error, and a bounded tail has rate 0 above its end."""
+    """Ties are no error, and far above the scores the rate is next to nothing."""
     same = Tail.of([1.5] * 20)
     assert same.threshold(0.05) == pytest.approx(1.5, abs=1e-6)
     assert same.rate(2.0) == 0.0
-    assert Tail.of(np.linspace(1, 2, 40).tolist()).rate(9.0) == 0.0
+    assert Tail.of(np.linspace(1, 2, 40).tolist()).rate(9.0) < 1e-6
 
 
 @pytest.mark.parametrize("scores", [[1.0] * (LEAST_SCORES - 1), [1.0] * 20 + [math.nan]])

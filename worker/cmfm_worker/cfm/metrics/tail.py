@@ -2,9 +2,10 @@
 
 A conformal threshold is one of the scores, so its rate is a multiple of 1 / (n + 1) and a single odd part can decide
 it. Above a high quantile u the excesses of almost any distribution follow a generalised Pareto distribution (Pickands,
-Balkema and de Haan); its two parameters are taken from all of them together, by probability-weighted moments (Hosking
-and Wallis, 1987). The price is a model: a rate far below what the scores show is an extrapolation, and its interval is
-wide.
+Balkema and de Haan). Its two parameters are taken from the median and the upper quartile of the excesses, much as
+Pickands (1975) does: parts that should not be among the nominal ones have the highest scores, and a quarter of the
+excesses may be theirs. The price is a model: a rate far below what the scores show is an extrapolation, and its
+interval is wide.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ TAIL_SHARE: Final = 0.2
 LEAST_EXCESSES: Final = 8
 """The tail is this share of the scores, and at least so many of them (but no more than half)."""
 
-SHAPE: Final = (-0.5, 0.5)
-"""Bounds of the shape ξ. A few excesses tell it badly: noise would make a tail that ends, or a very heavy one."""
+SHAPE: Final = (0.0, 0.5)
+"""Bounds of the shape ξ. A few excesses tell it badly, and noise would make a tail that ends or a very heavy one.
+Scores have no upper end, so a tail is at least exponential.
+"""
 
 EXTRAPOLATION: Final = 10.0
 """A rate is supported down to 1 / (10 n): ten times beyond what n scores show."""
@@ -74,8 +77,7 @@ class Tail:
         excess = (threshold - self.start) / self.scale
         if abs(self.shape) < _EXPONENTIAL:
             return self.share * math.exp(-excess)
-        base = 1.0 + self.shape * excess
-        beyond: float = base ** (-1.0 / self.shape) if base > 0 else 0.0
+        beyond: float = (1.0 + self.shape * excess) ** (-1.0 / self.shape)
         return self.share * beyond
 
     def rate_interval(self, threshold: float) -> tuple[float, float]:
@@ -100,12 +102,13 @@ def smallest_tail_rate(scores: int) -> float | None:
 
 
 def _pareto(excesses: NDArray[np.float64]) -> tuple[float, float]:
-    """Estimate shape and scale from ascending excesses by probability-weighted moments."""
-    mean = float(excesses.mean())
-    if mean <= _LEAST_SCALE:
+    """Estimate shape and scale so that median and upper quartile of the excesses are those of the distribution."""
+    median, quartile = np.quantile(excesses, [0.5, 0.75]).tolist()
+    if median <= _LEAST_SCALE:
         return 0.0, _LEAST_SCALE
-    place = (np.arange(1, len(excesses) + 1) - 0.35) / len(excesses)
-    weighted = float(((1.0 - place) * excesses).mean())
-    shape = 2.0 - mean / (mean - 2.0 * weighted) if mean > 2.0 * weighted else SHAPE[0]
-    shape = min(max(shape, SHAPE[0]), SHAPE[1])
-    return shape, mean * (1.0 - shape)
+    growth = quartile / median - 1.0
+    shape = min(max(math.log2(growth), SHAPE[0]), SHAPE[1]) if growth > 0 else SHAPE[0]
+    if abs(shape) < _EXPONENTIAL:
+        return 0.0, quartile / math.log(4.0)
+    scale: float = quartile * shape / (4.0**shape - 1.0)
+    return shape, scale
