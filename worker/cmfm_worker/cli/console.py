@@ -11,20 +11,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from cmfm_worker.cfm.progress import ReportProgress
+from cmfm_worker.cli.progress_lines import ProgressLines
 
 
 @contextmanager
 def progress_bars(titles: Mapping[str, str]) -> Iterator[ReportProgress]:
-    """Show a progress bar for each stage that reports. Yields the callback for reports.
+    """Show a progress bar for each stage that reports, or lines if standard error is not a terminal.
+
+    Yields the callback for reports.
 
     `titles` names the stages in their order. When a stage starts again, the bars of the later ones are reset.
     """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield ProgressLines(titles, lambda text: console.print(text, markup=False, highlight=False))
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
     ) as progress:
         tasks: dict[str, TaskID] = {}
 
