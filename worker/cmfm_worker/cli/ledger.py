@@ -84,7 +84,8 @@ def ledger(
             print_json({"rows": list(rows), "totals": figures(totals)})
         else:
             put(rows, csv, parquet, f"{path}, {totals.triggers} triggers selected")
-            typer.echo(totals.sentence(), err=not on_terminal())
+            to_stdout = csv is not None or parquet is not None or on_terminal()
+            typer.echo(totals.sentence(), err=not to_stdout)
     for line in totals.remarks():
         remark(line)
 
