@@ -95,7 +95,7 @@ class FaultPlan:
                 )
 
     def schedule(self, triggers: int) -> dict[int, Fault]:
-        """seq → its fault, for `triggers` triggers. Raises InputError where more are planned than there are."""
+        """seq → its fault, for `triggers` triggers. Raises InputError if more are planned than there are."""
         rng = np.random.default_rng(self.seed)
         counted = [amount.fault for amount in self.amounts for _ in range(amount.count)]
         if len(counted) > triggers:

@@ -27,7 +27,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory, synthetic_root: Path) -> P
     with Children(folder / "logs") as children:
         fit = [*program("cmfm-worker"), "fit", "--dataset", "mvtec3d", "--root", str(synthetic_root)]
         fit += ["--category", "praline", "--out", str(folder / "praline"), "--epochs", "5"]
-        children.start("fit", fit).wait(lambda: False, 120)
+        children.start("fit", fit).wait(lambda: False, 300)
     return folder
 
 

@@ -92,6 +92,21 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Amended:
+    """A further message named a trigger whose frame may have arrived. `trigger` holds what all of them say together."""
+
+    trigger: Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Contradicted:
+    """Two messages about one trigger contradict each other. It is closed with `decision`, a FAULT, if it is open."""
+
+    key: TriggerKey
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The decision on an open trigger. The first one counts; after the deadline it becomes a FAULT.
 
@@ -129,5 +144,5 @@ class SourceSeen:
     frame: bool = False
 
 
-BookEvent = Opened | Arrived | Closed | Noticed | SourceChanged | SourceSeen
+BookEvent = Opened | Arrived | Amended | Contradicted | Closed | Noticed | SourceChanged | SourceSeen
 """Events that other threads post to the verdict thread."""

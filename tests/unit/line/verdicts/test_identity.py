@@ -12,7 +12,16 @@ from tests.unit.made.verdicts import BASE_NS, FAIL, PASS, UNDECIDED
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.line.health.totals import Totals
-from cmfm_worker.line.messages import Arrived, BookEvent, Noticed, Opened, SourceChanged, fault
+from cmfm_worker.line.messages import (
+    Amended,
+    Arrived,
+    BookEvent,
+    Contradicted,
+    Noticed,
+    Opened,
+    SourceChanged,
+    fault,
+)
 
 
 def random_event(rng: random.Random, ms: float) -> BookEvent:
@@ -24,11 +33,13 @@ def random_event(rng: random.Random, ms: float) -> BookEvent:
         Opened(sooner, decision),
         Arrived(sooner),
         Arrived(sooner, decision),
+        Amended(sooner),
+        Contradicted(sooner.key, fault(Reason.MALFORMED)),
         closed(seq, decision, rng.choice(["", "shed"])),
         Noticed("duplicate"),
         SourceChanged("tcp://c", alive=True),
     ]
-    return rng.choices(events, weights=[8, 1, 3, 1, 6, 1, 1])[0]
+    return rng.choices(events, weights=[16, 2, 6, 2, 1, 1, 12, 2, 2])[0]
 
 
 def identity_holds(totals: Totals) -> bool:
@@ -37,11 +48,11 @@ def identity_holds(totals: Totals) -> bool:
 
 
 def test_identity_holds_after_every_step() -> None:
-    """5000 random events: the totals agree with an independent count of openings and of results sent."""
+    """8000 random events: the totals agree with an independent count of openings and of results sent."""
     rng, book = random.Random(7), new_book()
     opened, verdicts = 0, dict.fromkeys(Verdict, 0)
     still_open: set[int] = set()
-    for step in range(5000):
+    for step in range(8000):
         event, now = random_event(rng, step), at(step)
         if isinstance(event, Opened) and event.trigger.key.seq not in still_open:
             opened += 1
@@ -52,7 +63,7 @@ def test_identity_holds_after_every_step() -> None:
         assert identity_holds(book.totals)
         assert (book.totals.triggers, book.totals.open) == (opened, len(still_open))
         assert {verdict: book.totals.verdicts[verdict] for verdict in Verdict} == verdicts
-    assert len(sent(book.end(fault(Reason.DRAINING), at(5000)))) == len(still_open)
+    assert len(sent(book.end(fault(Reason.DRAINING), at(8000)))) == len(still_open)
     assert identity_holds(book.totals)
     assert min(verdicts.values()) > 50  # the sequence did reach every verdict
 

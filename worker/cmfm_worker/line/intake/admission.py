@@ -71,7 +71,7 @@ class Admission:
         self._clock = clock
         deadlines = Deadlines(settings, post, clock)
         self._triggers = Triggers(deadlines, clock)
-        self._announced = AnnouncedParts(tracker, deadlines, post)
+        self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
         self._signs_of_life = SignsOfLife(post)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
@@ -150,6 +150,7 @@ class Admission:
             return
         self._post(opened(trigger))  # before `fill`, after which the loop can decide it
         slot, recipe = admitted
+        self._announced.frame_arrived(trigger, recipe.sha)
         self._ring.fill(slot, frame, trigger, recipe, self._clock.monotonic_ns())
 
     def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, LineRecipe] | Decision:
@@ -170,6 +171,10 @@ class Admission:
         if slot is None:
             return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
         return slot, recipe
+
+    def _model_sha(self, recipe: str) -> str:
+        found = self._recipes.find(recipe)
+        return found.sha if found is not None else ""
 
     def _claim(self, now_ns: int) -> int | None:
         """Return a free slot, if need be that of the waiting frame that is due first and too late to be inspected."""

@@ -56,7 +56,7 @@ class LogResult:
 
 @dataclass(frozen=True, slots=True)
 class LogError:
-    """Log an error: a bug of the worker that cost one part its verdict or its map."""
+    """Log an error: a verdict or map that could not be sent, or a contradiction that came after the verdict."""
 
     event: str
     facts: Mapping[str, object]

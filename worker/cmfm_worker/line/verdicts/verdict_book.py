@@ -15,11 +15,16 @@ The rules:
    Maps that are dropped or that the wire forbids are counted and cost no verdict.
 9. A camera that connects or goes is reported at once.
 10. At the end every open trigger gets the FAULT that the caller names.
-11. `triggers = pass + fail + undecided + fault + open` holds after every step, for readers in other threads too.
+11. A message that contradicts what an open trigger was inspected by closes it with a FAULT (`contradiction`). If the
+    verdict is out it stands; that is counted (`contradiction_after_verdict`) and logged as an error. A further message
+    that agrees can fill what is empty and bring the deadline forward.
+12. `triggers = pass + fail + undecided + fault + open` holds after every step, for readers in other threads too.
 
 The book does no I/O: events and time go in, actions come out, to be carried out in order. One thread steps it.
 Any thread may read `totals`.
 """
+
+from dataclasses import replace
 
 from cmfm_protocol.wire.anomaly_map import encode_maps
 from cmfm_protocol.wire.errors import LocalProtocolError
@@ -27,9 +32,11 @@ from cmfm_protocol.wire.result import Result, encode_result
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.line.health.totals import Totals
 from cmfm_worker.line.messages import (
+    Amended,
     Arrived,
     BookEvent,
     Closed,
+    Contradicted,
     Decision,
     Noticed,
     Opened,
@@ -117,6 +124,10 @@ class VerdictBook:
                 if self._account.update(trigger):
                     return [] if decision is None else self._decide(trigger.key, decision, now)
                 self._account.notice("frame_after_verdict")
+            case Amended(trigger):
+                self._amend(trigger)
+            case Contradicted(key, decision):
+                return self._contradict(key, decision, now)
             case Closed(key, decision, noticed):
                 actions = self._decide(key, decision, now)
                 if actions and noticed:
@@ -129,6 +140,19 @@ class VerdictBook:
             case SourceChanged():
                 return [UpdateSource(event), SendState()]
         return []
+
+    def _amend(self, trigger: Trigger) -> None:
+        known = self._account.find(trigger.key)
+        if known is not None:  # else its verdict is out, and the message agrees with what was inspected
+            self._account.update(replace(trigger, frame=known.frame))
+
+    def _contradict(self, key: TriggerKey, decision: Decision, now: Now) -> list[Action]:
+        if self._account.find(key) is not None:
+            self._account.notice("contradiction")
+            return self._decide(key, decision, now)
+        self._account.notice("contradiction_after_verdict")
+        facts = {"stream_uuid": key.stream_uuid, "seq": key.seq, "detail": decision.detail}
+        return [LogError("contradiction_after_verdict", facts)]
 
     def _decide(self, key: TriggerKey, decision: Decision, now: Now) -> list[Action]:
         """Close a trigger with its verdict. Returns no action if it is not open."""
