@@ -16,6 +16,7 @@ from cmfm_protocol.files.dataset import (
     DatasetError,
     categories,
     check_ground_truths,
+    has_split,
     list_parts,
     read_ground_truth,
     read_part,
@@ -110,6 +111,15 @@ def test_folders_in_another_case_are_named(root: Path, folder: str, named: str, 
     (root / "praline" / folder).rename(root / "praline" / named)
     with pytest.raises(DatasetError, match=said):
         list_parts(root, "praline", "train")
+
+
+@pytest.mark.parametrize("named", ["Validation", "validation/Good"])
+def test_validation_split_under_another_name_is_not_overlooked(root: Path, named: str) -> None:
+    """Otherwise training parts would be held out in its place."""
+    folder = "validation" if "/" not in named else "validation/good"
+    (root / "praline" / folder).rename(root / "praline" / named)
+    with pytest.raises(DatasetError, match=f"{named} must be named"):
+        has_split(root, "praline", "validation")
 
 
 @pytest.mark.parametrize("where", ["", "praline/test"])
