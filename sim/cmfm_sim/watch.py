@@ -86,7 +86,8 @@ class TextDisplay:
         """Print an event."""
         if isinstance(event, Received):
             self.verdicts[event.result.verdict] += 1
-            self._console.print(verdict_text(event.result, recovered=event.received_ns is None))
+            line = verdict_text(event.result, recovered=event.received_ns is None)
+            self._console.print(line, soft_wrap=not self._console.is_terminal)
         elif isinstance(event, WorkerState):
             self._state(event)
         elif isinstance(event, Lost):
@@ -126,7 +127,7 @@ class TextDisplay:
             self._alive[source.endpoint] = source.alive
 
     def _note(self, text: str, style: str) -> None:
-        self._console.print(Text(f"· {text}", style))
+        self._console.print(Text(f"· {text}", style), soft_wrap=not self._console.is_terminal)
 
 
 def watch(

@@ -33,6 +33,8 @@ class Reason(StrEnum):
     REPEATED_FRAME = "repeated_frame"
     UNKNOWN_RECIPE = "unknown_recipe"
     SIZE_MISMATCH = "size_mismatch"
+    IMPLAUSIBLE_3D = "implausible_3d"
+    OTHER_GEOMETRY = "other_geometry"
     NO_VALID_3D = "no_valid_3d"
     TOO_FEW_POINTS = "too_few_points"
     DEADLINE = "deadline"

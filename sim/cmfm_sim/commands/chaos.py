@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_sim.chaos.line import LineOptions
 from cmfm_sim.chaos.parts import ensure_parts, read_settings
 from cmfm_sim.chaos.plan import ActKind, ChaosPlan
@@ -115,6 +116,7 @@ def chaos(
     if show_plan:
         console.print("\n".join(map(str, plans)), markup=False)
         return
+    require_writable_folder(out)
     failed = []
     with stop_on_signals() as stop:
         if config is None:

@@ -11,6 +11,7 @@ from rich.status import Status
 from rich.text import Text
 
 from cmfm_client.events import Event, Lost, Received
+from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_sim.commands.make import Counts
 from cmfm_sim.datasets.synthetic import CATEGORIES
 from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo, DemoDisplay, DemoOptions
@@ -135,6 +136,7 @@ def demo(
     """
     names = tuple(dict.fromkeys(category or DEFAULT_CATEGORIES))
     _check(names, faults, seed, deadline_ms)
+    require_writable_folder(out)
     counts = Counts.scaled(parts)
     options = DemoOptions(
         categories=names,

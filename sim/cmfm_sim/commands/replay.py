@@ -20,6 +20,8 @@ from cmfm_client.curve import ClientKeys
 from cmfm_client.sockets import check_endpoint
 from cmfm_client.subscriber import SubscriberOptions
 from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, list_parts
+from cmfm_protocol.files.folder_names import category_name
+from cmfm_protocol.files.outputs import require_writable_with_folder
 from cmfm_sim.accounting import Account
 from cmfm_sim.conveyor import Conveyor, Lot, plan_triggers
 from cmfm_sim.disturb import Disturber
@@ -149,10 +151,11 @@ def replay(
     """
     if light is not None and dataset != "eyecandies":
         raise typer.BadParameter(f"goes with --dataset eyecandies, not {dataset}", param_hint="--light")
+    require_writable_with_folder(record)
     seen = DEFAULT_LIGHT if light is None else light
     lots = [
         Lot(recipe or name, tuple(list_parts(root, name, split, dataset, light=seen)))
-        for name in dict.fromkeys(category)
+        for name in dict.fromkeys(map(category_name, category))
     ]
     distinct = sum(len(lot.parts) for lot in lots)
     total = min(distinct * loop, limit or distinct * loop)

@@ -10,6 +10,7 @@ from rich.console import Console
 from cmfm_client.result_log import ResultLog
 from cmfm_client.sockets import check_endpoint
 from cmfm_client.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
+from cmfm_protocol.files.outputs import require_writable_folder, require_writable_with_folder
 from cmfm_sim.errors import FailedError
 from cmfm_sim.key_options import OwnKey, ServerKey, client_keys
 from cmfm_sim.pictures import RejectPictures
@@ -87,6 +88,9 @@ def watch(
     """
     if save is not None and not maps_endpoint:
         maps_endpoint = "tcp://127.0.0.1:5557"
+    require_writable_with_folder(record)
+    if save is not None:
+        require_writable_folder(save)
     console = Console(highlight=False)
     text = TextDisplay(console)
     pictures = RejectPictures(save) if save is not None else None

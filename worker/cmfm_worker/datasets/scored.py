@@ -18,13 +18,17 @@ from cmfm_worker.recipes.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` the score is NaN."""
+    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` it has no verdict.
+
+    `impossible_px` counts impossible points in its file (`cmfm_protocol.wire.points`).
+    """
 
     id: str
     defect: str
     score: float
     foreground_px: int
     problem: str | None = None
+    impossible_px: int = 0
 
     @property
     def good(self) -> bool:
@@ -58,10 +62,15 @@ def score_parts(
     for some in source.batches(parts, batch, background, inspector.extractor.device):
         found = inspector.inspect_prepared(some.frames, [model] * len(some.files))
         scores, pixels = found.score.tolist(), found.foreground.flatten(1).sum(1).tolist()
-        problems = [_problem(*both) for both in zip(found.problems, scores, strict=True)]
+        others = [model.recipe.frame.difference(*some.size_px, each.distance_m) for each in some.points]
+        problems = [
+            other or _problem(*both) for other, *both in zip(others, found.problems, scores, strict=True)
+        ]
         scored += [
-            ScoredPart(files.id, files.defect, score, int(px), problem)
-            for files, score, px, problem in zip(some.files, scores, pixels, problems, strict=True)
+            ScoredPart(files.id, files.defect, score, int(px), problem, points.impossible_px)
+            for files, score, px, problem, points in zip(
+                some.files, scores, pixels, problems, some.points, strict=True
+            )
         ]
         progress(stage, len(scored), len(parts))
     return scored

@@ -129,18 +129,20 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class SourceChanged:
-    """A camera endpoint connected or disconnected."""
+    """A camera endpoint connected or disconnected; `closed` if the camera had announced its end."""
 
     endpoint: str
     alive: bool
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSeen:
-    """A camera endpoint sent a message of this stream."""
+    """A camera endpoint sent a message of this stream; `frame` if it was a readable frame."""
 
     endpoint: str
     stream_uuid: str
+    frame: bool = False
 
 
 BookEvent = Opened | Arrived | Amended | Contradicted | Closed | Noticed | SourceChanged | SourceSeen

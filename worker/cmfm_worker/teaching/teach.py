@@ -18,7 +18,7 @@ from cmfm_worker.cfm.fit.metric import with_metric
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.pixel_distances import distance_of
 from cmfm_worker.cfm.progress import ReportProgress
-from cmfm_worker.datasets.scored import require_inspectable, score_parts
+from cmfm_worker.datasets.scored import ScoredPart, require_inspectable, score_parts
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import Inspector
@@ -30,6 +30,7 @@ from cmfm_worker.recipes.sections import (
     ProvenanceSection,
 )
 from cmfm_worker.teaching.features import TeachFeatures
+from cmfm_worker.teaching.geometry import frame_section
 from cmfm_worker.teaching.limits import Wanted, coverage_from, nominal_px_from, threshold_from
 from cmfm_worker.teaching.options import TeachOptions, fit_options, score_section
 from cmfm_worker.teaching.tray import fixed_background
@@ -47,6 +48,7 @@ class Taught:
     fit: FitReport
     parts: TeachParts
     scores: tuple[float, ...]
+    impossible: dict[str, int]
 
 
 def teach(
@@ -67,7 +69,7 @@ def teach(
         background = fixed_background(parts.train, options.background, options.batch, extractor.device)
         options = replace(options, background=background)
     with TeachFeatures(_precision(extractor)) as features:
-        pixels = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
+        taught = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
         try:
             mapping, report = fit_mapping(
                 features.nominal,
@@ -79,26 +81,29 @@ def teach(
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
             mapping = with_metric(mapping, *features.stores, options_of_fit)
+    pixels = [part.foreground_px for part in taught]
     nominal_px = nominal_px_from(pixels)
     draft = RecipeDraft(
         name=name,
         extractor=ExtractorSection.of(extractor.identity),
         background=options.background,
+        frame=frame_section(taught),
         calibration=options.calibration,
         score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
         provenance=_provenance(extractor, options, options_of_fit, report),
     )
     as_on_the_line = replace(mapping, precision=options.precision)
-    scores, seen = _validate(
-        extractor, draft, as_on_the_line, parts.validation, options.batch, progress, source
-    )
+    validated = _validate(extractor, draft, as_on_the_line, parts.validation, options.batch, progress, source)
+    scores, seen = [part.score for part in validated], [part.foreground_px for part in validated]
     draft = draft.model_copy(
         update={
             "threshold": threshold_from(scores, Wanted(options.target_false_reject_rate)),
             "coverage": coverage_from(nominal_px, [*pixels, *seen]),
         }
     )
-    return Taught(draft, mapping, report, parts, tuple(scores))
+    impossible = {part.id: part.points.impossible_px for part in taught}
+    impossible |= {part.id: part.impossible_px for part in validated}
+    return Taught(draft, mapping, report, parts, tuple(scores), impossible)
 
 
 def _validate(
@@ -109,8 +114,8 @@ def _validate(
     batch_size: int,
     progress: ReportProgress,
     source: PartSource,
-) -> tuple[list[float], list[int]]:
-    """Compute scores and foreground pixels of the validation parts by the code path of the line."""
+) -> list[ScoredPart]:
+    """Score the validation parts by the code path of the line."""
     section = MappingSection.of(mapping, _UNWRITTEN)
     recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
     model = LoadedModel(recipe, mapping, recipe.model_sha)
@@ -124,7 +129,7 @@ def _validate(
         source=source,
     )
     require_inspectable(scored)
-    return [part.score for part in scored], [part.foreground_px for part in scored]
+    return scored
 
 
 def _precision(extractor: Extractor) -> KeptPrecision:

@@ -293,7 +293,7 @@ def test_signs_of_life_name_camera_and_stream() -> None:
         intake.send(message(replace(HEADER, seq=seq, part_id=f"part{seq}")))
     intake.wait(150)
     intake.send(message(replace(HEADER, seq=5, part_id="part5")))
-    assert intake.seen == [SourceSeen(CAMERA, "cam")] * 2
+    assert intake.seen == [SourceSeen(CAMERA, "cam", frame=True)] * 2
 
 
 def test_heartbeat_alone_is_a_sign_of_life() -> None:

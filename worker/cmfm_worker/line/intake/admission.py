@@ -87,7 +87,8 @@ class Admission:
         except RemoteProtocolError as error:
             self._damaged(source, error, received_ns)
         else:
-            self._signs_of_life.report(source, frame.header.stream_uuid, self._clock.monotonic_ns())
+            now_ns = self._clock.monotonic_ns()
+            self._signs_of_life.report(source, frame.header.stream_uuid, now_ns, frame=True)
             self._frame(source, frame, received_ns)
 
     def trigger_message(self, source: str, message: Sequence[memoryview]) -> None:
