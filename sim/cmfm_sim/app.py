@@ -7,6 +7,8 @@ import typer
 from cmfm_client.errors import ClientError, EndpointError, RecordError
 from cmfm_protocol.files.dataset import DatasetError
 from cmfm_protocol.files.key_files import KeyFileError
+from cmfm_protocol.files.outputs import OutputError
+from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
 from cmfm_protocol.wire.errors import ProtocolError
 from cmfm_sim.commands import chaos, demo, make, record, replay, watch
 from cmfm_sim.errors import FailedError, InputError
@@ -44,9 +46,21 @@ app.command("watch")(watch.watch)
 
 def main() -> None:
     """Entry point of `cmfm-sim`: runs `app` and exits with 0, 1 or 2 as `--help` says."""
+    escape_unencodable_output()
+    if problem := not_utf8(sys.argv[1:]):
+        sys.stderr.write(f"cmfm-sim: {problem}\n")
+        sys.exit(BAD_INPUT)
     try:
         app()
-    except (InputError, DatasetError, KeyFileError, ProtocolError, EndpointError, RecordError) as error:
+    except (
+        InputError,
+        DatasetError,
+        KeyFileError,
+        OutputError,
+        ProtocolError,
+        EndpointError,
+        RecordError,
+    ) as error:
         _exit(BAD_INPUT, error)
     except (FailedError, ClientError) as error:
         _exit(FAILED, error)

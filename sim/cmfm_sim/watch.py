@@ -86,7 +86,8 @@ class TextDisplay:
         """Print an event."""
         if isinstance(event, Received):
             self.verdicts[event.result.verdict] += 1
-            self._console.print(verdict_text(event.result, recovered=event.received_ns is None))
+            line = verdict_text(event.result, recovered=event.received_ns is None)
+            self._console.print(line)
         elif isinstance(event, WorkerState):
             self._state(event)
         elif isinstance(event, Lost):

@@ -8,6 +8,7 @@ never change, and this program writes only files that are missing.
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import msgpack
 
@@ -136,7 +137,7 @@ CAMERA_STATE = {
     "sent_ns": 1_760_000_001 * 10**9,
     "pub_drops": 2,
 }
-WORKER_STATE = {
+WORKER_STATE: dict[str, Any] = {
     "boot_id": BOOT,
     "phase": "ready",
     "uptime_s": 12.5,
@@ -157,6 +158,15 @@ WORKER_STATE = {
     "sent_ns": 1_760_000_001 * 10**9,
 }
 WORKER_STATE_PACED = {**WORKER_STATE, "part_ms": 104.5}
+WORKER_STATE_NAMED = {
+    **WORKER_STATE_PACED,
+    "sources": [
+        {**source, "last_frame_ns": 1_759_999_999 * 10**9, "name": "left"}
+        for source in WORKER_STATE["sources"]
+    ],
+}
+RESULT_FAIL_NAMED = {**RESULT_FAIL, "camera": "left"}
+RESULT_LOST_NAMED = {**RESULT_LOST, "camera": "left"}
 TRIGGER = {
     "v": 1,
     "stream_uuid": STREAM,
@@ -217,6 +227,9 @@ def messages() -> dict[str, list[bytes]]:
         "camera_state_v1": CAMERA_STATE,
         "worker_state_v1": {"v": 1, **WORKER_STATE},
         "worker_state_v1_paced": {"v": 1, **WORKER_STATE_PACED},
+        "result_v1_fail_named": RESULT_FAIL_NAMED,
+        "result_v1_lost_named": RESULT_LOST_NAMED,
+        "worker_state_v1_named": {"v": 1, **WORKER_STATE_NAMED},
     }
     topics = {"result": b"cmfm/1/line1/station1/result/", "state": b"cmfm/1/line1/station1/state/"}
     bodies = {f"request_v1_{op}": request for op, request in REQUESTS.items()} | {
@@ -224,6 +237,12 @@ def messages() -> dict[str, list[bytes]]:
         "reply_v1_state": {**REPLY, "state": WORKER_STATE},
         "reply_v1_state_paced": {**REPLY, "state": WORKER_STATE_PACED},
         "reply_v1_page": {**REPLY, "id": "4", "page": page},
+        "reply_v1_state_named": {**REPLY, "state": WORKER_STATE_NAMED},
+        "reply_v1_page_named": {
+            **REPLY,
+            "id": "4",
+            "page": {**page, "results": [RESULT_FAIL_NAMED, RESULT_LOST_NAMED]},
+        },
     }
     return (
         {"frame_v1": frame(), "frame_v1_bare": frame_bare()}

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
 from cmfm_worker.cli import (
     bench,
     calibrate,
@@ -43,7 +44,7 @@ EXIT_CODES = """Exit codes:
 5  a computation hung ([device] hang_limit_s); its parts got their FAULT: start the process again
 """
 
-_BAD_INPUT_ELSEWHERE = frozenset({"DatasetError", "KeyFileError", "WeightsError"})
+_BAD_INPUT_ELSEWHERE = frozenset({"DatasetError", "KeyFileError", "OutputError", "WeightsError"})
 """Bad input, by the error's name in the packages below: importing the classes would load torch."""
 
 app = typer.Typer(
@@ -110,6 +111,10 @@ def check(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `app`, by default on the process's arguments, and exit with an `ExitCode`: the entry point."""
     wait_briefly()
+    escape_unencodable_output()
+    if problem := not_utf8(sys.argv[1:] if arguments is None else arguments):
+        sys.stderr.write(f"cmfm-worker: {problem}\n")
+        sys.exit(ExitCode.BAD_INPUT)
     try:
         app(None if arguments is None else list(arguments))
     except Exception as error:  # noqa: BLE001 (every error gets its exit code)

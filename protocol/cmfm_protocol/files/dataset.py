@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.files import layout_eyecandies, layout_mvtec3d
-from cmfm_protocol.files.dataset_error import DatasetError
+from cmfm_protocol.files.dataset_error import DatasetError, ImplausiblePointsError
 from cmfm_protocol.files.depth_picture import read_depth_points
 from cmfm_protocol.files.folder_names import category_name, misnamed_in, missing, require_utf8, visible
 from cmfm_protocol.files.ground_truth import read_mask
 from cmfm_protocol.files.layout_eyecandies import DEFAULT_LIGHT
-from cmfm_protocol.files.part_files import GOOD, SPLITS, PartFiles
+from cmfm_protocol.files.part_files import GOOD, METRES, SPLITS, PartFiles, XyzUnit
 from cmfm_protocol.files.picture_files import is_whole_png, png_size, read_png, read_tiff
+from cmfm_protocol.wire.points import look_at_sample
 
 __all__ = [
     "DEFAULT_LIGHT",
@@ -30,11 +31,14 @@ __all__ = [
     "LAYOUTS",
     "SPLITS",
     "DatasetError",
+    "ImplausiblePointsError",
     "Layout",
     "PartFiles",
+    "XyzUnit",
     "categories",
     "check_ground_truths",
     "has_split",
+    "in_unit",
     "list_nominal_folder",
     "list_parts",
     "read_ground_truth",
@@ -86,9 +90,17 @@ def categories(root: Path, layout: Layout = "mvtec3d") -> list[str]:
 
 
 def has_split(root: Path, category: str, split: str, layout: Layout = "mvtec3d") -> bool:
-    """True if a category has the folder of a split. Raises DatasetError if there is no such category."""
+    """True if a category has the folder of a split.
+
+    Raises DatasetError if there is no such category, or if the folder is there under almost that name ("Validation").
+    """
     shape = _shape(layout)
-    return (_category_folder(root, category, layout) / _split_folder(shape, split)).is_dir()
+    folder, below = _category_folder(root, category, layout), _split_folder(shape, split)
+    if (folder / below).is_dir():
+        return True
+    if (misnamed := misnamed_in(folder, below)) is not None:
+        raise misnamed
+    return False
 
 
 def list_parts(
@@ -150,13 +162,25 @@ def read_ground_truth(path: Path) -> NDArray[np.bool_]:
 def read_part(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Read RGB (H, W, 3) uint8 and XYZ (H, W, 3) float32 metres.
 
-    Raises DatasetError if either cannot be read or they differ in size.
+    Raises DatasetError if either cannot be read or they differ in size, ImplausiblePointsError if the points cannot be
+    metres in the sensor's coordinates (`cmfm_protocol.wire.points`).
     """
     rgb = read_rgb(files.rgb)
     xyz = read_xyz(files.xyz) if files.depth_info is None else read_depth_points(files.xyz, files.depth_info)
     if rgb.shape != xyz.shape:
         raise DatasetError(f"{files.xyz} is {_size(xyz)}, but {files.rgb} is {_size(rgb)}; expected one size")
+    if files.xyz_unit != "m":
+        xyz = xyz * np.float32(METRES[files.xyz_unit])
+    _, problem = look_at_sample(xyz)
+    if problem is not None:
+        unit = "" if files.xyz_unit == "m" else f" (read as {files.xyz_unit})"
+        raise ImplausiblePointsError(f"{files.xyz}{unit}: {problem}")
     return rgb, xyz
+
+
+def in_unit(parts: Sequence[PartFiles], unit: XyzUnit) -> list[PartFiles]:
+    """Return the same parts with points whose files are in another unit than metres."""
+    return [replace(part, xyz_unit=unit) for part in parts]
 
 
 def read_part_ground_truth(files: PartFiles, height: int, width: int) -> NDArray[np.bool_]:

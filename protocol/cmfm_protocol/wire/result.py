@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from cmfm_protocol.wire import limits
 from cmfm_protocol.wire.encoding import MessageFrame, decode, encode, ours, theirs
 from cmfm_protocol.wire.errors import Violation
-from cmfm_protocol.wire.fields import Meaning, Unit, nested
+from cmfm_protocol.wire.fields import Meaning, Since, Unit, nested
 from cmfm_protocol.wire.verdict import REASONS_OF, Reason, Verdict
 from cmfm_protocol.wire.wire_types import (
     WireType,
@@ -66,7 +66,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The verdict on one trigger, and all that is needed to argue about it. Every key is always on the wire."""
+    """The verdict on one trigger, and all that is needed to argue about it. Keys of 1.0 are always on the wire."""
 
     result_id: Annotated[
         ResultId,
@@ -139,6 +139,12 @@ class Result:
         text(),
         Meaning("`<boot_id>/<result_id>` of the [map message](#map) that follows; empty if none does"),
     ]
+    camera: Annotated[
+        str,
+        text(max_bytes=limits.MAX_NAME_CHARS),
+        Since(2),
+        Meaning("name of the camera in the worker's `line.toml`; empty if the stream has not been heard"),
+    ] = ""
 
 
 def encode_result(topic: bytes, result: Result) -> list[bytes]:

@@ -53,10 +53,20 @@ class SourceState:
 
     endpoint: Annotated[str, text(), Meaning("as configured")]
     stream_uuid: Annotated[str, text(), Meaning("newest stream seen there; empty before the first")]
-    alive: Annotated[bool, flag(), Meaning("connected, and replying to heartbeats")]
+    alive: Annotated[bool, flag(), Meaning("its messages' connection is up, and it replies to heartbeats")]
     last_seen_ns: Annotated[
         int, time_ns(), Unit("ns"), Meaning("CLOCK_REALTIME of the last sign of life; 0 for never")
     ]
+    last_frame_ns: Annotated[
+        int,
+        time_ns(),
+        Since(2),
+        Unit("ns"),
+        Meaning("CLOCK_REALTIME of the last readable frame, to 0.1 s; 0 for never"),
+    ] = 0
+    name: Annotated[
+        str, text(max_bytes=limits.MAX_NAME_CHARS), Since(2), Meaning("the camera's name in `line.toml`")
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)

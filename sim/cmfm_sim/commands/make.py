@@ -13,10 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cmfm_protocol.files.dataset import DatasetError
+from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_sim.datasets.families import FAMILIES, all_categories, family_of
 from cmfm_sim.datasets.preview import write_preview
 from cmfm_sim.datasets.synthetic import CATEGORIES, MAX_SIZE_PX, MIN_SIZE_PX
 from cmfm_sim.datasets.write import MARKER, write_dataset
+from cmfm_sim.stdout import stdout_console
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def make(
     """
     chosen = tuple(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip()))
     _check_folder(out, force)
+    require_writable_folder(out)
     counts = Counts.scaled(parts)
     _write(out, chosen, counts, size=size, seed=seed, jobs=jobs or os.cpu_count() or 1)
     write_preview(out, chosen, out / "preview.png")
@@ -133,7 +136,7 @@ def _report(out: Path, categories: Sequence[str], counts: Counts, seed: int, as_
         }
         typer.echo(json.dumps(summary, indent=2))
         return
-    console = Console()
+    console = stdout_console()
     console.print("Parts written; the columns from 'good' on are the test split:", highlight=False)
     for family in FAMILIES.values():
         if chosen := [name for name in categories if name in family.categories]:

@@ -9,6 +9,7 @@ import typer
 from cmfm_client.result_log import ResultLog
 from cmfm_client.sockets import check_endpoint
 from cmfm_client.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
+from cmfm_protocol.files.outputs import require_writable_with_folder
 from cmfm_sim.key_options import OwnKey, ServerKey, client_keys
 from cmfm_sim.recording import EventLog, Recording
 from cmfm_sim.stopping import stop_on_signals
@@ -52,6 +53,7 @@ def record(
     """
     check_endpoint(endpoint, "--endpoint")
     check_endpoint(recover_endpoint, "--recover-endpoint")
+    require_writable_with_folder(out, events)
     options = SubscriberOptions(
         endpoint,
         recovery=recover_endpoint,

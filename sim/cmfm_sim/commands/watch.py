@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cmfm_client.result_log import ResultLog
 from cmfm_client.sockets import check_endpoint
 from cmfm_client.subscriber import ALL_TOPICS, ResultSubscriber, SubscriberOptions
+from cmfm_protocol.files.outputs import require_writable_folder, require_writable_with_folder
 from cmfm_sim.errors import FailedError
 from cmfm_sim.key_options import OwnKey, ServerKey, client_keys
 from cmfm_sim.pictures import RejectPictures
+from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
 from cmfm_sim.watch import JsonDisplay, TextDisplay
 from cmfm_sim.watch import watch as run
@@ -87,7 +88,10 @@ def watch(
     """
     if save is not None and not maps_endpoint:
         maps_endpoint = "tcp://127.0.0.1:5557"
-    console = Console(highlight=False)
+    require_writable_with_folder(record)
+    if save is not None:
+        require_writable_folder(save)
+    console = stdout_console()
     text = TextDisplay(console)
     pictures = RejectPictures(save) if save is not None else None
     keys = client_keys(key, server_key)

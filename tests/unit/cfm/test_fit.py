@@ -220,12 +220,12 @@ def test_the_paper_preset_is_the_papers() -> None:
 
 
 def test_the_classic_preset_standardises_and_decays() -> None:
-    """`classic` standardises, lets the learning rate fall, and takes at least 20 epochs of some hundred pixels an
-    image.
-    """
+    """`classic` and `lite` standardise, let the learning rate fall, and draw a step's pixels from many parts."""
     options = FitOptions.for_preset("classic")
+    assert options == FitOptions.for_preset("lite")
     assert options.epochs >= 20
-    assert 300 <= (options.pixels_per_image or 0) <= 2000
+    assert options.batch_images >= 10
+    assert 50 <= (options.pixels_per_image or 0) <= 2000
     assert options.schedule == "cosine"
     assert options.standardise
 

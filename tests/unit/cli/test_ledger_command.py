@@ -69,12 +69,29 @@ def test_totals_count_all_selected_rows(capsys: pytest.CaptureFixture[str], path
     assert ask(capsys, path, "--verdict", "FAIL")["totals"]["triggers"] == 2
 
 
-def test_table_ends_with_the_identity(capsys: pytest.CaptureFixture[str], path: Path) -> None:
-    """The table shows the parts, and its last line that every trigger is accounted for."""
+IDENTITY = "10 triggers = 6 PASS + 2 FAIL + 1 UNDECIDED + 1 FAULT; no row missing"
+
+
+def test_table_ends_with_the_identity(
+    capsys: pytest.CaptureFixture[str], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal a table shows the parts, and its last line that every trigger is accounted for."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes any output for a terminal
     assert run("ledger", "--path", path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "10 triggers = 6 PASS + 2 FAIL + 1 UNDECIDED + 1 FAULT; no row missing"
+    assert lines[-1] == IDENTITY
     assert sum("UNDECI" in line for line in lines) >= 2
+
+
+def test_rows_in_a_pipe_are_one_line_each(capsys: pytest.CaptureFixture[str], path: Path) -> None:
+    """A header and one line a row, cells separated by tabs; the accounting identity goes to stderr."""
+    assert run("ledger", "--path", path) == 0
+    said = capsys.readouterr()
+    header, *rows = (line.split("\t") for line in said.out.splitlines())
+    assert len(rows) == 10
+    assert {len(row) for row in (header, *rows)} == {8}
+    assert [row[3] for row in rows] == [str(verdict) for verdict in VERDICTS]
+    assert IDENTITY in said.err
 
 
 def test_missing_row_is_reported(capsys: pytest.CaptureFixture[str], path: Path) -> None:
@@ -85,7 +102,7 @@ def test_missing_row_is_reported(capsys: pytest.CaptureFixture[str], path: Path)
     assert not ask(capsys, path, "--verdict", "FAIL")["totals"]["identity_holds"]
     assert run("ledger", "--path", path) == 0
     said = capsys.readouterr()
-    assert "1 ROWS MISSING" in said.out
+    assert "1 ROWS MISSING" in said.err
     assert "boot b: 1 result ids have no row" in said.err
 
 

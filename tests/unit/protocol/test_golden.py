@@ -107,6 +107,7 @@ FAIL = Result(
     peak_xyz_m=(0.0125, -0.0625, 0.5),
     regions=(Region((96, 112, 108, 128), 150, 37.5, 0.75, (100, 120), "3d"),),
     map_ref=f"{BOOT}/42",
+    camera="left",
 )
 LOST = replace(
     FAIL,
@@ -137,7 +138,16 @@ WORKER = WorkerState(
     uptime_s=12.5,
     counts={"triggers": 43, "pass": 40, "fail": 1, "undecided": 1, "fault": 1},
     faults_by_reason={"lost": 1},
-    sources=(SourceState("tcp://127.0.0.1:5555", STREAM, alive=True, last_seen_ns=1_760_000_000 * 10**9),),
+    sources=(
+        SourceState(
+            "tcp://127.0.0.1:5555",
+            STREAM,
+            alive=True,
+            last_seen_ns=1_760_000_000 * 10**9,
+            last_frame_ns=1_759_999_999 * 10**9,
+            name="left",
+        ),
+    ),
     queue_free=16,
     in_flight=0,
     recipes=("bagel", "cookie"),
@@ -145,7 +155,9 @@ WORKER = WorkerState(
     sent_ns=1_760_000_001 * 10**9,
     part_ms=104.5,
 )
-BEFORE_PART_MS = replace(WORKER, part_ms=None)
+BEFORE_NAMES = replace(WORKER, sources=(replace(WORKER.sources[0], last_frame_ns=0, name=""),))
+BEFORE_PART_MS = replace(BEFORE_NAMES, part_ms=None)
+FAIL_BEFORE_NAMES, LOST_BEFORE_NAMES = replace(FAIL, camera=""), replace(LOST, camera="")
 TRIGGER = TriggerMessage(
     stream_uuid=STREAM,
     seq=41,
@@ -197,10 +209,10 @@ def of_body(file: str, value: object, encode: Callable[[Any], bytes], decode: An
 
 
 CASES = [
-    of_map("result_v1_fail", FAIL, encode_result, decode_result, RESULT_TOPIC),
-    of_map("result_v1_lost", LOST, encode_result, decode_result, RESULT_TOPIC),
+    of_map("result_v1_fail_named", FAIL, encode_result, decode_result, RESULT_TOPIC),
+    of_map("result_v1_lost_named", LOST, encode_result, decode_result, RESULT_TOPIC),
     of_map("camera_state_v1", CAMERA, encode_camera_state, decode_camera_state, STATE_TOPIC),
-    of_map("worker_state_v1_paced", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_map("worker_state_v1_named", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
     of_map("trigger_v1", TRIGGER, encode_trigger, decode_trigger, topic("line1", "station1", "trigger")),
     of_body(
         "request_v1_announce",
@@ -217,9 +229,9 @@ CASES = [
     of_body(
         "reply_v1_refused", Reply("2", ok=False, error="no recipe 'bagle' here"), encode_reply, decode_reply
     ),
-    of_body("reply_v1_state_paced", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
+    of_body("reply_v1_state_named", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
     of_body(
-        "reply_v1_page",
+        "reply_v1_page_named",
         Reply("4", ok=True, page=ResultsPage(BOOT, 1, 43, (FAIL, LOST), complete=True)),
         encode_page,
         decode_reply,
@@ -227,6 +239,18 @@ CASES = [
 ]
 
 OLDER = [
+    of_map("result_v1_fail", FAIL_BEFORE_NAMES, encode_result, decode_result, RESULT_TOPIC),
+    of_map("result_v1_lost", LOST_BEFORE_NAMES, encode_result, decode_result, RESULT_TOPIC),
+    of_map("worker_state_v1_paced", BEFORE_NAMES, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_body("reply_v1_state_paced", Reply("1", ok=True, state=BEFORE_NAMES), encode_reply, decode_reply),
+    of_body(
+        "reply_v1_page",
+        Reply(
+            "4", ok=True, page=ResultsPage(BOOT, 1, 43, (FAIL_BEFORE_NAMES, LOST_BEFORE_NAMES), complete=True)
+        ),
+        encode_page,
+        decode_reply,
+    ),
     of_map("worker_state_v1", BEFORE_PART_MS, encode_worker_state, decode_worker_state, STATE_TOPIC),
     of_body("reply_v1_state", Reply("1", ok=True, state=BEFORE_PART_MS), encode_reply, decode_reply),
 ]

@@ -233,7 +233,7 @@ def test_2d_extractor_is_recorded_by_timms_name() -> None:
     assert paper("dinov2").image == "vit_base_patch14_dinov2.lvd142m"
     with pytest.raises(ValueError, match="is not an image extractor"):
         paper("hf-hub:somewhere/else")
-    with pytest.raises(ValueError, match="'classic' has none"):
+    with pytest.raises(ValueError, match="other presets have none"):
         ExtractorSection(preset="classic", version="2", image="dino")
 
 

@@ -35,6 +35,8 @@ def run_command(
     from cmfm_worker.bench.benchmark import run_benchmark
     from cmfm_worker.bench.tables import remarks, tables
 
+    if json_file is not None:
+        _try_file(json_file)
     report = run_benchmark(options, say)
     if json_file is not None:
         _write_json(json_file, report)
@@ -98,6 +100,17 @@ def _default(value: object) -> str:
     if value is None or value == ():
         return ""
     return f" Default: {','.join(map(str, value)) if isinstance(value, tuple) else value}."
+
+
+def _try_file(path: Path) -> None:
+    """Raise BenchError before any work if the report cannot be written. The file keeps its bytes."""
+    was_there = path.exists()
+    try:
+        path.open("ab").close()
+        if not was_there:
+            path.unlink()
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _write_json(path: Path, report: dict[str, Any]) -> None:

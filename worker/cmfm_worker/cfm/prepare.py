@@ -17,6 +17,7 @@ from cmfm_worker.cfm.clusters import clean_clusters
 
 SIZE_PX = 224  # the side of DINO's input image; every map of the method has it
 BAND_PX = 10  # the image border that should show background only
+MAX_RANGE_M = 20.0  # a larger coordinate is no metre of a sensor over a line
 _UNIT_TOLERANCE = 1e-4  # float32 and a decimal file leave the normal's length within this
 
 
@@ -77,8 +78,8 @@ class PreparedFrames:
 def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> PreparedFrames:
     """Prepare B frames of one size on their device. The same frame always gives the same result.
 
-    `rgb` (B, H, W, 3) uint8 sRGB; `xyz` (B, H, W, 3) float32 metres with the sensor at the origin. A point that is not
-    finite or is (0, 0, 0) was not measured. Raises ValueError for other arrays.
+    `rgb` (B, H, W, 3) uint8 sRGB; `xyz` (B, H, W, 3) float32 metres with the sensor at the origin, z away from it. A
+    point was measured if 0 < z ≤ 20 m and |x|, |y| ≤ 20 m. Raises ValueError for other arrays.
     """
     _check(rgb, xyz)
     rgb_224, xyz_224, valid = resize(rgb, xyz)
@@ -148,8 +149,8 @@ def _resize_xyz(xyz: Tensor) -> tuple[Tensor, Tensor]:
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     points = xyz[:, rows.clamp(0, height - 1)[:, None], columns.clamp(0, width - 1)]
     points = points.permute(0, 3, 1, 2).contiguous()  # B H W C -> B C H W
-    finite, zero = points.isfinite(), points == 0
-    valid = inside & finite[:, 0] & finite[:, 1] & finite[:, 2] & ~(zero[:, 0] & zero[:, 1] & zero[:, 2])
+    near = points.abs() <= MAX_RANGE_M  # False for NaN
+    valid = inside & near[:, 0] & near[:, 1] & near[:, 2] & (points[:, 2] > 0)
     return torch.where(valid[:, None], points, 0.0), valid
 
 

@@ -27,6 +27,7 @@ def calibrate(
     ] = None,
     dataset: options.Dataset = "mvtec3d",
     light: options.Light = None,
+    xyz_unit: options.XyzUnit = "m",
     split: Annotated[
         Literal["validation", "train"],
         typer.Option(
@@ -129,8 +130,11 @@ def calibrate(
         raise typer.BadParameter("give --root and --category, or --nominal FOLDER")
     if labelled and (root is None or category is None):
         raise typer.BadParameter("needs --root and --category", param_hint="--labelled")
+    from cmfm_protocol.files.dataset import in_unit
+    from cmfm_protocol.files.folder_names import category_name
+    from cmfm_protocol.files.outputs import require_writable_files
     from cmfm_worker.cli import calibrate_report
-    from cmfm_worker.cli.console import progress_bars, remark
+    from cmfm_worker.cli.console import progress_bars, remark, remark_impossible
     from cmfm_worker.cli.evaluate_recipe import write_json
     from cmfm_worker.datasets.scored import score_parts
     from cmfm_worker.inspection.inspector import Inspector
@@ -144,15 +148,18 @@ def calibrate(
     from cmfm_worker.teaching.calibrate import origin_of
 
     category_at = None
+    category = category_name(category) if category is not None else None
     if root is not None and category is not None:
         category_at = nominal_parts.CategoryAt(root, category, dataset, options.light_of(dataset, light))
     loaded = load_recipe(recipe)
     changes = {} if calib_id is None else {"calibration": calibration_section(calib_id)}
     target = None if dry_run else choose_target(loaded, out, force=force)
-    require_folders(json_file, picture)
+    require_writable_files(json_file, picture)
+    options.require_tiff(dataset, xyz_unit)
     chosen = nominal_parts.choose(category_at, split, nominal, loaded.recipe)
-    wanted.require_supported(len(chosen.parts))
-    shown = nominal_parts.labelled_parts(category_at, labelled)
+    nominal_files = in_unit(chosen.parts, xyz_unit)
+    wanted.require_supported(len(nominal_files))
+    shown = in_unit(nominal_parts.labelled_parts(category_at, labelled), xyz_unit)
     on = choose_device(device)
     products = choose_precision(precision, on)
     inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
@@ -161,11 +168,12 @@ def calibrate(
         remark(text)
     model = LoadedModel.of(loaded, on, products)
     with progress_bars(STAGES) as progress:
-        nominal_parts.require_readable([*chosen.parts, *shown], progress)
+        nominal_parts.require_readable([*nominal_files, *shown], progress)
         scored, labelled_scored = (
             score_parts(inspector, model, parts, batch=batch, stage=stage, progress=progress)
-            for stage, parts in (("nominal", chosen.parts), ("labelled", shown))
+            for stage, parts in (("nominal", nominal_files), ("labelled", shown))
         )
+    remark_impossible({part.id: part.impossible_px for part in (*scored, *labelled_scored)})
     origin = origin_of(wanted, chosen.source, len(chosen.parts), on, products)
     calibration = limits_from(
         loaded.recipe.model_copy(update=changes), scored, wanted, origin, labelled_scored
@@ -214,6 +222,7 @@ def read_wanted(
 
 def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> Path:
     """Return the folder to write to. Raises InputError, before long work, if it would be refused."""
+    from cmfm_protocol.files.outputs import require_writable_folder
     from cmfm_worker.recipes.folder import check_target, recipe_name
 
     if out is not None and out.resolve() != loaded.folder.resolve():
@@ -225,14 +234,8 @@ def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> P
             f"{loaded.folder}: its limits would be replaced; give --force, or --out FOLDER for a new recipe, "
             "or --dry-run to write nothing"
         )
+    require_writable_folder(loaded.folder.resolve().parent)
     return loaded.folder
-
-
-def require_folders(*files: Path | None) -> None:
-    """Raise InputError naming an output file whose folder does not exist."""
-    for file in files:
-        if file is not None and not file.resolve().parent.is_dir():
-            raise InputError(f"{file}: its folder does not exist")
 
 
 def write(loaded: "LoadedRecipe", recipe: "Recipe", target: Path) -> str:

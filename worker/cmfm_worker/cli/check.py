@@ -1,6 +1,7 @@
 """`cmfm-worker check --config line.toml`: explain a configuration without running it."""
 
 import json as json_format
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cmfm_worker.cli.console import on_terminal, print_row
 from cmfm_worker.cli.explain_settings import as_json, print_settings
 from cmfm_worker.errors import ExitCode, InputError
 from cmfm_worker.line.net.curve import read_keys
@@ -38,9 +40,12 @@ def check_line(config: Path, json: bool) -> int:
         console = Console()
         print_settings(console, loaded, config)
         console.print()
-        console.print(recipe_table(recipes))
+        if on_terminal():
+            console.print(recipe_table(recipes))
+        else:
+            print_recipes(recipes)
         for problem in problems:
-            console.print(f"[red]problem:[/] {escape(problem)}", highlight=False)
+            console.print(f"[red]problem:[/] {escape(problem)}", highlight=False, soft_wrap=True)
         if not problems:
             console.print("[green]This line can run.[/]")
     return int(ExitCode.BAD_INPUT if problems else ExitCode.OK)
@@ -100,6 +105,7 @@ def summary(recipe: Recipe) -> dict[str, Any]:
         "fail_at": threshold.fail_at if threshold else None,
         "supported_false_reject_rate": threshold.supported_false_reject_rate if threshold else None,
         "minimum_coverage": recipe.coverage.minimum,
+        "frame": recipe.frame.model_dump(mode="json"),
         "calib_id": recipe.calibration.id,
         "fitted_at": str(recipe.provenance.fitted_at),
         "model_sha": recipe.model_sha,
@@ -125,6 +131,14 @@ def recipe_table(recipes: dict[str, Recipe]) -> Table:
     return table
 
 
+def print_recipes(recipes: dict[str, Recipe]) -> None:
+    """Print the same for a program: one fact a line, each with its recipe."""
+    sys.stdout.write("recipes\n")
+    for name, recipe in recipes.items():
+        for fact, value in facts_of(recipe).items():
+            print_row((name, fact, value))
+
+
 def facts_of(recipe: Recipe) -> dict[str, str]:
     """Return `summary` in words."""
     facts = summary(recipe)
@@ -136,6 +150,7 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
         "FAIL at score": "none" if fail_at is None else f"{fail_at:.4f}",
         "false rejects supported": "unknown" if rate is None else f"{rate:.1%}",
         "minimum 3D coverage": f"{facts['minimum_coverage']:.0%}",
+        "frames": recipe.frame.in_words(),
         "calib_id": facts["calib_id"] or "any",
         "taught": facts["fitted_at"][:16],
         "model": facts["model_sha"][:12],

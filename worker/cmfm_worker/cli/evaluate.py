@@ -34,6 +34,7 @@ def evaluate(
     ] = None,
     dataset: options.Dataset = "mvtec3d",
     light: options.Light = None,
+    xyz_unit: options.XyzUnit = "m",
     prepared: options.Prepared = None,
     json_file: Annotated[
         Path | None,
@@ -164,7 +165,9 @@ def evaluate(
     cannot be inspected (a FAULT on the line) or read (damaged files) are named and left out of the figures.
     """
     chosen_light = options.light_of(dataset, light)
+    options.require_tiff(dataset, xyz_unit)
     if not everything:
+        from cmfm_protocol.files.folder_names import category_name
         from cmfm_worker.cli.evaluate_recipe import RecipeTrial, evaluate_recipe
 
         if recipe is None or category is None or len(category) != 1:
@@ -177,9 +180,10 @@ def evaluate(
             RecipeTrial(
                 recipe,
                 root,
-                category[0],
+                category_name(category[0]),
                 dataset,
                 chosen_light,
+                xyz_unit,
                 prepared,
                 json_file,
                 weights,
@@ -217,6 +221,7 @@ def evaluate(
         batch=batch,
         prepared=prepared,
         light=chosen_light,
+        xyz_unit=xyz_unit,
     )
     how = HowToRun(
         out,
@@ -233,9 +238,11 @@ def evaluate(
 
 def _categories(root: Path, dataset: options.Layout, asked: list[str] | None) -> tuple[str, ...]:
     from cmfm_protocol.files.dataset import DatasetError, categories
+    from cmfm_protocol.files.folder_names import category_name
 
     known = categories(root, dataset)
-    for name in asked or ():
+    wanted = tuple(dict.fromkeys(map(category_name, asked or ())))
+    for name in wanted:
         if name not in known:
             raise DatasetError(f"{root} has no category {name!r}; it has {', '.join(known)}")
-    return tuple(dict.fromkeys(asked)) if asked else tuple(known)
+    return wanted or tuple(known)

@@ -58,6 +58,7 @@ def evaluate_all(
     An interruption loses only the running experiment: the finished ones are stored and appear in the tables. Raises
     InputError or DatasetError, before any work, for anything that would stop the run.
     """
+    from cmfm_protocol.files.outputs import require_writable_folder
     from cmfm_worker.cli.console import remark
     from cmfm_worker.paper_tables.check import check_prepared
     from cmfm_worker.paper_tables.report import require_report
@@ -74,6 +75,7 @@ def evaluate_all(
 
     if how.report:
         require_report()
+    require_writable_folder(how.out)
     plan = make_plan(options, tables_for(options.categories, options.preset, how.tables), how.skip)
     for title, why in plan.inputs.left_out.items():
         remark(f"not measured: {title}: {why}; its places in the tables stay open")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cmfm_protocol.files.part_files import XyzUnit
 from cmfm_worker.cli import options
 from cmfm_worker.errors import InputError
 
@@ -20,6 +21,7 @@ class RecipeTrial:
     category: str
     dataset: options.Layout
     light: int
+    xyz_unit: XyzUnit
     prepared: Path | None
     json_file: Path | None
     weights: Path | None
@@ -30,9 +32,10 @@ class RecipeTrial:
 
 def evaluate_recipe(trial: RecipeTrial) -> None:
     """Measure the recipe, print the figures, and write them to the JSON file if one is given."""
-    from cmfm_protocol.files.dataset import check_ground_truths, list_parts
+    from cmfm_protocol.files.dataset import check_ground_truths, in_unit, list_parts
+    from cmfm_protocol.files.outputs import require_writable_files
     from cmfm_worker.cfm.metrics.evaluate import evaluate as figures_of
-    from cmfm_worker.cli.console import progress_bars, remark
+    from cmfm_worker.cli.console import progress_bars, remark, remark_impossible
     from cmfm_worker.datasets.cache.store import source_of
     from cmfm_worker.datasets.test_split import Tally, split_outcomes
     from cmfm_worker.inspection.inspector import Inspector
@@ -42,12 +45,12 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
     from cmfm_worker.recipes.recipe import load_recipe
     from cmfm_worker.teaching.nominal_parts import other_light
 
+    require_writable_files(trial.json_file)
     loaded = load_recipe(trial.recipe)
     parts = list_parts(trial.root, trial.category, "test", trial.dataset, light=trial.light)
+    parts = in_unit(parts, trial.xyz_unit)
     for text in check_ground_truths(parts):
         remark(text)
-    if trial.json_file is not None and not trial.json_file.resolve().parent.is_dir():
-        raise InputError(f"{trial.json_file}: its folder does not exist")
     on = choose_device(trial.device)
     products = choose_precision(trial.precision, on)
     source = source_of(trial.prepared, parts, loaded.recipe.background.options(), on)
@@ -72,6 +75,12 @@ def evaluate_recipe(trial: RecipeTrial) -> None:
         "device": str(on),
         "prepared": trial.prepared is not None,
     }
+    remark_impossible(tally.impossible)
+    if tally.other_geometry:
+        name, why = next(iter(tally.other_geometry.items()))
+        remark(
+            f"{len(tally.other_geometry)} parts would be FAULTs on the line (other_geometry); {name}: {why}"
+        )
     for name, why in tally.not_inspected.items():
         remark(f"not inspected: {name}: {why}")
     for name, why in tally.torn.items():

@@ -18,6 +18,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for the new recipe.", show_default=False)],
     dataset: options.Dataset = "mvtec3d",
     light: options.Light = None,
+    xyz_unit: options.XyzUnit = "m",
     prepared: options.Prepared = None,
     extractors: Annotated[
         Literal["lite", "classic", "paper"],
@@ -136,7 +137,8 @@ def fit(
             param_hint="--prepared",
         )
     chosen_light = options.light_of(dataset, light)
-    from cmfm_worker.cli.console import print_json, progress_bars, remark
+    options.require_tiff(dataset, xyz_unit)
+    from cmfm_worker.cli.console import print_json, progress_bars, remark, remark_impossible
     from cmfm_worker.cli.fit_summary import show, summary
     from cmfm_worker.datasets.cache.store import source_of
     from cmfm_worker.line.compute.device import choose_device, choose_precision
@@ -160,7 +162,7 @@ def fit(
         threshold_method=threshold_by,
         layout=dataset,
         light=chosen_light,
-    )
+    ).in_unit(xyz_unit)
     if parts.held_out:
         remark(
             f"{root / category} has no validation split: {len(parts.validation)} training parts are held out"
@@ -212,6 +214,9 @@ def fit(
     )
     with progress_bars(STAGES) as progress:
         taught = teach(taught_by, parts, how, name, progress, source)
+    remark_impossible(taught.impossible)
+    if taught.draft.frame.height_px is None:
+        remark(f"{category}: the parts' pictures have several sizes; the recipe accepts any size")
     loaded = save_recipe(out, taught.draft, taught.mapping, replace=force)
     if json:
         print_json(summary(taught, loaded))

@@ -35,6 +35,8 @@ def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
         "loss_to_3d": report.loss_3d[-1],
         "held_out": taught.parts.held_out,
         "threshold": recipe.threshold.model_dump(mode="json") if recipe.threshold else None,
+        "frame": recipe.frame.model_dump(mode="json"),
+        "impossible_points": {name: px for name, px in taught.impossible.items() if px},
         "coverage": recipe.coverage.model_dump(mode="json"),
     }
 
@@ -72,6 +74,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
         facts.append(("threshold", f"FAIL at score ≥ {threshold.fail_at:.6g}"))
         facts.append(("false rejects", _rates(taught)))
         facts += [(f"with {rate:.0%}", text) for rate, text in _other_rates(threshold)]
+    facts.append(("frames", f"{recipe.frame.in_words()}; others are FAULTs"))
     least = recipe.coverage.minimum
     facts += [("3D coverage", f"UNDECIDED below {least:.0%} of {recipe.coverage.nominal_median_px} pixels")]
     facts += [("look at these: good?", ", ".join(_worst(taught)))]

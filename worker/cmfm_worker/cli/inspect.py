@@ -30,6 +30,7 @@ def inspect(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results; created if needed.", show_default=False)],
+    xyz_unit: options.XyzUnit = "m",
     weights: options.Weights = None,
     background: options.BackgroundOverride = None,
     plane_distance_m: options.PlaneDistanceOverride = None,
@@ -45,17 +46,23 @@ def inspect(
     """
     from cmfm_protocol.files.dataset import PartFiles, read_part
     from cmfm_protocol.files.layout_eyecandies import depth_info_beside
-    from cmfm_worker.cli.console import remark
+    from cmfm_protocol.files.outputs import require_writable_folder
+    from cmfm_protocol.wire.points import impossible
+    from cmfm_worker.cli.console import remark, remark_impossible
     from cmfm_worker.datasets.batches import to_frames
+    from cmfm_worker.inspection.frame_check import checked
     from cmfm_worker.inspection.inspector import Inspector
     from cmfm_worker.line.compute.device import choose_device, choose_precision
     from cmfm_worker.recipes.extractors import extractor_of
     from cmfm_worker.recipes.loaded_model import LoadedModel
     from cmfm_worker.recipes.recipe import load_recipe
 
+    require_writable_folder(out)
     loaded = load_recipe(recipe).with_background(background, plane_distance_m, clusters)
     unit = depth_info_beside(xyz) if xyz.suffix.lower() == ".png" else None
-    images = read_part(PartFiles(rgb.stem, "", "", rgb=rgb, xyz=xyz, gt=None, depth_info=unit))
+    options.require_tiff("mvtec3d" if unit is None else "eyecandies", xyz_unit)
+    files = PartFiles(rgb.stem, "", "", rgb=rgb, xyz=xyz, gt=None, depth_info=unit, xyz_unit=xyz_unit)
+    images = read_part(files)
     make_folder(out)
     on = choose_device(device)
     products = choose_precision(precision, on)
@@ -63,15 +70,19 @@ def inspect(
     inspector.require_match(loaded.recipe)
     model = LoadedModel.of(loaded, on, products)
     start = time.perf_counter()
-    part = inspector.inspect(*to_frames([images], on), [model]).parts()[0]
+    found = inspector.inspect(*to_frames([images], on), [model]).parts()[0]
+    part = checked(found, images[1], loaded.recipe)
+    impossible_px = int(impossible(images[1]).sum())
     result = report(part, model) | {
         "rgb": str(rgb),
         "xyz": str(xyz),
         "size_px": list(images[0].shape[:2]),
+        "impossible_points": impossible_px,
         "device": str(on),
         "inspect_ms": round((time.perf_counter() - start) * 1e3, 3),
     }
     write(out, part, result)
+    remark_impossible({str(xyz): impossible_px})
     if part.problem is not None:
         raise InputError(f"{xyz}: {part.problem.detail} ({part.problem.reason})")
     remark(f"{result['verdict']} ({result['reason']}), score {result['score']}; see {out / 'overlay.png'}")

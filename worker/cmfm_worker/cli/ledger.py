@@ -43,7 +43,7 @@ def ledger(
         typer.Option(
             min=1,
             metavar="N",
-            help=f"The newest N rows. Default: {SHOWN_ROWS} on the screen, all in a file.",
+            help=f"The newest N rows. Default: {SHOWN_ROWS} on the screen, all in a file or pipe.",
             show_default=False,
         ),
     ] = None,
@@ -60,11 +60,13 @@ def ledger(
 ) -> None:
     """Query a ledger, or export it.
 
-    Rows are ordered oldest first; a limit selects the newest. The last line shows the accounting identity over all
+    Rows are ordered oldest first; a limit selects the newest. In a pipe they are one line each, separated by tabs,
+    under a header line; all else goes to stderr. The last line shows the accounting identity over all
     selected rows, `triggers = pass + fail + undecided + fault`, and whether rows are missing: result ids count 1, 2,
     3 … in each boot. For a file that is not a ledger the exit code is 2.
     """
-    from cmfm_worker.cli.console import print_json, remark
+    from cmfm_protocol.files.outputs import require_writable_files
+    from cmfm_worker.cli.console import on_terminal, print_json, remark
     from cmfm_worker.line.records.ledger.export import require_pyarrow
     from cmfm_worker.line.records.ledger.query import open_ledger
 
@@ -72,7 +74,8 @@ def ledger(
         raise typer.BadParameter("give only one of --csv, --parquet and --json")
     if parquet is not None:
         require_pyarrow()
-    if limit is None and csv is None and parquet is None and not json:
+    require_writable_files(csv, parquet)
+    if limit is None and csv is None and parquet is None and not json and on_terminal():
         limit = SHOWN_ROWS
     asked = question(since, until, verdict, recipe, part, stream, limit)
     with open_ledger(path) as reader:
@@ -81,7 +84,8 @@ def ledger(
             print_json({"rows": list(rows), "totals": figures(totals)})
         else:
             put(rows, csv, parquet, f"{path}, {totals.triggers} triggers selected")
-            typer.echo(totals.sentence())
+            to_stdout = csv is not None or parquet is not None or on_terminal()
+            typer.echo(totals.sentence(), err=not to_stdout)
     for line in totals.remarks():
         remark(line)
 
@@ -129,19 +133,31 @@ def put(rows: "Iterable[Record]", csv: Path | None, parquet: Path | None, title:
 
 
 def show(rows: "Iterable[Record]", title: str) -> None:
-    """Print the most important columns of the rows as a table."""
+    """Print what a person looks for first: a table, or in a pipe one line a row."""
+    from cmfm_worker.cli.console import on_terminal, print_row
+
+    header = ("decided (UTC)", "part", "recipe", "verdict", "reason", "score", "FAIL at", "result")
+    if not on_terminal():
+        print_row(header)
+        for row in rows:
+            print_row(_cells(row))
+        return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title, title_justify="left")
-    for name in ("decided (UTC)", "part", "recipe", "verdict", "reason", "score", "FAIL at", "result"):
+    for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
-        cells = [row["done_utc"], row["part_id"], row["recipe"], row["verdict"], row["reason"]]
-        cells += [_number(row["score"]), _number(row["threshold"]), f"{row['boot_id']}/{row['result_id']}"]
-        table.add_row(*(Text(str(cell)) for cell in cells))  # as Text, so that ids are not read as markup
+        table.add_row(*map(Text, _cells(row)))  # as Text: what came over the wire is no markup
     Console().print(table)
+
+
+def _cells(row: "Record") -> list[str]:
+    cells = [row["done_utc"], row["part_id"], row["recipe"], row["verdict"], row["reason"]]
+    cells += [_number(row["score"]), _number(row["threshold"]), f"{row['boot_id']}/{row['result_id']}"]
+    return [str(cell) for cell in cells]
 
 
 def figures(totals: "Totals") -> dict[str, object]:

@@ -13,6 +13,12 @@ def _device(name: str) -> str:
     return name
 
 
+def _category(name: str) -> str:
+    from cmfm_protocol.files.folder_names import category_name
+
+    return category_name(name)
+
+
 Layout = Literal["mvtec3d", "eyecandies", "synthetic"]  # as in `cmfm_protocol.files.dataset`
 
 Recipe = Annotated[Path, typer.Option("--recipe", help="Folder of the recipe.", show_default=False)]
@@ -39,6 +45,10 @@ Dataset = Annotated[
         "--dataset",
         help="Layout of the data set: mvtec3d (also for your own parts), eyecandies, or synthetic (`cmfm-sim make`).",
     ),
+]
+XyzUnit = Annotated[
+    Literal["m", "cm", "mm", "um"],
+    typer.Option("--xyz-unit", help="Unit of the points in TIFF files; they are converted to metres."),
 ]
 Light = Annotated[
     int | None,
@@ -73,7 +83,8 @@ Prepared = Annotated[
 ]
 Root = Annotated[Path, typer.Option("--root", help="Folder that holds the categories.", show_default=False)]
 Category = Annotated[
-    str, typer.Option("--category", help="Name of the category's folder.", show_default=False)
+    str,
+    typer.Option("--category", help="Name of the category's folder.", show_default=False, callback=_category),
 ]
 Blocks = Annotated[
     Literal[12, 8, 4, 1],
@@ -143,6 +154,12 @@ ClustersOverride = Annotated[
     typer.Option("--clusters", help=f"{_CLUSTERS_HELP} Default: the recipe's.", show_default=False),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")]
+
+
+def require_tiff(dataset: Layout, xyz_unit: str) -> None:
+    """Raise typer.BadParameter for a unit given for Eyecandies, whose files name their unit."""
+    if xyz_unit != "m" and dataset == "eyecandies":
+        raise typer.BadParameter("its files name their unit; leave it out", param_hint="--xyz-unit")
 
 
 def light_of(dataset: Layout, light: int | None) -> int:

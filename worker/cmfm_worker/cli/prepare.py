@@ -27,6 +27,7 @@ def prepare(
     ] = None,
     dataset: options.Dataset = "mvtec3d",
     light: options.Light = None,
+    xyz_unit: options.XyzUnit = "m",
     recipe: Annotated[
         Path | None,
         typer.Option(
@@ -54,16 +55,19 @@ def prepare(
     The command may be interrupted. The next run continues, and prepares again only parts whose files have changed. If
     parts cannot be read, the others are still prepared; the unreadable ones are named and the exit code is 2.
     """
-    from cmfm_protocol.files.dataset import DatasetError
-    from cmfm_worker.cli.console import print_json, progress_bars, remark
+    from cmfm_protocol.files.dataset import DatasetError, in_unit
+    from cmfm_protocol.files.outputs import require_writable_folder
+    from cmfm_worker.cli.console import print_json, progress_bars, remark, remark_impossible
     from cmfm_worker.datasets.cache.fill import fill, open_or_make
     from cmfm_worker.datasets.cache.key import CacheKey
     from cmfm_worker.datasets.cache.part_file import MAX_PART_BYTES
     from cmfm_worker.line.compute.device import choose_device
 
+    require_writable_folder(out)
     chosen_light = options.light_of(dataset, light)
+    options.require_tiff(dataset, xyz_unit)
     how = _background(recipe, background, plane_distance_m, clusters)
-    parts = _parts(root, category, dataset, chosen_light)
+    parts = in_unit(_parts(root, category, dataset, chosen_light), xyz_unit)
     on = choose_device(device)
     cache = open_or_make(out, CacheKey.here(how.options(), on), force=force)
     remark(f"{len(parts)} parts; they need at most {len(parts) * MAX_PART_BYTES / 1e6:.0f} MB")
@@ -75,6 +79,7 @@ def prepare(
         print_json(_summary(filled, out, seconds))
     else:
         _show(filled, out, seconds)
+    remark_impossible(filled.impossible)
     for name, why in filled.torn.items():
         remark(f"torn: {name}: {why}")
     if filled.torn:
@@ -102,9 +107,10 @@ def _background(
 def _parts(root: Path, category: list[str] | None, dataset: options.Layout, light: int) -> "list[PartFiles]":
     """List every part of the categories' splits; only train must exist. Checks that the ground truths exist."""
     from cmfm_protocol.files.dataset import SPLITS, categories, check_ground_truths, has_split, list_parts
+    from cmfm_protocol.files.folder_names import category_name
     from cmfm_worker.cli.console import remark
 
-    chosen = list(dict.fromkeys(category or categories(root, dataset)))
+    chosen = list(dict.fromkeys(map(category_name, category or categories(root, dataset))))
     parts = [
         part
         for name in chosen
@@ -126,6 +132,7 @@ def _summary(filled: "FillReport", out: Path, seconds: float) -> dict[str, Any]:
         "renewed": filled.renewed,
         "kept": filled.kept,
         "torn": filled.torn,
+        "impossible_points": filled.impossible,
         "seconds": round(seconds, 3),
     }
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part
+from cmfm_protocol.wire.points import PointFacts, point_facts
 
 Images = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
@@ -29,6 +30,7 @@ class PartBatch:
     files: tuple[PartFiles, ...]
     rgb: Tensor
     xyz: Tensor
+    points: tuple[PointFacts, ...]
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -46,7 +48,8 @@ def read_batches(
     """
     for some in batched(_readable(files, 2 * batch, torn), batch, lambda held: held[1][0].shape[:2]):
         rgb, xyz = to_frames([images for _, images in some], device)
-        yield PartBatch(tuple(part for part, _ in some), rgb, xyz)
+        facts = tuple(point_facts(points) for _, (_, points) in some)
+        yield PartBatch(tuple(part for part, _ in some), rgb, xyz, facts)
 
 
 def batched(

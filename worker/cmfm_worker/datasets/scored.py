@@ -18,17 +18,19 @@ from cmfm_worker.recipes.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` the score is NaN.
+    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` it has no verdict.
 
-    `level` is the mean of Ψ over the part, before the recipe divided Ψ by it.
+    `impossible_px` counts impossible points in its file (`cmfm_protocol.wire.points`). `level` is the mean of Ψ over
+    the part, before the recipe divided Ψ by it.
     """
 
     id: str
     defect: str
     score: float
     foreground_px: int
-    level: float = math.nan
     problem: str | None = None
+    impossible_px: int = 0
+    level: float = math.nan
 
     @property
     def good(self) -> bool:
@@ -63,11 +65,14 @@ def score_parts(
         found = inspector.inspect_prepared(some.frames, [model] * len(some.files))
         scores, levels = found.score.tolist(), found.level.tolist()
         pixels = found.foreground.flatten(1).sum(1).tolist()
-        problems = [_problem(*both) for both in zip(found.problems, scores, strict=True)]
+        others = [model.recipe.frame.difference(*some.size_px, each.distance_m) for each in some.points]
+        problems = [
+            other or _problem(*both) for other, *both in zip(others, found.problems, scores, strict=True)
+        ]
         scored += [
-            ScoredPart(files.id, files.defect, score, int(px), level, problem)
-            for files, score, px, level, problem in zip(
-                some.files, scores, pixels, levels, problems, strict=True
+            ScoredPart(files.id, files.defect, score, int(px), problem, points.impossible_px, level)
+            for files, score, px, problem, points, level in zip(
+                some.files, scores, pixels, problems, some.points, levels, strict=True
             )
         ]
         progress(stage, len(scored), len(parts))

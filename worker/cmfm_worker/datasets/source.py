@@ -10,17 +10,20 @@ from typing import Final, Protocol
 import torch
 
 from cmfm_protocol.files.dataset import PartFiles
+from cmfm_protocol.wire.points import PointFacts
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
 from cmfm_worker.datasets.batches import Torn, read_batches
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedBatch:
-    """B parts and their prepared frames on the device; `size_px` is height and width of their pictures."""
+    """B parts and their prepared frames on the device; `size_px` is height and width of their pictures, `points`
+    what the points of each file were like."""
 
     files: tuple[PartFiles, ...]
     frames: PreparedFrames
     size_px: tuple[int, int]
+    points: tuple[PointFacts, ...]
 
 
 class PartSource(Protocol):
@@ -57,7 +60,7 @@ class FileSource:
         for some in read_batches(parts, batch, device, torn):
             with torch.no_grad():
                 frames = prepare(some.rgb, some.xyz, background)
-            yield PreparedBatch(some.files, frames, some.size_px)
+            yield PreparedBatch(some.files, frames, some.size_px, some.points)
 
 
 FROM_FILES: Final = FileSource()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part_ground_truth
+from cmfm_protocol.wire.points import PointFacts
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, ground_truth_at_map_size
 from cmfm_worker.cfm.progress import ReportProgress
@@ -17,6 +18,7 @@ from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.inspection.result import InspectedPart
 from cmfm_worker.recipes.loaded_model import LoadedModel
+from cmfm_worker.recipes.recipe import Recipe
 
 
 @dataclass(slots=True)
@@ -24,7 +26,8 @@ class Tally:
     """Counts the verdicts on a test split and names the parts that could not be inspected.
 
     An escape is a defective part that PASSes; a false reject is a good part that does not. `torn` maps parts whose
-    files could not be read to the reason; they have no verdict.
+    files could not be read to the reason; they have no verdict. `impossible` maps parts to their number of impossible
+    points, `other_geometry` those that the line would refuse to the reason: they are measured all the same.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -32,6 +35,8 @@ class Tally:
     false_rejects: int = 0
     not_inspected: dict[str, str] = field(default_factory=dict)
     torn: dict[str, str] = field(default_factory=dict)
+    impossible: dict[str, int] = field(default_factory=dict)
+    other_geometry: dict[str, str] = field(default_factory=dict)
     decides: bool = True
 
     def add(self, files: PartFiles, part: InspectedPart, model: LoadedModel) -> None:
@@ -42,7 +47,7 @@ class Tally:
             self.decides = False
             return
         passed = False
-        if part.problem is not None:
+        if part.problem is not None or files.id in self.other_geometry:
             self.verdicts[Verdict.FAULT] += 1
         else:
             verdict, _ = decide(part.score, part.coverage, model.recipe)
@@ -51,9 +56,21 @@ class Tally:
         self.escapes += int(passed and files.label == 1)
         self.false_rejects += int(not passed and files.label == 0)
 
+    def look_at(self, files: PartFiles, size_px: tuple[int, int], points: PointFacts, recipe: Recipe) -> None:
+        """Note what the line would find in a part's frame. To be called before `add`."""
+        if points.impossible_px:
+            self.impossible[files.id] = points.impossible_px
+        if (other := recipe.frame.difference(*size_px, points.distance_m)) is not None:
+            self.other_geometry[files.id] = other
+
     def as_figures(self) -> dict[str, Any]:
         """Return the figures for JSON; without a threshold there are no verdicts."""
-        figures: dict[str, Any] = {"not_inspected": self.not_inspected, "torn": self.torn}
+        figures: dict[str, Any] = {
+            "not_inspected": self.not_inspected,
+            "torn": self.torn,
+            "impossible_points": self.impossible,
+            "other_geometry": self.other_geometry,
+        }
         if self.decides:
             figures["verdicts"] = {str(verdict): self.verdicts[verdict] for verdict in Verdict}
             figures |= {"escapes": self.escapes, "false_rejects": self.false_rejects}
@@ -94,12 +111,13 @@ def inspect_split(
     background, device = model.recipe.background.options(), inspector.extractor.device
     for some in source.batches(parts, batch, background, device, run.torn):
         found = inspector.inspect_prepared(some.frames, [model] * len(some.files)).parts()
-        for files, part in zip(some.files, found, strict=True):
+        for files, part, points in zip(some.files, found, some.points, strict=True):
             try:
                 gt = ground_truth_at_map_size(read_part_ground_truth(files, *some.size_px))
             except DatasetError as error:
                 run.torn(files, error)
                 continue
+            tally.look_at(files, some.size_px, points, model.recipe)
             tally.add(files, part, model)
             run.done()
             if part.problem is None:

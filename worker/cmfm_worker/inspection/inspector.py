@@ -191,9 +191,10 @@ def _problem(valid: int, points: int, min_points: int) -> Problem | None:
     if not valid:
         return Problem(Reason.NO_VALID_3D, "no pixel has a valid 3D point")
     if points < max(min_points, 1):
-        detail = (
-            f"{points} points are left of {valid} after background removal, {max(min_points, 1)} are needed"
-        )
+        detail = f"{points} points are left of {valid}, {max(min_points, 1)} are needed"
+        if points < valid:
+            which = "all" if points == 0 else "the other"
+            detail += f"; {which} points lie on or behind the tray's plane: are they in the sensor's frame?"
         return Problem(Reason.TOO_FEW_POINTS, detail)
     return None
 

@@ -13,7 +13,7 @@ from cmfm_worker.cfm.fast.read_back import ReadBack
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a frame was not inspected: NO_VALID_3D or TOO_FEW_POINTS."""
+    """Why a frame was not inspected: NO_VALID_3D, TOO_FEW_POINTS, IMPLAUSIBLE_3D or OTHER_GEOMETRY."""
 
     reason: Reason
     detail: str

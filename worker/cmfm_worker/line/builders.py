@@ -62,7 +62,8 @@ def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tu
     gc_control = GcControl()
     gc_control.watch()
     stack.callback(gc_control.restore)
-    collector = LineCollector(lambda: core.book.totals, gauges, core.state.sources_alive)
+    state = core.state
+    collector = LineCollector(lambda: core.book.totals, gauges, state.sources_alive, state.frame_ages_s)
     return Metrics(collector, gc_control), gc_control
 
 
@@ -165,6 +166,7 @@ def open_health(
     health = HealthReporter(
         totals=lambda: core.book.totals,
         phase=lambda: core.state.phase,
+        cameras_lost=core.state.sources_lost,
         liveness=LivenessMonitor(turns, limit_s=settings.metrics.stalled_after_s, clock=core.clock),
         notifier=notifier,
         gc_control=gc_control,

@@ -35,6 +35,7 @@ class Trigger:
     received_ns: int | None  # CLOCK_REALTIME
     deadline_ns: int  # CLOCK_MONOTONIC
     simulated: bool
+    remark: str = ""  # for the detail of its result, whatever the decision
     # As received, None if it could not be read. Held until the verdict is recorded.
     frame: Frame | None = field(default=None, compare=False, repr=False)
 
@@ -128,18 +129,20 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class SourceChanged:
-    """A camera endpoint connected or disconnected."""
+    """A camera endpoint connected or disconnected; `closed` if the camera had announced its end."""
 
     endpoint: str
     alive: bool
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSeen:
-    """A camera endpoint sent a message of this stream."""
+    """A camera endpoint sent a message of this stream; `frame` if it was a readable frame."""
 
     endpoint: str
     stream_uuid: str
+    frame: bool = False
 
 
 BookEvent = Opened | Arrived | Amended | Contradicted | Closed | Noticed | SourceChanged | SourceSeen

@@ -12,6 +12,7 @@ import torch
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.datasets.batches import to_frames
 from cmfm_worker.errors import InputError
+from cmfm_worker.inspection.frame_check import checked
 from cmfm_worker.inspection.inspector import BuildExtractor, Inspector
 from cmfm_worker.line.compute.device import choose_precision
 from cmfm_worker.line.compute.line_inspector import decision_of
@@ -25,7 +26,12 @@ from cmfm_worker.recipes.recipe import RECIPE_FILE, load_recipe
 from cmfm_worker.recipes.registry import recipe_path
 from cmfm_worker.settings.model import Settings
 
-FROM_THE_FRAME: Final = (Reason.NO_VALID_3D, Reason.TOO_FEW_POINTS)
+FROM_THE_FRAME: Final = (
+    Reason.IMPLAUSIBLE_3D,
+    Reason.OTHER_GEOMETRY,
+    Reason.NO_VALID_3D,
+    Reason.TOO_FEW_POINTS,
+)
 """Reasons of a FAULT that the frame itself causes; all others come from the line: a deadline, a full ring, a drain."""
 
 
@@ -120,6 +126,7 @@ def replay(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Compa
     """Inspect an archived part again as the line does, in a batch of its own, and compare."""
     with torch.inference_mode():
         found = model.inspector.inspect(*to_frames([(part.rgb, part.xyz)], device), [model.model]).parts()[0]
+        found = checked(found, part.xyz, model.model.recipe)
         decision = decision_of(found, model, part.facts["calib_id"])
     facts = part.facts
     return Comparison(

@@ -9,7 +9,15 @@ from typing import Any
 
 import torch
 
-from cmfm_protocol.files.dataset import GOOD, SPLITS, PartFiles, check_ground_truths, has_split, list_parts
+from cmfm_protocol.files.dataset import (
+    GOOD,
+    SPLITS,
+    PartFiles,
+    check_ground_truths,
+    has_split,
+    in_unit,
+    list_parts,
+)
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.datasets.cache.store import source_of
 from cmfm_worker.errors import InputError
@@ -121,7 +129,7 @@ def _parts(category: str, options: RunOptions) -> list[PartFiles]:
         part
         for split in SPLITS
         if has_split(root, category, split, layout)
-        for part in list_parts(root, category, split, layout, light=options.light)
+        for part in in_unit(list_parts(root, category, split, layout, light=options.light), options.xyz_unit)
     ]
 
 

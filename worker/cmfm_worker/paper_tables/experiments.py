@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout
+from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, XyzUnit
 from cmfm_worker.cfm.extractor import Preset
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
@@ -43,6 +43,7 @@ class RunOptions:
     batch: int = 4
     prepared: Path | None = None
     light: int = DEFAULT_LIGHT
+    xyz_unit: XyzUnit = "m"
 
     @property
     def scores_by(self) -> Normalisation:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmfm_protocol.files.dataset import list_parts
+from cmfm_protocol.files.dataset import in_unit, list_parts
 from cmfm_worker.bench.provenance import provenance
 from cmfm_worker.cfm.anomaly_maps import aggregate
 from cmfm_worker.cfm.anomaly_score import score
@@ -60,6 +60,7 @@ def run_experiment(
     taught = _taught(experiment, options, extractor, progress)
     inspector, tally = Inspector(extractor), Tally()
     test = list_parts(options.root, experiment.category, "test", options.dataset, light=options.light)
+    test = in_unit(test, options.xyz_unit)
     with tempfile.TemporaryDirectory(prefix="cmfm-experiment-") as scratch:
         loaded = save_recipe(
             Path(scratch) / f"{experiment.category}-{experiment.name}", taught.draft, taught.mapping
@@ -120,7 +121,7 @@ def choose_experiment_parts(experiment: Experiment, options: RunOptions) -> Teac
         target_false_reject_rate=None,
         layout=options.dataset,
         light=options.light,
-    )
+    ).in_unit(options.xyz_unit)
 
 
 def _metrics(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import tomli_w
 
+from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_worker.cfm.mapping.files import save_safetensors
 from cmfm_worker.cfm.mapping.pair import MappingPair
@@ -34,13 +35,13 @@ def recipe_name(folder: Path) -> str:
 
 
 def check_target(folder: Path, *, replace: bool) -> None:
-    """Raise InputError if `save_recipe` would refuse `folder`; call it before long work."""
+    """Raise InputError or OutputError if `save_recipe` would refuse `folder`; call it before long work."""
     if not folder.exists():
-        if folder.parent.exists() and not folder.parent.is_dir():
-            raise InputError(f"{folder}: {folder.parent} is not a folder")
+        require_writable_folder(folder)
         return
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file; a recipe is a folder")
+    require_writable_folder(folder.parent)
     names = {entry.name for entry in folder.iterdir()}
     if not names:
         return

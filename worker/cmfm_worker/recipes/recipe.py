@@ -21,6 +21,7 @@ from cmfm_worker.recipes.sections import (
     CalibrationSection,
     CoverageSection,
     ExtractorSection,
+    FrameSection,
     MappingSection,
     ProvenanceSection,
     ScoreSection,
@@ -48,6 +49,7 @@ class RecipeDraft(Section):
     score: ScoreSection = ScoreSection()
     threshold: ThresholdSection | None = None
     coverage: CoverageSection = CoverageSection()
+    frame: FrameSection = FrameSection()
     calibration: CalibrationSection = CalibrationSection()
     provenance: ProvenanceSection
 

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from cmfm_protocol.wire.limits import MAX_TEXT_BYTES
+from cmfm_protocol.wire.points import MAX_RANGE_M
 from cmfm_worker.cfm.image.models import timm_name
 from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
@@ -192,6 +193,50 @@ class CoverageSection(Section):
         if self.minimum > 0 and self.nominal_median_px is None:
             raise ValueError("minimum is a share of nominal_median_px, which is missing")
         return self
+
+
+class FrameSection(Section):
+    """The frames that the recipe was taught on: what is absent is not compared.
+
+    Features depend on the size of a pixel on the part, so a frame of another size, or from another distance, is another
+    product to the networks. The line gives it the FAULT `other_geometry`.
+    """
+
+    height_px: int | None = Field(default=None, ge=1)
+    width_px: int | None = Field(default=None, ge=1)
+    distance_m: float | None = Field(
+        default=None, gt=0, lt=MAX_RANGE_M, description="median z of the nominal parts' points"
+    )
+    distance_tolerance_m: float | None = Field(
+        default=None, gt=0, lt=MAX_RANGE_M, description="most difference of a frame's median z"
+    )
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> Self:
+        for one, other in (("height_px", "width_px"), ("distance_m", "distance_tolerance_m")):
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                raise ValueError(f"{one} and {other} need each other")
+        return self
+
+    def in_words(self) -> str:
+        """Return the frames that the line accepts, for people."""
+        size = "any size" if self.height_px is None else f"{self.width_px}×{self.height_px} pixels"
+        if self.distance_m is None:
+            return f"{size}, any distance"
+        return f"{size}, {self.distance_m:.3g} ± {self.distance_tolerance_m:.2g} m away"
+
+    def difference(self, height_px: int, width_px: int, distance_m: float | None) -> str | None:
+        """Return in words how a frame differs from those taught on, or None. `distance_m` None is not compared."""
+        if self.height_px is not None and (self.height_px, self.width_px) != (height_px, width_px):
+            return f"{width_px}×{height_px} pixels; the recipe was taught on {self.width_px}×{self.height_px}"
+        if self.distance_m is None or self.distance_tolerance_m is None or distance_m is None:
+            return None
+        if abs(distance_m - self.distance_m) <= self.distance_tolerance_m:
+            return None
+        return (
+            f"median distance {distance_m:.3g} m; the recipe was taught at {self.distance_m:.3g} "
+            f"± {self.distance_tolerance_m:.2g} m"
+        )
 
 
 class CalibrationSection(Section):

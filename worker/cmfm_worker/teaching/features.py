@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
 import torch
 
 from cmfm_protocol.files.dataset import PartFiles
+from cmfm_protocol.wire.points import PointFacts
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.fit.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
@@ -30,6 +32,16 @@ _SEEDS_APART: Final = 1_000_000  # distance between the random seeds of two `see
 def variations_for(parts: int, wanted: int) -> int:
     """Return how often to vary each of `parts` parts: at most `wanted` times."""
     return min(wanted, max(VARIED_FRAMES // parts, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtPart:
+    """A part that was fitted on: its foreground pixels, the size of its pictures, and its points."""
+
+    id: str
+    foreground_px: int
+    size_px: tuple[int, int]
+    points: PointFacts
 
 
 class TeachFeatures:
@@ -79,24 +91,28 @@ class TeachFeatures:
         fit: FitOptions,
         progress: ReportProgress,
         source: PartSource,
-    ) -> list[int]:
-        """Fill the stores as the fit options require. Return the number of foreground pixels of each part.
+    ) -> list[TaughtPart]:
+        """Fill the stores as the fit options require. Return what each part was like.
 
         Reports the stage "extract" to `progress`. Raises DatasetError naming an unreadable file, InputError naming
         all parts that cannot be inspected.
         """
-        background, pixels, bad = options.background.options(), list[int](), list[str]()
+        background, taught, bad = options.background.options(), list[TaughtPart](), list[str]()
         for batch in source.batches(parts, options.batch, background, extractor.device):
             names = [part.id for part in batch.files]
             problems = find_problems(batch.frames, extractor.min_points)
             bad += [f"{name}: {p.detail}" for name, p in zip(names, problems, strict=True) if p is not None]
             if not bad:
-                seeds = [_SEEDS_APART * options.seed + len(pixels) + i for i in range(len(names))]
+                seeds = [_SEEDS_APART * options.seed + len(taught) + i for i in range(len(names))]
                 self._add(extractor, batch.frames, names, seeds, len(parts), fit)
-            pixels += [int(count) for count in batch.frames.foreground.flatten(1).sum(1).tolist()]
-            progress("extract", len(pixels), len(parts))
+            counts = batch.frames.foreground.flatten(1).sum(1).tolist()
+            taught += [
+                TaughtPart(name, int(count), batch.size_px, points)
+                for name, count, points in zip(names, counts, batch.points, strict=True)
+            ]
+            progress("extract", len(taught), len(parts))
         refuse_uninspectable(bad)
-        return pixels
+        return taught
 
     def _add(
         self,

@@ -30,6 +30,7 @@ from cmfm_worker.recipes.sections import (
     ProvenanceSection,
 )
 from cmfm_worker.teaching.features import TeachFeatures
+from cmfm_worker.teaching.geometry import frame_section
 from cmfm_worker.teaching.limits import (
     Wanted,
     coverage_from,
@@ -55,6 +56,7 @@ class Taught:
     fit: FitReport
     parts: TeachParts
     scores: tuple[float, ...]
+    impossible: dict[str, int]
     out_of_fold: tuple[Measured, ...] = ()
 
 
@@ -76,7 +78,7 @@ def teach(
         background = fixed_background(parts.train, options.background, options.batch, extractor.device)
         options = replace(options, background=background)
     with TeachFeatures(_precision(extractor)) as features:
-        pixels = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
+        taught = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
         if options.epochs is None:
             options_of_fit = limited_steps(options_of_fit, len(features.nominal))
         try:
@@ -90,11 +92,13 @@ def teach(
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
             mapping = with_metric(mapping, *features.stores, options_of_fit)
+        pixels = [part.foreground_px for part in taught]
         nominal_px = nominal_px_from(pixels)
         draft = RecipeDraft(
             name=name,
             extractor=ExtractorSection.of(extractor.identity),
             background=options.background,
+            frame=frame_section(taught),
             calibration=options.calibration,
             score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
             provenance=_provenance(extractor, options, options_of_fit, report),
@@ -118,7 +122,9 @@ def teach(
             "coverage": coverage_from(nominal_px, [*pixels, *seen]),
         }
     )
-    return Taught(draft, mapping, report, parts, tuple(scores), tuple(folds))
+    impossible = {part.id: part.points.impossible_px for part in taught}
+    impossible |= {part.id: part.impossible_px for part in validated}
+    return Taught(draft, mapping, report, parts, tuple(scores), impossible, tuple(folds))
 
 
 def _over_levels(

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, PartFiles, has_split, list_parts
+from cmfm_protocol.files.dataset import (
+    DEFAULT_LIGHT,
+    Layout,
+    PartFiles,
+    XyzUnit,
+    has_split,
+    in_unit,
+    list_parts,
+)
 from cmfm_worker.errors import InputError
 from cmfm_worker.teaching.limits import ThresholdMethod, require_enough
 
@@ -25,6 +33,12 @@ class TeachParts:
     train: tuple[PartFiles, ...]
     validation: tuple[PartFiles, ...]
     held_out: bool
+
+    def in_unit(self, unit: XyzUnit) -> "TeachParts":
+        """Return the same parts with points whose files are in another unit than metres."""
+        return TeachParts(
+            tuple(in_unit(self.train, unit)), tuple(in_unit(self.validation, unit)), self.held_out
+        )
 
 
 def choose_parts(

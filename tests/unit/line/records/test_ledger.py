@@ -203,7 +203,7 @@ def test_columns_are_those_that_scripts_read(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     found = {row[1]: (row[2], bool(row[3])) for row in connection.execute("PRAGMA table_info(triggers)")}
     connection.close()
-    texts = "boot_id stream_uuid part_id verdict reason detail recipe model_sha calib_id"
+    texts = "boot_id stream_uuid part_id verdict reason detail recipe model_sha calib_id camera"
     integers = "result_id seq trigger_ns done_ns latency_us deadline_met simulated"
     nullable = {"received_ns": "INTEGER", "score": "REAL", "threshold": "REAL", "coverage": "REAL"}
     nullable |= {"recipe_sha": "TEXT", "frame_sha256": "TEXT"}
@@ -217,8 +217,8 @@ def test_columns_are_those_that_scripts_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm; this one reads version 2"),
-        ("PRAGMA user_version = 0", "version 1, older than any release; this cmfm reads version 2"),
+        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm; this one reads version 3"),
+        ("PRAGMA user_version = 0", "version 1, older than any release; this cmfm reads version 3"),
         ("PRAGMA application_id = 7", "not a ledger: its application_id is 0x7"),
         ("ALTER TABLE triggers RENAME TO something", "no table `triggers`"),
         ("ALTER TABLE triggers DROP COLUMN score", "lacks score"),

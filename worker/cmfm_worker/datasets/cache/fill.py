@@ -5,12 +5,13 @@ A part's file appears whole or not at all, so a run may be interrupted at any ti
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from cmfm_protocol.files.dataset import DatasetError, PartFiles
+from cmfm_protocol.files.dataset import DatasetError, ImplausiblePointsError, PartFiles
+from cmfm_protocol.wire.points import PointFacts
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.cache.key import CacheKey
 from cmfm_worker.datasets.cache.part_file import (
@@ -30,6 +31,7 @@ class FillReport:
     """Counts of a run: parts `prepared`, of which `renewed` replaced a changed one, and parts `kept`.
 
     `torn` maps parts that could not be read to the reason; `nbytes` is the size of the cache files of all given parts.
+    `impossible` maps parts that were prepared now to their number of impossible points, if they have any.
     """
 
     prepared: int = 0
@@ -37,6 +39,7 @@ class FillReport:
     kept: int = 0
     nbytes: int = 0
     torn: dict[str, str] = field(default_factory=dict)
+    impossible: dict[str, int] = field(default_factory=dict)
 
 
 def open_or_make(folder: Path, key: CacheKey, *, force: bool) -> CacheStore:
@@ -79,10 +82,9 @@ def fill(
     run.report()
     try:
         for some in FROM_FILES.batches(missing, batch, cache.key.background, device, run.torn):
-            for place, part in enumerate(some.files):
-                run.wrote(
-                    write_prepared(cache.path(part), run.record(part, some.size_px), some.frames, place)
-                )
+            for place, (part, points) in enumerate(zip(some.files, some.points, strict=True)):
+                record = run.record(part, some.size_px, points)
+                run.wrote(write_prepared(cache.path(part), record, some.frames, place))
     except OSError as error:
         raise InputError(f"{cache.folder}: cannot be written ({error.strerror or error})") from error
     return run.done
@@ -111,14 +113,29 @@ class _Run:
         self._sources[part.id] = sources
         return True
 
-    def record(self, part: PartFiles, size_px: tuple[int, int], torn: str = "") -> PartRecord:
+    def record(self, part: PartFiles, size_px: tuple[int, int], points: PointFacts) -> PartRecord:
         """Return the record that is written with a part."""
-        return PartRecord(part.id, self._cache.key.sha256, self._sources[part.id], size_px, torn)
+        if points.impossible_px:
+            self.done.impossible[part.id] = points.impossible_px
+        return replace(
+            self._torn_record(part, ""),
+            size_px=size_px,
+            distance_m=points.distance_m,
+            impossible_px=points.impossible_px,
+        )
 
     def torn(self, part: PartFiles, error: DatasetError) -> None:
-        """Record an unreadable part. As without a cache, evaluations name it and teaching refuses it."""
+        """Record an unreadable part. As without a cache, evaluations name it and teaching refuses it.
+
+        Raises ImplausiblePointsError again: points in another unit are not the fault of one part.
+        """
+        if isinstance(error, ImplausiblePointsError):
+            raise error
         self.done.torn[part.id] = str(error)
-        self.wrote(write_prepared(self._cache.path(part), self.record(part, (0, 0), str(error)), None))
+        self.wrote(write_prepared(self._cache.path(part), self._torn_record(part, str(error)), None))
+
+    def _torn_record(self, part: PartFiles, why: str) -> PartRecord:
+        return PartRecord(part.id, self._cache.key.sha256, self._sources[part.id], (0, 0), why, part.xyz_unit)
 
     def wrote(self, nbytes: int) -> None:
         """Count one written part."""

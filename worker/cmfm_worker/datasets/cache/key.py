@@ -15,13 +15,17 @@ from typing import Any, Final, Self
 
 import torch
 
-from cmfm_protocol.files import depth_picture, picture_files, yaml_files
+from cmfm_protocol.files import dataset, depth_picture, picture_files, png_meaning, yaml_files
+from cmfm_protocol.wire import points
 from cmfm_worker.cfm import background as background_module
 from cmfm_worker.cfm import clusters, prepare
 from cmfm_worker.cfm.prepare import BackgroundOptions
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
+    dataset,
     picture_files,
+    png_meaning,
+    points,
     yaml_files,
     depth_picture,
     prepare,

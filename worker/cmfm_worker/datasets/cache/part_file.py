@@ -23,6 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cmfm_protocol.files.dataset import PartFiles
+from cmfm_protocol.wire.points import PointFacts
 from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
 _RECORD: Final = "record"
@@ -50,7 +51,8 @@ class SourceFile:
 class PartRecord:
     """The origin of a prepared part; `torn` says why it could not be read, "" if it could.
 
-    `key` is `CacheKey.sha256`, `size_px` height and width of the part's pictures.
+    `key` is `CacheKey.sha256`, `size_px` height and width of the part's pictures. `xyz_unit` is the unit that the
+    points were read in, `distance_m` and `impossible_px` are those of `PointFacts`.
     """
 
     part: str
@@ -58,6 +60,14 @@ class PartRecord:
     sources: tuple[SourceFile, ...]
     size_px: tuple[int, int]
     torn: str = ""
+    xyz_unit: str = "m"
+    distance_m: float | None = None
+    impossible_px: int = 0
+
+    @property
+    def points(self) -> PointFacts:
+        """What the part's points were like."""
+        return PointFacts(self.impossible_px, self.distance_m, None)
 
     def as_text(self) -> str:
         """Return the record as text for the file's header."""
@@ -69,7 +79,12 @@ class PartRecord:
         table = json.loads(text)
         height, width = (int(side) for side in table["size_px"])
         sources = tuple(SourceFile(**source) for source in table["sources"])
-        return cls(str(table["part"]), str(table["key"]), sources, (height, width), str(table["torn"]))
+        distance_m = None if table["distance_m"] is None else float(table["distance_m"])
+        texts = (str(table[key]) for key in ("part", "key", "torn", "xyz_unit"))
+        part, key, torn, xyz_unit = texts
+        return cls(
+            part, key, sources, (height, width), torn, xyz_unit, distance_m, int(table["impossible_px"])
+        )
 
 
 def sources_of(part: PartFiles) -> tuple[SourceFile, ...]:

@@ -103,7 +103,12 @@ class CacheStore:
         self._require_key(background, device)
         for some in batched(self._loaded(parts, torn), batch, lambda loaded: loaded[1].size_px):
             frames = stacked([frame for _, _, frame in some], device)
-            yield PreparedBatch(tuple(part for part, _, _ in some), frames, some[0][1].size_px)
+            yield PreparedBatch(
+                tuple(part for part, _, _ in some),
+                frames,
+                some[0][1].size_px,
+                tuple(r.points for _, r, _ in some),
+            )
 
     def _loaded(self, parts: Sequence[PartFiles], torn: Torn | None) -> Iterator[_Loaded]:
         for part in parts:
@@ -125,6 +130,8 @@ class CacheStore:
             return f"{self.path(part)} belongs to the part {record.part}"
         if record.key != self.key.sha256:
             return f"{part.id} was prepared in another way than the manifest says"
+        if record.xyz_unit != part.xyz_unit:
+            return f"{part.id} was prepared with points in {record.xyz_unit}, not in {part.xyz_unit} (--xyz-unit)"
         if len(record.sources) != len(part.sources):
             return f"{part.id} was prepared from other files"
         for then, now, path in zip(record.sources, sources_of(part), part.sources, strict=True):

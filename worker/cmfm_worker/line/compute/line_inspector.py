@@ -7,6 +7,7 @@ import torch
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.inspection.decide import decide
+from cmfm_worker.inspection.frame_check import checked
 from cmfm_worker.inspection.regions import regions_of
 from cmfm_worker.inspection.result import BatchReadBack, InspectedPart
 from cmfm_worker.line.compute.lane import Decide
@@ -53,9 +54,11 @@ def _decisions(
 ) -> list[Decision]:
     decisions: dict[int, Decision] = {}
     for places, batch in groups:
-        for i, part in zip(places, batch.parts(), strict=True):
-            decision = decision_of(part, slots[i].model, slots[i].trigger.calib_id)
-            decisions[i] = replace(decision, recipe_sha=slots[i].model.recipe_sha, batch=len(places))
+        for i, inspected in zip(places, batch.parts(), strict=True):
+            slot = slots[i]
+            part = checked(inspected, slot.xyz.numpy(), slot.model.model.recipe)
+            decision = decision_of(part, slot.model, slot.trigger.calib_id)
+            decisions[i] = replace(decision, recipe_sha=slot.model.recipe_sha, batch=len(places))
     return [decisions[i] for i in range(len(slots))]
 
 

@@ -44,10 +44,12 @@ class LineCollector(Collector):
         totals: Callable[[], Totals],
         gauges: Callable[[], dict[str, float]],
         sources: Callable[[], dict[str, bool]],
+        frame_ages_s: Callable[[], dict[str, float]],
     ) -> None:
         self._totals = totals
         self._gauges = gauges
         self._sources = sources
+        self._frame_ages_s = frame_ages_s
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families of one scrape: cmfm_triggers_total is the sum of cmfm_verdicts_total plus cmfm_open."""
@@ -74,6 +76,12 @@ class LineCollector(Collector):
         for endpoint, alive in self._sources().items():
             up.add_metric([endpoint], float(alive))
         yield up
+        ages = GaugeMetricFamily(
+            "cmfm_last_frame_age_seconds", "Since the camera's last readable frame", labels=["endpoint"]
+        )
+        for endpoint, age_s in self._frame_ages_s().items():
+            ages.add_metric([endpoint], age_s)
+        yield ages
 
 
 class Metrics:

@@ -4,7 +4,7 @@ The threads that are reported on drive everything here: the loop calls `turned` 
 probes read the turns that threads have completed. No timer ever reports the line as alive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -24,12 +24,14 @@ class HealthReporter:
         *,
         totals: Callable[[], Totals],
         phase: Callable[[], WorkerPhase],
+        cameras_lost: Callable[[], Sequence[str]],
         liveness: LivenessMonitor,
         notifier: SystemdNotifier,
         gc_control: GcControl,
     ) -> None:
         self._totals = totals
         self._phase = phase
+        self._cameras_lost = cameras_lost
         self._liveness = liveness
         self._notifier = notifier
         self._gc_control = gc_control
@@ -82,9 +84,13 @@ class HealthReporter:
         return Health(not stalled, "\n".join(lines or ["starting"]))
 
     def readyz(self) -> Health:
-        """Pass while frames are accepted: after warm-up, and not during a drain."""
-        phase = self._phase()
-        return Health(phase == "ready", phase)
+        """Pass while frames are accepted: after warm-up, not during a drain, not while a camera is lost.
+
+        A camera that has not connected yet, or has announced its end, does not count as lost.
+        """
+        phase, lost = self._phase(), self._cameras_lost()
+        text = "\n".join([phase, *(f"camera {camera} is lost" for camera in lost)])
+        return Health(phase == "ready" and not lost, text)
 
     def summary(self) -> str:
         """Return one line for `systemctl status`."""

@@ -1,4 +1,4 @@
-"""The receiving thread: reads the cameras' sockets, their monitors and the line's own count of triggers.
+"""The receiving thread: reads the cameras' sockets, watches their connections, takes the line's count of triggers.
 
 `admission` decides what the messages mean.
 """
@@ -60,10 +60,11 @@ class Receiver:
         self._stop = threading.Event()
         self._log = structlog.get_logger("intake")
         line = settings.line
+        self._beat = topic(line.name, line.station, "state")
         self._handlers: dict[bytes, Handler] = {
             topic(line.name, line.station, "frame"): admission.frame_message,
             topic(line.name, line.station, "trigger"): admission.trigger_message,
-            topic(line.name, line.station, "state"): admission.state_message,
+            self._beat: admission.state_message,
         }
         self._counts: WakeableQueue[tuple[TriggerMessage, Done]] = WakeableQueue()
         self._cameras: list[CameraSockets] = []
@@ -126,23 +127,28 @@ class Receiver:
             self._counts.close()
 
     def _receive(self) -> None:
-        poller = zmq.Poller()
-        for camera in self._cameras:
-            poller.register(camera.socket, zmq.POLLIN)
-            poller.register(camera.monitor, zmq.POLLIN)
+        poller = self._poller()
         self.turns.begin(time.monotonic_ns())
-        poller.register(self._counts.fileno(), zmq.POLLIN)
         while not self._stop.is_set():
             ready = dict(poller.poll(TICK_MS))
+            renewed = False
             for camera in self._cameras:
                 if camera.socket in ready:
                     self._read(camera, BURST)
-                if camera.monitor in ready:
-                    self._report(camera)
+                renewed |= self._watch(camera)
+            if renewed:
+                poller = self._poller()
             for message, done in self._counts.collect():
                 done(self._admission.announce(message))
             self._admission.tick()
             self.turns.complete(time.monotonic_ns())
+
+    def _poller(self) -> zmq.Poller:
+        poller = zmq.Poller()
+        for camera in self._cameras:
+            poller.register(camera.socket, zmq.POLLIN)
+        poller.register(self._counts.fileno(), zmq.POLLIN)
+        return poller
 
     def _drain(self) -> None:
         until_s = time.monotonic() + DRAIN_READ_S
@@ -159,16 +165,30 @@ class Receiver:
             except zmq.Again:
                 return count
             message = [frame.buffer for frame in frames]
-            handle = self._handlers.get(bytes(message[0]), self._admission.frame_message)
+            prefix = bytes(message[0])
+            camera.heard(beat=prefix == self._beat)
+            handle = self._handlers.get(prefix, self._admission.frame_message)
             handle(camera.endpoint, message)
         return most
 
+    def _watch(self, camera: CameraSockets) -> bool:
+        """Report a camera that came up or went down. Returns True if it has a new socket."""
+        self._report(camera)
+        if camera.socket.poll(0):  # first what has arrived
+            return False
+        why = camera.repair(quiet=self._admission.is_closing(camera.endpoint))
+        if why:
+            self._log.warning("camera_reconnecting", endpoint=camera.endpoint, detail=why)
+            self._report(camera)
+        return bool(why)
+
     def _report(self, camera: CameraSockets) -> None:
         for alive in camera.changes():
+            closing = self._admission.is_closing(camera.endpoint)
             if alive:
                 self._log.info("camera_connected", endpoint=camera.endpoint)
-            elif self._admission.is_closing(camera.endpoint):
+            elif closing:
                 self._log.info("camera_closed", endpoint=camera.endpoint)
             else:
                 self._log.error("camera_lost", endpoint=camera.endpoint)
-            self._post(SourceChanged(camera.endpoint, alive=alive))
+            self._post(SourceChanged(camera.endpoint, alive=alive, closed=closing and not alive))

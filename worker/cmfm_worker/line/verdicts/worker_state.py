@@ -1,5 +1,6 @@
 """The worker state: the heartbeat and the reply to `status` (WIRE.md, worker state)."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from cmfm_worker.line.messages import SourceChanged, SourceSeen
 @dataclass(slots=True)
 class _Source:
     alive: bool = False
+    lost: bool = False  # it was connected, and has not announced its end
     stream_uuid: str = ""
     last_seen_ns: int = 0
+    last_frame_ns: int = 0
 
 
 class StateReporter:
@@ -50,13 +53,27 @@ class StateReporter:
         source = self._sources[event.endpoint]
         source.last_seen_ns = self._clock.realtime_ns()
         if isinstance(event, SourceChanged):
-            source.alive = event.alive
+            source.alive, source.lost = event.alive, not event.alive and not event.closed
         else:
             source.stream_uuid = event.stream_uuid
+            if event.frame:
+                source.last_frame_ns = source.last_seen_ns
 
     def sources_alive(self) -> dict[str, bool]:
         """Return for each endpoint whether its camera is connected."""
         return {endpoint: source.alive for endpoint, source in self._sources.items()}
+
+    def sources_lost(self) -> list[str]:
+        """Return the endpoints whose camera was connected, is not, and did not announce its end."""
+        return [endpoint for endpoint, source in self._sources.items() if source.lost]
+
+    def frame_ages_s(self) -> dict[str, float]:
+        """Return for each endpoint the seconds since its last readable frame, NaN before the first."""
+        now_ns = self._clock.realtime_ns()
+        last_ns = {endpoint: source.last_frame_ns for endpoint, source in self._sources.items()}
+        return {
+            endpoint: max(now_ns - ns, 0) / NS_PER_S if ns else math.nan for endpoint, ns in last_ns.items()
+        }
 
     def message(self, recipes: Sequence[str]) -> WorkerState:
         """Make the worker state of now; `recipes` are the names of those that are loaded."""
@@ -69,7 +86,9 @@ class StateReporter:
             counts={"triggers": totals.triggers, **verdicts},
             faults_by_reason={str(r): n for r, n in totals.reasons.items() if r in FAULT_REASONS},
             sources=tuple(
-                SourceState(endpoint, source.stream_uuid, source.alive, source.last_seen_ns)
+                SourceState(
+                    endpoint, source.stream_uuid, source.alive, source.last_seen_ns, source.last_frame_ns
+                )
                 for endpoint, source in self._sources.items()
             ),
             queue_free=self._queue_free(),

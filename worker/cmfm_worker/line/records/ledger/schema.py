@@ -14,7 +14,7 @@ from typing import Final
 from cmfm_protocol.wire.fields import fields_of
 from cmfm_protocol.wire.result import Result
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x434D464C
 """ "CMFL"."""
 
