@@ -100,7 +100,7 @@ def test_damaged_depth_stops_teaching_and_is_counted_in_a_measurement(
     for split in ("train", "test_public"):
         torn = root / CATEGORY / split / "data" / "01_depth.png"
         torn.write_bytes(torn.read_bytes()[:4000])
-    assert command("fit", root, "--out", tmp_path / "other") == 2
+    assert command("fit", root, "--out", tmp_path / "other", "--extractors", "classic") == 2
     assert "train/data/01_depth.png is torn" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
     assert command("evaluate", root, "--recipe", recipe, "--json", tmp_path / "figures.json") == 0
