@@ -18,7 +18,14 @@ from cmfm_worker.teaching.limits import Wanted, level_range_from, over_level, re
 from cmfm_worker.teaching.out_of_fold import LEAST_PARTS, measure, out_of_fold
 
 HOW = ScoreSection(distance="standardised", smoothing_px=2.5, highest_px=20, continue_map=True)
-OPTIONS = replace(FitOptions.for_preset("classic"), epochs=12, hidden=16, metric=False)
+OPTIONS = replace(
+    FitOptions.for_preset("classic"),
+    epochs=18,
+    batch_images=2,
+    pixels_per_image=200,
+    hidden=16,
+    metric=False,
+)
 
 
 def store(parts: int, *, first: int = 0, odd: int | None = None) -> FeatureStore:
@@ -57,8 +64,8 @@ def test_scores_out_of_fold_are_on_the_scale_of_the_recipe_s_networks() -> None:
     mapping, _ = fit_mapping(train, OPTIONS)
     found = out_of_fold(train, validation, mapping, HOW, OPTIONS, lambda *_: None)
     own = measure(validation, mapping, HOW)
-    assert median(part.score for part in found) == pytest.approx(median(p.score for p in own), rel=0.15)
-    assert median(part.level for part in found) == pytest.approx(median(p.level for p in own), rel=0.15)
+    assert median(part.score for part in found) == pytest.approx(median(p.score for p in own), rel=0.08)
+    assert median(part.level for part in found) == pytest.approx(median(p.level for p in own), rel=0.08)
 
 
 def test_few_parts_are_not_divided() -> None:

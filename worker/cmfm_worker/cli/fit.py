@@ -160,6 +160,7 @@ def fit(
         seed=seed,
         target_false_reject_rate=target_false_reject_rate,
         threshold_method=threshold_by,
+        out_of_fold=extractors != "paper",
         layout=dataset,
         light=chosen_light,
     ).in_unit(xyz_unit)

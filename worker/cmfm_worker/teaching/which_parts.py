@@ -21,6 +21,7 @@ from cmfm_protocol.files.dataset import (
 )
 from cmfm_worker.errors import InputError
 from cmfm_worker.teaching.limits import ThresholdMethod, require_enough
+from cmfm_worker.teaching.out_of_fold import LEAST_PARTS
 
 HELD_OUT_SHARE = 0.2
 """Share of the training parts that is held out if there is no validation split; at least one part."""
@@ -49,6 +50,7 @@ def choose_parts(
     seed: int = 0,
     target_false_reject_rate: float | None = None,
     threshold_method: ThresholdMethod = "conformal",
+    out_of_fold: bool = False,
     layout: Layout = "mvtec3d",
     light: int = DEFAULT_LIGHT,
 ) -> TeachParts:
@@ -56,7 +58,7 @@ def choose_parts(
 
     `layout` and `light` are those of `cmfm_protocol.files.dataset.list_parts`. Raises DatasetError for a folder that
     is not a data set, InputError if there are fewer parts than `shots` or than the false-reject rate needs. All of
-    this is checked before any long work.
+    this is checked before any long work. With `out_of_fold` training parts will be scored, too.
     """
     train = list_parts(root, category, "train", layout, light=light)
     held_out = not has_split(root, category, "validation", layout)
@@ -65,8 +67,8 @@ def choose_parts(
     else:
         validation = list_parts(root, category, "validation", layout, light=light)
     parts = TeachParts(tuple(_draw(train, shots, seed, root / category)), tuple(validation), held_out)
-    scores = len(parts.validation) + (len(parts.train) if threshold_method == "tail" else 0)
-    require_enough(scores, target_false_reject_rate, threshold_method)
+    folds = len(parts.train) if out_of_fold and len(parts.train) >= LEAST_PARTS else 0
+    require_enough(len(parts.validation) + folds, target_false_reject_rate, threshold_method)
     return parts
 
 
