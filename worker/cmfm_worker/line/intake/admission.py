@@ -20,7 +20,7 @@ from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, con
 from cmfm_worker.line.intake.content import Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.ring import Ring, as_shed
-from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
+from cmfm_worker.line.intake.sequence import MAX_STREAMS, Missing, Orphan, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
 from cmfm_worker.line.intake.stream import Fingerprint, Sighting
 from cmfm_worker.line.intake.triggers import Triggers
@@ -28,6 +28,7 @@ from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,
     Closed,
+    Contradicted,
     Decision,
     LineRecipe,
     Noticed,
@@ -71,11 +72,12 @@ class Admission:
         self._post = post
         self._done_ns = done_ns
         self._clock = clock
-        deadlines = Deadlines(settings, post, clock)
+        self._deadlines = deadlines = Deadlines(settings, post, clock)
         self._triggers = Triggers(deadlines, clock)
         self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
         self._signs_of_life = SignsOfLife(post)
         self._repeats = Repeats()
+        self._reused: set[str] = set()  # streams whose reuse has been logged
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
 
@@ -139,10 +141,11 @@ class Admission:
         header = frame.header
         key = TriggerKey(header.stream_uuid, header.seq)
         content = content_of(frame)
-        fingerprint = Fingerprint(header.trigger_ns, header.part_id)
-        if not self._is_new(source, key, fingerprint, received_ns, sealed=frame.sealed):
-            return
+        fingerprint = Fingerprint(header.trigger_ns, header.part_id, content, header.recipe, header.calib_id)
         trigger = self._triggers.of_frame(frame, received_ns)
+        fired_ns = self._deadlines.fired_ns(header.trigger_ns, header.clock)
+        if not self._is_new(source, trigger, fingerprint, fired_ns, sealed=frame.sealed):
+            return
         announced = self._announced.claim(key)
         refusal = contradiction(announced, trigger) if announced is not None else None
         if announced is not None:
@@ -219,39 +222,82 @@ class Admission:
             self._orphan(source, error.reason, error.detail, received_ns)
             return
         key = TriggerKey(error.stream_uuid, error.seq)
-        if self._is_new(source, key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
-            trigger = self._triggers.of_damaged(key, error, received_ns)
+        fingerprint = Fingerprint(error.trigger_ns or 0, error.part_id or "")
+        trigger = self._triggers.of_damaged(key, error, received_ns)
+        fired_ns = (
+            self._deadlines.fired_ns(error.trigger_ns, error.clock or "none") if error.trigger_ns else None
+        )
+        if self._is_new(source, trigger, fingerprint, fired_ns):
             self._fault(trigger, error.reason, error.detail)
 
     def _is_new(
         self,
         source: str,
-        key: TriggerKey,
+        trigger: Trigger,
         fingerprint: Fingerprint,
-        received_ns: int,
+        fired_ns: int | None,
         *,
         sealed: bool = False,
     ) -> bool:
         """Tell whether a frame is new. Counts a frame that is not, and gives it a FAULT if it owes one."""
-        now_ns = self._clock.monotonic_ns()
-        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed)
+        key, now_ns = trigger.key, self._clock.monotonic_ns()
+        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed, fired_ns=fired_ns)
         if sighting is Sighting.NEW:
             self._count_skipped(key)
             return True
         if sighting is Sighting.JUMP:
-            detail = f"seq jumps to {key.seq}; believed only when the next frame confirms it"
-            self._orphan(source, Reason.MALFORMED, detail, received_ns)
-        elif sighting is Sighting.REUSED:
-            detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
-            self._fault(
-                self._triggers.without_frame(self._tracker.unattributed_key(), received_ns),
-                Reason.MALFORMED,
-                detail,
+            detail = f"seq jumps to {key.seq}; believed only when the next ones confirm it"
+            self._log_wrap(key)
+            read = replace(trigger, frame=None)
+            self._tracker.orphan(
+                source, Orphan(Reason.MALFORMED, detail, trigger.received_ns or 0, now_ns, read)
             )
+        elif sighting is Sighting.REUSED:
+            detail = f"seq {key.seq} of stream {key.stream_uuid[:100]} was used for another part before"
+            self._log_reuse(source, key)
+            self._fault(replace(trigger, key=self._tracker.unattributed_key()), Reason.MALFORMED, detail)
+        elif sighting is Sighting.CHANGED:
+            detail = "sent again as the same part with other bytes, recipe or calibration"
+            self._post(Contradicted(key, fault(Reason.MALFORMED, detail)))
         kind = sighting.name.lower()
         self._post(Noticed(kind))
         self._log.info("frame_not_new", what=kind, stream_uuid=key.stream_uuid, seq=key.seq)
         return False
+
+    def _log_reuse(self, source: str, key: TriggerKey) -> None:
+        """Log once for each stream that its numbers are used for other parts again, and by whom."""
+        if self._log_wrap(key) or not self._is_first_reuse(key.stream_uuid):
+            return
+        owner = self._tracker.owner(key.stream_uuid)
+        if owner != source:
+            detail = f"{owner} and {source} send the same stream_uuid"
+        else:
+            detail = (
+                "the camera counts anew under the stream_uuid of before: it must be new at each of its boots"
+            )
+        self._log.error(
+            "stream_uuid_reused", stream_uuid=key.stream_uuid, seq=key.seq, endpoint=source, detail=detail
+        )
+
+    def _log_wrap(self, key: TriggerKey) -> bool:
+        """Log once for each stream that its counter has wrapped. Returns whether it has."""
+        bits = self._tracker.wrapped_bits(key)
+        if bits is None:
+            return False
+        if self._is_first_reuse(key.stream_uuid):
+            detail = (
+                f"the camera's counter has {bits} bits and wrapped: numbers are never used twice in a stream"
+            )
+            self._log.error("seq_wrapped", stream_uuid=key.stream_uuid, seq=key.seq, detail=detail)
+        return True
+
+    def _is_first_reuse(self, stream_uuid: str) -> bool:
+        if stream_uuid in self._reused:
+            return False
+        if len(self._reused) >= MAX_STREAMS:
+            self._reused.clear()
+        self._reused.add(stream_uuid)
+        return True
 
     def _count_skipped(self, key: TriggerKey) -> None:
         skipped = self._tracker.take_skipped()
@@ -270,9 +316,9 @@ class Admission:
             if orphan is None:
                 self._lost(key)
             else:
-                self._fault(
-                    self._triggers.without_frame(key, orphan.received_ns), orphan.reason, orphan.detail
-                )
+                read = orphan.trigger
+                trigger = self._triggers.without_frame(key, orphan.received_ns)
+                self._fault(trigger if read is None else replace(read, key=key), orphan.reason, orphan.detail)
 
     def _lost(self, key: TriggerKey) -> None:
         announced = self._announced.claim(key)
