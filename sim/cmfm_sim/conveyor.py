@@ -47,13 +47,16 @@ def plan_triggers(lots: Sequence[Lot], *, passes: int = 1, shuffle: int | None =
     its number is added to the part's id ("bagel-test-hole-003#2").
     """
     parts = [(lot.recipe, files) for lot in lots for files in lot.parts]
-    seq = 0
+    seq, last = 0, None
     for number in range(passes):
         suffix = f"#{number + 1}" if number else ""
         order = np.arange(len(parts))
         if shuffle is not None:
             np.random.default_rng([shuffle, number]).shuffle(order)
-        for index in order:
+        if last is not None and order[0] == last:
+            order = np.roll(order, -1)  # a camera never gives the same bytes twice in a row
+        for index in map(int, order):
+            last = index
             recipe, files = parts[index]
             yield Trigger(seq, f"{files.id}{suffix}", recipe, files)
             seq += 1

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"
     OVERSIZE = "oversize"
     CHECKSUM = "checksum"
+    REPEATED_FRAME = "repeated_frame"
     UNKNOWN_RECIPE = "unknown_recipe"
     SIZE_MISMATCH = "size_mismatch"
     IMPLAUSIBLE_3D = "implausible_3d"

@@ -44,6 +44,7 @@ def line_settings(tmp_path: Path) -> Settings:
         recipes={"folder": tmp_path / "recipes"},
         ledger=LedgerSection(path=tmp_path / "ledger.sqlite"),
         kept={"folder": tmp_path / "kept"},
+        intake={"repeated": "warn"},  # the camera of these tests has one picture
         device={"name": "cpu", "warmup_px": 64},
     )
 

@@ -1,5 +1,7 @@
 """The conveyor: the order of parts and the times of triggers."""
 
+import itertools
+
 import pytest
 
 from cmfm_sim.conveyor import Conveyor, plan_triggers
@@ -88,3 +90,10 @@ def test_a_belt_that_slips_waits_for_its_sender() -> None:
     conveyor.slip(1, 0.1)
     assert conveyor.due_ns(1) == 500_000_000
     assert conveyor.due_ns(2) == 600_000_000
+
+
+def test_shuffled_passes_never_show_one_part_twice_in_a_row() -> None:
+    """The worker takes the same bytes twice in a row for a frozen frame grabber."""
+    for seed in range(20):
+        ids = [trigger.files.id for trigger in plan_triggers([lot(3)], passes=10, shuffle=seed)]
+        assert all(first != second for first, second in itertools.pairwise(ids))

@@ -74,6 +74,7 @@ def _write_settings(
     ipc = {name: f"ipc://{folder}/{name}" for name in ("results", "maps", "recovery", "control")}
     table = {
         "line": {"name": LINE, "station": STATION},
+        "intake": {"repeated": "warn"},  # the camera repeats its pictures
         "sockets": {"frames": [endpoint], **ipc},
         "recipes": {"folder": str(folder / "recipes"), "default": RECIPE},
         "weights": {"folder": str(weights)},

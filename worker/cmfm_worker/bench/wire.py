@@ -28,7 +28,7 @@ from cmfm_worker.line.net.curve import read_keys
 from cmfm_worker.recipes.registry import RecipeRegistry
 from cmfm_worker.settings.model import Settings
 from cmfm_worker.settings.sections.compute import RecipesSection
-from cmfm_worker.settings.sections.network import LineSection, SocketsSection
+from cmfm_worker.settings.sections.network import IntakeSection, LineSection, SocketsSection
 
 _SLOTS = 64
 _FIRST_FRAME_S, _TICK_S = 60.0, 0.05
@@ -114,6 +114,7 @@ def _intake(
         line=LineSection(name=LINE, station=STATION),
         sockets=SocketsSection(frames=(endpoint,)),
         recipes=RecipesSection(folder=recipes, default=RECIPE),
+        intake=IntakeSection(repeated="warn"),  # the camera repeats its pictures
     )
     registry = RecipeRegistry(
         settings.recipes, make_inspector=inspector_maker(settings.weights.folder, CPU), device=CPU

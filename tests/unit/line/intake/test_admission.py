@@ -113,10 +113,12 @@ class Intake:
         return [e.what for e in self.events if isinstance(e, Noticed)]
 
 
-def message(header: FrameHeader = HEADER, *, side: int = 20, **options: Any) -> list[bytes | memoryview]:
-    return encode_frame(
-        FRAME, header, np.zeros((side, side, 3), np.uint8), np.ones((side, side, 3), np.float32), **options
-    )
+def message(
+    header: FrameHeader = HEADER, *, side: int = 20, picture: int | None = None, **options: Any
+) -> list[bytes | memoryview]:
+    """A frame; `picture` numbers its pixels, by default another one for each number of the stream."""
+    rgb = np.full((side, side, 3), (header.seq if picture is None else picture) % 256, np.uint8)
+    return encode_frame(FRAME, header, rgb, np.ones((side, side, 3), np.float32), **options)
 
 
 def test_good_frame_waits_in_the_ring() -> None:

@@ -18,6 +18,7 @@ from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.clock import Clock
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
 from cmfm_worker.line.intake.camera_names import CameraNames
+from cmfm_worker.line.intake.content import Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.ring import Ring, as_shed
 from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
@@ -80,6 +81,7 @@ class Admission:
         self._triggers = Triggers(deadlines, clock)
         self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
         self._signs_of_life = SignsOfLife(post)
+        self._repeats = Repeats()
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
 
@@ -159,6 +161,7 @@ class Admission:
     def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
         header = frame.header
         key = TriggerKey(header.stream_uuid, header.seq)
+        content = content_of(frame)
         fingerprint = Fingerprint(header.trigger_ns, header.part_id)
         if not self._is_new(source, key, fingerprint, received_ns, sealed=frame.sealed):
             return
@@ -167,6 +170,9 @@ class Admission:
         refusal = contradiction(announced, trigger) if announced is not None else None
         if announced is not None:
             trigger = arrived(announced, trigger)
+        same_as = self._repeats.same_as(key, content)
+        if same_as is not None:
+            trigger, refusal = self._repeated(trigger, same_as, refusal)
         opened: type[Opened | Arrived] = Opened if announced is None else Arrived
         admitted = refusal or self._admit(frame, trigger)
         if isinstance(admitted, Decision):
@@ -195,6 +201,18 @@ class Admission:
         if slot is None:
             return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
         return slot, recipe
+
+    def _repeated(
+        self, trigger: Trigger, same_as: int, refusal: Decision | None
+    ) -> tuple[Trigger, Decision | None]:
+        """Count and log a frame with the bytes of another. Returns it with a remark, or with its FAULT."""
+        stream_uuid, seq = trigger.key
+        self._post(Noticed("repeated_frame"))
+        self._log.warning("repeated_frame", stream_uuid=stream_uuid, seq=seq, same_as=same_as)
+        detail = f"the same bytes as seq {same_as}"
+        if self._settings.repeated == "warn":
+            return replace(trigger, remark=detail), refusal
+        return trigger, refusal or fault(Reason.REPEATED_FRAME, detail)
 
     def _model_sha(self, recipe: str) -> str:
         found = self._recipes.find(recipe)

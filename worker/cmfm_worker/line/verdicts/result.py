@@ -3,6 +3,7 @@
 from typing import Any
 
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
+from cmfm_protocol.wire.limits import MAX_TEXT_BYTES
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.line.messages import Decision, PartMaps, Trigger
@@ -32,7 +33,7 @@ def result_of(
         part_id=trigger.part_id,
         verdict=decision.verdict,
         reason=decision.reason,
-        detail=decision.detail,
+        detail=_detail(decision.detail, trigger.remark),
         score=decision.score,
         threshold=decision.threshold,
         recipe=trigger.recipe,
@@ -53,6 +54,11 @@ def result_of(
         map_ref=f"{boot_id}/{result_id}" if has_map else "",
         camera=trigger.camera,
     )
+
+
+def _detail(detail: str, remark: str) -> str:
+    both = "; ".join(part for part in (remark, detail) if part)
+    return both if len(both.encode()) <= MAX_TEXT_BYTES else detail
 
 
 def maps_of(result: Result, maps: PartMaps) -> AnomalyMaps:

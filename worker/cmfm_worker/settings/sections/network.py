@@ -1,7 +1,7 @@
 """Sections about the network: names, sockets, keys, and limits for what cameras send."""
 
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -170,4 +170,10 @@ class IntakeSection(Section):
     sealed_only: bool = Field(
         False,
         description="true: frames without checksums and seal are FAULTs (checksum; WIRE.md, integrity).",
+    )
+    repeated: Literal["fault", "warn"] = Field(
+        "fault",
+        description="A frame with the bytes of the frame before it on its stream is a FAULT (repeated_frame). warn: it "
+        "is inspected, logged, and its result says so. No sensor gives the same bytes twice; a frozen frame grabber "
+        "does.",
     )
