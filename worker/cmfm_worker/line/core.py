@@ -89,7 +89,7 @@ def open_core(settings: Settings, stack: ExitStack, clock: Clock) -> Core:
     state = StateReporter(
         boot_id=boot_id,
         device=str(device),
-        endpoints=settings.sockets.frames,
+        cameras=settings.camera_names,
         clock=clock,
         totals=lambda: book.totals,
         queue_free=lambda: ring.free,
