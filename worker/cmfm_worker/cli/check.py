@@ -22,7 +22,7 @@ from cmfm_worker.settings.model import Settings
 
 
 def check_line(config: Path, json: bool) -> int:
-    """Validate the settings and the recipes, key files and device that they name, and explain them. Returns the exit code.
+    """Validate the settings and the recipes, keys and device that they name, and explain them. Returns the exit code.
 
     Raises InputError for settings that cannot be used at all.
     """

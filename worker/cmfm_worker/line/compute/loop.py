@@ -6,7 +6,8 @@ overlap; tests hold both to the same decisions.
 Where this program waits for a computation:
 
 - Once the line is ready, the loop's thread waits in `wait` alone, for the `Future` of a flight: at most
-  `hang_limit_s`, and no longer than `abandon` allows. It never calls the device, not even to copy, so a device that hangs cannot hang it.
+  `hang_limit_s`, and no longer than `abandon` allows. It never calls the device, not even to copy,
+  so a device that hangs cannot hang it.
 - On CUDA, two threads of the lane wait for the device as well. "compute" issues work without waiting, except
   for the few counts that decide what to issue next (`ReadBack.wait` in cfm/fast/read_back.py: an event behind
   the counts' copy). "decide" waits in the same way for a batch's results (`LineInspector.begin`).
