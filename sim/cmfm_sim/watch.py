@@ -87,7 +87,7 @@ class TextDisplay:
         if isinstance(event, Received):
             self.verdicts[event.result.verdict] += 1
             line = verdict_text(event.result, recovered=event.received_ns is None)
-            self._console.print(line, soft_wrap=not self._console.is_terminal)
+            self._console.print(line)
         elif isinstance(event, WorkerState):
             self._state(event)
         elif isinstance(event, Lost):
@@ -127,7 +127,7 @@ class TextDisplay:
             self._alive[source.endpoint] = source.alive
 
     def _note(self, text: str, style: str) -> None:
-        self._console.print(Text(f"· {text}", style), soft_wrap=not self._console.is_terminal)
+        self._console.print(Text(f"· {text}", style))
 
 
 def watch(

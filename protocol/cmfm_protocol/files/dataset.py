@@ -90,9 +90,17 @@ def categories(root: Path, layout: Layout = "mvtec3d") -> list[str]:
 
 
 def has_split(root: Path, category: str, split: str, layout: Layout = "mvtec3d") -> bool:
-    """True if a category has the folder of a split. Raises DatasetError if there is no such category."""
+    """True if a category has the folder of a split.
+
+    Raises DatasetError if there is no such category, or if the folder is there under almost that name ("Validation").
+    """
     shape = _shape(layout)
-    return (_category_folder(root, category, layout) / _split_folder(shape, split)).is_dir()
+    folder, below = _category_folder(root, category, layout), _split_folder(shape, split)
+    if (folder / below).is_dir():
+        return True
+    if (misnamed := misnamed_in(folder, below)) is not None:
+        raise misnamed
+    return False
 
 
 def list_parts(

@@ -124,7 +124,7 @@ def _create(path: Path, mode: int, entries: str) -> None:
 def _read(path: Path) -> dict[str, bytes]:
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
+            text = file.read(MAX_FILE_BYTES).decode("utf-8-sig", "replace")
     except OSError as error:
         raise KeyFileError(f"{path}: this key file cannot be read ({error.strerror})") from error
     found = dict(_ENTRY.findall(text))

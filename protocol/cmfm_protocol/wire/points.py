@@ -86,8 +86,8 @@ def _of_measured(points: NDArray[np.float32], near: NDArray[np.float32]) -> tupl
     width_m = float(np.subtract(*np.percentile(near[:, :2], (97.5, 2.5), axis=0)).min())
     if width_m > MAX_VIEW * distance_m:
         return distance_m, (
-            f"points {width_m:.3g} m wide at a median distance of {distance_m:.3g} m: are they heights over a tray? "
-            "Expected the sensor's frame, z away from it"
+            f"points {width_m:.3g} m wide with a median z of {distance_m:.3g} m lie on or behind the tray's plane, as "
+            "heights do: are they in the sensor's frame, z away from it?"
         )
     if distance_m < MIN_DISTANCE_M:
         return distance_m, f"median distance {distance_m:.3g} m: converted to metres twice?"

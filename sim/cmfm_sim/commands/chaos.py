@@ -19,6 +19,7 @@ from cmfm_sim.chaos.play import play
 from cmfm_sim.chaos.report import ChaosReport, report_map, report_view
 from cmfm_sim.errors import FailedError, InputError
 from cmfm_sim.faults import FaultPlan
+from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
 
 SPARE: Final = 2.0
@@ -108,7 +109,7 @@ def chaos(
     Exit code 0 only if every trigger has its one verdict, every part that cannot
     have been inspected has a FAULT, and each dead peer was reported within 1 s.
     """
-    console = Console(highlight=False, stderr=as_json)
+    console = stdout_console(stderr=as_json)
     if parts is not None:
         duration_s = max(parts / rate, 1.0)
     plans = [_plan(number, duration_s, every_s, acts, faults) for number in range(seed, seed + seeds)]

@@ -18,6 +18,7 @@ from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo, DemoDisplay, DemoOptions
 from cmfm_sim.demo_line import DemoFolder
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import FaultPlan
+from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
 from cmfm_sim.summary import summary_map, summary_view
 from cmfm_sim.verdict_text import verdict_text
@@ -153,7 +154,7 @@ def demo(
         triggers=triggers,
     )
     folder = DemoFolder(out)
-    console = Console(highlight=False, stderr=as_json)
+    console = stdout_console(stderr=as_json)
     display = ConsoleDisplay(console)
     with stop_on_signals() as stop:
         try:

@@ -18,6 +18,7 @@ from cmfm_sim.datasets.families import FAMILIES, all_categories, family_of
 from cmfm_sim.datasets.preview import write_preview
 from cmfm_sim.datasets.synthetic import CATEGORIES, MAX_SIZE_PX, MIN_SIZE_PX
 from cmfm_sim.datasets.write import MARKER, write_dataset
+from cmfm_sim.stdout import stdout_console
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _report(out: Path, categories: Sequence[str], counts: Counts, seed: int, as_
         }
         typer.echo(json.dumps(summary, indent=2))
         return
-    console = Console()
+    console = stdout_console()
     console.print("Parts written; the columns from 'good' on are the test split:", highlight=False)
     for family in FAMILIES.values():
         if chosen := [name for name in categories if name in family.categories]:

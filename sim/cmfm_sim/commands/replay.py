@@ -19,7 +19,7 @@ from cmfm_client.clock import SystemClock
 from cmfm_client.curve import ClientKeys
 from cmfm_client.sockets import check_endpoint
 from cmfm_client.subscriber import SubscriberOptions
-from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, list_parts
+from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, XyzUnit, in_unit, list_parts
 from cmfm_protocol.files.folder_names import category_name
 from cmfm_protocol.files.outputs import require_writable_with_folder
 from cmfm_sim.accounting import Account
@@ -30,6 +30,7 @@ from cmfm_sim.feed import Feed
 from cmfm_sim.key_options import AllowedKeys, OwnKey, ServerKey, camera_keys, client_keys
 from cmfm_sim.replay import Replay, ReplayReport
 from cmfm_sim.replay_results import ReplayResults
+from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
 from cmfm_sim.summary import summary_map, summary_view
 from cmfm_sim.trigger_log import TriggerLog, TriggerMemory
@@ -71,6 +72,10 @@ def replay(
             show_default=False,
         ),
     ] = None,
+    xyz_unit: Annotated[
+        XyzUnit,
+        typer.Option("--xyz-unit", help="Unit of the points in TIFF files; metres are sent."),
+    ] = "m",
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -154,7 +159,7 @@ def replay(
     require_writable_with_folder(record)
     seen = DEFAULT_LIGHT if light is None else light
     lots = [
-        Lot(recipe or name, tuple(list_parts(root, name, split, dataset, light=seen)))
+        Lot(recipe or name, tuple(in_unit(list_parts(root, name, split, dataset, light=seen), xyz_unit)))
         for name in dict.fromkeys(map(category_name, category))
     ]
     distinct = sum(len(lot.parts) for lot in lots)
@@ -260,4 +265,4 @@ def _show(report: ReplayReport, counted: Account | None, as_json: bool) -> None:
     ]
     typer.echo("\n".join(lines))
     if counted is not None:
-        Console(highlight=False).print(summary_view(counted, counted.problems()))
+        stdout_console().print(summary_view(counted, counted.problems()))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cmfm_client.result_log import ResultLog
 from cmfm_client.sockets import check_endpoint
@@ -14,6 +13,7 @@ from cmfm_protocol.files.outputs import require_writable_folder, require_writabl
 from cmfm_sim.errors import FailedError
 from cmfm_sim.key_options import OwnKey, ServerKey, client_keys
 from cmfm_sim.pictures import RejectPictures
+from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
 from cmfm_sim.watch import JsonDisplay, TextDisplay
 from cmfm_sim.watch import watch as run
@@ -91,7 +91,7 @@ def watch(
     require_writable_with_folder(record)
     if save is not None:
         require_writable_folder(save)
-    console = Console(highlight=False)
+    console = stdout_console()
     text = TextDisplay(console)
     pictures = RejectPictures(save) if save is not None else None
     keys = client_keys(key, server_key)

@@ -123,9 +123,11 @@ def test_tables_in_a_pipe_are_one_line_a_row(capsys: pytest.CaptureFixture[str])
     console.show_table("a title", ["name", "value"], [["x" * 300, "1"], ["tab\there", "line\nbreak"]])
     console.show_facts("a title", [("fact", "y" * 300)])
     assert capsys.readouterr().out.splitlines() == [
+        "# a title",
         "name\tvalue",
         "x" * 300 + "\t1",
         "tab\\there\tline\\nbreak",
+        "# a title",
         "fact\t" + "y" * 300,
     ]
 

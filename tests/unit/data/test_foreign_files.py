@@ -16,6 +16,7 @@ from cmfm_protocol.files.dataset import (
     DatasetError,
     categories,
     check_ground_truths,
+    has_split,
     list_parts,
     read_ground_truth,
     read_part,
@@ -110,6 +111,15 @@ def test_folders_in_another_case_are_named(root: Path, folder: str, named: str, 
     (root / "praline" / folder).rename(root / "praline" / named)
     with pytest.raises(DatasetError, match=said):
         list_parts(root, "praline", "train")
+
+
+@pytest.mark.parametrize("named", ["Validation", "validation/Good"])
+def test_validation_split_under_another_name_is_not_overlooked(root: Path, named: str) -> None:
+    """Otherwise training parts would be held out in its place."""
+    folder = "validation" if "/" not in named else "validation/good"
+    (root / "praline" / folder).rename(root / "praline" / named)
+    with pytest.raises(DatasetError, match=f"{named} must be named"):
+        has_split(root, "praline", "validation")
 
 
 @pytest.mark.parametrize("where", ["", "praline/test"])
@@ -309,6 +319,27 @@ def test_a_mark_on_a_good_part_is_refused(root: Path) -> None:
     Image.fromarray(_square()).save(good / "000.png")
     with pytest.raises(DatasetError, match=r"good/gt/000\.png marks a defect, but its part is a good one"):
         check_ground_truths(list_parts(root, "praline", "test"))
+
+
+def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    """Editors of Windows put one before the first line: of a settings file, a recipe, a YAML file and a key."""
+    from cmfm_protocol.files.key_files import read_public
+    from cmfm_protocol.files.yaml_files import read_yaml
+    from cmfm_worker.errors import InputError
+    from cmfm_worker.recipes.recipe import read_recipe_file
+    from cmfm_worker.settings.load import load_settings
+
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "a.yaml").write_bytes(mark + b"normalization: {min: 1}")
+    assert read_yaml(tmp_path / "a.yaml") == {"normalization": {"min": 1}}
+    (tmp_path / "a.key").write_bytes(mark + b'public-key = "' + b"a" * 40 + b'"')
+    assert read_public(tmp_path / "a.key") == b"a" * 40
+    (tmp_path / "recipe.toml").write_bytes(mark + b"format_version = 1")
+    with pytest.raises(InputError, match="name"):
+        read_recipe_file(tmp_path)
+    (tmp_path / "line.toml").write_bytes(mark + b"[line]\nnaem = 1")
+    with pytest.raises(InputError, match="naem"):
+        load_settings(tmp_path / "line.toml")
 
 
 def test_parts_are_still_read(root: Path) -> None:

@@ -50,14 +50,19 @@ def print_row(cells: Sequence[str]) -> None:
     sys.stdout.write("\t".join(cell.translate(_ESCAPES) for cell in cells) + "\n")
 
 
+def _print_rows(title: str, rows: Sequence[Sequence[str]]) -> None:
+    print_row([f"# {title}"])
+    for row in rows:
+        print_row(row)
+
+
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     """Print a table of two columns."""
     if not on_terminal():
-        for row in facts:
-            print_row(row)
+        _print_rows(title, facts)
         return
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold")
@@ -70,8 +75,7 @@ def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; columns after the first are aligned to the right."""
     if not on_terminal():
-        for row in (header, *rows):
-            print_row(row)
+        _print_rows(title, (header, *rows))
         return
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(header):

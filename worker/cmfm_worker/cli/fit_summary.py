@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmfm_worker.recipes.recipe import LoadedRecipe
-    from cmfm_worker.recipes.sections import ExtractorSection, FrameSection, ScoreSection
+    from cmfm_worker.recipes.sections import ExtractorSection, ScoreSection
     from cmfm_worker.teaching.teach import Taught
 
 
@@ -65,7 +65,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
     if threshold is not None:
         facts.append(("threshold", f"FAIL at score ≥ {threshold.fail_at:.6g}"))
         facts.append(("false rejects", _rates(taught)))
-    facts.append(("frames", _frames(recipe.frame)))
+    facts.append(("frames", f"{recipe.frame.in_words()}; others are FAULTs"))
     least = recipe.coverage.minimum
     facts += [("3D coverage", f"UNDECIDED below {least:.0%} of {recipe.coverage.nominal_median_px} pixels")]
     show_facts(f"recipe {recipe.name!r}", facts)
@@ -76,15 +76,6 @@ def _extractors(section: "ExtractorSection") -> str:
     if section.preset == "classic":
         return name
     return f"{name}, {section.image}, {section.blocks} blocks, {section.group_size} points a group"
-
-
-def _frames(section: "FrameSection") -> str:
-    size = (
-        "of several sizes" if section.height_px is None else f"{section.width_px}×{section.height_px} pixels"
-    )
-    if section.distance_m is None:
-        return f"{size}; FAULT for another size"
-    return f"{size}, {section.distance_m:.3g} ± {section.distance_tolerance_m:.2g} m away; FAULT for others"
 
 
 def _scoring(section: "ScoreSection") -> str:

@@ -87,10 +87,12 @@ def check(weights: Folder, which: Which = "all") -> None:
 @app.command()
 def convert(weights: Folder, which: Which = "all") -> None:
     """Write safetensors copies, which load faster. Recipes taught on the originals work with them."""
+    from cmfm_protocol.files.outputs import require_writable_folder
     from cmfm_worker.cfm.weights import convert_to_safetensors, find_weights
     from cmfm_worker.cli.console import remark
     from cmfm_worker.recipes.published_weights import require_architecture
 
+    require_writable_folder(weights)
     for kind in chosen(which):
         source = find_weights(weights, kind)
         target = source.with_suffix(".safetensors")
@@ -112,6 +114,7 @@ def fetch(weights: Folder, which: Which = "all") -> None:
     Without network access, download them elsewhere (`weights list` shows names and addresses) and copy them into the
     folder.
     """
+    from cmfm_protocol.files.outputs import require_writable_folder
     from cmfm_worker.cfm.weights import WeightsError, find_weights
     from cmfm_worker.cli.console import progress_bars, remark
     from cmfm_worker.recipes.weights_download import download
@@ -123,6 +126,7 @@ def fetch(weights: Folder, which: Which = "all") -> None:
         except WeightsError as error:
             if published is None:
                 raise InputError(f"{kind}: timm does not say where it is published") from error
+        require_writable_folder(weights)
         with progress_bars({"fetch": published.title}) as progress:
             path, digest = download(published, weights, progress)
         remark(

@@ -26,7 +26,12 @@ from cmfm_worker.recipes.recipe import RECIPE_FILE, load_recipe
 from cmfm_worker.recipes.registry import recipe_path
 from cmfm_worker.settings.model import Settings
 
-FROM_THE_FRAME: Final = (Reason.NO_VALID_3D, Reason.TOO_FEW_POINTS)
+FROM_THE_FRAME: Final = (
+    Reason.IMPLAUSIBLE_3D,
+    Reason.OTHER_GEOMETRY,
+    Reason.NO_VALID_3D,
+    Reason.TOO_FEW_POINTS,
+)
 """Reasons of a FAULT that the frame itself causes; all others come from the line: a deadline, a full ring, a drain."""
 
 

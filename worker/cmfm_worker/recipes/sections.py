@@ -199,6 +199,13 @@ class FrameSection(Section):
                 raise ValueError(f"{one} and {other} need each other")
         return self
 
+    def in_words(self) -> str:
+        """Return the frames that the line accepts, for people."""
+        size = "any size" if self.height_px is None else f"{self.width_px}×{self.height_px} pixels"
+        if self.distance_m is None:
+            return f"{size}, any distance"
+        return f"{size}, {self.distance_m:.3g} ± {self.distance_tolerance_m:.2g} m away"
+
     def difference(self, height_px: int, width_px: int, distance_m: float | None) -> str | None:
         """Return in words how a frame differs from those taught on, or None. `distance_m` None is not compared."""
         if self.height_px is not None and (self.height_px, self.width_px) != (height_px, width_px):

@@ -4,7 +4,7 @@ A frame is *accepted* when its trigger has been opened in the verdict book; from
 Every message that arrives is admitted, becomes a FAULT, or is counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,10 +17,12 @@ from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.clock import Clock
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
+from cmfm_worker.line.intake.camera_names import CameraNames
 from cmfm_worker.line.intake.content import Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
+from cmfm_worker.line.intake.reuse_log import ReuseLog
 from cmfm_worker.line.intake.ring import Ring, as_shed
-from cmfm_worker.line.intake.sequence import MAX_STREAMS, Missing, Orphan, SequenceTracker
+from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
 from cmfm_worker.line.intake.stream import Fingerprint, Sighting
 from cmfm_worker.line.intake.triggers import Triggers
@@ -51,7 +53,8 @@ class RecipeLookup(Protocol):
 class Admission:
     """Decides what each message of a station's cameras means. One thread (the intake) calls it.
 
-    `done_ns` estimates when a frame that is handed to the device at a given time would be decided (CLOCK_MONOTONIC).
+    `cameras` maps endpoints to names. `done_ns` estimates when a frame that is handed to the device at a given time
+    would be decided (CLOCK_MONOTONIC).
     """
 
     def __init__(
@@ -64,7 +67,11 @@ class Admission:
         post: Callable[[BookEvent], None],
         done_ns: Callable[[int], int],
         clock: Clock,
+        cameras: Mapping[str, str],
     ) -> None:
+        self._cameras = CameraNames(cameras, post)
+        post = self._cameras.post
+        self._known_cameras = tuple(cameras.values())
         self._settings = settings
         self._ring = ring
         self._recipes = recipes
@@ -77,19 +84,21 @@ class Admission:
         self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
         self._signs_of_life = SignsOfLife(post)
         self._repeats = Repeats()
-        self._reused: set[str] = set()  # streams whose reuse has been logged
+        self._reuse_log = ReuseLog(tracker)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
 
     def frame_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a message on the frame topic (WIRE.md, frame). `source` is the endpoint that it came from."""
         received_ns = self._clock.realtime_ns()
+        self._cameras.source = source
         try:
             frame = decode_frame(message)
         except RemoteProtocolError as error:
             self._damaged(source, error, received_ns)
         else:
             now_ns = self._clock.monotonic_ns()
+            self._cameras.heard(frame.header.stream_uuid, frame=True)
             self._signs_of_life.report(source, frame.header.stream_uuid, now_ns, frame=True)
             self._frame(source, frame, received_ns)
 
@@ -106,10 +115,22 @@ class Admission:
             return
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, trigger.stream_uuid, now_ns)
+        self._cameras.source = source
         self._announced.message(source, trigger, now_ns)
 
-    def announce(self, message: TriggerMessage) -> str | None:
-        """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None."""
+    def announce(self, message: TriggerMessage, camera: str = "") -> str | None:
+        """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None.
+
+        `camera`, if not "", names the camera whose newest stream is meant.
+        """
+        self._cameras.source = ""
+        if camera:
+            stream_uuid = self._cameras.stream_of(camera)
+            if camera not in self._known_cameras:
+                return f"no camera {camera!r} on this line; there are {', '.join(self._known_cameras)}"
+            if stream_uuid is None:
+                return f"nothing has been heard from camera {camera!r} yet, so its stream is not known"
+            message = replace(message, stream_uuid=stream_uuid)
         return self._announced.count(message, self._clock.monotonic_ns())
 
     def state_message(self, source: str, message: Sequence[memoryview]) -> None:
@@ -123,6 +144,8 @@ class Admission:
         (self._closing.add if state.closing else self._closing.discard)(source)
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, state.stream_uuid, now_ns)
+        self._cameras.source = source
+        self._cameras.heard(state.stream_uuid, frame=False)
         self._tracker.announce(source, state.stream_uuid, state.next_seq, now_ns)
 
     def is_closing(self, source: str) -> bool:
@@ -131,6 +154,7 @@ class Admission:
 
     def tick(self) -> None:
         """Give lost parts their FAULT. To be called every few milliseconds."""
+        self._cameras.source = ""
         self._settle(self._tracker.expire(self._clock.monotonic_ns()))
 
     def finish(self) -> None:
@@ -247,14 +271,14 @@ class Admission:
             return True
         if sighting is Sighting.JUMP:
             detail = f"seq jumps to {key.seq}; believed only when the next ones confirm it"
-            self._log_wrap(key)
+            self._reuse_log.jumped(key)
             read = replace(trigger, frame=None)
             self._tracker.orphan(
-                source, Orphan(Reason.MALFORMED, detail, trigger.received_ns or 0, now_ns, read)
+                source, Orphan(Reason.MALFORMED, detail, trigger.received_ns or 0, now_ns, source, read)
             )
         elif sighting is Sighting.REUSED:
             detail = f"seq {key.seq} of stream {key.stream_uuid[:100]} was used for another part before"
-            self._log_reuse(source, key)
+            self._reuse_log.reused(source, key)
             self._fault(replace(trigger, key=self._tracker.unattributed_key()), Reason.MALFORMED, detail)
         elif sighting is Sighting.CHANGED:
             detail = "sent again as the same part with other bytes, recipe or calibration"
@@ -263,41 +287,6 @@ class Admission:
         self._post(Noticed(kind))
         self._log.info("frame_not_new", what=kind, stream_uuid=key.stream_uuid, seq=key.seq)
         return False
-
-    def _log_reuse(self, source: str, key: TriggerKey) -> None:
-        """Log once for each stream that its numbers are used for other parts again, and by whom."""
-        if self._log_wrap(key) or not self._is_first_reuse(key.stream_uuid):
-            return
-        owner = self._tracker.owner(key.stream_uuid)
-        if owner != source:
-            detail = f"{owner} and {source} send the same stream_uuid"
-        else:
-            detail = (
-                "the camera counts anew under the stream_uuid of before: it must be new at each of its boots"
-            )
-        self._log.error(
-            "stream_uuid_reused", stream_uuid=key.stream_uuid, seq=key.seq, endpoint=source, detail=detail
-        )
-
-    def _log_wrap(self, key: TriggerKey) -> bool:
-        """Log once for each stream that its counter has wrapped. Returns whether it has."""
-        bits = self._tracker.wrapped_bits(key)
-        if bits is None:
-            return False
-        if self._is_first_reuse(key.stream_uuid):
-            detail = (
-                f"the camera's counter has {bits} bits and wrapped: numbers are never used twice in a stream"
-            )
-            self._log.error("seq_wrapped", stream_uuid=key.stream_uuid, seq=key.seq, detail=detail)
-        return True
-
-    def _is_first_reuse(self, stream_uuid: str) -> bool:
-        if stream_uuid in self._reused:
-            return False
-        if len(self._reused) >= MAX_STREAMS:
-            self._reused.clear()
-        self._reused.add(stream_uuid)
-        return True
 
     def _count_skipped(self, key: TriggerKey) -> None:
         skipped = self._tracker.take_skipped()
@@ -309,13 +298,14 @@ class Admission:
 
     def _orphan(self, source: str, reason: Reason, detail: str, received_ns: int) -> None:
         now_ns = self._clock.monotonic_ns()
-        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns))
+        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns, source))
 
     def _settle(self, missing: Sequence[Missing]) -> None:
         for key, orphan in missing:
             if orphan is None:
                 self._lost(key)
             else:
+                self._cameras.source = orphan.source
                 read = orphan.trigger
                 trigger = self._triggers.without_frame(key, orphan.received_ns)
                 self._fault(trigger if read is None else replace(read, key=key), orphan.reason, orphan.detail)

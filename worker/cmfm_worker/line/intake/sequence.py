@@ -82,9 +82,8 @@ class Orphan:
     detail: str
     received_ns: int  # CLOCK_REALTIME
     at_ns: int  # CLOCK_MONOTONIC
-    trigger: Trigger | None = (
-        None  # what could be read, without the frame; its key is the number that it names
-    )
+    source: str = ""  # endpoint of its camera
+    trigger: Trigger | None = None  # what could be read, without the frame; its key is what it names
 
 
 class Missing(NamedTuple):
