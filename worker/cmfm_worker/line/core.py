@@ -30,7 +30,7 @@ from cmfm_worker.settings.model import Settings
 
 
 class InspectorMaker(Protocol):
-    """Makes the function that makes the inspector of a recipe (on a line: `inspector_maker`)."""
+    """Returns, for weights, device and precision, a function from a recipe to its inspector (`inspector_maker`)."""
 
     def __call__(
         self,
