@@ -63,7 +63,9 @@ def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tu
     gc_control.watch()
     stack.callback(gc_control.restore)
     state = core.state
-    collector = LineCollector(lambda: core.book.totals, gauges, state.sources_alive, state.frame_ages_s)
+    collector = LineCollector(
+        lambda: core.book.totals, gauges, state.sources_alive, state.frame_ages_s, state.cameras
+    )
     return Metrics(collector, gc_control), gc_control
 
 
@@ -84,6 +86,7 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
         post=core.events.post,
         done_ns=lambda now_ns: timing.done_ns(1, now_ns),
         clock=clock,
+        cameras=core.settings.camera_names,
     )
     intake = Receiver(core.settings, net.context, admission, core.events.post, net.keys)
     stack.callback(stop_intake, intake)

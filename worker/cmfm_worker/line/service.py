@@ -244,7 +244,7 @@ def signals_set(flags: Flags) -> Iterator[None]:
 
 def backlog_bytes(settings: Settings) -> int:
     """Return what a full backlog holds beside the ring: received frames that are not hashed yet, and maps."""
-    frames = settings.ring.slots + len(settings.sockets.frames) * settings.intake.receive_hwm
+    frames = settings.ring.slots + len(settings.camera_names) * settings.intake.receive_hwm
     return frames * heap_bytes(settings.device.expected_pixels) + MAPS_WAITING * MAPS_BYTES
 
 

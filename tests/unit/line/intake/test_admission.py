@@ -73,6 +73,7 @@ class Intake:
             post=lambda event: self.posted.append((event, self.ring.waiting)),
             done_ns=lambda now_ns: now_ns + 50 * NS_PER_MS,
             clock=self.clock,
+            cameras={CAMERA: "camera1", "tcp://left:1": "left", "tcp://right:1": "right"},
         )
 
     def send(self, message: Sequence[bytes | memoryview], camera: str = CAMERA) -> None:
@@ -384,7 +385,7 @@ def test_frame_of_an_announced_part_is_inspected_as_that_part() -> None:
     assert arrived.received_ns == START_NS + 10 * NS_PER_MS
     slot = intake.ring.take(timeout_s=0)
     assert slot is not None
-    assert slot.trigger == arrived
+    assert slot.trigger == replace(arrived, camera="")
     assert len([e for e in intake.events if isinstance(e, Opened)]) == 1
 
 

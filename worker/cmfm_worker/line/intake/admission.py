@@ -4,7 +4,7 @@ A frame is *accepted* when its trigger has been opened in the verdict book; from
 Every message that arrives is admitted, becomes a FAULT, or is counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.clock import Clock
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
+from cmfm_worker.line.intake.camera_names import CameraNames
 from cmfm_worker.line.intake.content import Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.ring import Ring, as_shed
@@ -50,7 +51,8 @@ class RecipeLookup(Protocol):
 class Admission:
     """Decides what each message of a station's cameras means. One thread (the intake) calls it.
 
-    `done_ns` estimates when a frame that is handed to the device at a given time would be decided (CLOCK_MONOTONIC).
+    `cameras` maps endpoints to names. `done_ns` estimates when a frame that is handed to the device at a given time
+    would be decided (CLOCK_MONOTONIC).
     """
 
     def __init__(
@@ -63,7 +65,11 @@ class Admission:
         post: Callable[[BookEvent], None],
         done_ns: Callable[[int], int],
         clock: Clock,
+        cameras: Mapping[str, str],
     ) -> None:
+        self._cameras = CameraNames(cameras, post)
+        post = self._cameras.post
+        self._known_cameras = tuple(cameras.values())
         self._settings = settings
         self._ring = ring
         self._recipes = recipes
@@ -82,21 +88,24 @@ class Admission:
     def frame_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a message on the frame topic (WIRE.md, frame). `source` is the endpoint that it came from."""
         received_ns = self._clock.realtime_ns()
+        self._cameras.source = source
         try:
             frame = decode_frame(message)
         except RemoteProtocolError as error:
             self._damaged(source, error, received_ns)
         else:
             now_ns = self._clock.monotonic_ns()
+            self._cameras.heard(frame.header.stream_uuid, frame=True)
             self._signs_of_life.report(source, frame.header.stream_uuid, now_ns, frame=True)
             self._frame(source, frame, received_ns)
 
     def trigger_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a trigger message: it announces a part before its frame (WIRE.md, trigger)."""
+        self._cameras.source = source
         try:
             trigger = decode_trigger(message)
         except RemoteProtocolError as error:
-            self._log.warning("damaged_trigger", detail=error.detail)
+            self._log.warning("damaged_trigger", camera=self._cameras.here, detail=error.detail)
             self._post(Noticed("damaged_trigger"))
             return
         if self._settings.sealed_only and not trigger.sealed:
@@ -106,21 +115,34 @@ class Admission:
         self._signs_of_life.report(source, trigger.stream_uuid, now_ns)
         self._announced.message(source, trigger, now_ns)
 
-    def announce(self, message: TriggerMessage) -> str | None:
-        """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None."""
+    def announce(self, message: TriggerMessage, camera: str = "") -> str | None:
+        """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None.
+
+        `camera`, if not "", names the camera whose newest stream is meant.
+        """
+        self._cameras.source = ""
+        if camera:
+            stream_uuid = self._cameras.stream_of(camera)
+            if camera not in self._known_cameras:
+                return f"no camera {camera!r} on this line; there are {', '.join(self._known_cameras)}"
+            if stream_uuid is None:
+                return f"nothing has been heard from camera {camera!r} yet, so its stream is not known"
+            message = replace(message, stream_uuid=stream_uuid)
         return self._announced.count(message, self._clock.monotonic_ns())
 
     def state_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a camera's heartbeat: the numbers sent so far, and whether it is the last (WIRE.md, camera state)."""
+        self._cameras.source = source
         try:
             state = decode_camera_state(message)
         except RemoteProtocolError as error:
-            self._log.warning("damaged_camera_state", detail=error.detail)
+            self._log.warning("damaged_camera_state", camera=self._cameras.here, detail=error.detail)
             self._post(Noticed("damaged_camera_state"))
             return
         (self._closing.add if state.closing else self._closing.discard)(source)
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, state.stream_uuid, now_ns)
+        self._cameras.heard(state.stream_uuid, frame=False)
         self._tracker.announce(source, state.stream_uuid, state.next_seq, now_ns)
 
     def is_closing(self, source: str) -> bool:
@@ -129,6 +151,7 @@ class Admission:
 
     def tick(self) -> None:
         """Give lost parts their FAULT. To be called every few milliseconds."""
+        self._cameras.source = ""
         self._settle(self._tracker.expire(self._clock.monotonic_ns()))
 
     def finish(self) -> None:
@@ -185,7 +208,9 @@ class Admission:
         """Count and log a frame with the bytes of another. Returns it with a remark, or with its FAULT."""
         stream_uuid, seq = trigger.key
         self._post(Noticed("repeated_frame"))
-        self._log.warning("repeated_frame", stream_uuid=stream_uuid, seq=seq, same_as=same_as)
+        self._log.warning(
+            "repeated_frame", camera=self._cameras.here, stream_uuid=stream_uuid, seq=seq, same_as=same_as
+        )
         detail = f"the same bytes as seq {same_as}"
         if self._settings.repeated == "warn":
             return replace(trigger, remark=detail), refusal
@@ -209,6 +234,7 @@ class Admission:
     def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
         self._log.warning(
             "damaged_message",
+            camera=self._cameras.here,
             reason=str(error.reason),
             detail=error.detail,
             stream_uuid=error.stream_uuid,
@@ -250,7 +276,9 @@ class Admission:
             )
         kind = sighting.name.lower()
         self._post(Noticed(kind))
-        self._log.info("frame_not_new", what=kind, stream_uuid=key.stream_uuid, seq=key.seq)
+        self._log.info(
+            "frame_not_new", camera=self._cameras.here, what=kind, stream_uuid=key.stream_uuid, seq=key.seq
+        )
         return False
 
     def _count_skipped(self, key: TriggerKey) -> None:
@@ -258,18 +286,23 @@ class Admission:
         if skipped:
             self._post(Noticed("skipped", skipped))
             self._log.error(
-                "jump_believed", stream_uuid=key.stream_uuid, seq=key.seq, without_verdict=skipped
+                "jump_believed",
+                camera=self._cameras.here,
+                stream_uuid=key.stream_uuid,
+                seq=key.seq,
+                without_verdict=skipped,
             )
 
     def _orphan(self, source: str, reason: Reason, detail: str, received_ns: int) -> None:
         now_ns = self._clock.monotonic_ns()
-        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns))
+        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns, source))
 
     def _settle(self, missing: Sequence[Missing]) -> None:
         for key, orphan in missing:
             if orphan is None:
                 self._lost(key)
             else:
+                self._cameras.source = orphan.source
                 self._fault(
                     self._triggers.without_frame(key, orphan.received_ns), orphan.reason, orphan.detail
                 )

@@ -53,6 +53,7 @@ class Receiver:
         keys: Keys,
     ) -> None:
         self._settings = settings
+        self._names = settings.camera_names
         self._keys = keys
         self._context = context
         self._admission = admission
@@ -66,7 +67,7 @@ class Receiver:
             topic(line.name, line.station, "trigger"): admission.trigger_message,
             self._beat: admission.state_message,
         }
-        self._counts: WakeableQueue[tuple[TriggerMessage, Done]] = WakeableQueue()
+        self._counts: WakeableQueue[tuple[TriggerMessage, str, Done]] = WakeableQueue()
         self._cameras: list[CameraSockets] = []
         self.turns = CompletedTurns()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -76,7 +77,7 @@ class Receiver:
         """Connect to the cameras and begin receiving. Raises StartupError naming the endpoint."""
         prefixes = tuple(self._handlers)
         try:
-            for endpoint in self._settings.sockets.frames:
+            for endpoint in self._settings.camera_names:
                 intake = self._settings.intake
                 self._cameras.append(CameraSockets(self._context, endpoint, intake, prefixes, self._keys))
         except StartupError:
@@ -88,10 +89,13 @@ class Receiver:
         """Stop receiving after what is queued. Returns at once."""
         self._stop.set()
 
-    def announce(self, message: TriggerMessage, done: Done) -> None:
-        """Hand over the line's own count of triggers, from any thread. `done` is called with the outcome."""
+    def announce(self, message: TriggerMessage, camera: str, done: Done) -> None:
+        """Hand over the line's own count of triggers, from any thread. `done` is called with the outcome.
+
+        `camera` names the camera, "" if the message names its stream.
+        """
         if self._thread.is_alive() and not self._stop.is_set():
-            self._counts.post((message, done))
+            self._counts.post((message, camera, done))
         else:
             done(NOT_NOW)
 
@@ -122,7 +126,7 @@ class Receiver:
         while self._cameras:
             self._cameras.pop().close()
         if self._counts.fileno() >= 0:  # not closed before
-            for _, done in self._counts.collect():
+            for _, _, done in self._counts.collect():
                 done(NOT_NOW)
             self._counts.close()
 
@@ -138,8 +142,8 @@ class Receiver:
                 renewed |= self._watch(camera)
             if renewed:
                 poller = self._poller()
-            for message, done in self._counts.collect():
-                done(self._admission.announce(message))
+            for message, named, done in self._counts.collect():
+                done(self._admission.announce(message, named))
             self._admission.tick()
             self.turns.complete(time.monotonic_ns())
 
@@ -178,7 +182,7 @@ class Receiver:
             return False
         why = camera.repair(quiet=self._admission.is_closing(camera.endpoint))
         if why:
-            self._log.warning("camera_reconnecting", endpoint=camera.endpoint, detail=why)
+            self._log.warning("camera_reconnecting", **self._facts(camera), detail=why)
             self._report(camera)
         return bool(why)
 
@@ -186,9 +190,12 @@ class Receiver:
         for alive in camera.changes():
             closing = self._admission.is_closing(camera.endpoint)
             if alive:
-                self._log.info("camera_connected", endpoint=camera.endpoint)
+                self._log.info("camera_connected", **self._facts(camera))
             elif closing:
-                self._log.info("camera_closed", endpoint=camera.endpoint)
+                self._log.info("camera_closed", **self._facts(camera))
             else:
-                self._log.error("camera_lost", endpoint=camera.endpoint)
+                self._log.error("camera_lost", **self._facts(camera))
             self._post(SourceChanged(camera.endpoint, alive=alive, closed=closing and not alive))
+
+    def _facts(self, camera: CameraSockets) -> dict[str, str]:
+        return {"camera": self._names[camera.endpoint], "endpoint": camera.endpoint}

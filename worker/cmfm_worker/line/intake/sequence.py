@@ -60,6 +60,7 @@ class Orphan:
     detail: str
     received_ns: int  # CLOCK_REALTIME
     at_ns: int  # CLOCK_MONOTONIC
+    source: str = ""  # endpoint of its camera
 
 
 class Missing(NamedTuple):

@@ -168,7 +168,7 @@ class StreamSequence:
             self._missing[seq] = now_ns + self._window_ns
 
     def _rebase(self, seq: int) -> None:
-        # The frame before this one confirmed the jump; it has been answered as an orphan.
+        # The frame before this one made the jump and was answered as an orphan; this one confirms it.
         self.skipped += max(seq - 1 - self.next_seq - MAX_JUMP, 0)
         first = max(self.next_seq, seq - 1 - MAX_JUMP) if seq > self.next_seq else seq
         self.next_seq = first

@@ -85,7 +85,7 @@ class Ledger:
         self._thread.start()
 
     def begin(self, boot_id: str) -> None:
-        """Record that this boot gives verdicts from now on, so that a start after its kill knows of it.
+        """Enter this boot as running, so that the next start can tell that it was killed.
 
         Raises StartupError if that cannot be written.
         """
