@@ -104,10 +104,11 @@ class Admission:
 
     def trigger_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a trigger message: it announces a part before its frame (WIRE.md, trigger)."""
+        self._cameras.source = source
         try:
             trigger = decode_trigger(message)
         except RemoteProtocolError as error:
-            self._log.warning("damaged_trigger", detail=error.detail)
+            self._log.warning("damaged_trigger", camera=self._cameras.here, detail=error.detail)
             self._post(Noticed("damaged_trigger"))
             return
         if self._settings.sealed_only and not trigger.sealed:
@@ -115,7 +116,6 @@ class Admission:
             return
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, trigger.stream_uuid, now_ns)
-        self._cameras.source = source
         self._announced.message(source, trigger, now_ns)
 
     def announce(self, message: TriggerMessage, camera: str = "") -> str | None:
@@ -135,16 +135,16 @@ class Admission:
 
     def state_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a camera's heartbeat: the numbers sent so far, and whether it is the last (WIRE.md, camera state)."""
+        self._cameras.source = source
         try:
             state = decode_camera_state(message)
         except RemoteProtocolError as error:
-            self._log.warning("damaged_camera_state", detail=error.detail)
+            self._log.warning("damaged_camera_state", camera=self._cameras.here, detail=error.detail)
             self._post(Noticed("damaged_camera_state"))
             return
         (self._closing.add if state.closing else self._closing.discard)(source)
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, state.stream_uuid, now_ns)
-        self._cameras.source = source
         self._cameras.heard(state.stream_uuid, frame=False)
         self._tracker.announce(source, state.stream_uuid, state.next_seq, now_ns)
 
@@ -212,7 +212,9 @@ class Admission:
         """Count and log a frame with the bytes of another. Returns it with a remark, or with its FAULT."""
         stream_uuid, seq = trigger.key
         self._post(Noticed("repeated_frame"))
-        self._log.warning("repeated_frame", stream_uuid=stream_uuid, seq=seq, same_as=same_as)
+        self._log.warning(
+            "repeated_frame", camera=self._cameras.here, stream_uuid=stream_uuid, seq=seq, same_as=same_as
+        )
         detail = f"the same bytes as seq {same_as}"
         if self._settings.repeated == "warn":
             return replace(trigger, remark=detail), refusal
@@ -236,6 +238,7 @@ class Admission:
     def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
         self._log.warning(
             "damaged_message",
+            camera=self._cameras.here,
             reason=str(error.reason),
             detail=error.detail,
             stream_uuid=error.stream_uuid,
@@ -285,7 +288,9 @@ class Admission:
             self._post(Contradicted(key, fault(Reason.MALFORMED, detail)))
         kind = sighting.name.lower()
         self._post(Noticed(kind))
-        self._log.info("frame_not_new", what=kind, stream_uuid=key.stream_uuid, seq=key.seq)
+        self._log.info(
+            "frame_not_new", camera=self._cameras.here, what=kind, stream_uuid=key.stream_uuid, seq=key.seq
+        )
         return False
 
     def _count_skipped(self, key: TriggerKey) -> None:
@@ -293,7 +298,11 @@ class Admission:
         if skipped:
             self._post(Noticed("skipped", skipped))
             self._log.error(
-                "jump_believed", stream_uuid=key.stream_uuid, seq=key.seq, without_verdict=skipped
+                "jump_believed",
+                camera=self._cameras.here,
+                stream_uuid=key.stream_uuid,
+                seq=key.seq,
+                without_verdict=skipped,
             )
 
     def _orphan(self, source: str, reason: Reason, detail: str, received_ns: int) -> None:

@@ -26,9 +26,14 @@ class CameraNames:
         self._streams: OrderedDict[str, str] = OrderedDict()  # stream → camera
         self._newest: dict[str, str] = {}  # camera → stream
 
+    @property
+    def here(self) -> str:
+        """The name of the camera whose message is being handled, "" if there is none."""
+        return self._names.get(self.source, "")
+
     def heard(self, stream_uuid: str, *, frame: bool) -> None:
         """Note that `source` sent a readable message of a stream; a frame settles whose stream it is."""
-        name = self._names.get(self.source, "")
+        name = self.here
         if frame or stream_uuid not in self._streams:
             self._streams[stream_uuid] = name
         self._streams.move_to_end(stream_uuid)
@@ -48,7 +53,6 @@ class CameraNames:
         self._post(event)
 
     def _name(self, trigger: Trigger) -> str:
-        here = self._names.get(self.source, "")
         if trigger.key.stream_uuid == UNATTRIBUTED_STREAM:
-            return here
-        return self._streams.get(trigger.key.stream_uuid, here)
+            return self.here
+        return self._streams.get(trigger.key.stream_uuid, self.here)
