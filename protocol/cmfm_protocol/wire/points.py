@@ -21,6 +21,9 @@ MAX_VIEW: Final = 4.0
 
 Heights over a tray (a world frame) have a small z and a large width."""
 
+MIN_FLATNESS: Final = 2.0
+"""Least width of a world frame's points over their range of z."""
+
 _SAMPLES_A_SIDE: Final = 64
 _FEW: Final = 0.1
 """Least share of measured points with which the others are gaps, and not points in another unit."""
@@ -83,8 +86,9 @@ def _of_measured(points: NDArray[np.float32], near: NDArray[np.float32]) -> tupl
     distance_m = float(np.median(points[:, 2]))
     if distance_m > MAX_DISTANCE_M:
         return distance_m, f"median distance {distance_m:.3g} m: millimetres or centimetres?"
-    width_m = float(np.subtract(*np.percentile(near[:, :2], (97.5, 2.5), axis=0)).min())
-    if width_m > MAX_VIEW * distance_m:
+    x_m, y_m, z_m = np.subtract(*np.percentile(near, (97.5, 2.5), axis=0)).tolist()
+    width_m = min(x_m, y_m)
+    if width_m > MAX_VIEW * distance_m and width_m > MIN_FLATNESS * z_m:
         return distance_m, (
             f"points {width_m:.3g} m wide with a median z of {distance_m:.3g} m lie on or behind the tray's plane, as "
             "heights do: are they in the sensor's frame, z away from it?"
