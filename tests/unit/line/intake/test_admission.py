@@ -61,7 +61,15 @@ class OneRecipe:
 class Intake:
     """Admission with a ring and a clock, and the events that it posted, each with the frames in the ring then."""
 
-    def __init__(self, *, slots: int = 4, max_pixels: int = 10_000, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        slots: int = 4,
+        max_pixels: int = 10_000,
+        max_gap: int = 100,
+        resume: dict[str, dict[int, int]] | None = None,
+        **settings: Any,
+    ) -> None:
         self.clock = SetClock()
         self.posted: list[tuple[BookEvent, int]] = []
         self.ring = Ring(slots=slots, max_pixels=max_pixels, pinned=False)
@@ -69,7 +77,7 @@ class Intake:
             settings=IntakeSection(**settings),
             ring=self.ring,
             recipes=OneRecipe(),
-            tracker=SequenceTracker(max_gap=100, window_ns=200 * NS_PER_MS),
+            tracker=SequenceTracker(max_gap=max_gap, window_ns=200 * NS_PER_MS, resume=resume),
             post=lambda event: self.posted.append((event, self.ring.waiting)),
             done_ns=lambda now_ns: now_ns + 50 * NS_PER_MS,
             clock=self.clock,
@@ -107,6 +115,15 @@ class Intake:
         assert len(opened) == len(set(opened))
         assert set(closed) <= set(opened)
         return closed
+
+    @property
+    def readable(self) -> dict[str, tuple[TriggerKey, Reason | None]]:
+        """By part: the number under which it was opened, and the reason of its FAULT, None if it is inspected."""
+        return {
+            e.trigger.part_id: (e.trigger.key, e.decision.reason if e.decision else None)
+            for e in self.events
+            if isinstance(e, Opened) and e.trigger.part_id
+        }
 
     @property
     def noticed(self) -> list[str]:

@@ -20,6 +20,7 @@ from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, con
 from cmfm_worker.line.intake.camera_names import CameraNames
 from cmfm_worker.line.intake.content import Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
+from cmfm_worker.line.intake.reuse_log import ReuseLog
 from cmfm_worker.line.intake.ring import Ring, as_shed
 from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
@@ -29,6 +30,7 @@ from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,
     Closed,
+    Contradicted,
     Decision,
     LineRecipe,
     Noticed,
@@ -77,11 +79,12 @@ class Admission:
         self._post = post
         self._done_ns = done_ns
         self._clock = clock
-        deadlines = Deadlines(settings, post, clock)
+        self._deadlines = deadlines = Deadlines(settings, post, clock)
         self._triggers = Triggers(deadlines, clock)
         self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
         self._signs_of_life = SignsOfLife(post)
         self._repeats = Repeats()
+        self._reuse_log = ReuseLog(tracker)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
 
@@ -162,10 +165,11 @@ class Admission:
         header = frame.header
         key = TriggerKey(header.stream_uuid, header.seq)
         content = content_of(frame)
-        fingerprint = Fingerprint(header.trigger_ns, header.part_id)
-        if not self._is_new(source, key, fingerprint, received_ns, sealed=frame.sealed):
-            return
+        fingerprint = Fingerprint(header.trigger_ns, header.part_id, content, header.recipe, header.calib_id)
         trigger = self._triggers.of_frame(frame, received_ns)
+        fired_ns = self._deadlines.fired_ns(header.trigger_ns, header.clock)
+        if not self._is_new(source, trigger, fingerprint, fired_ns, sealed=frame.sealed):
+            return
         announced = self._announced.claim(key)
         refusal = contradiction(announced, trigger) if announced is not None else None
         if announced is not None:
@@ -245,35 +249,43 @@ class Admission:
             self._orphan(source, error.reason, error.detail, received_ns)
             return
         key = TriggerKey(error.stream_uuid, error.seq)
-        if self._is_new(source, key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
-            trigger = self._triggers.of_damaged(key, error, received_ns)
+        fingerprint = Fingerprint(error.trigger_ns or 0, error.part_id or "")
+        trigger = self._triggers.of_damaged(key, error, received_ns)
+        fired_ns = (
+            self._deadlines.fired_ns(error.trigger_ns, error.clock or "none") if error.trigger_ns else None
+        )
+        if self._is_new(source, trigger, fingerprint, fired_ns):
             self._fault(trigger, error.reason, error.detail)
 
     def _is_new(
         self,
         source: str,
-        key: TriggerKey,
+        trigger: Trigger,
         fingerprint: Fingerprint,
-        received_ns: int,
+        fired_ns: int | None,
         *,
         sealed: bool = False,
     ) -> bool:
         """Tell whether a frame is new. Counts a frame that is not, and gives it a FAULT if it owes one."""
-        now_ns = self._clock.monotonic_ns()
-        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed)
+        key, now_ns = trigger.key, self._clock.monotonic_ns()
+        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed, fired_ns=fired_ns)
         if sighting is Sighting.NEW:
             self._count_skipped(key)
             return True
         if sighting is Sighting.JUMP:
-            detail = f"seq jumps to {key.seq}; believed only when the next frame confirms it"
-            self._orphan(source, Reason.MALFORMED, detail, received_ns)
-        elif sighting is Sighting.REUSED:
-            detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
-            self._fault(
-                self._triggers.without_frame(self._tracker.unattributed_key(), received_ns),
-                Reason.MALFORMED,
-                detail,
+            detail = f"seq jumps to {key.seq}; believed only when the next ones confirm it"
+            self._reuse_log.jumped(key)
+            read = replace(trigger, frame=None)
+            self._tracker.orphan(
+                source, Orphan(Reason.MALFORMED, detail, trigger.received_ns or 0, now_ns, source, read)
             )
+        elif sighting is Sighting.REUSED:
+            detail = f"seq {key.seq} of stream {key.stream_uuid[:100]} was used for another part before"
+            self._reuse_log.reused(source, key)
+            self._fault(replace(trigger, key=self._tracker.unattributed_key()), Reason.MALFORMED, detail)
+        elif sighting is Sighting.CHANGED:
+            detail = "sent again as the same part with other bytes, recipe or calibration"
+            self._post(Contradicted(key, fault(Reason.MALFORMED, detail)))
         kind = sighting.name.lower()
         self._post(Noticed(kind))
         self._log.info(
@@ -303,9 +315,9 @@ class Admission:
                 self._lost(key)
             else:
                 self._cameras.source = orphan.source
-                self._fault(
-                    self._triggers.without_frame(key, orphan.received_ns), orphan.reason, orphan.detail
-                )
+                read = orphan.trigger
+                trigger = self._triggers.without_frame(key, orphan.received_ns)
+                self._fault(trigger if read is None else replace(read, key=key), orphan.reason, orphan.detail)
 
     def _lost(self, key: TriggerKey) -> None:
         announced = self._announced.claim(key)

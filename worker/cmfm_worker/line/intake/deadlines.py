@@ -25,6 +25,12 @@ class Deadlines:
             return 0
         return age_ns
 
+    def fired_ns(self, trigger_ns: int, clock_name: str) -> int | None:
+        """Return when the trigger fired, CLOCK_MONOTONIC, or None if its clock does not tell."""
+        tolerance_ns = int(self._settings.clock_tolerance_ms * NS_PER_MS)
+        age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock, tolerance_ns=tolerance_ns)
+        return None if age_ns is None else self._clock.monotonic_ns() - age_ns
+
     def trigger_ns(self, age_ns: int) -> int:
         """Return the time of a trigger of this age, CLOCK_REALTIME."""
         return self._clock.realtime_ns() - age_ns

@@ -16,7 +16,7 @@ RECENT_STREAMS: Final = (
     "SELECT stream_uuid, MAX(seq) FROM triggers WHERE done_ns > ? AND stream_uuid <> ? "
     "GROUP BY stream_uuid ORDER BY MAX(done_ns) DESC LIMIT ?"
 )
-ANSWERED: Final = "SELECT seq FROM triggers WHERE stream_uuid = ? AND seq > ?"
+ANSWERED: Final = "SELECT seq, done_ns FROM triggers WHERE stream_uuid = ? AND seq > ? ORDER BY seq, done_ns"
 
 RESUME_NS: Final = 24 * 3600 * 1_000_000_000
 """A stream silent for a day is not resumed."""
@@ -55,12 +55,15 @@ def complete_killed(connection: sqlite3.Connection, journal: Journal) -> Iterato
     journal.clear()
 
 
-def answered_of(connection: sqlite3.Connection, now_ns: int, newest: int) -> dict[str, list[int]]:
-    """The numbers that have had their verdict, sorted, of the `newest` of each stream of the last day."""
+def answered_of(connection: sqlite3.Connection, now_ns: int, newest: int) -> dict[str, dict[int, int]]:
+    """Return the `newest` numbers of each stream of the last day that have had their verdict, sorted, and its time.
+
+    `now_ns` and the times of the verdicts are CLOCK_REALTIME.
+    """
     since = (now_ns - RESUME_NS, UNATTRIBUTED_STREAM, RESUME_STREAMS)
     streams = connection.execute(RECENT_STREAMS, since).fetchall()
     return {
-        stream: sorted(seq for (seq,) in connection.execute(ANSWERED, (stream, last - newest)))
+        stream: dict(connection.execute(ANSWERED, (stream, last - newest)).fetchall())
         for stream, last in reversed(streams)
     }
 

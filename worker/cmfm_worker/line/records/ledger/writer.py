@@ -126,8 +126,8 @@ class Ledger:
         """Whether rows are being written."""
         return self._thread.is_alive()
 
-    def answered(self, now_ns: int, newest: int) -> dict[str, list[int]]:
-        """The numbers that have had their verdict, sorted, of the `newest` of each stream of the last day."""
+    def answered(self, now_ns: int, newest: int) -> dict[str, dict[int, int]]:
+        """Return the `newest` numbers of each stream that have had their verdict, sorted, and when (`resume`)."""
         with self._connected() as connection:
             return answered_of(connection, now_ns, newest)
 
