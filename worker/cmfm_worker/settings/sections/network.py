@@ -161,11 +161,13 @@ class IntakeSection(Section):
     )
     clock_tolerance_ms: PositiveMs = Field(
         1000.0,
-        description="A trigger stamped more milliseconds in the future comes from a wrong clock. Its deadline runs "
-        "from reception.",
+        description="A frame whose trigger is stamped more milliseconds in the future comes from a wrong clock and is "
+        "a FAULT (clock_skew).",
     )
     max_deadline_ms: PositiveMs = Field(
-        60_000.0, description="Longest deadline, in milliseconds. A longer one in a header is cut to it."
+        60_000.0,
+        description="Longest deadline, in milliseconds. A longer one in a header is cut to it. A frame whose trigger "
+        "lies further back is a FAULT (clock_skew).",
     )
     sealed_only: bool = Field(
         False,
