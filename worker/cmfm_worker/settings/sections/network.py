@@ -52,6 +52,13 @@ class SocketsSection(Section):
         "tcp://127.0.0.1:5559",
         description="Takes status, announce, load_recipe and drain requests (ROUTER, bound here).",
     )
+    clients: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="Connections of clients to these four sockets at once that file descriptors are kept ready for. "
+        "The start fails (exit code 3) if the process may not have as many.",
+    )
     insecure: bool = Field(
         False,
         description="true: results, maps, recovery and control may be bound off this host without [curve]. "
