@@ -188,6 +188,15 @@ def test_a_png_with_other_primaries_is_refused(tmp_path: Path) -> None:
         read_rgb(tmp_path / "a.png")
 
 
+def test_a_colour_code_is_refused_unless_it_is_srgb(tmp_path: Path) -> None:
+    """A wide-gamut camera may name its colours by a code; that of sRGB changes nothing."""
+    _with_chunk(tmp_path / "a.png", b"cICP", bytes([1, 13, 0, 1]))
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), PICTURE)
+    _with_chunk(tmp_path / "a.png", b"cICP", bytes([9, 16, 0, 1]))
+    with pytest.raises(DatasetError, match=r"\(cICP\)"):
+        read_rgb(tmp_path / "a.png")
+
+
 def test_a_colour_profile_is_refused_unless_it_is_srgb(tmp_path: Path) -> None:
     """A profile that says sRGB changes nothing; another one does."""
     from PIL import ImageCms

@@ -91,7 +91,7 @@ def section_type(section: str) -> type[BaseModel]:
 def test_every_key_is_described() -> None:
     """No key is left to be guessed, and a time, size or number has its unit in its name or description."""
     units = re.compile(
-        r"_(ms|s|px|mb|days|pixels)\b|[Ff]rames|[Vv]erdicts|[Mm]aps|[Jj]ump|threads|port|bytes|slots"
+        r"_(ms|s|px|mb|days|pixels)\b|[Ff]rames|[Vv]erdicts|[Mm]aps|[Jj]ump|threads|port|bytes|slots|Connections"
     )
     for section in Settings.model_fields:
         for key, field in section_type(section).model_fields.items():

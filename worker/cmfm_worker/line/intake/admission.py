@@ -119,6 +119,7 @@ class Admission:
             return
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, trigger.stream_uuid, now_ns)
+        self._deadlines.clock_fault(trigger.trigger_ns, trigger.clock)
         self._announced.message(source, trigger, now_ns)
 
     def announce(self, message: TriggerMessage, camera: str = "") -> str | None:
@@ -134,6 +135,7 @@ class Admission:
             if stream_uuid is None:
                 return f"nothing has been heard from camera {camera!r} yet, so its stream is not known"
             message = replace(message, stream_uuid=stream_uuid)
+        self._deadlines.clock_fault(message.trigger_ns, message.clock)
         return self._announced.count(message, self._clock.monotonic_ns())
 
     def state_message(self, source: str, message: Sequence[memoryview]) -> None:
@@ -206,6 +208,9 @@ class Admission:
         ring, (height, width) = self._ring, frame.rgb.shape[:2]
         if self._settings.sealed_only and not frame.sealed:
             return fault(Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set")
+        wrong_clock = self._deadlines.clock_fault(frame.header.trigger_ns, frame.header.clock)
+        if wrong_clock is not None:
+            return fault(Reason.CLOCK_SKEW, wrong_clock)
         recipe = self._recipes.find(trigger.recipe)
         if recipe is None:
             return fault(Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line")

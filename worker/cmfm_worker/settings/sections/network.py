@@ -52,6 +52,13 @@ class SocketsSection(Section):
         "tcp://127.0.0.1:5559",
         description="Takes status, announce, load_recipe and drain requests (ROUTER, bound here).",
     )
+    clients: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="Connections of clients to these four sockets at once that file descriptors are kept ready for. "
+        "The start fails (exit code 3) if the process may not have as many.",
+    )
     insecure: bool = Field(
         False,
         description="true: results, maps, recovery and control may be bound off this host without [curve]. "
@@ -161,11 +168,13 @@ class IntakeSection(Section):
     )
     clock_tolerance_ms: PositiveMs = Field(
         1000.0,
-        description="A trigger stamped more milliseconds in the future comes from a wrong clock. Its deadline runs "
-        "from reception.",
+        description="A frame whose trigger is stamped more milliseconds in the future comes from a wrong clock and is "
+        "a FAULT (clock_skew).",
     )
     max_deadline_ms: PositiveMs = Field(
-        60_000.0, description="Longest deadline, in milliseconds. A longer one in a header is cut to it."
+        60_000.0,
+        description="Longest deadline, in milliseconds. A longer one in a header is cut to it. A frame whose trigger "
+        "lies further back is a FAULT (clock_skew).",
     )
     sealed_only: bool = Field(
         False,
