@@ -211,7 +211,7 @@ class Camera:
         return False
 
     def announce(self, message: TriggerMessage) -> bool:
-        """Send a trigger message ahead of its frame. False if the socket did not take it; the frame tells then.
+        """Send a trigger message ahead of its frame. False if the socket did not take it: the frame opens the part.
 
         Blocks no longer than the options' `send_limit_ms`. Raises LocalProtocolError.
         """

@@ -15,7 +15,7 @@ class Clock(Protocol):
         ...
 
     def monotonic_ns(self) -> int:
-        """CLOCK_MONOTONIC, nanoseconds; triggers and heartbeats are paced by it."""
+        """CLOCK_MONOTONIC, nanoseconds; triggers and heartbeats are scheduled by it."""
         ...
 
 

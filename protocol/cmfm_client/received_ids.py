@@ -34,7 +34,7 @@ class ReceivedIds:
     owed: list[IdRange] = field(default_factory=list)
 
     def expect(self, result_id: int) -> bool:
-        """Note that results up to `result_id` were published. False if that is known."""
+        """Note that results up to `result_id` were published. Return False if already known."""
         if result_id <= self.newest:
             return False
         self.owed.append(IdRange(self.newest + 1, result_id))
@@ -107,6 +107,6 @@ class ResultOrder:
         return [Missing(boot_id, *owed) for owed in sorted(ids.owed)]
 
     def give_up(self, missing: Missing) -> list[Missing]:
-        """Want these results no longer; returns those that had not come."""
+        """Stop waiting for these results; return those that never came."""
         removed = self._boots[missing.boot_id].remove(IdRange(missing.first_id, missing.last_id))
         return [Missing(missing.boot_id, *ids) for ids in removed]

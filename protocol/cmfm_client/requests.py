@@ -85,12 +85,13 @@ class RequestClient:
             raise RefusedError(f"the worker at {self._endpoint} replied without its state")
         return state
 
-    def announce(self, trigger: TriggerMessage, *, timeout_s: float | None = None) -> None:
+    def announce(self, trigger: TriggerMessage, *, camera: str = "", timeout_s: float | None = None) -> None:
         """Tell the worker that the line has fired up to this trigger; returns when each owes a verdict.
 
-        Announcing a number again changes nothing. Raises NoReplyError, RefusedError.
+        `camera` is the camera's name in `line.toml`, for a caller that does not know its stream. Announcing
+        a number again changes nothing. Raises NoReplyError, RefusedError.
         """
-        self.ask(AnnounceRequest(_new_id(), trigger), timeout_s=timeout_s)
+        self.ask(AnnounceRequest(_new_id(), trigger, camera), timeout_s=timeout_s)
 
     def load_recipe(self, name: str, *, timeout_s: float = LOAD_TIMEOUT_S) -> None:
         """Load or reload a recipe from the worker's own folder; returns when it is in use.

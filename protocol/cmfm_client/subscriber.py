@@ -197,7 +197,7 @@ class ResultSubscriber:
         return events
 
     def _state(self, state: WorkerState) -> list[Event]:
-        """A heartbeat follows all results that it counts: those missing then will not come by themselves."""
+        """Handle a heartbeat. It is sent after all results that it counts; those missing by then must be asked for."""
         published = sum(count for name, count in state.counts.items() if name != "triggers")
         return [*self._follow(state.boot_id, published, retry=True), state]
 

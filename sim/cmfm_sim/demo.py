@@ -194,7 +194,7 @@ class Demo:
         """The rate of the options, or one that suits the worker's time a part."""
         part_ms = state.part_ms if state is not None else None
         rate_hz = self._options.rate_hz or rate_for(part_ms)
-        cost = f"a part costs it {part_ms:.3g} ms; " if part_ms is not None else ""
+        cost = f"in the warm-up a part took it {part_ms:.3g} ms; " if part_ms is not None else ""
         self._display.done(f"{cost}the conveyor brings {rate_hz:.3g} parts a second")
         return rate_hz
 

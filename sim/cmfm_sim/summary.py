@@ -59,7 +59,7 @@ def summary_view(account: Account, problems: Sequence[str]) -> Group:
     table.add_row("latency", f"{_spread(account.latency_ms)} from scheduled trigger to verdict")
     table.add_row("on time", _on_time(account.punctuality))
     rate = account.frames_per_second
-    table.add_row("frames per second", f"{rate:.2f}" if rate is not None else "-")
+    table.add_row("parts per second, as fed", f"{rate:.2f}" if rate is not None else "-")
     return Group(table, identity_text(account, problems))
 
 
@@ -103,8 +103,8 @@ def _spread_map(spread: Spread | None) -> dict[str, float] | None:
 
 def _on_time(on_time: Punctuality) -> str:
     return (
-        f"{on_time.given} of {on_time.parts} verdicts given by deadline + {GRACE_MS:g} ms"
-        f"{_late(on_time.given_late_ms)}; {on_time.arrived} of {on_time.heard} heard here by then"
+        f"{on_time.given} of {on_time.parts} verdicts sent by deadline + {GRACE_MS:g} ms"
+        f"{_late(on_time.given_late_ms)}; {on_time.arrived} of {on_time.heard} received by then"
         f"{_late(on_time.arrived_late_ms)}"
     )
 

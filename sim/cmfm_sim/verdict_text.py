@@ -31,6 +31,8 @@ def verdict_text(result: Result, *, truth: str | None = None, recovered: bool = 
     if result.verdict in (Verdict.UNDECIDED, Verdict.FAULT):
         text.append(f" {result.reason}", style="bold")
         text.append(f" {result.detail}" if result.detail else "", style="dim")
+    if truth is not None:
+        text.append(_mistake(result.verdict, truth), style="bold")
     if recovered:
         text.append(" (recovered)", style="dim")
     return text
@@ -43,6 +45,13 @@ def _score(result: Result) -> str:
         return f"{result.score:.3g}"
     sign = ">=" if result.score >= result.threshold else "<"
     return f"{result.score:.3g} {sign} {result.threshold:.3g}"
+
+
+def _mistake(verdict: Verdict, truth: str) -> str:
+    """The name of a wrong verdict, so that it is seen without colours."""
+    if verdict is Verdict.PASS and truth != "good":
+        return " escape"
+    return " false reject" if verdict is Verdict.FAIL and truth == "good" else ""
 
 
 def _truth_style(verdict: Verdict, truth: str) -> str:

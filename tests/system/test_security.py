@@ -213,9 +213,9 @@ def test_header_cannot_name_a_path(site: Site) -> None:
     )
     with Camera(options) as camera:
         camera.wait_for_subscriber(30)
-        for name in names:
+        for number, name in enumerate(names):
             trigger = camera.trigger(f"../../{name}", recipe=name, deadline_ms=20_000.0, announce=False)
-            assert camera.publish(trigger, rgb, xyz)
+            assert camera.publish(trigger, rgb + np.uint8(number), xyz)
         mine = {(camera.stream_uuid, seq) for seq in range(len(names))}
         line = site.line
         line.wait_for(lambda: mine <= {item.key for item in line.received}, site.worker, 60)

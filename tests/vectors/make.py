@@ -205,6 +205,13 @@ REQUESTS = {
         "trigger": {**{key: value for key, value in TRIGGER.items() if key != "v"}, "sealed": False},
         "op": "announce",
     },
+    "announce_named": {
+        "v": 1,
+        "id": "5",
+        "trigger": {**{key: value for key, value in TRIGGER.items() if key != "v"}, "sealed": False},
+        "camera": "left",
+        "op": "announce",
+    },
     "results_since": {
         "v": 1,
         "id": "4",

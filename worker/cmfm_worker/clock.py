@@ -31,18 +31,13 @@ class SystemClock:
         return time.monotonic_ns()
 
 
-def trigger_age_ns(trigger_ns: int, name: str, clock: Clock, *, tolerance_ns: int) -> int | None:
+def trigger_age_ns(trigger_ns: int, name: str, clock: Clock) -> int | None:
     """Return how long ago the trigger fired, in nanoseconds, by the sender's clock `name` (WIRE.md, clocks).
 
-    Returns None if the sender's clock cannot be compared (`none`), or if the trigger lies further in the future than
-    `tolerance_ns`; the caller then counts from reception. A small lead is clock skew and counts as zero.
+    Negative for a trigger in the future. None if the sender's clock cannot be compared (`none`).
     """
     if name == "realtime":
-        age_ns = clock.realtime_ns() - trigger_ns
-    elif name == "monotonic":
-        age_ns = clock.monotonic_ns() - trigger_ns
-    else:
-        return None
-    if age_ns < -tolerance_ns:
-        return None
-    return max(age_ns, 0)
+        return clock.realtime_ns() - trigger_ns
+    if name == "monotonic":
+        return clock.monotonic_ns() - trigger_ns
+    return None

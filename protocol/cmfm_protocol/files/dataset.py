@@ -190,7 +190,7 @@ def read_part_ground_truth(files: PartFiles, height: int, width: int) -> NDArray
     """
     if files.label == 0:
         return np.zeros((height, width), dtype=np.bool_)
-    gt = read_ground_truth(_ground_truth_of(files))
+    gt = _read_mask_of(files, _ground_truth_of(files))
     if gt.shape != (height, width):
         raise DatasetError(f"{files.gt} is {_size(gt)}; expected {width}×{height} like the part")
     return gt
@@ -208,7 +208,7 @@ def check_ground_truths(parts: Sequence[PartFiles]) -> list[str]:
         gt = part.gt if part.label == 0 else _ground_truth_of(part)
         if gt is None or not _is_of_its_size(gt, part.rgb):
             continue
-        marked = read_mask(gt).any()
+        marked = _read_mask_of(part, gt).any()
         if part.label == 0 and marked:
             raise DatasetError(f"{gt} marks a defect, but its part is a good one ({part.rgb})")
         if part.label == 1 and not marked:
@@ -228,6 +228,10 @@ def _is_of_its_size(gt: Path, rgb: Path) -> bool:
     if found != (height, width):
         raise DatasetError(f"{gt} is {found[1]}×{found[0]}; expected {width}×{height} like {rgb}")
     return is_whole_png(gt)
+
+
+def _read_mask_of(files: PartFiles, gt: Path) -> NDArray[np.bool_]:
+    return read_mask(gt, painted=files.depth_info is None)
 
 
 def _ground_truth_of(files: PartFiles) -> Path:

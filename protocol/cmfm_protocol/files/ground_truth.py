@@ -25,12 +25,16 @@ _MOST: Final = 0.5
 _OPAQUE: Final = 255
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a ground truth, an 8-bit PNG: (H, W) bool, True for pixels that are not 0. Raises DatasetError."""
+def read_mask(path: Path, *, painted: bool = True) -> NDArray[np.bool_]:
+    """Read a ground truth, an 8-bit PNG: (H, W) bool, True for pixels that are not 0. Raises DatasetError.
+
+    The grey levels of a picture that was not `painted` but rendered (Eyecandies) are its edges, and are not refused.
+    """
     png_size(path)
     levels = decode_png(path, _levels)
     mask: NDArray[np.bool_] = levels > 0
-    _require_few_levels(path, levels)
+    if painted:
+        _require_few_levels(path, levels)
     share = float(mask.mean())
     if share > _MOST:
         raise DatasetError(

@@ -100,7 +100,7 @@ def _part(folder: Path, number: str, items: dict[str, Path], of: tuple[str, str,
 
 
 def _defect(number: str, mask: Path, items: dict[str, Path]) -> str:
-    if not read_mask(mask).any():
+    if not read_mask(mask, painted=False).any():
         return GOOD
     kinds = _kinds_in_metadata(number, items) or _kinds_in_masks(number, items)
     if not kinds:
@@ -118,4 +118,4 @@ def _kinds_in_metadata(number: str, items: dict[str, Path]) -> list[str]:
 
 def _kinds_in_masks(number: str, items: dict[str, Path]) -> list[str]:
     masks = {kind: items.get(f"{number}_{kind}_mask.png") for kind in KINDS}
-    return [kind for kind, mask in masks.items() if mask is not None and read_mask(mask).any()]
+    return [kind for kind, mask in masks.items() if mask is not None and read_mask(mask, painted=False).any()]

@@ -16,6 +16,9 @@ ORIENTATION_TAG: Final = 274
 UPRIGHT: Final = 1
 
 SRGB_GAMMA: Final = 0.45455
+_SIGNATURE_BYTES: Final = 8
+_SRGB_CODE: Final = (1, 13)
+"""Primaries and transfer function of sRGB (ITU-T H.273)."""
 _GAMMA_TOLERANCE: Final = 0.01
 _SRGB_WHITE_AND_PRIMARIES: Final = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 _PRIMARY_TOLERANCE: Final = 0.005
@@ -36,7 +39,7 @@ def require_one_upright(path: Path, image: Image.Image) -> None:
 
 def require_srgb(path: Path, image: Image.Image) -> None:
     """Raise DatasetError for a PNG whose notes say that its colours are not sRGB."""
-    note = None if "srgb" in image.info else _foreign_colours(image.info)
+    note = _coded_colours(path) or (None if "srgb" in image.info else _foreign_colours(image.info))
     if note is not None:
         raise DatasetError(
             f"{path} has {note}; convert its colours to sRGB, or remove the note if they are sRGB"
@@ -54,6 +57,25 @@ def _foreign_colours(info: dict[str | tuple[int, int], Any]) -> str | None:
     found = info.get("chromaticity", _SRGB_WHITE_AND_PRIMARIES)
     if any(abs(a - b) > _PRIMARY_TOLERANCE for a, b in zip(found, _SRGB_WHITE_AND_PRIMARIES, strict=False)):
         return "primary colours other than those of sRGB (cHRM)"
+    return None
+
+
+def _coded_colours(path: Path) -> str | None:
+    """Return what the chunk cICP, which overrules the others, says against sRGB, or None."""
+    with path.open("rb") as file:
+        file.seek(_SIGNATURE_BYTES)
+        while len(head := file.read(8)) == 8:
+            length, name = int.from_bytes(head[:4], "big"), head[4:]
+            if name == b"IDAT":
+                break
+            if name == b"cICP":
+                code = tuple(file.read(4)[:2])
+                return (
+                    None
+                    if code == _SRGB_CODE
+                    else f"the colour code {code} (cICP), that of sRGB is {_SRGB_CODE}"
+                )
+            file.seek(length + 4, 1)
     return None
 
 

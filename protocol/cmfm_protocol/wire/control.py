@@ -19,20 +19,20 @@ from cmfm_protocol.wire.encoding import (
     pack,
     read_body,
     require_version,
+    salvage,
     theirs,
     unpack,
 )
 from cmfm_protocol.wire.errors import Violation
-from cmfm_protocol.wire.fields import Meaning, Required, Unit, nested, plain_map, read
+from cmfm_protocol.wire.fields import Meaning, Required, Since, Unit, nested, plain_map, read
 from cmfm_protocol.wire.result import BootId, Result, fit_text, nested_result
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_protocol.wire.wire_types import flag, integer, items, name, one_of, optional, text
 
-RequestId = Annotated[
-    str, text(empty=False, max_bytes=limits.MAX_NAME_CHARS), Meaning("comes back in the reply")
-]
+_ID: Final = text(empty=False, max_bytes=limits.MAX_NAME_CHARS)
+RequestId = Annotated[str, _ID, Meaning("comes back in the reply")]
 _OP: Final = Meaning("what to do")
 
 
@@ -80,6 +80,14 @@ class AnnounceRequest:
         nested(TriggerMessage),
         Meaning("[Trigger fields](#trigger-fields) without `v`; the line has fired up to this `seq`"),
     ]
+    camera: Annotated[
+        str,
+        text(max_bytes=limits.MAX_NAME_CHARS),
+        Since(2),
+        Meaning(
+            "name of the camera in `line.toml`: its newest stream is meant, whatever `trigger.stream_uuid` says"
+        ),
+    ] = ""
     op: Annotated[Literal["announce"], one_of(["announce"]), Required(), _OP] = "announce"
 
 
@@ -167,6 +175,15 @@ def decode_request(body: MessageFrame) -> Request:
             raise Violation(Reason.MALFORMED, f"not one of {', '.join(REQUESTS)}", "op")
         request: Request = read(REQUESTS[operation], data)
         return request
+
+
+def read_id(body: MessageFrame) -> str:
+    """The id of a request that `decode_request` refuses, also of a damaged one; empty if it cannot be read."""
+    try:
+        request_id: str = _ID.check(salvage(byte_views([body])[0]).get("id"))
+    except Violation:
+        return ""
+    return request_id
 
 
 def encode_reply(reply: Reply) -> bytes:

@@ -21,7 +21,10 @@ MAX_VIEW: Final = 4.0
 
 Heights over a tray (a world frame) have a small z and a large width."""
 
-_SAMPLES_A_SIDE: Final = 64
+MIN_FLATNESS: Final = 2.0
+"""Least width of a world frame's points over their range of z."""
+
+_SAMPLES_A_SIDE: Final = 32
 _FEW: Final = 0.1
 """Least share of measured points with which the others are gaps, and not points in another unit."""
 
@@ -44,25 +47,26 @@ class PointFacts(NamedTuple):
 def point_facts(xyz: NDArray[np.float32]) -> PointFacts:
     """Look at every point of a frame (H, W, 3), and at a sample of them for their distance."""
     distance_m, problem = look_at_sample(xyz)
-    return PointFacts(int(impossible(xyz).sum()), distance_m, problem)
+    return PointFacts(count_impossible(xyz), distance_m, problem)
 
 
 def measured(xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Tell for points (..., 3) which were measured: (...) bool."""
+    x, y, z = (xyz[..., axis] for axis in range(3))  # three times as fast as a reduction over the last axis
     with np.errstate(invalid="ignore"):
-        return np.asarray((np.abs(xyz) <= MAX_RANGE_M).all(axis=-1) & (xyz[..., 2] > 0))
+        return (z > 0) & (z <= MAX_RANGE_M) & (np.abs(x) <= MAX_RANGE_M) & (np.abs(y) <= MAX_RANGE_M)
 
 
-def impossible(xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell for points (..., 3) which are impossible: neither measured nor marked as not measured."""
-    marked = np.isnan(xyz).any(axis=-1) | ~xyz.any(axis=-1)
-    return np.asarray(~marked & ~measured(xyz))
+def count_impossible(xyz: NDArray[np.float32]) -> int:
+    """Count the points (..., 3) that are impossible: neither measured nor marked as not measured."""
+    rest = xyz[~measured(xyz)]
+    return int(np.count_nonzero(~np.isnan(rest).any(axis=1) & rest.any(axis=1)))
 
 
 def look_at_sample(xyz: NDArray[np.float32]) -> tuple[float | None, str | None]:
-    """Return the median distance of a sample of at most 64×64 points, and why they are no metres of the sensor.
+    """Return the median distance of a sample of at most 32×32 points, and why they are no metres of the sensor.
 
-    Takes about 0.1 ms for a frame of any size.
+    Takes a fraction of a millisecond for a frame of any size.
     """
     rows, columns = (-(-side // _SAMPLES_A_SIDE) for side in xyz.shape[:2])
     sample = xyz[rows // 2 :: rows, columns // 2 :: columns].reshape(-1, 3)
@@ -83,8 +87,10 @@ def _of_measured(points: NDArray[np.float32], near: NDArray[np.float32]) -> tupl
     distance_m = float(np.median(points[:, 2]))
     if distance_m > MAX_DISTANCE_M:
         return distance_m, f"median distance {distance_m:.3g} m: millimetres or centimetres?"
-    width_m = float(np.subtract(*np.percentile(near[:, :2], (97.5, 2.5), axis=0)).min())
-    if width_m > MAX_VIEW * distance_m:
+    ascending, cut = np.sort(near, axis=0), len(near) // 40
+    x_m, y_m, z_m = (ascending[-1 - cut] - ascending[cut]).tolist()  # without the outer 2.5 % on either side
+    width_m = min(x_m, y_m)
+    if width_m > MAX_VIEW * distance_m and width_m > MIN_FLATNESS * z_m:
         return distance_m, (
             f"points {width_m:.3g} m wide with a median z of {distance_m:.3g} m lie on or behind the tray's plane, as "
             "heights do: are they in the sensor's frame, z away from it?"

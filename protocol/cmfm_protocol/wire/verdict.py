@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NO_VALID_3D = "no_valid_3d"
     TOO_FEW_POINTS = "too_few_points"
     DEADLINE = "deadline"
+    CLOCK_SKEW = "clock_skew"
     RING_FULL = "ring_full"
     WORKER_ERROR = "worker_error"
     DRAINING = "draining"

@@ -43,6 +43,21 @@ def test_output_ends_with_whether_the_line_can_run(
     assert "This line can run." in said
 
 
+@pytest.mark.parametrize("broken", ["mapping", "device"])
+def test_a_line_that_could_not_start_is_told_before(
+    config: Path, broken: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A recipe without its networks and a device that is not there are problems here, not at the start of the line."""
+    if broken == "mapping":
+        (config.parent / "recipes" / "part" / "mapping.safetensors").unlink()
+    else:
+        monkeypatch.setenv("CMFM_DEVICE__NAME", "cuda:99")
+    assert run("check", "--config", config) == 2
+    said = capsys.readouterr().out
+    assert "This line can run." not in said
+    assert {"mapping": "mapping.safetensors", "device": "cuda:99"}[broken] in said
+
+
 def test_every_key_is_explained_with_its_source(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,20 @@ def test_figures_have_the_names_scripts_rely_on(
     assert "I-AUROC" in capsys.readouterr().out
 
 
+def test_parts_from_another_distance_are_faults_on_the_line(
+    own_data: Path, taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are measured, counted as the FAULTs that they would be, and named with both distances."""
+    for path in (own_data / "dome" / "test").rglob("*.tiff"):
+        tifffile.imwrite(path, tifffile.imread(path) + np.array([0, 0, 0.2], np.float32), photometric="rgb")
+    assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 0
+    figures = read_json(tmp_path / "figures.json")
+    assert figures["verdicts"]["FAULT"] == 4
+    assert figures["frames"] == 4
+    assert "the recipe was taught at" in figures["other_geometry"]["dome-test-good-000"]
+    assert "4 parts would be FAULTs on the line (other_geometry)" in capsys.readouterr().err
+
+
 def test_batching_changes_no_figure(taught: tuple[Path, Path], tmp_path: Path) -> None:
     """Batches of one give the same figures as batches of three."""
     figures = []

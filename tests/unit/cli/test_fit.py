@@ -38,6 +38,9 @@ def test_recipe_says_what_it_was_taught_from(taught: tuple[Path, Path]) -> None:
     assert 0.5 < recipe.coverage.minimum < 0.95
     assert (recipe.provenance.dataset, recipe.provenance.category) == (root.name, "dome")
     assert recipe.provenance.train_parts == 4
+    assert (recipe.frame.height_px, recipe.frame.width_px) == (96, 96)
+    assert recipe.frame.distance_m == pytest.approx(0.5, abs=0.05)
+    assert recipe.frame.distance_tolerance_m == pytest.approx(0.05, abs=0.01)
     assert str(root) not in (folder / "recipe.toml").read_text()
 
 
@@ -49,6 +52,7 @@ def test_summary_names_the_smallest_supported_rate(
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "5 nominal parts support no rate below 1/6 = 16.67%" in shown
     assert "4 parts" in shown
+    assert "96×96 pixels, 0." in shown
 
 
 def test_tray_is_taught_and_parts_on_another_one_are_named(

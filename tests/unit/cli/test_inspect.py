@@ -56,6 +56,23 @@ def test_stained_part(made: tuple[Path, Path], tmp_path: Path) -> None:
     assert len(result["model_sha"]) == 64
 
 
+def test_part_in_another_region_of_interest_is_a_fault(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A frame of another size than taught is written as the FAULT that the line would give; impossible points count."""
+    test, recipe = made
+    rgb = np.asarray(Image.open(test / "good" / "rgb" / "000.png"))[8:88]
+    xyz = tifffile.imread(test / "good" / "xyz" / "000.tiff")[8:88]
+    xyz[:2, :, 2] = -9999
+    write_part(tmp_path / "cut", "000", rgb, xyz)
+    assert inspect(tmp_path / "cut", "000", recipe, tmp_path / "out") == 2
+    result = read_json(tmp_path / "out" / "result.json")
+    assert (result["verdict"], result["reason"], result["score"]) == ("FAULT", "other_geometry", None)
+    assert "96×80 pixels; the recipe was taught on 96×96" in result["detail"]
+    assert result["impossible_points"] == 192
+    assert "192 impossible points" in capsys.readouterr().err
+
+
 def test_good_part_passes(made: tuple[Path, Path], tmp_path: Path) -> None:
     """A part like those that the recipe was taught from scores below the threshold."""
     assert inspect(made[0].parent / "validation" / "good", "000", made[1], tmp_path / "out") == 0

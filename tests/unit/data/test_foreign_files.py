@@ -17,6 +17,7 @@ from cmfm_protocol.files.dataset import (
     categories,
     check_ground_truths,
     has_split,
+    in_unit,
     list_parts,
     read_ground_truth,
     read_part,
@@ -24,6 +25,7 @@ from cmfm_protocol.files.dataset import (
     read_rgb,
     read_xyz,
 )
+from cmfm_protocol.files.ground_truth import read_mask
 
 PICTURE = np.random.default_rng(4).integers(0, 256, size=(24, 32, 3), dtype=np.uint8)
 POINTS = np.random.default_rng(3).normal(0.5, 0.1, size=(24, 32, 3)).astype(np.float32)
@@ -186,6 +188,15 @@ def test_a_png_with_other_primaries_is_refused(tmp_path: Path) -> None:
         read_rgb(tmp_path / "a.png")
 
 
+def test_a_colour_code_is_refused_unless_it_is_srgb(tmp_path: Path) -> None:
+    """A wide-gamut camera may name its colours by a code; that of sRGB changes nothing."""
+    _with_chunk(tmp_path / "a.png", b"cICP", bytes([1, 13, 0, 1]))
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), PICTURE)
+    _with_chunk(tmp_path / "a.png", b"cICP", bytes([9, 16, 0, 1]))
+    with pytest.raises(DatasetError, match=r"\(cICP\)"):
+        read_rgb(tmp_path / "a.png")
+
+
 def test_a_colour_profile_is_refused_unless_it_is_srgb(tmp_path: Path) -> None:
     """A profile that says sRGB changes nothing; another one does."""
     from PIL import ImageCms
@@ -297,6 +308,13 @@ def test_levels_of_several_kinds_are_one_ground_truth(tmp_path: Path, levels: tu
     np.testing.assert_array_equal(read_ground_truth(tmp_path / "gt.png"), mark > 0)
 
 
+def test_rendered_edges_are_no_soft_brush(tmp_path: Path) -> None:
+    """Eyecandies' masks are rendered: grey pixels along an edge belong to the defect."""
+    _soft(tmp_path / "mask.png")
+    grey = np.asarray(Image.open(tmp_path / "mask.png"))
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", painted=False), grey > 0)
+
+
 def test_an_opaque_alpha_channel_is_no_hindrance(tmp_path: Path) -> None:
     """Some tools write an alpha channel that hides nothing."""
     mark = _square()
@@ -319,6 +337,17 @@ def test_a_mark_on_a_good_part_is_refused(root: Path) -> None:
     Image.fromarray(_square()).save(good / "000.png")
     with pytest.raises(DatasetError, match=r"good/gt/000\.png marks a defect, but its part is a good one"):
         check_ground_truths(list_parts(root, "praline", "test"))
+
+
+def test_points_in_another_unit_are_converted(root: Path) -> None:
+    """The same part in millimetres, read with its unit, has the same points in metres; without it, it is refused."""
+    part = list_parts(root, "praline", "train")[0]
+    _, metres = read_part(part)
+    tifffile.imwrite(part.xyz, metres * np.float32(1000), photometric="rgb")
+    with pytest.raises(DatasetError, match=r"000\.tiff: median distance .* m: millimetres\?"):
+        read_part(part)
+    (in_mm,) = in_unit([part], "mm")
+    np.testing.assert_allclose(read_part(in_mm)[1], metres, rtol=1e-6)
 
 
 def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:

@@ -104,6 +104,25 @@ def test_second_worker_does_not_take_the_sockets_of_the_first(settings: Settings
     assert boots[0] == boots[1]
 
 
+def test_second_worker_does_not_take_the_ledger_of_the_first(settings: Settings, tmp_path: Path) -> None:
+    """With sockets of its own it would answer every trigger again; it ends and says who has the ledger."""
+    own = {name: f"ipc://{tmp_path}/second-{name}" for name in ("results", "maps", "recovery", "control")}
+    second = settings.model_copy(update={"sockets": settings.sockets.model_copy(update=own)})
+
+    def act(outside: Outside) -> None:
+        outside.send(1)
+        outside.listen(1)
+        with pytest.raises(StartupError, match=f"pid {os.getpid()} "), ExitStack() as stack:
+            open_line(second, stack, factories=FACTORIES)
+        outside.send(1, first=1)
+        outside.listen(1)
+        outside.signal()
+
+    outside = Outside(settings, act)
+    assert serve(settings).code is ExitCode.OK
+    outside.end()
+
+
 class SlowInspector(LineInspector):
     """Takes long enough that parts are still waiting when the intake has ended."""
 

@@ -55,7 +55,7 @@ class Line:
         state = StateReporter(
             boot_id="boot",
             device="cpu",
-            endpoints=["tcp://camera:1"],
+            cameras={"tcp://camera:1": "camera1"},
             clock=self.clock,
             totals=lambda: self.book.totals,
             queue_free=lambda: 3,
@@ -82,7 +82,7 @@ class Line:
             ),
             requests=ControlActions(
                 worker_state=lambda: state.message(["bagel"]),
-                announce=lambda message, done: done(None if message.seq < 9 else "too far"),
+                announce=lambda message, camera, done: done(None if message.seq < 9 else "too far"),
                 load_recipe=self.load_recipe,
                 drain=lambda: None,
             ),

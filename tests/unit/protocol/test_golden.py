@@ -215,8 +215,8 @@ CASES = [
     of_map("worker_state_v1_named", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
     of_map("trigger_v1", TRIGGER, encode_trigger, decode_trigger, topic("line1", "station1", "trigger")),
     of_body(
-        "request_v1_announce",
-        AnnounceRequest("5", replace(TRIGGER, sealed=False)),
+        "request_v1_announce_named",
+        AnnounceRequest("5", replace(TRIGGER, sealed=False), "left"),
         encode_request,
         decode_request,
     ),
@@ -239,6 +239,12 @@ CASES = [
 ]
 
 OLDER = [
+    of_body(
+        "request_v1_announce",
+        AnnounceRequest("5", replace(TRIGGER, sealed=False)),
+        encode_request,
+        decode_request,
+    ),
     of_map("result_v1_fail", FAIL_BEFORE_NAMES, encode_result, decode_result, RESULT_TOPIC),
     of_map("result_v1_lost", LOST_BEFORE_NAMES, encode_result, decode_result, RESULT_TOPIC),
     of_map("worker_state_v1_paced", BEFORE_NAMES, encode_worker_state, decode_worker_state, STATE_TOPIC),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cmfm_protocol.wire.points import MAX_RANGE_M, impossible, look_at_sample, measured, point_facts
+from cmfm_protocol.wire.points import MAX_RANGE_M, count_impossible, look_at_sample, measured, point_facts
 from cmfm_worker.cfm import prepare
 
 SIDE = 100
@@ -27,7 +27,7 @@ def test_impossible_points_are_not_measured_and_counted(z: float) -> None:
     """Sensors write many values where they saw nothing, with x and y kept; none of them is a point."""
     xyz = scene()
     xyz[10:20, 30:50, 2] = z
-    assert impossible(xyz).sum() == 200
+    assert count_impossible(xyz) == 200
     assert measured(xyz).sum() == SIDE * SIDE - 200
     facts = point_facts(xyz)
     assert facts.impossible_px == 200
@@ -50,7 +50,7 @@ def test_points_that_are_marked_are_no_impossible_ones() -> None:
     xyz = scene()
     xyz[0] = np.nan
     xyz[1] = 0.0
-    assert impossible(xyz).sum() == 0
+    assert count_impossible(xyz) == 0
     assert measured(xyz).sum() == (SIDE - 2) * SIDE
 
 

@@ -91,7 +91,7 @@ def section_type(section: str) -> type[BaseModel]:
 def test_every_key_is_described() -> None:
     """No key is left to be guessed, and a time, size or number has its unit in its name or description."""
     units = re.compile(
-        r"_(ms|s|px|mb|days|pixels)\b|[Ff]rames|[Vv]erdicts|[Mm]aps|[Jj]ump|threads|port|bytes|slots"
+        r"_(ms|s|px|mb|days|pixels)\b|[Ff]rames|[Vv]erdicts|[Mm]aps|[Jj]ump|threads|port|bytes|slots|Connections"
     )
     for section in Settings.model_fields:
         for key, field in section_type(section).model_fields.items():
@@ -388,3 +388,46 @@ def test_key_files_are_relative_to_the_file(tmp_path: Path) -> None:
     assert curve.readers == tmp_path / "keys" / "readers"
     assert curve.controllers == tmp_path / "keys" / "controllers"
     assert curve.cameras == {"tcp://127.0.0.1:5555": tmp_path / "keys" / "camera.key"}
+
+
+def test_cameras_have_names(tmp_path: Path) -> None:
+    """[cameras] names them and replaces sockets.frames; a list without names gets names by its order."""
+    named = load_settings(write(tmp_path, '[cameras]\nleft = "tcp://a:1"\nright = "tcp://b:1"\n'))
+    assert named.camera_names == {"tcp://a:1": "left", "tcp://b:1": "right"}
+    listed = load_settings(write(tmp_path, '[sockets]\nframes = ["tcp://a:1", "tcp://b:1"]\n'))
+    assert listed.camera_names == {"tcp://a:1": "camera1", "tcp://b:1": "camera2"}
+    heading = "\n[curve]"  # after the section [cameras] of the example, which has sockets.frames too
+    beside = load_settings(
+        write(tmp_path, example_text().replace(heading, f'\nleft = "tcp://a:1"{heading}', 1))
+    )
+    assert beside.camera_names == {"tcp://a:1": "left"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[cameras]\nleft = "tcp://a"\n', ["cameras.left", "tcp://HOST:PORT"]),
+        ('[cameras]\n"le/ft" = "tcp://a:1"\n', ["cameras", "le/ft"]),
+        ('[cameras]\nleft = "tcp://a:1"\nright = "tcp://a:1"\n', ["cameras", "left and right", "tcp://a:1"]),
+        (
+            '[cameras]\nleft = "tcp://a:1"\n[sockets]\nframes = ["tcp://b:1"]\n',
+            ["[cameras]", "sockets.frames"],
+        ),
+        (
+            '[cameras]\nleft = "tcp://a:1"\n[curve]\nsecret_key = "k"\ncameras = { "tcp://b:1" = "c" }\n',
+            ["curve.cameras", "tcp://b:1"],
+        ),
+    ],
+)
+def test_wrong_cameras_are_named(tmp_path: Path, text: str, words: list[str]) -> None:
+    """The message names the camera and the rule."""
+    with pytest.raises(InputError) as caught:
+        load_settings(write(tmp_path, text))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_camera_in_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for every key the environment wins."""
+    monkeypatch.setenv("CMFM_CAMERAS__LEFT", "tcp://b:1")
+    text = '[cameras]\nleft = "tcp://a:1"\n'
+    assert load_settings(write(tmp_path, text)).camera_names == {"tcp://b:1": "left"}

@@ -129,6 +129,7 @@ def _intake(
         post=arrivals.post,
         done_ns=lambda now_ns: now_ns,
         clock=SystemClock(),
+        cameras=settings.camera_names,
     )
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     return Receiver(settings, context, admission, arrivals.post, read_keys(settings.curve)), context

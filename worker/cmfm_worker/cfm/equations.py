@@ -72,7 +72,7 @@ def aggregated(Psi_2D: Tensor, Psi_3D: Tensor) -> Tensor:
 
 # § 3.3, the Gaussian of σ = 4:  Ψ ← G_σ ∗ Ψ
 def smoothed(Psi: Tensor, sigma_px: float = 4.0) -> Tensor:
-    """Smooth maps (B, H, W) by a Gaussian; outside the image they are 0.
+    """Smooth maps (B, H, W) by a Gaussian; outside the image they are 0. Box means stand for σ = 4 (docs/method.md).
 
     A Gaussian is separable and linear, so it is one matrix for each axis: G_H Ψ G_Wᵀ.
     """

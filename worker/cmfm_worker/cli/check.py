@@ -12,8 +12,9 @@ from rich.table import Table
 from cmfm_worker.cli.console import on_terminal, print_row
 from cmfm_worker.cli.explain_settings import as_json, print_settings
 from cmfm_worker.errors import ExitCode, InputError
+from cmfm_worker.line.compute.device import choose_device, choose_precision
 from cmfm_worker.line.net.curve import read_keys
-from cmfm_worker.recipes.recipe import Recipe, read_recipe_file
+from cmfm_worker.recipes.recipe import Recipe, load_recipe
 from cmfm_worker.recipes.registry import recipe_names, recipe_path
 from cmfm_worker.recipes.sections import ScoreSection
 from cmfm_worker.settings.load import load_with_sources
@@ -21,14 +22,14 @@ from cmfm_worker.settings.model import Settings
 
 
 def check_line(config: Path, json: bool) -> int:
-    """Validate the settings, every recipe and key file that they name, and explain them. Returns the exit code.
+    """Validate the settings and the recipes, keys and device that they name, and explain them. Returns the exit code.
 
     Raises InputError for settings that cannot be used at all.
     """
     loaded = load_with_sources(config)
     settings = loaded.settings
     recipes, problems = check_recipes(settings)
-    problems += key_problems(settings)
+    problems += key_problems(settings) + device_problems(settings)
     if json:
         report = {
             "settings": as_json(loaded),
@@ -40,9 +41,9 @@ def check_line(config: Path, json: bool) -> int:
         console = Console()
         print_settings(console, loaded, config)
         console.print()
-        if on_terminal():
+        if recipes and on_terminal():
             console.print(recipe_table(recipes))
-        else:
+        elif recipes:
             print_recipes(recipes)
         for problem in problems:
             console.print(f"[red]problem:[/] {escape(problem)}", highlight=False, soft_wrap=True)
@@ -63,7 +64,7 @@ def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
         problems.append(f"{settings.recipes.folder}: no recipes; teach one with `cmfm-worker fit`")
     for name in names:
         try:
-            recipes[name] = read_recipe_file(recipe_path(settings.recipes.folder, name))
+            recipes[name] = load_recipe(recipe_path(settings.recipes.folder, name)).recipe
         except InputError as error:
             problems.append(str(error))
         else:
@@ -79,6 +80,15 @@ def key_problems(settings: Settings) -> list[str]:
         read_keys(settings.curve)
     except InputError as error:
         return [str(error)]
+    return []
+
+
+def device_problems(settings: Settings) -> list[str]:
+    """Return why the device or the precision cannot be used on this machine."""
+    try:
+        choose_precision(settings.device.precision, choose_device(settings.device.name))
+    except InputError as error:
+        return [f"[device] {error}"]
     return []
 
 

@@ -33,7 +33,8 @@ def explained_keys(loaded: LoadedSettings) -> Iterator[ExplainedKey]:
         fields = type(getattr(loaded.settings, section)).model_fields
         for key, value in values.items():
             source = loaded.source_of(section, key)
-            yield ExplainedKey(section, key, value, source, fields[key].description or "")
+            words = (fields[key].description or "") if key in fields else ""
+            yield ExplainedKey(section, key, value, source, words)
 
 
 def as_json(loaded: LoadedSettings) -> dict[str, dict[str, dict[str, Any]]]:

@@ -29,11 +29,11 @@ class PublishedName:
 def import_published(
     mapping_2d3d: Annotated[
         Path,
-        typer.Option("--mapping-2d3d", help="CFM_2Dto3D_<name>_<epochs>ep_<batch>bs.pth", show_default=False),
+        typer.Option("--mapping-2d3d", help="CFM_2Dto3D_NAME_EPOCHSep_BATCHbs.pth", show_default=False),
     ],
     mapping_3d2d: Annotated[
         Path,
-        typer.Option("--mapping-3d2d", help="CFM_3Dto2D_<name>_<epochs>ep_<batch>bs.pth", show_default=False),
+        typer.Option("--mapping-3d2d", help="CFM_3Dto2D_NAME_EPOCHSep_BATCHbs.pth", show_default=False),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the new recipe.", show_default=False)],
     weights: options.Weights = None,

@@ -47,7 +47,7 @@ def inspect(
     from cmfm_protocol.files.dataset import PartFiles, read_part
     from cmfm_protocol.files.layout_eyecandies import depth_info_beside
     from cmfm_protocol.files.outputs import require_writable_folder
-    from cmfm_protocol.wire.points import impossible
+    from cmfm_protocol.wire.points import count_impossible
     from cmfm_worker.cli.console import remark, remark_impossible
     from cmfm_worker.datasets.batches import to_frames
     from cmfm_worker.inspection.frame_check import checked
@@ -72,7 +72,7 @@ def inspect(
     start = time.perf_counter()
     found = inspector.inspect(*to_frames([images], on), [model]).parts()[0]
     part = checked(found, images[1], loaded.recipe)
-    impossible_px = int(impossible(images[1]).sum())
+    impossible_px = count_impossible(images[1])
     result = report(part, model) | {
         "rgb": str(rgb),
         "xyz": str(xyz),

@@ -12,7 +12,7 @@ app = typer.Typer(
     help="Make the key files of a line that encrypts (`[curve]` in line.toml).\n\n"
     "The worker, each PLC gateway, each engineer and each camera has a pair: a secret file, which stays on its "
     "machine, and a public file, which the others get. The worker accepts clients whose public file lies in its "
-    "folder of readers (results, maps, recovery) or of controllers (status, load recipe, drain).",
+    "folder of readers (results, maps, recovery) or of controllers (status, announce, load recipe, drain).",
 )
 
 

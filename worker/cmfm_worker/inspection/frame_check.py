@@ -12,7 +12,7 @@ from cmfm_worker.recipes.recipe import Recipe
 
 
 def check_frame(xyz: NDArray[np.float32], recipe: Recipe) -> Problem | None:
-    """Return why a frame (H, W, 3) cannot be inspected by a recipe, or None if it can. Takes about 0.1 ms."""
+    """Return why a frame (H, W, 3) cannot be inspected by a recipe, or None if it can."""
     distance_m, implausible = look_at_sample(xyz)
     if implausible is not None:
         return Problem(Reason.IMPLAUSIBLE_3D, implausible)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from cmfm_protocol.wire.state import WorkerState
-from cmfm_worker.clock import NS_PER_MS, NS_PER_S
+from cmfm_worker.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
 from cmfm_worker.line.compute.device import seam_for
 from cmfm_worker.line.compute.lane import BatchInspector, Lane
@@ -29,6 +29,7 @@ from cmfm_worker.line.intake.sequence import SequenceTracker
 from cmfm_worker.line.messages import Decision
 from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.records.builder import Records
+from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.line.verdicts.builder import ControlActions, open_verdict_thread
 from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
@@ -63,7 +64,9 @@ def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tu
     gc_control.watch()
     stack.callback(gc_control.restore)
     state = core.state
-    collector = LineCollector(lambda: core.book.totals, gauges, state.sources_alive, state.frame_ages_s)
+    collector = LineCollector(
+        lambda: core.book.totals, gauges, state.sources_alive, state.frame_ages_s, state.cameras
+    )
     return Metrics(collector, gc_control), gc_control
 
 
@@ -74,7 +77,8 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
     tracker = SequenceTracker(
         max_gap=settings.max_gap,
         window_ns=int(settings.reorder_window_ms * NS_PER_MS),
-        resume=ledger.answered(clock.realtime_ns(), settings.max_gap) if ledger else {},
+        resume=_answered(ledger, clock, settings.max_gap) if ledger else {},
+        incomplete=ledger.incomplete(clock.realtime_ns()) if ledger else (),
     )
     admission = Admission(
         settings=settings,
@@ -83,12 +87,23 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
         tracker=tracker,
         post=core.events.post,
         done_ns=lambda now_ns: timing.done_ns(1, now_ns),
+        backlog=core.events.__len__,
         clock=clock,
+        cameras=core.settings.camera_names,
     )
     intake = Receiver(core.settings, net.context, admission, core.events.post, net.keys)
     stack.callback(stop_intake, intake)
     core.threads.add("intake", intake)
     return intake
+
+
+def _answered(ledger: Ledger, clock: Clock, max_gap: int) -> dict[str, dict[int, int]]:
+    """Return the numbers that earlier boots have answered, and when by CLOCK_MONOTONIC."""
+    realtime_ns, monotonic_ns = clock.realtime_ns(), clock.monotonic_ns()
+    return {
+        stream_uuid: {seq: done_ns - realtime_ns + monotonic_ns for seq, done_ns in numbers.items()}
+        for stream_uuid, numbers in ledger.answered(realtime_ns, max_gap).items()
+    }
 
 
 def open_verdicts(

@@ -30,7 +30,7 @@ from cmfm_worker.settings.model import Settings
 
 
 class InspectorMaker(Protocol):
-    """Makes the function that makes the inspector of a recipe (on a line: `inspector_maker`)."""
+    """Returns, for weights, device and precision, a function from a recipe to its inspector (`inspector_maker`)."""
 
     def __call__(
         self,
@@ -89,7 +89,7 @@ def open_core(settings: Settings, stack: ExitStack, clock: Clock) -> Core:
     state = StateReporter(
         boot_id=boot_id,
         device=str(device),
-        endpoints=settings.sockets.frames,
+        cameras=settings.camera_names,
         clock=clock,
         totals=lambda: book.totals,
         queue_free=lambda: ring.free,

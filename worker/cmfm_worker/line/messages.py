@@ -35,6 +35,7 @@ class Trigger:
     received_ns: int | None  # CLOCK_REALTIME
     deadline_ns: int  # CLOCK_MONOTONIC
     simulated: bool
+    camera: str = ""  # its name; "" if the stream has not been heard
     remark: str = ""  # for the detail of its result, whatever the decision
     # As received, None if it could not be read. Held until the verdict is recorded.
     frame: Frame | None = field(default=None, compare=False, repr=False)

@@ -22,6 +22,7 @@ from cmfm_worker.line.compute.lane import BatchInspector
 from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.compute.loop import LoopContext
 from cmfm_worker.line.core import Core, InspectorMaker, Recipes, open_core, open_recipes
+from cmfm_worker.line.health.descriptors import require_descriptors
 from cmfm_worker.line.health.reporter import HealthReporter
 from cmfm_worker.line.intake.receiver import Receiver
 from cmfm_worker.line.net.builder import open_net
@@ -67,6 +68,7 @@ def open_line(
     The control socket calls `request_drain`. The loop asks `gives_up` whether to abandon the computation that it waits
     for. Raises InputError, StartupError.
     """
+    require_descriptors(settings)
     notifier = open_notifier(stack)
     core = open_core(settings, stack, factories.clock)
     recipes = open_recipes(core, factories.inspector_maker)

@@ -15,6 +15,7 @@ from cmfm_worker.settings.sections.compute import (
 from cmfm_worker.settings.sections.health import LogSection, MetricsSection
 from cmfm_worker.settings.sections.network import (
     BOUND_SOCKETS,
+    CamerasSection,
     CurveSection,
     IntakeSection,
     LineSection,
@@ -30,6 +31,7 @@ class Settings(BaseModel):
 
     line: LineSection = LineSection()
     sockets: SocketsSection = SocketsSection()
+    cameras: CamerasSection = CamerasSection()
     curve: CurveSection = CurveSection()
     recipes: RecipesSection = RecipesSection()
     weights: WeightsSection = WeightsSection()
@@ -43,6 +45,22 @@ class Settings(BaseModel):
     kept: KeptSection = KeptSection()
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
+
+    @property
+    def camera_names(self) -> dict[str, str]:
+        """Endpoint of each camera → its name."""
+        if named := self.cameras.endpoints:
+            return {endpoint: name for name, endpoint in named.items()}
+        return {endpoint: f"camera{number}" for number, endpoint in enumerate(self.sockets.frames, 1)}
+
+    @model_validator(mode="after")
+    def _cameras_in_one_place(self) -> Self:
+        frames = self.sockets.frames
+        if self.cameras.endpoints and frames != SocketsSection().frames:
+            raise ValueError(
+                "the cameras are under [cameras] and under sockets.frames; remove sockets.frames"
+            )
+        return self
 
     @model_validator(mode="after")
     def _hang_before_stall(self) -> Self:
@@ -68,6 +86,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _keys_belong_to_cameras(self) -> Self:
-        if unknown := set(self.curve.cameras) - set(self.sockets.frames):
-            raise ValueError(f"curve.cameras: {min(unknown)} is not among sockets.frames")
+        if unknown := set(self.curve.cameras) - set(self.camera_names):
+            raise ValueError(
+                f"curve.cameras: {min(unknown)} is not an endpoint under [cameras] or sockets.frames"
+            )
         return self

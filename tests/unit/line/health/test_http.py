@@ -1,5 +1,9 @@
 """Probes over real HTTP, and the liveness of threads behind them."""
 
+import contextlib
+import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -9,7 +13,7 @@ import pytest
 from tests.unit.line.health.test_systemd import NS_PER_S, SetClock
 
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.health.http import Health, Probe, application, serve_http
+from cmfm_worker.line.health.http import CLIENT_LIMIT_S, MAX_CLIENTS, Health, Probe, application, serve_http
 from cmfm_worker.line.health.liveness import CompletedTurns, LivenessMonitor
 
 
@@ -83,3 +87,50 @@ def test_thread_that_completes_no_turn_is_stalled() -> None:
     loop.complete(clock.now_ns)
     assert liveness.stalled() == []
     assert loop.completed == 1
+
+
+def http_threads() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+def test_slow_clients_are_bounded_and_probes_get_through() -> None:
+    """Hundreds of clients that send nothing cost few threads, and none of them delays a probe."""
+    url, stop = served({"/readyz": lambda: Health(passes=True, text="ready")})
+    address = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    with contextlib.ExitStack() as stack:
+        stack.callback(stop)
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(address, timeout=5))
+        began_s = time.monotonic()
+        assert get(f"{url}/readyz") == (200, "ready\n")
+        assert time.monotonic() - began_s < CLIENT_LIMIT_S
+        assert http_threads() <= 2 * MAX_CLIENTS
+
+
+def test_client_that_sends_a_byte_now_and_then_is_disconnected() -> None:
+    """The limit is for the whole request, not for each byte of it."""
+    url, stop = served({})
+    with contextlib.ExitStack() as stack:
+        stack.callback(stop)
+        client = stack.enter_context(
+            socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=0.5)
+        )
+        began_s = time.monotonic()
+        client.sendall(b"GET /readyz HTTP/1.1\r\n")
+        while is_connected(client):
+            assert time.monotonic() - began_s < 2 * CLIENT_LIMIT_S
+        until_s = time.monotonic() + 5
+        while http_threads():
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+
+
+def is_connected(client: socket.socket) -> bool:
+    """Send one more byte of the request. Returns whether the server still waits for the rest."""
+    try:
+        client.sendall(b"x")
+        return bool(client.recv(100))
+    except TimeoutError:
+        return True
+    except OSError:
+        return False

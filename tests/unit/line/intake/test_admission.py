@@ -1,6 +1,6 @@
 """Admission: every message becomes a frame in the ring, a FAULT with its reason, or is counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgpack
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM, FrameHeader, encode_frame
 from cmfm_protocol.wire.state import CameraState, encode_camera_state
@@ -61,7 +62,16 @@ class OneRecipe:
 class Intake:
     """Admission with a ring and a clock, and the events that it posted, each with the frames in the ring then."""
 
-    def __init__(self, *, slots: int = 4, max_pixels: int = 10_000, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        slots: int = 4,
+        max_pixels: int = 10_000,
+        max_gap: int = 100,
+        backlog: Callable[[], int] = lambda: 0,
+        resume: dict[str, dict[int, int]] | None = None,
+        **settings: Any,
+    ) -> None:
         self.clock = SetClock()
         self.posted: list[tuple[BookEvent, int]] = []
         self.ring = Ring(slots=slots, max_pixels=max_pixels, pinned=False)
@@ -69,10 +79,12 @@ class Intake:
             settings=IntakeSection(**settings),
             ring=self.ring,
             recipes=OneRecipe(),
-            tracker=SequenceTracker(max_gap=100, window_ns=200 * NS_PER_MS),
+            tracker=SequenceTracker(max_gap=max_gap, window_ns=200 * NS_PER_MS, resume=resume),
             post=lambda event: self.posted.append((event, self.ring.waiting)),
             done_ns=lambda now_ns: now_ns + 50 * NS_PER_MS,
             clock=self.clock,
+            backlog=backlog,
+            cameras={CAMERA: "camera1", "tcp://left:1": "left", "tcp://right:1": "right"},
         )
 
     def send(self, message: Sequence[bytes | memoryview], camera: str = CAMERA) -> None:
@@ -106,6 +118,15 @@ class Intake:
         assert len(opened) == len(set(opened))
         assert set(closed) <= set(opened)
         return closed
+
+    @property
+    def readable(self) -> dict[str, tuple[TriggerKey, Reason | None]]:
+        """By part: the number under which it was opened, and the reason of its FAULT, None if it is inspected."""
+        return {
+            e.trigger.part_id: (e.trigger.key, e.decision.reason if e.decision else None)
+            for e in self.events
+            if isinstance(e, Opened) and e.trigger.part_id
+        }
 
     @property
     def noticed(self) -> list[str]:
@@ -243,13 +264,68 @@ def test_frames_without_checksums_can_be_refused() -> None:
     assert intake.ring.waiting == 1
 
 
-def test_wrong_clock_counts_from_reception() -> None:
-    """A trigger from the far future is counted as skew, and its deadline runs from reception."""
+DAY_NS = 86_400 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("trigger_ns", "clock", "words"),
+    [
+        (START_NS + 2 * 10**9, "realtime", ["2 s ahead"]),
+        (START_NS + 3600 * 10**9, "realtime", ["60 minutes ahead"]),
+        (START_NS - 61 * 10**9, "realtime", ["61 s back"]),
+        (START_NS - 7200 * 10**9, "realtime", ["2 hours back"]),
+        (START_NS // 1000, "realtime", ["54 years back", "microseconds since 1970"]),
+        (START_NS // 10**6, "realtime", ["54 years back", "milliseconds since 1970"]),
+        (START_NS // 10**9, "realtime", ["54 years back", "seconds since 1970"]),
+        (5 * DAY_NS, "realtime", ["54 years back", "since a boot", "monotonic"]),
+        (300 * DAY_NS, "realtime", ["53 years back", "since a boot"]),
+        (0, "realtime", ["54 years back"]),
+        (START_NS, "monotonic", ["54 years ahead", "realtime"]),
+        (START_NS // 1000, "monotonic", ["15 days ahead", "microseconds"]),
+    ],
+)
+def test_wrong_clock_or_unit_is_a_fault_that_says_so(trigger_ns: int, clock: Any, words: list[str]) -> None:
+    """Ahead or behind: the reason is not the deadline, and the detail says how far and what it looks like."""
     intake = Intake()
-    intake.send(message(replace(HEADER, trigger_ns=START_NS + 3600 * 10**9)))
+    intake.clock.ns = 5 * DAY_NS
+    shift_ns = 5 * DAY_NS if clock == "realtime" and trigger_ns > 10**18 else 0
+    intake.send(message(replace(HEADER, trigger_ns=trigger_ns + shift_ns, clock=clock)))
+    (opened,) = [e for e in intake.events if isinstance(e, Opened)]
+    assert opened.decision is not None
+    assert opened.decision.reason is Reason.CLOCK_SKEW
+    assert all(word in opened.decision.detail for word in ["wrong clock or unit", *words]), (
+        opened.decision.detail
+    )
     assert intake.noticed == ["clock_skew"]
-    (opened,) = [e.trigger for e in intake.events if isinstance(e, Opened)]
-    assert opened.deadline_ns == 500 * NS_PER_MS
+    assert opened.trigger.deadline_ns == 5 * DAY_NS + 500 * NS_PER_MS
+
+
+@pytest.mark.parametrize(
+    ("trigger_ns", "clock"),
+    [
+        (START_NS + 900 * 10**6, "realtime"),
+        (START_NS - 400 * 10**6, "realtime"),
+        (7, "none"),
+        (900 * 10**6, "monotonic"),
+    ],
+)
+def test_clocks_within_tolerance_are_believed(trigger_ns: int, clock: Any) -> None:
+    """A small lead is no fault, and a sender without a clock has none that could be wrong."""
+    intake = Intake()
+    intake.send(message(replace(HEADER, trigger_ns=trigger_ns, clock=clock)))
+    assert (intake.faults, intake.noticed) == ({}, [])
+
+
+def test_announcement_from_a_wrong_clock_counts_from_reception() -> None:
+    """Its deadline would otherwise have passed, or never come; the clock is counted and logged."""
+    for offset_ns in (3600 * 10**9, -3600 * 10**9):
+        intake = Intake()
+        with capture_logs() as logs:
+            tell(intake, replace(TOLD, trigger_ns=START_NS + offset_ns))
+        (opened,) = [e for e in intake.events if isinstance(e, Opened)]
+        assert (opened.decision, opened.trigger.deadline_ns) == (None, 300 * NS_PER_MS)
+        assert intake.noticed == ["clock_skew"]
+        assert [entry["event"] for entry in logs] == ["clock_skew"]
 
 
 def test_number_used_for_another_part_is_a_fault() -> None:
@@ -384,7 +460,7 @@ def test_frame_of_an_announced_part_is_inspected_as_that_part() -> None:
     assert arrived.received_ns == START_NS + 10 * NS_PER_MS
     slot = intake.ring.take(timeout_s=0)
     assert slot is not None
-    assert slot.trigger == arrived
+    assert slot.trigger == replace(arrived, camera="")
     assert len([e for e in intake.events if isinstance(e, Opened)]) == 1
 
 

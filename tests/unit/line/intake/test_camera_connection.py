@@ -83,6 +83,7 @@ class Line:
             post=self.events.append,
             done_ns=lambda now_ns: now_ns,
             clock=SystemClock(),
+            cameras=settings.camera_names,
         )
         self.receiver = Receiver(settings, context, admission, self.events.append, keys)
         self.receiver.start()

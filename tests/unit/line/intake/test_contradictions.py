@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from tests.unit.line.intake.test_admission import HEADER, TOLD, Intake, message, tell
 from tests.unit.made.book import closed, new_book, of_type, sent
-from tests.unit.made.verdicts import PASS
+from tests.unit.made.verdicts import PASS, trigger
 
 from cmfm_protocol.wire.frame import FrameHeader
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.clock import NS_PER_MS
-from cmfm_worker.line.messages import Closed, Decision, TriggerKey
+from cmfm_worker.line.messages import Amended, Closed, Decision, Opened, TriggerKey
 from cmfm_worker.line.verdicts.actions import Action, LogError, Now
 
 KEY = TriggerKey("cam", 0)
@@ -101,6 +101,16 @@ def test_earlier_deadline_holds_in_either_order(frame_first: bool) -> None:
     assert station.decide(ms=99) == []
     (result,) = station.decide(ms=2)
     assert result.reason is Reason.DEADLINE
+
+
+def test_trigger_message_after_its_frame_keeps_the_camera() -> None:
+    """What a later message fills in leaves the name of the camera as it was."""
+    station = Station()
+    event = Opened(replace(trigger(0, 500 * NS_PER_MS), camera="left"))
+    station.book.handle(event, station.now)
+    station.book.handle(Amended(replace(event.trigger, camera="", part_id="eye-7")), station.now)
+    (result,) = station.decide(PASS)
+    assert (result.part_id, result.camera) == ("eye-7", "left")
 
 
 def test_trigger_message_after_its_frame_names_the_part() -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 
+import msgpack
 import pytest
 import zmq
 
@@ -66,6 +67,34 @@ def test_invalid_request_gets_an_error(client: Socket, body: bytes) -> None:
     reply = decode_reply(client.recv_multipart()[-1])
     assert (reply.id, reply.ok) == ("", False)
     assert reply.error
+    assert served(client)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"v": 1, "id": "q7", "op": "open_sesame"},
+        {"v": 1, "id": "q7", "op": "load_recipe"},
+        {"v": 1, "id": "q7", "op": "load_recipe", "recipe": "../x"},
+        {"v": 2, "id": "q7", "op": "status"},
+        {"id": "q7", "op": "status"},
+        {"v": 1, "id": "q7"},
+        {"v": 1, "id": "q7", "op": "announce", "trigger": {}},
+    ],
+)
+def test_refusal_has_the_id_that_could_be_read(client: Socket, body: dict[str, object]) -> None:
+    """A client with several requests under way learns which of them is refused."""
+    client.send_multipart([b"", msgpack.packb(body)])
+    reply = decode_reply(client.recv_multipart()[-1])
+    assert (reply.id, reply.ok) == ("q7", False)
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 65, 7, None, ["q"], "a\nb"])
+def test_refusal_repeats_no_invalid_id(client: Socket, wrong: object) -> None:
+    """An id that is no id is not sent back, and the refusal still arrives."""
+    client.send_multipart([b"", msgpack.packb({"v": 1, "id": wrong, "op": "status"})])
+    reply = decode_reply(client.recv_multipart()[-1])
+    assert (reply.id, reply.ok) == ("", False)
     assert served(client)
 
 

@@ -21,7 +21,7 @@ def reporter(clock: SetClock) -> StateReporter:
     return StateReporter(
         boot_id="boot",
         device="cpu",
-        endpoints=[CAMERA],
+        cameras={CAMERA: "left"},
         clock=clock,
         totals=Totals,
         queue_free=lambda: 1,
@@ -31,8 +31,8 @@ def reporter(clock: SetClock) -> StateReporter:
 
 def frame_age(state: StateReporter) -> float | None:
     registry = CollectorRegistry()
-    registry.register(LineCollector(Totals, dict, state.sources_alive, state.frame_ages_s))
-    return registry.get_sample_value("cmfm_last_frame_age_seconds", {"endpoint": CAMERA})
+    registry.register(LineCollector(Totals, dict, state.sources_alive, state.frame_ages_s, state.cameras))
+    return registry.get_sample_value("cmfm_last_frame_age_seconds", {"endpoint": CAMERA, "camera": "left"})
 
 
 def test_last_frame_of_each_camera_is_in_state_and_metrics() -> None:
@@ -45,6 +45,7 @@ def test_last_frame_of_each_camera_is_in_state_and_metrics() -> None:
     clock.now_ns += 7 * NS_PER_S
     state.source_changed(SourceSeen(CAMERA, "cam"))
     (source,) = state.message([]).sources
+    assert source.name == "left"
     assert (source.last_frame_ns, source.last_seen_ns) == (100 * NS_PER_S, 107 * NS_PER_S)
     assert frame_age(state) == 7
 

@@ -5,11 +5,14 @@ overlap; tests hold both to the same decisions.
 
 Where this program waits for a computation:
 
-- The loop's thread waits in `wait` alone, for the `Future` of a flight: at most `hang_limit_s`, and no longer
-  than `abandon` allows. It never calls the device, not even to copy, so a device that hangs cannot hang it.
+- Once the line is ready, the loop's thread waits in `wait` alone, for the `Future` of a flight: at most
+  `hang_limit_s`, and no longer than `abandon` allows. It never calls the device, not even to copy,
+  so a device that hangs cannot hang it.
 - On CUDA, two threads of the lane wait for the device as well. "compute" issues work without waiting, except
   for the few counts that decide what to issue next (`ReadBack.wait` in cfm/fast/read_back.py: an event behind
   the counts' copy). "decide" waits in the same way for a batch's results (`LineInspector.begin`).
+- `classic`, convolutional mappings and batches that mix recipes also wait in "compute" for places in their masks.
+  Recipes warm up in the thread that loads them.
 - On a CPU the computation itself runs in "compute", and nothing else waits.
 """
 

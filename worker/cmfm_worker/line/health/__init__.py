@@ -2,6 +2,6 @@
 
 In: the account's totals, the turns that each thread completes, settings. Out: HTTP probes and metrics (`http.py`,
 `metrics.py`), sd_notify messages (`systemd.py`), log lines (`log.py`).
-The HTTP server and the log have threads of their own; everything else runs in the thread that it reports on.
+HTTP probes and the log run in threads of their own; watchdog and garbage collection run in the loop's thread.
 `gc_control.py`, `malloc.py` and `threads.py` tune CPython's collector, glibc's heap and OpenMP.
 """

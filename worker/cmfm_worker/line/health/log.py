@@ -8,6 +8,7 @@ from typing import Final, Literal, TextIO, cast
 
 import structlog
 
+from cmfm_worker.line.health.log_limit import LimitLines
 from cmfm_worker.line.health.log_thread import LogThread
 
 CLOSE_LIMIT_S: Final = 2.0
@@ -18,17 +19,21 @@ CLOSE_LIMIT_S: Final = 2.0
 def logging_to_stderr(style: Literal["console", "json"], level: str) -> Iterator[None]:
     """Set up structlog for the life of the process; writes pending lines at the end."""
     thread = LogThread()
-    configure_logging(style, level, cast("TextIO", thread))
+    limit = configure_logging(style, level, cast("TextIO", thread))
+    thread.when_idle(limit.report)
     try:
         yield
     finally:
+        limit.report(now=True)
         thread.close(timeout_s=CLOSE_LIMIT_S)
 
 
-def configure_logging(style: Literal["console", "json"], level: str, stream: TextIO) -> None:
-    """Configure structlog to write to `stream`."""
+def configure_logging(style: Literal["console", "json"], level: str, stream: TextIO) -> LimitLines:
+    """Configure structlog to write to `stream`, at a limited rate. Returns the limit."""
+    limit = LimitLines()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        limit,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -47,3 +52,4 @@ def configure_logging(style: Literal["console", "json"], level: str, stream: Tex
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+    return limit

@@ -5,10 +5,15 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from typing import Final
 
 MAX_PENDING_LINES: Final = 10_000
 """Lines that may wait for a slow reader, about 2 MB; further lines are dropped and counted."""
+
+
+IDLE_S: Final = 1.0
+"""Without a line for this long the thread reports what it was given to report."""
 
 
 class LogThread:
@@ -21,6 +26,7 @@ class LogThread:
         self._descriptor = sys.stderr.fileno() if descriptor is None else descriptor
         self._lines: queue.Queue[str | None] = queue.Queue(MAX_PENDING_LINES)
         self._dropped = 0
+        self._idle: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -30,6 +36,10 @@ class LogThread:
             self._lines.put_nowait(line)
         except queue.Full:
             self._dropped += 1
+
+    def when_idle(self, report: Callable[[], None]) -> None:
+        """Call `report` in the thread whenever no line came for `IDLE_S`; it may write lines."""
+        self._idle = report
 
     def flush(self) -> None:
         """Do nothing: the thread writes as soon as it can."""
@@ -41,11 +51,18 @@ class LogThread:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        for line in iter(self._lines.get, None):
+        for line in iter(self._next, None):
             self._write(line)
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 self._write(f"({dropped} lines of the log were dropped: its reader is too slow)\n")
+
+    def _next(self) -> str | None:
+        while True:
+            try:
+                return self._lines.get(timeout=IDLE_S)
+            except queue.Empty:
+                self._idle()
 
     def _write(self, line: str) -> None:
         data = line.encode(errors="backslashreplace")

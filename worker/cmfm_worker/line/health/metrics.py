@@ -1,6 +1,6 @@
 """Prometheus metrics: the same totals as the heartbeat, read at scrape time (`http` serves them)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Histogram, make_wsgi_app
@@ -45,11 +45,13 @@ class LineCollector(Collector):
         gauges: Callable[[], dict[str, float]],
         sources: Callable[[], dict[str, bool]],
         frame_ages_s: Callable[[], dict[str, float]],
+        cameras: Mapping[str, str],
     ) -> None:
         self._totals = totals
         self._gauges = gauges
         self._sources = sources
         self._frame_ages_s = frame_ages_s
+        self._cameras = cameras
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families of one scrape: cmfm_triggers_total is the sum of cmfm_verdicts_total plus cmfm_open."""
@@ -72,15 +74,19 @@ class LineCollector(Collector):
         yield GaugeMetricFamily("cmfm_open", "Triggers without a verdict", value=totals.open)
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"cmfm_{name}", f"Current {name.replace('_', ' ')}", value=value)
-        up = GaugeMetricFamily("cmfm_source_up", "1 while the camera is connected", labels=["endpoint"])
+        up = GaugeMetricFamily(
+            "cmfm_source_up", "1 while the camera is connected", labels=["endpoint", "camera"]
+        )
         for endpoint, alive in self._sources().items():
-            up.add_metric([endpoint], float(alive))
+            up.add_metric([endpoint, self._cameras[endpoint]], float(alive))
         yield up
         ages = GaugeMetricFamily(
-            "cmfm_last_frame_age_seconds", "Since the camera's last readable frame", labels=["endpoint"]
+            "cmfm_last_frame_age_seconds",
+            "Since the camera's last readable frame",
+            labels=["endpoint", "camera"],
         )
         for endpoint, age_s in self._frame_ages_s().items():
-            ages.add_metric([endpoint], age_s)
+            ages.add_metric([endpoint, self._cameras[endpoint]], age_s)
         yield ages
 
 

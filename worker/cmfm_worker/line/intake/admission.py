@@ -4,7 +4,7 @@ A frame is *accepted* when its trigger has been opened in the verdict book; from
 Every message that arrives is admitted, becomes a FAULT, or is counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,10 +17,12 @@ from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.clock import Clock
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
+from cmfm_worker.line.intake.camera_names import CameraNames
 from cmfm_worker.line.intake.content import Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
+from cmfm_worker.line.intake.reuse_log import ReuseLog
 from cmfm_worker.line.intake.ring import Ring, as_shed
-from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
+from cmfm_worker.line.intake.sequence import LOST_AT_ONCE, Missing, Orphan, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
 from cmfm_worker.line.intake.stream import Fingerprint, Sighting
 from cmfm_worker.line.intake.triggers import Triggers
@@ -28,6 +30,7 @@ from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,
     Closed,
+    Contradicted,
     Decision,
     LineRecipe,
     Noticed,
@@ -50,7 +53,9 @@ class RecipeLookup(Protocol):
 class Admission:
     """Decides what each message of a station's cameras means. One thread (the intake) calls it.
 
-    `done_ns` estimates when a frame that is handed to the device at a given time would be decided (CLOCK_MONOTONIC).
+    `cameras` maps endpoints to names. `done_ns` estimates when a frame that is handed to the device at a given time
+    would be decided (CLOCK_MONOTONIC). `backlog` tells how many posted events the verdict thread has not taken yet:
+    FAULTs in bulk wait for it.
     """
 
     def __init__(
@@ -63,7 +68,12 @@ class Admission:
         post: Callable[[BookEvent], None],
         done_ns: Callable[[int], int],
         clock: Clock,
+        backlog: Callable[[], int] = lambda: 0,
+        cameras: Mapping[str, str],
     ) -> None:
+        self._cameras = CameraNames(cameras, post)
+        post = self._cameras.post
+        self._known_cameras = tuple(cameras.values())
         self._settings = settings
         self._ring = ring
         self._recipes = recipes
@@ -71,32 +81,37 @@ class Admission:
         self._post = post
         self._done_ns = done_ns
         self._clock = clock
-        deadlines = Deadlines(settings, post, clock)
+        self._backlog = backlog
+        self._deadlines = deadlines = Deadlines(settings, post, clock)
         self._triggers = Triggers(deadlines, clock)
         self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
         self._signs_of_life = SignsOfLife(post)
         self._repeats = Repeats()
+        self._reuse_log = ReuseLog(tracker)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
 
     def frame_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a message on the frame topic (WIRE.md, frame). `source` is the endpoint that it came from."""
         received_ns = self._clock.realtime_ns()
+        self._cameras.source = source
         try:
             frame = decode_frame(message)
         except RemoteProtocolError as error:
             self._damaged(source, error, received_ns)
         else:
             now_ns = self._clock.monotonic_ns()
+            self._cameras.heard(frame.header.stream_uuid, frame=True)
             self._signs_of_life.report(source, frame.header.stream_uuid, now_ns, frame=True)
             self._frame(source, frame, received_ns)
 
     def trigger_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a trigger message: it announces a part before its frame (WIRE.md, trigger)."""
+        self._cameras.source = source
         try:
             trigger = decode_trigger(message)
         except RemoteProtocolError as error:
-            self._log.warning("damaged_trigger", detail=error.detail)
+            self._log.warning("damaged_trigger", camera=self._cameras.here, detail=error.detail)
             self._post(Noticed("damaged_trigger"))
             return
         if self._settings.sealed_only and not trigger.sealed:
@@ -104,23 +119,38 @@ class Admission:
             return
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, trigger.stream_uuid, now_ns)
+        self._deadlines.clock_fault(trigger.trigger_ns, trigger.clock)
         self._announced.message(source, trigger, now_ns)
 
-    def announce(self, message: TriggerMessage) -> str | None:
-        """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None."""
+    def announce(self, message: TriggerMessage, camera: str = "") -> str | None:
+        """Handle the line's own count of triggers (WIRE.md, request). Returns why it is not believed, or None.
+
+        `camera`, if not "", names the camera whose newest stream is meant.
+        """
+        self._cameras.source = ""
+        if camera:
+            stream_uuid = self._cameras.stream_of(camera)
+            if camera not in self._known_cameras:
+                return f"no camera {camera!r} on this line; there are {', '.join(self._known_cameras)}"
+            if stream_uuid is None:
+                return f"nothing has been heard from camera {camera!r} yet, so its stream is not known"
+            message = replace(message, stream_uuid=stream_uuid)
+        self._deadlines.clock_fault(message.trigger_ns, message.clock)
         return self._announced.count(message, self._clock.monotonic_ns())
 
     def state_message(self, source: str, message: Sequence[memoryview]) -> None:
         """Handle a camera's heartbeat: the numbers sent so far, and whether it is the last (WIRE.md, camera state)."""
+        self._cameras.source = source
         try:
             state = decode_camera_state(message)
         except RemoteProtocolError as error:
-            self._log.warning("damaged_camera_state", detail=error.detail)
+            self._log.warning("damaged_camera_state", camera=self._cameras.here, detail=error.detail)
             self._post(Noticed("damaged_camera_state"))
             return
         (self._closing.add if state.closing else self._closing.discard)(source)
         now_ns = self._clock.monotonic_ns()
         self._signs_of_life.report(source, state.stream_uuid, now_ns)
+        self._cameras.heard(state.stream_uuid, frame=False)
         self._tracker.announce(source, state.stream_uuid, state.next_seq, now_ns)
 
     def is_closing(self, source: str) -> bool:
@@ -128,21 +158,30 @@ class Admission:
         return source in self._closing
 
     def tick(self) -> None:
-        """Give lost parts their FAULT. To be called every few milliseconds."""
-        self._settle(self._tracker.expire(self._clock.monotonic_ns()))
+        """Give lost parts their FAULT, behind what the verdict thread has to do. Call it every few ms."""
+        self._cameras.source = ""
+        self._settle(self._tracker.expire(self._clock.monotonic_ns(), self._bulk()))
 
     def finish(self) -> None:
-        """Give everything still waited for its FAULT, because no more messages will come."""
+        """Give everything still waited for its FAULT at once, because no more messages will come."""
         self._settle(self._tracker.flush())
+
+    def finish_some(self) -> bool:
+        """Give some of what is still waited for its FAULT, as `tick` does. Returns whether that was all."""
+        most = self._bulk()
+        missing = self._tracker.flush(most)
+        self._settle(missing)
+        return not missing and most > 0
 
     def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
         header = frame.header
         key = TriggerKey(header.stream_uuid, header.seq)
         content = content_of(frame)
-        fingerprint = Fingerprint(header.trigger_ns, header.part_id)
-        if not self._is_new(source, key, fingerprint, received_ns, sealed=frame.sealed):
-            return
+        fingerprint = Fingerprint(header.trigger_ns, header.part_id, content, header.recipe, header.calib_id)
         trigger = self._triggers.of_frame(frame, received_ns)
+        fired_ns = self._deadlines.fired_ns(header.trigger_ns, header.clock)
+        if not self._is_new(source, trigger, fingerprint, fired_ns, sealed=frame.sealed):
+            return
         announced = self._announced.claim(key)
         refusal = contradiction(announced, trigger) if announced is not None else None
         if announced is not None:
@@ -160,11 +199,18 @@ class Admission:
         self._announced.frame_arrived(trigger, recipe.sha)
         self._ring.fill(slot, frame, trigger, recipe, self._clock.monotonic_ns())
 
+    def _bulk(self) -> int:
+        """Return how many FAULTs of skipped numbers may be posted now."""
+        return LOST_AT_ONCE if self._backlog() < LOST_AT_ONCE else 0
+
     def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, LineRecipe] | Decision:
         """Return a slot of the ring and the recipe for a frame, or the FAULT with the reason of the refusal."""
         ring, (height, width) = self._ring, frame.rgb.shape[:2]
         if self._settings.sealed_only and not frame.sealed:
             return fault(Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set")
+        wrong_clock = self._deadlines.clock_fault(frame.header.trigger_ns, frame.header.clock)
+        if wrong_clock is not None:
+            return fault(Reason.CLOCK_SKEW, wrong_clock)
         recipe = self._recipes.find(trigger.recipe)
         if recipe is None:
             return fault(Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line")
@@ -185,7 +231,9 @@ class Admission:
         """Count and log a frame with the bytes of another. Returns it with a remark, or with its FAULT."""
         stream_uuid, seq = trigger.key
         self._post(Noticed("repeated_frame"))
-        self._log.warning("repeated_frame", stream_uuid=stream_uuid, seq=seq, same_as=same_as)
+        self._log.warning(
+            "repeated_frame", camera=self._cameras.here, stream_uuid=stream_uuid, seq=seq, same_as=same_as
+        )
         detail = f"the same bytes as seq {same_as}"
         if self._settings.repeated == "warn":
             return replace(trigger, remark=detail), refusal
@@ -209,6 +257,7 @@ class Admission:
     def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
         self._log.warning(
             "damaged_message",
+            camera=self._cameras.here,
             reason=str(error.reason),
             detail=error.detail,
             stream_uuid=error.stream_uuid,
@@ -219,38 +268,48 @@ class Admission:
             self._orphan(source, error.reason, error.detail, received_ns)
             return
         key = TriggerKey(error.stream_uuid, error.seq)
-        if self._is_new(source, key, Fingerprint(error.trigger_ns or 0, error.part_id or ""), received_ns):
-            trigger = self._triggers.of_damaged(key, error, received_ns)
+        fingerprint = Fingerprint(error.trigger_ns or 0, error.part_id or "")
+        trigger = self._triggers.of_damaged(key, error, received_ns)
+        fired_ns = (
+            self._deadlines.fired_ns(error.trigger_ns, error.clock or "none") if error.trigger_ns else None
+        )
+        if self._is_new(source, trigger, fingerprint, fired_ns):
             self._fault(trigger, error.reason, error.detail)
 
     def _is_new(
         self,
         source: str,
-        key: TriggerKey,
+        trigger: Trigger,
         fingerprint: Fingerprint,
-        received_ns: int,
+        fired_ns: int | None,
         *,
         sealed: bool = False,
     ) -> bool:
         """Tell whether a frame is new. Counts a frame that is not, and gives it a FAULT if it owes one."""
-        now_ns = self._clock.monotonic_ns()
-        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed)
+        key, now_ns = trigger.key, self._clock.monotonic_ns()
+        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed, fired_ns=fired_ns)
         if sighting is Sighting.NEW:
             self._count_skipped(key)
             return True
         if sighting is Sighting.JUMP:
-            detail = f"seq jumps to {key.seq}; believed only when the next frame confirms it"
-            self._orphan(source, Reason.MALFORMED, detail, received_ns)
-        elif sighting is Sighting.REUSED:
-            detail = f"seq {key.seq} of stream {key.stream_uuid} was used for another part before"
-            self._fault(
-                self._triggers.without_frame(self._tracker.unattributed_key(), received_ns),
-                Reason.MALFORMED,
-                detail,
+            detail = f"seq jumps to {key.seq}; believed only when the next ones confirm it"
+            self._reuse_log.jumped(key)
+            read = replace(trigger, frame=None)
+            self._tracker.orphan(
+                source, Orphan(Reason.MALFORMED, detail, trigger.received_ns or 0, now_ns, source, read)
             )
+        elif sighting is Sighting.REUSED:
+            detail = f"seq {key.seq} of stream {key.stream_uuid[:100]} was used for another part before"
+            self._reuse_log.reused(source, key)
+            self._fault(replace(trigger, key=self._tracker.unattributed_key()), Reason.MALFORMED, detail)
+        elif sighting is Sighting.CHANGED:
+            detail = "sent again as the same part with other bytes, recipe or calibration"
+            self._post(Contradicted(key, fault(Reason.MALFORMED, detail)))
         kind = sighting.name.lower()
         self._post(Noticed(kind))
-        self._log.info("frame_not_new", what=kind, stream_uuid=key.stream_uuid, seq=key.seq)
+        self._log.info(
+            "frame_not_new", camera=self._cameras.here, what=kind, stream_uuid=key.stream_uuid, seq=key.seq
+        )
         return False
 
     def _count_skipped(self, key: TriggerKey) -> None:
@@ -258,21 +317,26 @@ class Admission:
         if skipped:
             self._post(Noticed("skipped", skipped))
             self._log.error(
-                "jump_believed", stream_uuid=key.stream_uuid, seq=key.seq, without_verdict=skipped
+                "jump_believed",
+                camera=self._cameras.here,
+                stream_uuid=key.stream_uuid,
+                seq=key.seq,
+                without_verdict=skipped,
             )
 
     def _orphan(self, source: str, reason: Reason, detail: str, received_ns: int) -> None:
         now_ns = self._clock.monotonic_ns()
-        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns))
+        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns, source))
 
     def _settle(self, missing: Sequence[Missing]) -> None:
         for key, orphan in missing:
             if orphan is None:
                 self._lost(key)
             else:
-                self._fault(
-                    self._triggers.without_frame(key, orphan.received_ns), orphan.reason, orphan.detail
-                )
+                self._cameras.source = orphan.source
+                read = orphan.trigger
+                trigger = self._triggers.without_frame(key, orphan.received_ns)
+                self._fault(trigger if read is None else replace(read, key=key), orphan.reason, orphan.detail)
 
     def _lost(self, key: TriggerKey) -> None:
         announced = self._announced.claim(key)

@@ -101,7 +101,7 @@ class CameraSockets:
             self._connections["pulse"] = WatchedConnection(self._for_pulse, endpoint)
         except zmq.ZMQError as error:
             self.close()
-            raise StartupError(f"sockets.frames: cannot connect to {endpoint}: {error}") from error
+            raise StartupError(f"cameras: cannot connect to {endpoint}: {error}") from error
 
     @property
     def socket(self) -> Socket:

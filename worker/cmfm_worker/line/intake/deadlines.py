@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
+from cmfm_worker.line.intake.clock_check import clock_fault
 from cmfm_worker.line.messages import Noticed
 from cmfm_worker.settings.sections.network import IntakeSection
 
@@ -14,16 +17,37 @@ class Deadlines:
         self._settings = settings
         self._post = post
         self._clock = clock
+        self._log = structlog.get_logger("intake")
+
+    def clock_fault(self, trigger_ns: int, clock_name: str) -> str | None:
+        """Return why the time of a trigger cannot be right, or None. Counts and logs what it returns."""
+        detail = self._wrong(trigger_ns, clock_name)
+        if detail is not None:
+            self._post(Noticed("clock_skew"))
+            self._log.error("clock_skew", clock=clock_name, trigger_ns=trigger_ns, detail=detail)
+        return detail
 
     def age_ns(self, trigger_ns: int, clock_name: str) -> int:
         """Return how long ago the trigger fired. 0 if its clock does not tell: its deadline then runs from now."""
-        tolerance_ns = int(self._settings.clock_tolerance_ms * NS_PER_MS)
-        age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock, tolerance_ns=tolerance_ns)
-        if age_ns is None:
-            if clock_name != "none":
-                self._post(Noticed("clock_skew"))
+        if self._wrong(trigger_ns, clock_name) is not None:
             return 0
-        return age_ns
+        return max(trigger_age_ns(trigger_ns, clock_name, self._clock) or 0, 0)
+
+    def _wrong(self, trigger_ns: int, clock_name: str) -> str | None:
+        return clock_fault(
+            trigger_ns,
+            clock_name,
+            self._clock,
+            tolerance_ns=int(self._settings.clock_tolerance_ms * NS_PER_MS),
+            longest_ns=int(self._settings.max_deadline_ms * NS_PER_MS),
+        )
+
+    def fired_ns(self, trigger_ns: int, clock_name: str) -> int | None:
+        """Return when the trigger fired, CLOCK_MONOTONIC, or None if its clock does not tell."""
+        age_ns = None
+        if self._wrong(trigger_ns, clock_name) is None:
+            age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock)
+        return None if age_ns is None else self._clock.monotonic_ns() - max(age_ns, 0)
 
     def trigger_ns(self, age_ns: int) -> int:
         """Return the time of a trigger of this age, CLOCK_REALTIME."""

@@ -32,6 +32,9 @@ BURST: Final = 64
 DRAIN_READ_S: Final = 2.0
 """How long a draining intake still reads what is queued in the sockets."""
 
+BULK_PAUSE_S: Final = 0.002
+"""Pause between two looks at whether the verdict thread has room for further FAULTs of lost parts in a drain."""
+
 NOT_NOW: Final = "the worker is starting or draining and accepts no parts now"
 
 Done = Callable[[str | None], None]
@@ -53,11 +56,13 @@ class Receiver:
         keys: Keys,
     ) -> None:
         self._settings = settings
+        self._names = settings.camera_names
         self._keys = keys
         self._context = context
         self._admission = admission
         self._post = post
         self._stop = threading.Event()
+        self._hurry = threading.Event()
         self._log = structlog.get_logger("intake")
         line = settings.line
         self._beat = topic(line.name, line.station, "state")
@@ -66,7 +71,7 @@ class Receiver:
             topic(line.name, line.station, "trigger"): admission.trigger_message,
             self._beat: admission.state_message,
         }
-        self._counts: WakeableQueue[tuple[TriggerMessage, Done]] = WakeableQueue()
+        self._counts: WakeableQueue[tuple[TriggerMessage, str, Done]] = WakeableQueue()
         self._cameras: list[CameraSockets] = []
         self.turns = CompletedTurns()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -76,7 +81,7 @@ class Receiver:
         """Connect to the cameras and begin receiving. Raises StartupError naming the endpoint."""
         prefixes = tuple(self._handlers)
         try:
-            for endpoint in self._settings.sockets.frames:
+            for endpoint in self._settings.camera_names:
                 intake = self._settings.intake
                 self._cameras.append(CameraSockets(self._context, endpoint, intake, prefixes, self._keys))
         except StartupError:
@@ -88,10 +93,13 @@ class Receiver:
         """Stop receiving after what is queued. Returns at once."""
         self._stop.set()
 
-    def announce(self, message: TriggerMessage, done: Done) -> None:
-        """Hand over the line's own count of triggers, from any thread. `done` is called with the outcome."""
+    def announce(self, message: TriggerMessage, camera: str, done: Done) -> None:
+        """Hand over the line's own count of triggers, from any thread. `done` is called with the outcome.
+
+        `camera` names the camera, "" if the message names its stream.
+        """
         if self._thread.is_alive() and not self._stop.is_set():
-            self._counts.post((message, done))
+            self._counts.post((message, camera, done))
         else:
             done(NOT_NOW)
 
@@ -102,6 +110,7 @@ class Receiver:
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end. If it was never started, close the sockets and the queue."""
+        self._hurry.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         else:
@@ -122,7 +131,7 @@ class Receiver:
         while self._cameras:
             self._cameras.pop().close()
         if self._counts.fileno() >= 0:  # not closed before
-            for _, done in self._counts.collect():
+            for _, _, done in self._counts.collect():
                 done(NOT_NOW)
             self._counts.close()
 
@@ -138,8 +147,8 @@ class Receiver:
                 renewed |= self._watch(camera)
             if renewed:
                 poller = self._poller()
-            for message, done in self._counts.collect():
-                done(self._admission.announce(message))
+            for message, named, done in self._counts.collect():
+                done(self._admission.announce(message, named))
             self._admission.tick()
             self.turns.complete(time.monotonic_ns())
 
@@ -155,6 +164,9 @@ class Receiver:
         while time.monotonic() < until_s:
             if not sum(self._read(camera, 1) for camera in self._cameras):
                 break
+        while not self._hurry.is_set() and not self._admission.finish_some():
+            self.turns.complete(time.monotonic_ns())
+            time.sleep(BULK_PAUSE_S)
         self._admission.finish()
 
     def _read(self, camera: CameraSockets, most: int) -> int:
@@ -178,7 +190,7 @@ class Receiver:
             return False
         why = camera.repair(quiet=self._admission.is_closing(camera.endpoint))
         if why:
-            self._log.warning("camera_reconnecting", endpoint=camera.endpoint, detail=why)
+            self._log.warning("camera_reconnecting", **self._facts(camera), detail=why)
             self._report(camera)
         return bool(why)
 
@@ -186,9 +198,12 @@ class Receiver:
         for alive in camera.changes():
             closing = self._admission.is_closing(camera.endpoint)
             if alive:
-                self._log.info("camera_connected", endpoint=camera.endpoint)
+                self._log.info("camera_connected", **self._facts(camera))
             elif closing:
-                self._log.info("camera_closed", endpoint=camera.endpoint)
+                self._log.info("camera_closed", **self._facts(camera))
             else:
-                self._log.error("camera_lost", endpoint=camera.endpoint)
+                self._log.error("camera_lost", **self._facts(camera))
             self._post(SourceChanged(camera.endpoint, alive=alive, closed=closing and not alive))
+
+    def _facts(self, camera: CameraSockets) -> dict[str, str]:
+        return {"camera": self._names[camera.endpoint], "endpoint": camera.endpoint}

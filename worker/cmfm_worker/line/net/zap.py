@@ -17,6 +17,7 @@ import zmq
 from zmq.auth import Authenticator
 from zmq.utils.monitor import recv_monitor_message
 
+from cmfm_worker.line.health.log_limit import LineLimit
 from cmfm_worker.line.net.allow_list import AllowList
 from cmfm_worker.line.net.curve import SOCKET_NAMES, Keys, SocketName, monitor_address
 from cmfm_worker.line.net.sockets import Context, Socket
@@ -34,9 +35,7 @@ class ConnectionLog:
 
     def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.refused: Counter[str] = Counter()  # by socket name
-        self._clock_s = clock_s
-        self._logged: set[tuple[str, str, object]] = set()
-        self._window_ends_s = 0.0
+        self._limit = LineLimit(window_s=LOG_WINDOW_S, most=LOG_LINES, clock_s=clock_s)
         self._log = structlog.get_logger("security")
 
     def admitted(self, socket: str, *, client: str, address: str) -> None:
@@ -64,15 +63,7 @@ class ConnectionLog:
             )
 
     def _has_room(self, event: str, socket: str, who: object) -> bool:
-        now_s = self._clock_s()
-        if now_s >= self._window_ends_s:
-            self._window_ends_s = now_s + LOG_WINDOW_S
-            self._logged.clear()
-        line = (event, socket, who)
-        if line in self._logged or len(self._logged) >= LOG_LINES:
-            return False
-        self._logged.add(line)
-        return True
+        return self._limit.has_room((event, socket, who), 1)
 
 
 class AllowedKeys:

@@ -37,8 +37,8 @@ class Note(Protocol):
 class Outputs:
     """Where the verdict book's actions go. None of them may block.
 
-    `note` is None without a ledger. `observe` takes a result that was sent and how long after its deadline that was,
-    in nanoseconds (negative: before it).
+    `note` is None without a ledger. `observe(result, late_ns)` takes a result that was sent; `late_ns` is the send time
+    minus the deadline.
     """
 
     def __init__(

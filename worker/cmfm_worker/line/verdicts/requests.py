@@ -21,6 +21,7 @@ from cmfm_protocol.wire.control import (
     decode_request,
     encode_reply,
     encode_results_reply,
+    read_id,
 )
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.state import WorkerState
@@ -40,8 +41,11 @@ MAX_ENVELOPE_FRAMES: Final = 8
 LoadRecipe = Callable[[str, Callable[[str | None], None]], None]
 """Loads a recipe by name in another thread, then calls back with the error, or None."""
 
-Announce = Callable[[TriggerMessage, Callable[[str | None], None]], None]
-"""Enters an announced trigger in another thread, then calls back with the error, or None."""
+Announce = Callable[[TriggerMessage, str, Callable[[str | None], None]], None]
+"""Enters an announced trigger in another thread, then calls back with the error, or None.
+
+The text is the name of the camera, "" if the trigger names its stream.
+"""
 
 
 class Router:
@@ -67,7 +71,7 @@ class Router:
             request = decode_request(body)
         except RemoteProtocolError as error:
             self._log.warning("bad_request", detail=str(error))
-            self.send(envelope, encode_reply(Reply("", ok=False, error=str(error))))
+            self.send(envelope, encode_reply(Reply(read_id(body), ok=False, error=str(error))))
         else:
             self.answer(envelope, request)
 
@@ -167,7 +171,11 @@ class ControlServer(Router):
             self._log.info("recipe_requested", recipe=request.recipe)
             self._load_recipe(request.recipe, lambda error: self._done.post((envelope, request.id, error)))
         elif isinstance(request, AnnounceRequest):
-            self._announce(request.trigger, lambda error: self._done.post((envelope, request.id, error)))
+            self._announce(
+                request.trigger,
+                request.camera,
+                lambda error: self._done.post((envelope, request.id, error)),
+            )
         else:
             self.refuse(envelope, request)
 

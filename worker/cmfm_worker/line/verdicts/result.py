@@ -52,6 +52,7 @@ def result_of(
         peak_xyz_m=decision.peak_xyz_m,
         regions=decision.regions,
         map_ref=f"{boot_id}/{result_id}" if has_map else "",
+        camera=trigger.camera,
     )
 
 
@@ -84,7 +85,14 @@ def maps_of(result: Result, maps: PartMaps) -> AnomalyMaps:
 
 def log_verdict(log: Any, result: Result) -> None:
     """Write one log line for a verdict, a FAULT as a warning. `log` is a structlog logger."""
-    facts: dict[str, object] = {"seq": result.seq, "part_id": result.part_id, "recipe": result.recipe}
+    facts: dict[str, object] = {
+        "result_id": result.result_id,
+        "camera": result.camera,
+        "stream_uuid": result.stream_uuid,
+        "seq": result.seq,
+        "part_id": result.part_id,
+        "recipe": result.recipe,
+    }
     if result.score is not None:
         facts["score"] = round(result.score, 4)
     if result.detail:

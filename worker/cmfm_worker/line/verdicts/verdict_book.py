@@ -144,7 +144,7 @@ class VerdictBook:
     def _amend(self, trigger: Trigger) -> None:
         known = self._account.find(trigger.key)
         if known is not None:  # else its verdict is out, and the message agrees with what was inspected
-            self._account.update(replace(trigger, frame=known.frame))
+            self._account.update(replace(trigger, frame=known.frame, camera=known.camera))
 
     def _contradict(self, key: TriggerKey, decision: Decision, now: Now) -> list[Action]:
         if self._account.find(key) is not None:

@@ -1,7 +1,7 @@
 """The worker state: the heartbeat and the reply to `status` (WIRE.md, worker state)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cmfm_protocol.wire.state import SourceState, WorkerPhase, WorkerState
@@ -13,6 +13,7 @@ from cmfm_worker.line.messages import SourceChanged, SourceSeen
 
 @dataclass(slots=True)
 class _Source:
+    name: str
     alive: bool = False
     lost: bool = False  # it was connected, and has not announced its end
     stream_uuid: str = ""
@@ -23,8 +24,8 @@ class _Source:
 class StateReporter:
     """Makes the worker state of now. The service sets `phase`; the verdict thread alone updates the cameras.
 
-    Any thread may read. The callables return the totals, the free ring slots, and the nanoseconds that a part costs
-    (None while unknown).
+    `cameras` maps endpoints to names. Any thread may read. The callables return the totals, the free ring slots, and
+    the nanoseconds that a part costs (None while unknown).
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class StateReporter:
         *,
         boot_id: str,
         device: str,
-        endpoints: Sequence[str],
+        cameras: Mapping[str, str],
         clock: Clock,
         totals: Callable[[], Totals],
         queue_free: Callable[[], int],
@@ -43,7 +44,7 @@ class StateReporter:
         self._device = device
         self._clock = clock
         self._started_ns = clock.monotonic_ns()
-        self._sources = {endpoint: _Source() for endpoint in endpoints}
+        self._sources = {endpoint: _Source(name) for endpoint, name in cameras.items()}
         self._totals = totals
         self._queue_free = queue_free
         self._part_ns = part_ns
@@ -63,9 +64,14 @@ class StateReporter:
         """Return for each endpoint whether its camera is connected."""
         return {endpoint: source.alive for endpoint, source in self._sources.items()}
 
+    @property
+    def cameras(self) -> dict[str, str]:
+        """The name of the camera at each endpoint."""
+        return {endpoint: source.name for endpoint, source in self._sources.items()}
+
     def sources_lost(self) -> list[str]:
-        """Return the endpoints whose camera was connected, is not, and did not announce its end."""
-        return [endpoint for endpoint, source in self._sources.items() if source.lost]
+        """Return the cameras that were connected, are not, and did not announce their end, each with its endpoint."""
+        return [f"{source.name} ({endpoint})" for endpoint, source in self._sources.items() if source.lost]
 
     def frame_ages_s(self) -> dict[str, float]:
         """Return for each endpoint the seconds since its last readable frame, NaN before the first."""
@@ -87,7 +93,12 @@ class StateReporter:
             faults_by_reason={str(r): n for r, n in totals.reasons.items() if r in FAULT_REASONS},
             sources=tuple(
                 SourceState(
-                    endpoint, source.stream_uuid, source.alive, source.last_seen_ns, source.last_frame_ns
+                    endpoint,
+                    source.stream_uuid,
+                    source.alive,
+                    source.last_seen_ns,
+                    source.last_frame_ns,
+                    source.name,
                 )
                 for endpoint, source in self._sources.items()
             ),

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from cmfm_protocol.wire.limits import MAX_SOURCES
+from cmfm_protocol.wire.limits import MAX_SOURCES, NAME_RULE
 from cmfm_worker.settings.endpoints import BoundEndpoint, CameraEndpoint
-from cmfm_worker.settings.names import Name
+from cmfm_worker.settings.names import Name, is_name
 from cmfm_worker.settings.section import ConfigPath, PositiveMs, QueueLength, Section
 
 BOUND_SOCKETS: Final = ("results", "maps", "recovery", "control")
@@ -35,7 +35,8 @@ class SocketsSection(Section):
         ("tcp://127.0.0.1:5555",),
         min_length=1,
         max_length=MAX_SOURCES,
-        description="Endpoints of the cameras, one each. Cameras bind, the worker connects.",
+        description="Endpoints of cameras, one each. Cameras bind, the worker connects. The names are camera1, camera2 "
+        "and so on. Write [cameras] instead to give them names of your own.",
     )
     results: BoundEndpoint = Field(
         "tcp://127.0.0.1:5556", description="Verdicts and state heartbeats (PUB, bound here)."
@@ -50,6 +51,13 @@ class SocketsSection(Section):
     control: BoundEndpoint = Field(
         "tcp://127.0.0.1:5559",
         description="Takes status, announce, load_recipe and drain requests (ROUTER, bound here).",
+    )
+    clients: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="Connections of clients to these four sockets at once that file descriptors are kept ready for. "
+        "The start fails (exit code 3) if the process may not have as many.",
     )
     insecure: bool = Field(
         False,
@@ -75,6 +83,31 @@ class SocketsSection(Section):
         return self
 
 
+class CamerasSection(Section):
+    """The cameras by name, instead of sockets.frames: `left = "tcp://10.0.0.5:5555"`, a line each."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[Name, CameraEndpoint] = Field(init=False)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Name → endpoint."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @model_validator(mode="after")
+    def _names_and_endpoints(self) -> Self:
+        if len(self.endpoints) > MAX_SOURCES:
+            raise ValueError(f"{len(self.endpoints)} cameras; at most {MAX_SOURCES}")
+        names: dict[str, str] = {}
+        for name, endpoint in self.endpoints.items():
+            if not is_name(name):
+                raise ValueError(f"{name!r}: {NAME_RULE}")
+            if endpoint in names:
+                raise ValueError(f"{names[endpoint]} and {name} are both {endpoint}; each needs its own")
+            names[endpoint] = name
+        return self
+
+
 class CurveSection(Section):
     """Encryption and access (WIRE.md, security). `cmfm-worker keys new` makes the key files."""
 
@@ -96,7 +129,7 @@ class CurveSection(Section):
     cameras: dict[CameraEndpoint, ConfigPath] = Field(
         {},
         description='{ "tcp://10.0.0.5:5555" = "keys/camera1.key" }: public keys of the cameras that speak CURVE, '
-        "by their endpoint under sockets.frames.",
+        "by their endpoint.",
     )
 
     @field_validator("secret_key", mode="before")
@@ -135,11 +168,13 @@ class IntakeSection(Section):
     )
     clock_tolerance_ms: PositiveMs = Field(
         1000.0,
-        description="A trigger stamped more milliseconds in the future comes from a wrong clock. Its deadline runs "
-        "from reception.",
+        description="A frame whose trigger is stamped more milliseconds in the future comes from a wrong clock and is "
+        "a FAULT (clock_skew).",
     )
     max_deadline_ms: PositiveMs = Field(
-        60_000.0, description="Longest deadline, in milliseconds. A longer one in a header is cut to it."
+        60_000.0,
+        description="Longest deadline, in milliseconds. A longer one in a header is cut to it. A frame whose trigger "
+        "lies further back is a FAULT (clock_skew).",
     )
     sealed_only: bool = Field(
         False,
