@@ -78,6 +78,7 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
         max_gap=settings.max_gap,
         window_ns=int(settings.reorder_window_ms * NS_PER_MS),
         resume=_answered(ledger, clock, settings.max_gap) if ledger else {},
+        incomplete=ledger.incomplete(clock.realtime_ns()) if ledger else (),
     )
     admission = Admission(
         settings=settings,
@@ -86,6 +87,7 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
         tracker=tracker,
         post=core.events.post,
         done_ns=lambda now_ns: timing.done_ns(1, now_ns),
+        backlog=core.events.__len__,
         clock=clock,
         cameras=core.settings.camera_names,
     )

@@ -38,7 +38,7 @@ from cmfm_worker.line.wiring import Factories, Line, open_line
 from cmfm_worker.settings.model import Settings
 
 DRAIN_LIMIT_S: Final = 60.0
-"""A drain that takes longer than the longest deadline has gone wrong; open parts then get their FAULT."""
+"""A drain without a verdict for longer than the longest deadline has gone wrong; open parts then get their FAULT."""
 
 Turn = Callable[[LoopContext, Flight | None], Flight | None]
 """`overlapped_turn` or its serial twin."""
@@ -143,7 +143,10 @@ def drain(line: Line, flags: "Flags", turn: Turn, flight: Flight | None) -> None
     line.health.stopping("draining")
     _log().info("draining", waiting=ring.waiting, in_flight=len(flight.slots) if flight else 0)
     line.intake.stop()
-    while line.intake.running or ring.waiting:
+    given = -1
+    while line.intake.running or ring.waiting or len(line.core.events):
+        if given != (given := line.core.book.totals.closed):
+            flags.progressed()
         if flags.gives_up():
             raise AbandonedError
         flight = turn(line.loop, flight)
@@ -224,10 +227,14 @@ class Flags:
         return asked
 
     def gives_up(self) -> bool:
-        """Whether a drain was forced or takes longer than DRAIN_LIMIT_S, counted from the first call during it."""
+        """Whether a drain was forced or gave no verdict for DRAIN_LIMIT_S, counted from the first call during it."""
         if self.drain and self._give_up_s == math.inf:
             self._give_up_s = time.monotonic() + DRAIN_LIMIT_S
         return self.force or time.monotonic() >= self._give_up_s
+
+    def progressed(self) -> None:
+        """Note that a drain has given verdicts: its time starts anew."""
+        self._give_up_s = math.inf
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Admission: every message becomes a frame in the ring, a FAULT with its reason, or is counted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -68,6 +68,7 @@ class Intake:
         slots: int = 4,
         max_pixels: int = 10_000,
         max_gap: int = 100,
+        backlog: Callable[[], int] = lambda: 0,
         resume: dict[str, dict[int, int]] | None = None,
         **settings: Any,
     ) -> None:
@@ -82,6 +83,7 @@ class Intake:
             post=lambda event: self.posted.append((event, self.ring.waiting)),
             done_ns=lambda now_ns: now_ns + 50 * NS_PER_MS,
             clock=self.clock,
+            backlog=backlog,
             cameras={CAMERA: "camera1", "tcp://left:1": "left", "tcp://right:1": "right"},
         )
 

@@ -22,7 +22,7 @@ from cmfm_worker.line.intake.content import Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.reuse_log import ReuseLog
 from cmfm_worker.line.intake.ring import Ring, as_shed
-from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
+from cmfm_worker.line.intake.sequence import LOST_AT_ONCE, Missing, Orphan, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
 from cmfm_worker.line.intake.stream import Fingerprint, Sighting
 from cmfm_worker.line.intake.triggers import Triggers
@@ -54,7 +54,8 @@ class Admission:
     """Decides what each message of a station's cameras means. One thread (the intake) calls it.
 
     `cameras` maps endpoints to names. `done_ns` estimates when a frame that is handed to the device at a given time
-    would be decided (CLOCK_MONOTONIC).
+    would be decided (CLOCK_MONOTONIC). `backlog` tells how many posted events the verdict thread has not taken yet:
+    FAULTs in bulk wait for it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Admission:
         post: Callable[[BookEvent], None],
         done_ns: Callable[[int], int],
         clock: Clock,
+        backlog: Callable[[], int] = lambda: 0,
         cameras: Mapping[str, str],
     ) -> None:
         self._cameras = CameraNames(cameras, post)
@@ -79,6 +81,7 @@ class Admission:
         self._post = post
         self._done_ns = done_ns
         self._clock = clock
+        self._backlog = backlog
         self._deadlines = deadlines = Deadlines(settings, post, clock)
         self._triggers = Triggers(deadlines, clock)
         self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
@@ -155,13 +158,20 @@ class Admission:
         return source in self._closing
 
     def tick(self) -> None:
-        """Give lost parts their FAULT. To be called every few milliseconds."""
+        """Give lost parts their FAULT, behind what the verdict thread has to do. Call it every few ms."""
         self._cameras.source = ""
-        self._settle(self._tracker.expire(self._clock.monotonic_ns()))
+        self._settle(self._tracker.expire(self._clock.monotonic_ns(), self._bulk()))
 
     def finish(self) -> None:
-        """Give everything still waited for its FAULT, because no more messages will come."""
+        """Give everything still waited for its FAULT at once, because no more messages will come."""
         self._settle(self._tracker.flush())
+
+    def finish_some(self) -> bool:
+        """Give some of what is still waited for its FAULT, as `tick` does. Returns whether that was all."""
+        most = self._bulk()
+        missing = self._tracker.flush(most)
+        self._settle(missing)
+        return not missing and most > 0
 
     def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
         header = frame.header
@@ -188,6 +198,10 @@ class Admission:
         slot, recipe = admitted
         self._announced.frame_arrived(trigger, recipe.sha)
         self._ring.fill(slot, frame, trigger, recipe, self._clock.monotonic_ns())
+
+    def _bulk(self) -> int:
+        """Return how many FAULTs of skipped numbers may be posted now."""
+        return LOST_AT_ONCE if self._backlog() < LOST_AT_ONCE else 0
 
     def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, LineRecipe] | Decision:
         """Return a slot of the ring and the recipe for a frame, or the FAULT with the reason of the refusal."""

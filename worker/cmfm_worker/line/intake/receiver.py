@@ -32,6 +32,9 @@ BURST: Final = 64
 DRAIN_READ_S: Final = 2.0
 """How long a draining intake still reads what is queued in the sockets."""
 
+BULK_PAUSE_S: Final = 0.002
+"""Pause between two looks at whether the verdict thread has room for further FAULTs of lost parts in a drain."""
+
 NOT_NOW: Final = "the worker is starting or draining and accepts no parts now"
 
 Done = Callable[[str | None], None]
@@ -59,6 +62,7 @@ class Receiver:
         self._admission = admission
         self._post = post
         self._stop = threading.Event()
+        self._hurry = threading.Event()
         self._log = structlog.get_logger("intake")
         line = settings.line
         self._beat = topic(line.name, line.station, "state")
@@ -106,6 +110,7 @@ class Receiver:
 
     def join(self, timeout_s: float) -> None:
         """Wait for the thread to end. If it was never started, close the sockets and the queue."""
+        self._hurry.set()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         else:
@@ -159,6 +164,9 @@ class Receiver:
         while time.monotonic() < until_s:
             if not sum(self._read(camera, 1) for camera in self._cameras):
                 break
+        while not self._hurry.is_set() and not self._admission.finish_some():
+            self.turns.complete(time.monotonic_ns())
+            time.sleep(BULK_PAUSE_S)
         self._admission.finish()
 
     def _read(self, camera: CameraSockets, most: int) -> int:

@@ -22,7 +22,8 @@ The rules (WIRE.md, sequence), stated first:
    `unattributed`; if the stream falls silent it stands for the number that would have come next. An orphan that names a
    number (rule 5) stands for that one if it is found missing.
 7. `resume` names the newest numbers that an earlier boot of the worker has answered, up to `max_gap` a stream. Those,
-   and all below them, are answered; numbers left out between them are missing.
+   and all below them, are answered; numbers left out between them are missing. If verdicts of the stream may be missing
+   in the ledger, numbers left out, and those before its next message, are taken for answered.
 8. A number may be announced before its frame (WIRE.md, trigger), together with the unknown numbers below it. It is
    waited for until its deadline, whatever comes meanwhile. An orphan stands for the announced number that is due first.
    On a stream with announced triggers it never stands for a number that was not announced.
@@ -40,7 +41,7 @@ No I/O and no clock: every call is given the time. One thread owns the tracker.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -53,7 +54,7 @@ from cmfm_worker.line.messages import Trigger, TriggerKey
 MAX_STREAMS: Final = 64
 """Streams remembered at once: every boot of a camera that reboots each minute for an hour."""
 
-LOST_AT_ONCE: Final = 64
+LOST_AT_ONCE: Final = 32
 """Lost numbers of a stream given out by one `expire`, so that verdicts of present parts do not queue behind them."""
 
 MAX_ORPHANS: Final = 4096
@@ -94,13 +95,27 @@ class Missing(NamedTuple):
 
 
 class SequenceTracker:
-    """Tracks all streams of all sources. A source is a camera's endpoint, or the line's own count of triggers."""
+    """Tracks all streams of all sources. `incomplete`: streams of `resume` of which verdicts may be missing (rule 7).
 
-    def __init__(self, *, max_gap: int, window_ns: int, resume: Mapping[str, Answered] | None = None) -> None:
+    A source is a camera's endpoint, or the line's own count of triggers."""
+
+    def __init__(
+        self,
+        *,
+        max_gap: int,
+        window_ns: int,
+        resume: Mapping[str, Answered] | None = None,
+        incomplete: Collection[str] = (),
+    ) -> None:
         self._max_gap = max_gap
         self._window_ns = window_ns
         self._streams: OrderedDict[str, StreamSequence] = OrderedDict(
-            (uuid, StreamSequence.resumed(answered, max_gap=max_gap, window_ns=window_ns))
+            (
+                uuid,
+                StreamSequence.resumed(
+                    answered, max_gap=max_gap, window_ns=window_ns, complete=uuid not in incomplete
+                ),
+            )
             for uuid, answered in (resume or {}).items()
         )
         self._newest: dict[str, str] = {}  # source -> stream_uuid
@@ -160,10 +175,10 @@ class SequenceTracker:
             missing += [Missing(TriggerKey(uuid, seq), self._take_orphan(uuid, seq, lost)) for seq in lost]
         return missing + list(self._settle_orphans(now_ns))
 
-    def flush(self) -> list[Missing]:
-        """Return everything still waited for, at the end of a drain."""
+    def flush(self, most: int | None = None) -> list[Missing]:
+        """Return what is still waited for, at the end of a drain; of skipped numbers at most so many a stream."""
         far_future = 1 << 62
-        return self.expire(far_future, most=None)
+        return self.expire(far_future, most)
 
     def take_skipped(self) -> int:
         """Return how many numbers confirmed jumps have passed over without a FAULT since the last call."""

@@ -85,6 +85,7 @@ class StreamSequence:
         self._used = NumberSet()  # all numbers that were ever in `_recent`
         self._forgotten_ns = -UNKNOWN_NS  # numbers that are used and not recent were used before this
         self._jumped_to: int | None = None
+        self._joins = False  # numbers before the next message may have been answered (rule 7)
         self._successors = 0  # numbers in a row after a jump
         self._claim: Claim | None = None
         self._announced: dict[int, int] = {}  # seq -> its deadline
@@ -92,7 +93,12 @@ class StreamSequence:
 
     @classmethod
     def resumed(
-        cls, answered: Sequence[int] | Mapping[int, int], *, max_gap: int, window_ns: int
+        cls,
+        answered: Sequence[int] | Mapping[int, int],
+        *,
+        max_gap: int,
+        window_ns: int,
+        complete: bool = True,
     ) -> "StreamSequence":
         """Return a stream of which an earlier boot has answered these numbers, sorted (rule 7).
 
@@ -103,9 +109,13 @@ class StreamSequence:
         first, newest = numbers[0], numbers[-1]
         stream = cls(first_seq=newest + 1, confirmed=True, max_gap=max_gap, window_ns=window_ns)
         already_expired_ns = -window_ns  # nothing that was sent before the restart still comes
-        stream._miss(range(first, newest), already_expired_ns)
+        stream._joins = not complete
+        if complete:
+            stream._miss(range(first, newest), already_expired_ns)
         stream._used.add_range(0, first)  # the ledger has older rows
         stream._forgotten_ns = times.get(first, UNKNOWN_NS)
+        if not complete:
+            stream._used.add_range(first, newest)
         for seq in numbers:
             stream._missing.pop(seq, None)
             stream._remember(seq, Used(None, times.get(seq, UNKNOWN_NS)))
@@ -121,6 +131,7 @@ class StreamSequence:
         fired_ns: int | None = None,
     ) -> Sighting:
         """Record a frame with number `seq`. `sealed`: its header has been verified; `fired_ns`: None if not known."""
+        self._join(seq)
         before = self.seen_before(seq, fingerprint, fired_ns)
         if before is not None:
             return before
@@ -165,6 +176,7 @@ class StreamSequence:
 
         `sure`: no flipped bit can have invented this stream, so rules 1 and 10 need no second message.
         """
+        self._join(seq)
         if seq in self._recent or seq in self._announced:
             known = self._recent.get(seq)
             return Sighting.LATE if known is not None and known.frame is None else Sighting.DUPLICATE, []
@@ -196,6 +208,7 @@ class StreamSequence:
 
     def announce(self, next_seq: int, now_ns: int) -> None:
         """Record the camera's statement that every number below `next_seq` has been sent."""
+        self._join(next_seq)
         self._doubt_past(next_seq)
         self._confirm(now_ns)
         if self._claim is not None and next_seq + NEAR < self._claim.next_seq:
@@ -293,6 +306,13 @@ class StreamSequence:
         self._claim = None
         self._miss(range(self.next_seq, claim.next_seq), claim.at_ns)
         self.next_seq = self._used.next_free(max(self.next_seq, claim.next_seq))
+
+    def _join(self, seq: int) -> None:
+        """Take the numbers below the first message after an incomplete ledger for answered."""
+        if self._joins and self.next_seq <= seq <= self.next_seq + self._max_gap:
+            self._used.add_range(self.next_seq, seq)
+            self.next_seq = seq
+            self._joins = False
 
     def _doubt_past(self, seq: int) -> None:
         """Take back the numbers before the first frame from `seq` on, if the camera's own counting starts there."""

@@ -27,21 +27,30 @@ class WakeableQueue(Generic[T]):
     def post(self, item: T) -> None:
         """Add an item and wake the reader."""
         self._items.append(item)
-        # A full pipe means that the reader has been woken already, a closed pipe that it has ended.
-        with contextlib.suppress(OSError):
-            self._writer.send(b"\0")
+        self._wake()
 
-    def collect(self) -> list[T]:
-        """Return everything posted so far, in order."""
+    def __len__(self) -> int:
+        """Return the number of items that nobody has collected."""
+        return len(self._items)
+
+    def collect(self, most: int | None = None) -> list[T]:
+        """Return what was posted so far, in order, at most so many; `fileno()` stays readable if some are left."""
         with contextlib.suppress(BlockingIOError):
             while self._reader.recv(4096):
                 pass
-        items = []
-        while self._items:
+        items: list[T] = []
+        while self._items and (most is None or len(items) < most):
             items.append(self._items.popleft())
+        if self._items:
+            self._wake()
         return items
 
     def close(self) -> None:
         """Release the file descriptors."""
         self._reader.close()
         self._writer.close()
+
+    def _wake(self) -> None:
+        # A full pipe means that the reader has been woken already, a closed pipe that it has ended.
+        with contextlib.suppress(OSError):
+            self._writer.send(b"\0")

@@ -80,7 +80,9 @@ def _open_ledger(settings: Settings, stack: ExitStack, threads: LineThreads) -> 
     if section.path is None:
         return None
     retention = Retention(section.keep_days, section.max_mb)
-    ledger = Ledger(section.path, flush_ms=section.flush_ms, retention=retention)
+    ledger = Ledger(
+        section.path, flush_ms=section.flush_ms, retention=retention, journal_rows=section.journal_rows
+    )
     stack.callback(ledger.close)
     threads.add("ledger", ledger)
     return ledger

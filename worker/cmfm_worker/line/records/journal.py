@@ -18,7 +18,7 @@ from typing import Final
 import msgpack
 
 SLOTS: Final = 4096
-"""Rows kept: far more than a flush interval of the ledger has, and a minute of a fast line while the disk refuses."""
+"""Rows kept by default: more than a flush interval has, and minutes of a fast line while the disk refuses rows."""
 
 SLOT_BYTES: Final = 2048
 HEADER: Final = struct.Struct("<QII")
@@ -27,22 +27,40 @@ Row = tuple[object, ...]
 
 
 class Journal:
-    """One file, one writer thread. Raises OSError if the file cannot be made or mapped."""
+    """One file, one writer thread. Raises OSError if the file cannot be made or mapped.
 
-    def __init__(self, path: Path) -> None:
-        size = SLOTS * SLOT_BYTES
-        if not path.is_file() or path.stat().st_size != size:
+    A file that is there keeps its number of slots until `resize`.
+    """
+
+    def __init__(self, path: Path, slots: int = SLOTS) -> None:
+        self._path = path
+        size = path.stat().st_size if path.is_file() else 0
+        if not size or size % SLOT_BYTES:
+            size = slots * SLOT_BYTES
             path.write_bytes(bytes(size))  # real blocks: a hole would need room later
-        with path.open("r+b") as file:
+        self._open(size)
+
+    def _open(self, size: int) -> None:
+        with self._path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), size)
+        self._slots = size // SLOT_BYTES
         self._number = 0
+
+    def resize(self, slots: int) -> None:
+        """Forget all rows, which are in the ledger, and have so many slots. Raises OSError."""
+        if slots == self._slots:
+            self.clear()
+            return
+        self._map.close()
+        self._path.write_bytes(bytes(slots * SLOT_BYTES))
+        self._open(slots * SLOT_BYTES)
 
     def note(self, row: Sequence[object]) -> None:
         """Write a row over the oldest. A row too long for a slot, which the wire's limits exclude, is skipped."""
         payload: bytes = msgpack.packb(row)
         if len(payload) > SLOT_BYTES - HEADER.size:
             return
-        at = self._number % SLOTS * SLOT_BYTES
+        at = self._number % self._slots * SLOT_BYTES
         self._number += 1
         header = HEADER.pack(self._number, len(payload), zlib.crc32(payload))
         self._map[at : at + HEADER.size + len(payload)] = header + payload

@@ -23,6 +23,9 @@ from cmfm_worker.line.verdicts.verdict_book import VerdictBook
 MAX_POLL_MS: Final = 50
 """Longest wait of the thread: it notices a stop within this time."""
 
+EVENTS_A_TURN: Final = 64
+"""Events handled between two looks at requests and at the heartbeat: about 30 ms of verdicts."""
+
 STOPPED: Final = fault(Reason.DRAINING, "the worker stopped before this part was decided")
 """The decision on a part that is open at the end, unless the service names another."""
 
@@ -65,13 +68,19 @@ class VerdictThread:
         self._thread.start()
 
     def stop(self, *, timeout_s: float, open_triggers: Decision = STOPPED) -> None:
-        """Give open triggers this FAULT, send what waits and a last state, close the sockets, end the thread."""
+        """Give open triggers this FAULT, send what waits and a last state, close the sockets, end the thread.
+
+        Waits as long as verdicts are given, and `timeout_s` for each further one.
+        """
         self._open_triggers = open_triggers
         self._stop.set()
         if self._thread.ident is None:  # never started
             self._close()
-        else:
+            return
+        before, given = -1, self._book.totals.closed
+        while self._thread.is_alive() and given != before:
             self._thread.join(timeout_s)
+            before, given = given, self._book.totals.closed
 
     @property
     def running(self) -> bool:
@@ -105,12 +114,14 @@ class VerdictThread:
                 self._check_deadlines()
             self._send_state_if_due()
             self.turns.complete(self._clock.monotonic_ns())
-        self._handle_events()
+        while len(self._events):
+            self._handle_events()
+            self._send_state_if_due()
         self._outputs.carry_out(self._book.end(self._open_triggers, self._now()))
         self._outputs.send_state()
 
     def _handle_events(self) -> None:
-        for event in self._events.collect():
+        for event in self._events.collect(EVENTS_A_TURN):
             self._outputs.carry_out(self._book.handle(event, self._now()))
         self._check_deadlines()
 

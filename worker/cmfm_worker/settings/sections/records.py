@@ -40,8 +40,16 @@ class LedgerSection(Section):
     path: ConfigPath | None = Field(Path("ledger.sqlite"), description="SQLite file of the ledger.")
     flush_ms: PositiveMs = Field(
         200.0,
-        description="Milliseconds of verdicts that a power failure can cost, at most. A killed process loses none: "
-        "its last verdicts are in <path>.journal (8 MB), and the next start adds them.",
+        description="Milliseconds of verdicts that a power failure can cost, at most. A killed process loses none of "
+        "those in <path>.journal: the next start adds them.",
+    )
+    journal_rows: int = Field(
+        4096,
+        ge=256,
+        le=4_000_000,
+        description="Newest verdicts in <path>.journal, 2048 bytes each: while the disk takes rows, far more than a "
+        "kill can cost. While it refuses them (it is full), a kill loses the rows beyond; the next start says how "
+        "many, and answers none of them again.",
     )
     keep_days: LimitDays = Field(
         400.0, description="Older rows are deleted, in days. 0: rows of any age stay."

@@ -22,8 +22,8 @@ import structlog
 
 from cmfm_protocol.wire.result import Result
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.records.journal import Journal
-from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed
+from cmfm_worker.line.records.journal import SLOTS, Journal
+from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, incomplete_of
 from cmfm_worker.line.records.ledger.retention import Retention
 from cmfm_worker.line.records.ledger.schema import (
     INSERT,
@@ -70,7 +70,14 @@ class Ledger:
     Raises StartupError if the file cannot be written or is not a ledger of this version.
     """
 
-    def __init__(self, path: Path, *, flush_ms: float, retention: Retention | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        flush_ms: float,
+        retention: Retention | None = None,
+        journal_rows: int = SLOTS,
+    ) -> None:
         self.rows_lost = 0
         self.failure: BaseException | None = None
         self._path = path
@@ -81,7 +88,8 @@ class Ledger:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._log = structlog.get_logger("ledger")
-        self._journal = self._create()
+        self._gave_up = False
+        self._journal = self._create(journal_rows)
         self._thread.start()
 
     def begin(self, boot_id: str) -> None:
@@ -131,6 +139,11 @@ class Ledger:
         with self._connected() as connection:
             return answered_of(connection, now_ns, newest)
 
+    def incomplete(self, now_ns: int) -> set[str]:
+        """Return the streams of which verdicts may be missing (`resume`)."""
+        with self._connected() as connection:
+            return incomplete_of(connection, now_ns)
+
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(self._path, isolation_level=None)
@@ -141,14 +154,16 @@ class Ledger:
         finally:
             connection.close()
 
-    def _create(self) -> Journal:
+    def _create(self, journal_rows: int) -> Journal:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._connected() as connection:
                 prepare_file(connection)
-                journal = Journal(self._path.with_name(self._path.name + JOURNAL_SUFFIX))
+                journal = Journal(self._path.with_name(self._path.name + JOURNAL_SUFFIX), journal_rows)
                 for killed in complete_killed(connection, journal):
-                    self._log.warning("ledger_after_kill", **asdict(killed), detail=str(killed))
+                    log = self._log.error if killed.rows_missing else self._log.warning
+                    log("ledger_after_kill", **asdict(killed), detail=str(killed))
+                journal.resize(journal_rows)
                 return journal
         except SchemaError as error:
             raise StartupError(f"ledger {self._path} {error}; set another [ledger] path") from error
@@ -168,7 +183,8 @@ class Ledger:
         try:
             with self._connected() as connection:
                 self._serve(connection)
-                self._end_boot(connection)
+                if not self._gave_up:  # else the next start adds what the journal holds, as after a kill
+                    self._end_boot(connection)
         except BaseException as error:  # the service ends: a line must not go on without its ledger
             self.failure = error
             raise
@@ -209,6 +225,7 @@ class Ledger:
                     self._log.error("ledger_write_failed", rows=waiting, error=str(error), retry_s=RETRY_S)
                 if self._closing.wait(RETRY_S):
                     self.rows_lost += len(batch)
+                    self._gave_up = True
                     self._log.error("ledger_rows_lost", rows=len(batch), error=str(error))
                     return
             else:
