@@ -123,6 +123,23 @@ def test_second_worker_does_not_take_the_ledger_of_the_first(settings: Settings,
     outside.end()
 
 
+def test_camera_of_a_part_is_in_its_result_and_its_row(settings: Settings) -> None:
+    """The name that line.toml gives it, or the one by its place in the list."""
+
+    def act(outside: Outside) -> None:
+        outside.send(1)
+        outside.listen(1)
+        outside.signal()
+
+    outside = Outside(settings, act)
+    assert serve(settings).code is ExitCode.OK
+    outside.end()
+    assert [result.camera for result in outside.results] == ["camera1"]
+    assert settings.ledger.path is not None
+    with closing(sqlite3.connect(settings.ledger.path)) as connection:
+        assert connection.execute("SELECT camera FROM triggers").fetchall() == [("camera1",)]
+
+
 class SlowInspector(LineInspector):
     """Takes long enough that parts are still waiting when the intake has ended."""
 

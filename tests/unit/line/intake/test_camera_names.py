@@ -59,6 +59,14 @@ def test_part_announced_by_a_gateway_belongs_to_the_camera_of_its_frames() -> No
     assert named(intake)["cam", 2] == "left"
 
 
+def test_heartbeat_from_elsewhere_does_not_name_the_camera() -> None:
+    """A gateway may send a stream's heartbeats; its frames settle whose it is."""
+    intake = Intake()
+    intake.beat(0)
+    intake.send(message(), LEFT)
+    assert named(intake) == {("cam", 0): "left"}
+
+
 def test_two_cameras_with_one_stream_keep_their_names() -> None:
     """Two cameras that send the same uuid by mistake are told apart in their results."""
     intake = Intake()

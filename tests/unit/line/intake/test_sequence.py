@@ -449,3 +449,15 @@ def test_orphan_takes_no_number_that_the_wire_cannot_say() -> None:
     see(t, MAX_COUNT, 0)
     t.orphan("line1/s1", orphan(5))
     assert lost(t, 10_000) == [(UNATTRIBUTED, 0)]
+
+
+def test_jump_down_needs_two_successors() -> None:
+    """Numbers never used, far below: two in order are believed no more than one; the camera may go on above."""
+    t = tracker()
+    for seq in (5000, 5001):
+        see(t, seq, 0)
+    assert [see(t, seq, 1) for seq in (100, 101)] == [Sighting.JUMP] * 2
+    assert see(t, 5002, 2) is Sighting.NEW
+    assert [see(t, seq, 3) for seq in (200, 201, 202, 203)] == [Sighting.JUMP] * 2 + [Sighting.NEW] * 2
+    assert see(t, 5001, 4, trigger_ns=9) is Sighting.REUSED
+    assert t.expire(10_000) == []
