@@ -1,15 +1,25 @@
 """Fixtures of every test: the folder of shared references, and a tiny synthetic data set made once."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 # Tests that run beside others have a thread each: more threads than processors wait for one another, spinning.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """Let every test begin and end with structlog as it comes, whatever a test before it configured."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
