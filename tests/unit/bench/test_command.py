@@ -16,7 +16,7 @@ from cmfm_worker.bench.command import parse_arguments
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--extractors", "papers"], "--extractors: expected some of classic, paper, found papers"),
+        (["--extractors", "papers"], "--extractors: expected some of lite, classic, paper, found papers"),
         (["--blocks", "12,7"], "--blocks: expected some of 12, 8, 4, 1, found 7"),
         (["--extractors", "paper"], "needs --weights DIR with the published files, or --seeded"),
         (["--batches", "0"], "batches start at 1"),
