@@ -33,7 +33,7 @@ _UNITS: Final = (("millimetres", 1e-3), ("micrometres", 1e-6))
 
 
 class PointFacts(NamedTuple):
-    """What one frame's points are like.
+    """Measures of one frame's points.
 
     `impossible_px` counts impossible points. `distance_m` is the median z of a sample of the points, None if nothing
     was measured. `problem` says why they cannot be metres in the sensor's frame, None if they can.

@@ -63,7 +63,7 @@ def test_equal_scores_and_scores_far_above_have_a_tail() -> None:
 
 @pytest.mark.parametrize("scores", [[1.0] * (LEAST_SCORES - 1), [1.0] * 20 + [math.nan]])
 def test_too_few_scores_and_scores_that_are_no_numbers_have_no_tail(scores: list[float]) -> None:
-    """What cannot be modelled is refused, not guessed."""
+    """Scores that cannot be modelled are refused, not guessed."""
     with pytest.raises(ValueError, match="finite scores"):
         Tail.of(scores)
 

@@ -113,7 +113,7 @@ def test_world_frame_is_told_where_no_point_is_left() -> None:
 
 
 def test_draft_has_an_empty_section() -> None:
-    """What no recipe says is not compared."""
+    """A property that no recipe states is not compared."""
     assert draft().frame.difference(1, 2, 3.0) is None
 
 

@@ -30,7 +30,7 @@ Picture = tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, np.dtype[np
 
 @dataclass(frozen=True)
 class Order:
-    """What a camera is to send: `rate_hz` frames a second, or with 0 as many as are taken, for so many `seconds`.
+    """Orders to a camera: `rate_hz` frames a second, or with 0 as many as are taken, for so many `seconds`.
 
     `frames` is an .npz file with rgb (F, H, W, 3) uint8 and xyz (F, H, W, 3) float32.
     """
@@ -46,7 +46,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Sent:
-    """What a camera sent. Frame `seq` was scheduled for `start_ns` (CLOCK_REALTIME) + seq · `period_ns`."""
+    """Frames that a camera sent. Frame `seq` was scheduled for `start_ns` (CLOCK_REALTIME) + seq · `period_ns`."""
 
     stream_uuid: str
     frames: int

@@ -104,7 +104,7 @@ def test_earlier_deadline_holds_in_either_order(frame_first: bool) -> None:
 
 
 def test_trigger_message_after_its_frame_keeps_the_camera() -> None:
-    """What a later message fills in leaves the name of the camera as it was."""
+    """A later message that fills a field in leaves the name of the camera unchanged."""
     station = Station()
     event = Opened(replace(trigger(0, 500 * NS_PER_MS), camera="left"))
     station.book.handle(event, station.now)
@@ -114,7 +114,7 @@ def test_trigger_message_after_its_frame_keeps_the_camera() -> None:
 
 
 def test_trigger_message_after_its_frame_names_the_part() -> None:
-    """What the frame left empty is filled before the verdict."""
+    """Fields that the frame left empty are filled before the verdict."""
     station = Station()
     station.intake.send(message(replace(HEADER, part_id="")))
     tell(station.intake, replace(TOLD, part_id="eye-7"))

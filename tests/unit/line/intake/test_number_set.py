@@ -30,7 +30,7 @@ def test_long_stream_is_one_range() -> None:
 
 
 def test_lowest_ranges_are_joined_beyond_the_bound() -> None:
-    """What is forgotten counts as used: no number is ever answered twice."""
+    """Forgotten numbers count as used: no number is ever answered twice."""
     numbers = NumberSet()
     for number in range(0, 4 * MAX_RANGES, 2):
         numbers.add(number)

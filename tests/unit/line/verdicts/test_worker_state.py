@@ -1,4 +1,4 @@
-"""What state, metrics and probes say of a camera: its connection, its last frame, and whether it is lost."""
+"""Reports of a camera in state, metrics and probes: its connection, its last frame, and whether it is lost."""
 
 import math
 

@@ -6,6 +6,7 @@ feature, and a part's features do not depend on what lies around the part.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -67,17 +68,7 @@ class ClassicExtractor:
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
         """Compute E_2D (P, 105) and E_3D (P, 62). Raises TooFewPointsError."""
-        require_points(frames)
-        heights_mm = plane_height(frames) * MM_PER_M
-        each = [self._frame(frames, i, heights_mm[i]) for i in range(len(frames.rgb))]
-        return PixelFeatures(
-            torch.cat([e[0] for e in each]),
-            torch.cat([e[1] for e in each]),
-            torch.stack([e[2] for e in each]),
-            context=self.context,
-            wide=(WIDE_2D, WIDE_3D),
-            grid_px=GRID_PX,
-        )
+        return features_frame_by_frame(frames, self._frame, self.context)
 
     def _frame(self, frames: PreparedFrames, i: int, height_mm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute one frame: E_2D (P, D_2D), E_3D (P, D_3D) and the mask (224, 224)."""
@@ -88,6 +79,29 @@ class ClassicExtractor:
         colour = colour_channels(opponent_colours(frames.rgb[i][box]), weight, outline, self._smooth)
         relief = height_channels(height_mm[None][box], weight, outline, self._smooth)
         return colour.at(at), relief.at(at), region.grid_mask
+
+
+def features_frame_by_frame(
+    frames: PreparedFrames,
+    features_of: Callable[[PreparedFrames, int, Tensor], tuple[Tensor, Tensor, Tensor]],
+    context: tuple[int, int],
+) -> PixelFeatures:
+    """Compute the features of each frame alone and join them. Raises TooFewPointsError.
+
+    `features_of` takes the frames, an index and the heights of that frame (224, 224) in millimetres, and returns E_2D
+    (P, D_2D), E_3D (P, D_3D) and the mask (224, 224).
+    """
+    require_points(frames)
+    heights_mm = plane_height(frames) * MM_PER_M
+    each = [features_of(frames, i, heights_mm[i]) for i in range(len(frames.rgb))]
+    return PixelFeatures(
+        torch.cat([e[0] for e in each]),
+        torch.cat([e[1] for e in each]),
+        torch.stack([e[2] for e in each]),
+        context=context,
+        wide=(WIDE_2D, WIDE_3D),
+        grid_px=GRID_PX,
+    )
 
 
 def require_points(frames: PreparedFrames) -> None:

@@ -1,4 +1,4 @@
-"""What of a picture the network sees: a square around the part. And where in its feature maps a pixel lies."""
+"""The square around the part that the network sees, and where in its feature maps a pixel lies."""
 
 from __future__ import annotations
 

@@ -20,16 +20,15 @@ from cmfm_worker.cfm.classic.channels import (
     opponent_colours,
     predicted_2d,
 )
-from cmfm_worker.cfm.classic.context import WIDE_2D, WIDE_3D, outline_context
-from cmfm_worker.cfm.classic.derivatives import GRID_PX
-from cmfm_worker.cfm.classic.extractor import MIN_POINTS, MM_PER_M, require_points
+from cmfm_worker.cfm.classic.context import outline_context
+from cmfm_worker.cfm.classic.extractor import MIN_POINTS, features_frame_by_frame
 from cmfm_worker.cfm.classic.masked_filters import Smoothing
 from cmfm_worker.cfm.classic.region import Region
 from cmfm_worker.cfm.extractor import ExtractorIdentity, PixelFeatures
 from cmfm_worker.cfm.lite.crop import Square
 from cmfm_worker.cfm.lite.network import STAGES, LiteNetwork
 from cmfm_worker.cfm.lite.weights import FILE, read_weights
-from cmfm_worker.cfm.prepare import PreparedFrames, plane_height
+from cmfm_worker.cfm.prepare import PreparedFrames
 
 SIGMAS_2D_PX: Final = (1.0, 2.0)
 """The scales of colour filters beside the network's features."""
@@ -70,17 +69,7 @@ class LiteExtractor:
     @torch.no_grad()
     def __call__(self, frames: PreparedFrames) -> PixelFeatures:
         """Compute E_2D (P, 241) and E_3D (P, 62). Raises TooFewPointsError."""
-        require_points(frames)
-        heights_mm = plane_height(frames) * MM_PER_M
-        each = [self._frame(frames, i, heights_mm[i]) for i in range(len(frames.rgb))]
-        return PixelFeatures(
-            torch.cat([e[0] for e in each]),
-            torch.cat([e[1] for e in each]),
-            torch.stack([e[2] for e in each]),
-            context=self.context,
-            wide=(WIDE_2D, WIDE_3D),
-            grid_px=GRID_PX,
-        )
+        return features_frame_by_frame(frames, self._frame, self.context)
 
     def _frame(self, frames: PreparedFrames, i: int, height_mm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute one frame: E_2D (P, D_2D), E_3D (P, D_3D) and the mask (224, 224)."""

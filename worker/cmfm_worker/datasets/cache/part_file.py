@@ -66,7 +66,7 @@ class PartRecord:
 
     @property
     def points(self) -> PointFacts:
-        """What the part's points were like."""
+        """Measures of the part's points."""
         return PointFacts(self.impossible_px, self.distance_m, None)
 
     def as_text(self) -> str:

@@ -35,7 +35,7 @@ MAX_ARRIVED: Final = 4096
 
 
 class ArrivedPart(NamedTuple):
-    """What is known of a part whose frame has arrived: its trigger, without the frame, and its model."""
+    """Facts about a part whose frame has arrived: its trigger, without the frame, and its model."""
 
     trigger: Trigger
     model_sha: str

@@ -44,7 +44,7 @@ class Fingerprint(NamedTuple):
 
 
 class Used(NamedTuple):
-    """What is known of a number that was used: its frame, or None if its FAULT is out; and since when."""
+    """Facts about a number that was used: its frame, or None if its FAULT is out; and since when."""
 
     frame: Fingerprint | None
     at_ns: int
