@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -60,7 +60,7 @@ def simulate_defects(frames: PreparedFrames, seeds: Sequence[int]) -> SimulatedD
     """
     marked = [_marked(frames, i, seed) for i, seed in enumerate(seeds)]
     rgb, xyz, mask = (torch.stack(each).to(frames.rgb.device) for each in zip(*marked, strict=True))
-    return SimulatedDefects(replace(frames, rgb=rgb, xyz=xyz), mask)
+    return SimulatedDefects(frames.recoloured(rgb, xyz), mask)
 
 
 def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
