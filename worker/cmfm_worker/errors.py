@@ -5,6 +5,10 @@
 
 from enum import IntEnum
 
+from cmfm_settings.errors import InputError
+
+__all__ = ["ExitCode", "HungDeviceError", "InputError", "LostDeviceError", "StartupError"]
+
 
 class ExitCode(IntEnum):
     """The exit codes of `cmfm-worker`, documented in its `--help`."""
@@ -15,10 +19,6 @@ class ExitCode(IntEnum):
     STARTUP = 3
     LOST_DEVICE = 4
     HUNG_DEVICE = 5
-
-
-class InputError(Exception):
-    """The user's input cannot be used; the message names the file, key or field and what was expected."""
 
 
 class StartupError(Exception):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Final
 
+from cmfm_protocol.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_protocol.wire.state import WorkerState
-from cmfm_worker.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
 from cmfm_worker.line.compute.device import seam_for
 from cmfm_worker.line.compute.lane import BatchInspector, Lane

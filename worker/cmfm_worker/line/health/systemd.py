@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from cmfm_worker.clock import NS_PER_S, Clock, SystemClock
+from cmfm_protocol.clock import NS_PER_S, Clock, SystemClock
 from cmfm_worker.errors import StartupError
 
 FEEDS_PER_LIMIT: Final = 4
