@@ -3,7 +3,7 @@
 import statistics
 from typing import Final
 
-from cmfm_client.clock import NS_PER_MS, NS_PER_S
+from cmfm_protocol.clock import NS_PER_MS, NS_PER_S
 from cmfm_sim.conform.heard import Arrival, Heard
 from cmfm_sim.conform.report_lines import CheckLog, ReportLine
 from cmfm_sim.conform.time_guess import guess, span

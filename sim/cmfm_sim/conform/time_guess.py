@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cmfm_client.clock import NS_PER_S
+from cmfm_protocol.clock import NS_PER_S
 
 NEAR_NS: Final = 120 * NS_PER_S
 """A time that another unit or epoch brings this close to now has that unit or epoch."""

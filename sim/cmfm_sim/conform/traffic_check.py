@@ -3,7 +3,7 @@
 import itertools
 from typing import Final
 
-from cmfm_client.clock import NS_PER_S
+from cmfm_protocol.clock import NS_PER_S
 from cmfm_protocol.wire.limits import MAX_ARRAY_BYTES, MAX_MESSAGE_BYTES
 from cmfm_sim.conform.heard import Heard
 from cmfm_sim.conform.report_lines import CheckLog, ReportLine

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from cmfm_client.clock import NS_PER_MS
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_sim.conform.heard import Heard
 from cmfm_sim.conform.report_lines import CheckLog, ReportLine, some
 
