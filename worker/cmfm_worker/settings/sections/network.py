@@ -132,11 +132,6 @@ class CurveSection(Section):
         "by their endpoint.",
     )
 
-    @field_validator("secret_key", mode="before")
-    @classmethod
-    def _empty_means_none(cls, value: object) -> object:
-        return None if value == "" else value
-
     @model_validator(mode="after")
     def _cameras_need_the_own_key(self) -> Self:
         if self.cameras and self.secret_key is None:
