@@ -30,11 +30,12 @@ def frames(seed: int = 0, *, rows: slice = slice(60, 160), columns: slice = slic
         foreground=mask,
         valid=mask.clone(),
         plane=torch.tensor([[0.0, 0.0, -1.0, 0.5]]),
+        surroundings=torch.zeros(1, 4, dtype=torch.int32),
     )
 
 
 def joined(*some: PreparedFrames) -> PreparedFrames:
-    names = ("rgb", "xyz", "foreground", "valid", "plane")
+    names = ("rgb", "xyz", "foreground", "valid", "plane", "surroundings")
     return PreparedFrames(**{name: torch.cat([getattr(f, name) for f in some]) for name in names})
 
 

@@ -73,7 +73,7 @@ def test_prepared_frames_are_the_same_bits(data: Path, cache: Path) -> None:
     assert len(from_files) == len(from_cache) == 6
     for one, other in zip(from_files, from_cache, strict=True):
         assert (one.files, one.size_px) == (other.files, other.size_px)
-        for name in ("rgb", "xyz", "foreground", "valid", "plane"):
+        for name in ("rgb", "xyz", "foreground", "valid", "plane", "surroundings"):
             here, there = getattr(one.frames, name), getattr(other.frames, name)
             assert here.dtype == there.dtype
             assert here.numpy().tobytes() == there.numpy().tobytes(), name

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.unit.made.measures import measures
 from tests.unit.made.recipes import ColourAndPlace, draft, frames, model
 
 from cmfm_protocol.wire.points import PointFacts
@@ -82,7 +83,7 @@ def test_section_is_kept_in_the_recipe_and_in_no_models_name(tmp_path: Path) -> 
 
 
 def _part(size_px: tuple[int, int], distance_m: float | None) -> TaughtPart:
-    return TaughtPart("p", 1000, size_px, PointFacts(0, distance_m, None))
+    return TaughtPart("p", measures(), size_px, PointFacts(0, distance_m, None))
 
 
 def test_section_is_learned_from_the_nominal_parts() -> None:

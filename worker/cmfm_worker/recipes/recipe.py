@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import ValidationError
 
 from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.sections import (
     NETWORK_KEYS,
     BackgroundSection,
@@ -49,6 +50,7 @@ class RecipeDraft(Section):
     score: ScoreSection = ScoreSection()
     threshold: ThresholdSection | None = None
     coverage: CoverageSection = CoverageSection()
+    limits: LimitsSection = LimitsSection()
     frame: FrameSection = FrameSection()
     calibration: CalibrationSection = CalibrationSection()
     provenance: ProvenanceSection

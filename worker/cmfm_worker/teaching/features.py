@@ -21,6 +21,7 @@ from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.scored import refuse_uninspectable
 from cmfm_worker.datasets.source import PartSource
 from cmfm_worker.inspection.inspector import find_problems
+from cmfm_worker.inspection.measures import PartMeasures, measure_frames
 from cmfm_worker.teaching.options import TeachOptions
 
 VARIED_FRAMES: Final = 200
@@ -36,10 +37,10 @@ def variations_for(parts: int, wanted: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TaughtPart:
-    """A part that was fitted on: its foreground pixels, the size of its pictures, and its points."""
+    """A part that was fitted on: how it lies in its frame, the size of its pictures, and its points."""
 
     id: str
-    foreground_px: int
+    measures: PartMeasures
     size_px: tuple[int, int]
     points: PointFacts
 
@@ -105,10 +106,11 @@ class TeachFeatures:
             if not bad:
                 seeds = [_SEEDS_APART * options.seed + len(taught) + i for i in range(len(names))]
                 self._add(extractor, batch.frames, names, seeds, len(parts), fit)
-            counts = batch.frames.foreground.flatten(1).sum(1).tolist()
             taught += [
-                TaughtPart(name, int(count), batch.size_px, points)
-                for name, count, points in zip(names, counts, batch.points, strict=True)
+                TaughtPart(name, of_part, batch.size_px, points)
+                for name, of_part, points in zip(
+                    names, measure_frames(batch.frames), batch.points, strict=True
+                )
             ]
             progress("extract", len(taught), len(parts))
         refuse_uninspectable(bad)

@@ -6,6 +6,7 @@
 | points | float32 (3, P) | `xyz` at the P foreground pixels in row order; it is 0 elsewhere |
 | foreground, valid | uint8 (6272,) | bits of both masks |
 | plane | float32 (4,) | the tray's plane |
+| surroundings | int32 (4,) | `PreparedFrames.surroundings` |
 """
 
 import json
@@ -31,7 +32,7 @@ _MASK_BYTES: Final = SIZE_PX * SIZE_PX // 8
 MAX_PART_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
 """Size of the file of a part that fills its picture; most parts need little more than half of it."""
 
-_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane")
+_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane", "surroundings")
 
 
 class UnreadableError(Exception):
@@ -167,20 +168,22 @@ def _packed(frames: PreparedFrames, place: int) -> dict[str, Tensor]:
         "foreground": torch.from_numpy(np.packbits(foreground.numpy())),
         "valid": torch.from_numpy(np.packbits(valid.numpy())),
         "plane": frames.plane[place].cpu().contiguous(),
+        "surroundings": frames.surroundings[place].cpu().contiguous(),
     }
 
 
 def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     foreground, valid = (_mask(tensors[key]) for key in ("foreground", "valid"))
     expected = {
-        "rgb": (3, SIZE_PX, SIZE_PX),
-        "points": (3, int(foreground.sum())),
-        "plane": (4,),
+        "rgb": (torch.float32, (3, SIZE_PX, SIZE_PX)),
+        "points": (torch.float32, (3, int(foreground.sum()))),
+        "plane": (torch.float32, (4,)),
+        "surroundings": (torch.int32, (4,)),
     }
-    for key, shape in expected.items():
-        if tensors[key].dtype != torch.float32 or tuple(tensors[key].shape) != shape:
+    for key, (dtype, shape) in expected.items():
+        if tensors[key].dtype != dtype or tuple(tensors[key].shape) != shape:
             raise ValueError(
-                f"{key} is {tensors[key].dtype} {tuple(tensors[key].shape)}, not float32 {shape}"
+                f"{key} is {tensors[key].dtype} {tuple(tensors[key].shape)}, not {dtype} {shape}"
             )
     xyz = torch.zeros(3, SIZE_PX, SIZE_PX)
     xyz[:, foreground] = tensors["points"]
@@ -190,6 +193,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         "foreground": foreground,
         "valid": valid,
         "plane": tensors["plane"],
+        "surroundings": tensors["surroundings"],
     }
 
 
