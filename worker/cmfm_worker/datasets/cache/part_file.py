@@ -7,6 +7,7 @@
 | foreground, valid | uint8 (6272,) | bits of both masks |
 | plane | float32 (4,) | the tray's plane |
 | surroundings | int32 (4,) | `PreparedFrames.surroundings` |
+| picture | uint8 (H, W, 3) | the picture as it was given |
 """
 
 import json
@@ -29,10 +30,9 @@ from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
 _RECORD: Final = "record"
 _MASK_BYTES: Final = SIZE_PX * SIZE_PX // 8
-MAX_PART_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
-"""Size of the file of a part that fills its picture; most parts need little more than half of it."""
+_MOST_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
 
-_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane", "surroundings")
+_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane", "surroundings", "picture")
 
 
 class UnreadableError(Exception):
@@ -88,6 +88,11 @@ class PartRecord:
         )
 
 
+def most_part_bytes(size_px: tuple[int, int]) -> int:
+    """Return the size of the file of a part that fills its picture of `size_px` pixels; most parts need less."""
+    return _MOST_BYTES + 3 * size_px[0] * size_px[1]
+
+
 def sources_of(part: PartFiles) -> tuple[SourceFile, ...]:
     """Return the present state of the part's files; a missing one has size −1."""
     found = []
@@ -137,7 +142,9 @@ def read_prepared(path: Path) -> tuple[PartRecord, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             record = _record(file)
-            return record, {} if record.torn else _unpacked({key: file.get_tensor(key) for key in _TENSORS})
+            return record, {} if record.torn else _unpacked(
+                {key: file.get_tensor(key) for key in _TENSORS}, record.size_px
+            )
     except _TROUBLES as error:
         raise _unreadable(path, error) from error
 
@@ -169,16 +176,18 @@ def _packed(frames: PreparedFrames, place: int) -> dict[str, Tensor]:
         "valid": torch.from_numpy(np.packbits(valid.numpy())),
         "plane": frames.plane[place].cpu().contiguous(),
         "surroundings": frames.surroundings[place].cpu().contiguous(),
+        "picture": frames.picture[place].cpu().contiguous(),
     }
 
 
-def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _unpacked(tensors: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
     foreground, valid = (_mask(tensors[key]) for key in ("foreground", "valid"))
     expected = {
         "rgb": (torch.float32, (3, SIZE_PX, SIZE_PX)),
         "points": (torch.float32, (3, int(foreground.sum()))),
         "plane": (torch.float32, (4,)),
         "surroundings": (torch.int32, (4,)),
+        "picture": (torch.uint8, (*size_px, 3)),
     }
     for key, (dtype, shape) in expected.items():
         if tensors[key].dtype != dtype or tuple(tensors[key].shape) != shape:
@@ -194,6 +203,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         "valid": valid,
         "plane": tensors["plane"],
         "surroundings": tensors["surroundings"],
+        "picture": tensors["picture"],
     }
 
 
