@@ -75,7 +75,7 @@ OUTSIDE: list[tuple[Reason, str, PartMeasures]] = [
     ),
     (Reason.UNEXPECTED_PIECE, "3 pieces", measures(100, length_px=20.0, pieces=3)),
     (Reason.UNEXPECTED_PIECE, "a piece of 31 px beside", measures(100, length_px=20.0, beside_px=31)),
-    (Reason.LOW_COVERAGE, "0 pieces", measures(100, length_px=20.0, pieces=0)),
+    (Reason.LOW_COVERAGE, "pieces above the tray 0", measures(100, length_px=20.0, pieces=0)),
     (Reason.LOW_COVERAGE, "outline in px 99", measures(80, filled=80 / 99, length_px=20.0)),
     (Reason.LOW_COVERAGE, "length in px 14.9", measures(100, length_px=14.9)),
     (Reason.LOW_COVERAGE, "share of the outline with 3D 0.69", measures(100, filled=0.69, length_px=20.0)),

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cmfm_worker.recipes.sections import CoverageSection, Finite, Section
 
-ContentReason = Literal["out_of_view", "unexpected_piece", "low_coverage", "high_coverage", "unlike_taught"]
+ContentReason = Literal["out_of_view", "low_coverage", "unexpected_piece", "high_coverage", "unlike_taught"]
 CONTENT_REASONS: Final[tuple[ContentReason, ...]] = get_args(ContentReason)
 """Reasons of UNDECIDED that compare a part with the nominal parts."""
 
