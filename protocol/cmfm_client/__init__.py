@@ -8,7 +8,6 @@ Each object belongs to one thread at a time and starts none, except a camera tha
 
 from cmfm_client.camera import Camera
 from cmfm_client.camera_socket import CameraOptions
-from cmfm_client.clock import Clock, SystemClock
 from cmfm_client.curve import CameraKeys, ClientKeys
 from cmfm_client.errors import (
     BindError,
@@ -34,6 +33,7 @@ from cmfm_client.received_ids import IdRange, Missing, ReceivedIds
 from cmfm_client.requests import RequestClient
 from cmfm_client.result_log import ResultLog
 from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
+from cmfm_protocol.clock import Clock, SystemClock
 
 __all__ = [
     "BindError",

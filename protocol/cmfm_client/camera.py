@@ -12,10 +12,10 @@ import zmq
 from numpy.typing import NDArray
 
 from cmfm_client.camera_socket import CameraOptions, camera_socket
-from cmfm_client.clock import NS_PER_S, Clock, SystemClock
 from cmfm_client.errors import ClientError, NoSubscriberError
 from cmfm_client.sockets import ZmqContext, bind
 from cmfm_client.subscriptions import Subscriptions
+from cmfm_protocol.clock import NS_PER_S, Clock, SystemClock
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.state import CameraState, encode_camera_state
 from cmfm_protocol.wire.topics import topic

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from cmfm_client.clock import NS_PER_S, Clock
+from cmfm_protocol.clock import NS_PER_S, Clock
 from cmfm_protocol.files.dataset import PartFiles
 
 ENCODER_COUNTS_PER_PART: Final = 1000

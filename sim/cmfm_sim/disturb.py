@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cmfm_client.clock import NS_PER_S
+from cmfm_protocol.clock import NS_PER_S
 from cmfm_sim.damage import DAMAGES, Message, MessageFrames
 from cmfm_sim.faults import Fault, FaultKind
 

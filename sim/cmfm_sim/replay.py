@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from cmfm_client.camera import Camera
-from cmfm_client.clock import NS_PER_S, Clock
+from cmfm_protocol.clock import NS_PER_S, Clock
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_sim.conveyor import Conveyor, Trigger

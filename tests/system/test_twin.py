@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from cmfm_protocol.clock import SystemClock
 from cmfm_protocol.files.dataset import list_parts, read_part
 from cmfm_protocol.wire.frame import Frame, FrameHeader
-from cmfm_worker.clock import SystemClock
 from cmfm_worker.inspection.inspector import Inspector, inspector_maker
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
 from cmfm_worker.line.compute.device import CpuSeam, DeviceSeam

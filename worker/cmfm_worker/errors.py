@@ -5,6 +5,11 @@
 
 from enum import IntEnum
 
+from cmfm_service.errors import StartupError
+from cmfm_settings.errors import InputError
+
+__all__ = ["ExitCode", "HungDeviceError", "InputError", "LostDeviceError", "StartupError"]
+
 
 class ExitCode(IntEnum):
     """The exit codes of `cmfm-worker`, documented in its `--help`."""
@@ -15,14 +20,6 @@ class ExitCode(IntEnum):
     STARTUP = 3
     LOST_DEVICE = 4
     HUNG_DEVICE = 5
-
-
-class InputError(Exception):
-    """The user's input cannot be used; the message names the file, key or field and what was expected."""
-
-
-class StartupError(Exception):
-    """The line cannot start although its settings are valid: a port is taken, the ledger is not writable."""
 
 
 class LostDeviceError(Exception):

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cmfm_client.camera import Camera
 from cmfm_client.camera_socket import CameraOptions
-from cmfm_client.clock import SystemClock
 from cmfm_client.curve import ClientKeys
 from cmfm_client.sockets import check_endpoint
 from cmfm_client.subscriber import SubscriberOptions
+from cmfm_protocol.clock import SystemClock
 from cmfm_protocol.files.dataset import DEFAULT_LIGHT, Layout, XyzUnit, in_unit, list_parts
 from cmfm_protocol.files.folder_names import category_name
 from cmfm_protocol.files.outputs import require_writable_with_folder

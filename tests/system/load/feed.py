@@ -9,7 +9,7 @@ from typing import Final
 
 from cmfm_client.camera import Camera
 from cmfm_client.camera_socket import CameraOptions
-from cmfm_client.clock import NS_PER_S, SystemClock
+from cmfm_protocol.clock import NS_PER_S, SystemClock
 from cmfm_sim.conveyor import Conveyor
 
 from .frames import Parts

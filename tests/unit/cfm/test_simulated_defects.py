@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.unit.made.frames import plates
 
-from cmfm_worker.cfm.fit.simulated_defects import simulate_defects
+from cmfm_worker.cfm.fit.simulated_defects import SingleMark, simulate_defects
 from cmfm_worker.cfm.prepare import plane_height
 
 
@@ -53,6 +53,26 @@ def test_a_part_has_the_same_marks_in_any_batch_and_others_with_another_seed() -
     torch.testing.assert_close(together.frames.xyz[1], alone.frames.xyz[0], rtol=0, atol=0)
     assert torch.equal(together.mask[1], alone.mask[0])
     assert not torch.equal(together.mask[0], together.mask[1])
+
+
+def test_a_single_mark_is_of_the_kind_and_size_asked_for() -> None:
+    """One blob of height leaves the colour, and one of colour the height; its area is that of its radius."""
+    frames = plates(12)
+    side_px = frames.foreground[0].sum().sqrt()
+    for height, colour in ((True, False), (False, True), (True, True)):
+        made = simulate_defects(
+            frames, list(range(12)), SingleMark(height=height, colour=colour, radius=(0.05, 0.06))
+        )
+        assert bool((made.frames.xyz != frames.xyz).any()) is height
+        assert bool((made.frames.rgb != frames.rgb).any()) is colour
+        areas_px = made.mask.flatten(1).sum(1)
+        assert (areas_px > 0).all()
+        assert areas_px.max() < 1.5 * torch.pi * (0.06 * side_px) ** 2
+        assert areas_px.median() > 0.5 * torch.pi * (0.05 * side_px) ** 2
+    line = simulate_defects(frames, list(range(12)), SingleMark(height=True, colour=True, line=True))
+    rows = line.mask.any(2).sum(1).float()
+    columns = line.mask.any(1).sum(1).float()
+    assert (line.mask.flatten(1).sum(1) < 4 * torch.hypot(rows, columns) + 4).all()
 
 
 @pytest.mark.parametrize("side", [10, 160])

@@ -18,10 +18,10 @@ import torch
 from tests.unit.made.recipes import ColourAndPlace, saved
 from tests.unit.made.service import FACTORIES, Outside, line_settings, nothing_left, serve
 
+from cmfm_protocol.clock import SystemClock
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.prepare import PreparedFrames
-from cmfm_worker.clock import SystemClock
 from cmfm_worker.errors import ExitCode, InputError, StartupError
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.line.builders import STOP_LIMIT_S

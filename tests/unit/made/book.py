@@ -5,10 +5,10 @@ from typing import Any, TypeVar
 
 from tests.unit.made.verdicts import BASE_NS, trigger
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.anomaly_map import decode_maps
 from cmfm_protocol.wire.result import Result, decode_result
 from cmfm_protocol.wire.topics import topic
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import Closed, Decision, Trigger, TriggerKey
 from cmfm_worker.line.verdicts.actions import Action, Now, SendMaps, SendResult
 from cmfm_worker.line.verdicts.verdict_book import VerdictBook

@@ -9,6 +9,7 @@ from pathlib import Path
 import zmq
 from tests.unit.made.verdicts import trigger
 
+from cmfm_protocol.clock import NS_PER_MS, SystemClock
 from cmfm_protocol.wire.control import (
     LoadRecipeRequest,
     Reply,
@@ -18,7 +19,6 @@ from cmfm_protocol.wire.control import (
 )
 from cmfm_protocol.wire.result import Result, decode_result
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.clock import NS_PER_MS, SystemClock
 from cmfm_worker.line.messages import BookEvent, Opened, TriggerKey
 from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.net.curve import Keys

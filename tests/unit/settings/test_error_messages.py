@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cmfm_worker.settings.error_messages import describe_validation_error
+from cmfm_settings.error_messages import describe_validation_error
 
 
 class Section(BaseModel):

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_protocol.wire.topics import parse_topic, topic
+from cmfm_settings.endpoints import is_local
 from cmfm_worker.errors import InputError
-from cmfm_worker.settings.endpoints import is_local
 from cmfm_worker.settings.load import load_settings, load_with_sources
 from cmfm_worker.settings.model import Settings
 

@@ -12,7 +12,7 @@ from tests.unit.made.line_sockets import Connect
 
 from cmfm_client.camera import Camera
 from cmfm_client.camera_socket import CameraOptions
-from cmfm_client.clock import SystemClock
+from cmfm_protocol.clock import SystemClock
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import FrameHeader, decode_frame
 from cmfm_protocol.wire.state import decode_camera_state

@@ -19,7 +19,7 @@ import numpy as np
 
 from cmfm_client.camera import Camera
 from cmfm_client.camera_socket import CameraOptions
-from cmfm_client.clock import NS_PER_S
+from cmfm_protocol.clock import NS_PER_S
 
 _DEADLINE_MS = 60_000.0
 _SEND_LIMIT_MS = 60_000

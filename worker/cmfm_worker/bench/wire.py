@@ -11,13 +11,13 @@ from typing import Any, Final
 import torch
 import zmq
 
+from cmfm_protocol.clock import NS_PER_MS, SystemClock
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.bench.camera import Order
 from cmfm_worker.bench.line_folder import LINE, RECIPE, STATION, CameraProcess, write_frames, write_recipe
 from cmfm_worker.bench.made_up_frames import Frames
 from cmfm_worker.bench.options import BenchError
 from cmfm_worker.bench.stages import Setup
-from cmfm_worker.clock import NS_PER_MS, SystemClock
 from cmfm_worker.inspection.inspector import inspector_maker
 from cmfm_worker.line.intake.admission import Admission
 from cmfm_worker.line.intake.receiver import Receiver

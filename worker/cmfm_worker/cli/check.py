@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cmfm_settings.explain import as_json, print_settings
 from cmfm_worker.cli.console import on_terminal, print_row
-from cmfm_worker.cli.explain_settings import as_json, print_settings
 from cmfm_worker.errors import ExitCode, InputError
 from cmfm_worker.line.compute.device import choose_device, choose_precision
 from cmfm_worker.line.net.curve import read_keys

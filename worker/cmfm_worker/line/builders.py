@@ -10,19 +10,19 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Final
 
+from cmfm_protocol.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_protocol.wire.state import WorkerState
-from cmfm_worker.clock import NS_PER_MS, NS_PER_S, Clock
+from cmfm_service.http import application, serve_http
+from cmfm_service.systemd import SystemdNotifier
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
 from cmfm_worker.line.compute.device import seam_for
 from cmfm_worker.line.compute.lane import BatchInspector, Lane
 from cmfm_worker.line.compute.loop import LoopContext
 from cmfm_worker.line.core import Core, Recipes
 from cmfm_worker.line.health.gc_control import GcControl
-from cmfm_worker.line.health.http import application, serve_http
 from cmfm_worker.line.health.liveness import CompletedTurns, LivenessMonitor
 from cmfm_worker.line.health.metrics import LineCollector, Metrics
 from cmfm_worker.line.health.reporter import HealthReporter
-from cmfm_worker.line.health.systemd import SystemdNotifier
 from cmfm_worker.line.intake.admission import Admission
 from cmfm_worker.line.intake.receiver import Receiver
 from cmfm_worker.line.intake.sequence import SequenceTracker

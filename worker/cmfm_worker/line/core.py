@@ -9,9 +9,9 @@ from typing import Protocol
 
 import torch
 
+from cmfm_protocol.clock import Clock
 from cmfm_worker.cfm.fast.graphs import GraphRecorder, graph_recorder_for
 from cmfm_worker.cfm.fast.precision import Precision
-from cmfm_worker.clock import Clock
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.line.compute.batch_timing import BatchTiming
 from cmfm_worker.line.compute.device import choose_device, choose_precision

@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.errors import ExitCode, HungDeviceError, LostDeviceError
 from cmfm_worker.line.builders import STOP_LIMIT_S, stop_intake, stop_verdicts
 from cmfm_worker.line.compute.lane import Flight

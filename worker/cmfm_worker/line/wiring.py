@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from cmfm_worker.clock import Clock, SystemClock
+from cmfm_protocol.clock import Clock, SystemClock
 from cmfm_worker.inspection.inspector import inspector_maker
 from cmfm_worker.line.builders import (
     open_compute,

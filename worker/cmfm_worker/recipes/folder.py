@@ -14,13 +14,13 @@ import tomli_w
 
 from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_protocol.wire.limits import NAME_RULE
+from cmfm_settings.names import is_name
 from cmfm_worker.cfm.mapping.files import save_safetensors
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
 from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
-from cmfm_worker.settings.names import is_name
 
 _OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
 _READABLE_BY_ALL = 0o755  # temporary folders are private, but the line often runs as another user

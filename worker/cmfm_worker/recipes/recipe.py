@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import ValidationError
 
+from cmfm_settings.error_messages import describe_validation_error
+from cmfm_settings.names import Name
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import (
     NETWORK_KEYS,
@@ -29,8 +31,6 @@ from cmfm_worker.recipes.sections import (
     ThresholdSection,
     background_section,
 )
-from cmfm_worker.settings.error_messages import describe_validation_error
-from cmfm_worker.settings.names import Name
 
 if TYPE_CHECKING:
     from cmfm_worker.cfm.mapping.pair import MappingPair

@@ -14,12 +14,12 @@ import structlog
 import torch
 
 from cmfm_protocol.wire.limits import NAME_RULE
+from cmfm_settings.names import is_name
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, load_recipe
 from cmfm_worker.recipes.sections import MAPPING_FILE, ExtractorSection
-from cmfm_worker.settings.names import is_name
 from cmfm_worker.settings.sections.compute import RecipesSection
 
 

@@ -15,11 +15,11 @@ from pydantic import (
 
 from cmfm_protocol.wire.limits import MAX_TEXT_BYTES
 from cmfm_protocol.wire.points import MAX_RANGE_M
+from cmfm_settings.error_messages import describe_validation_error
 from cmfm_worker.cfm.image.models import timm_name
 from cmfm_worker.cfm.scoring import MAP_PX, PAPER_SCORING, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
-from cmfm_worker.settings.error_messages import describe_validation_error
 
 if TYPE_CHECKING:
     from cmfm_worker.cfm.extractor import ExtractorIdentity

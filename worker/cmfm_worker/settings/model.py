@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from cmfm_worker.settings.endpoints import is_local
+from cmfm_settings.endpoints import is_local
+from cmfm_settings.log_section import LogSection
 from cmfm_worker.settings.sections.compute import (
     BatchSection,
     DeviceSection,
@@ -12,7 +13,7 @@ from cmfm_worker.settings.sections.compute import (
     RingSection,
     WeightsSection,
 )
-from cmfm_worker.settings.sections.health import LogSection, MetricsSection
+from cmfm_worker.settings.sections.health import MetricsSection
 from cmfm_worker.settings.sections.network import (
     BOUND_SOCKETS,
     CamerasSection,

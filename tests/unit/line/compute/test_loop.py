@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from cmfm_protocol.clock import SystemClock
 from cmfm_protocol.wire.frame import Frame, FrameHeader
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.clock import SystemClock
 from cmfm_worker.errors import HungDeviceError, LostDeviceError
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
 from cmfm_worker.line.compute.device import CpuSeam, Uploaded

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.unit.made.recipes import ColourAndPlace, model, saved
 
-from cmfm_worker.clock import NS_PER_S, SystemClock
+from cmfm_protocol.clock import NS_PER_S, SystemClock
 from cmfm_worker.errors import InputError, LostDeviceError
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM, FrameHeader, encode_frame
 from cmfm_protocol.wire.state import CameraState, encode_camera_state
 from cmfm_protocol.wire.topics import topic
 from cmfm_protocol.wire.trigger import TriggerMessage, encode_trigger
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.intake.admission import Admission
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.intake.sequence import SequenceTracker

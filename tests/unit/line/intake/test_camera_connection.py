@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 from tests.unit.line.intake.test_admission import HEADER, OneRecipe, message
 from tests.unit.made.rough_tcp import Damage, DamagingProxy, ForeignService
 
+from cmfm_protocol.clock import NS_PER_MS, SystemClock
 from cmfm_protocol.files.key_files import KeyPair
 from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
 from cmfm_protocol.wire.state import CameraState, encode_camera_state
 from cmfm_protocol.wire.topics import topic
-from cmfm_worker.clock import NS_PER_MS, SystemClock
 from cmfm_worker.line.intake.admission import Admission
 from cmfm_worker.line.intake.camera_sockets import SILENT_NS, Silence
 from cmfm_worker.line.intake.receiver import Receiver

@@ -8,11 +8,11 @@ from tests.unit.line.intake.test_admission import HEADER, TOLD, Intake, message,
 from tests.unit.made.book import closed, new_book, of_type, sent
 from tests.unit.made.verdicts import PASS, trigger
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.frame import FrameHeader
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import Amended, Closed, Decision, Opened, TriggerKey
 from cmfm_worker.line.verdicts.actions import Action, LogError, Now
 

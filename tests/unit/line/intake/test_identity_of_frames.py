@@ -11,9 +11,9 @@ from tests.unit.line.intake.test_contradictions import Station
 from tests.unit.made.book import of_type
 from tests.unit.made.verdicts import PASS
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import TriggerKey
 from cmfm_worker.line.verdicts.actions import LogError
 

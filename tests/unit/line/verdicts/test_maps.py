@@ -7,9 +7,9 @@ import pytest
 from tests.unit.made.book import at, closed, due, new_book, of_type, sent, sent_maps
 from tests.unit.made.verdicts import FAIL, PASS, maps
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.anomaly_map import decode_maps
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import Opened, PartMaps
 from cmfm_worker.line.verdicts.actions import LogError, SendMaps
 from cmfm_worker.line.verdicts.map_queue import MAPS_WAITING

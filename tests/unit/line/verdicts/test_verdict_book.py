@@ -7,9 +7,9 @@ import pytest
 from tests.unit.made.book import at, closed, due, new_book, of_type, sent, sent_maps
 from tests.unit.made.verdicts import BASE_NS, FAIL, PASS, UNDECIDED, frame, maps
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.result import Region
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,

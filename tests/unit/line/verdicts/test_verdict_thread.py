@@ -10,6 +10,7 @@ import pytest
 from tests.unit.made.verdict_line import Line, running
 from tests.unit.made.verdicts import FAIL, PASS, maps
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.anomaly_map import decode_maps
 from cmfm_protocol.wire.control import (
     AnnounceRequest,
@@ -21,7 +22,6 @@ from cmfm_protocol.wire.control import (
 from cmfm_protocol.wire.state import decode_worker_state
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import Closed, SourceChanged, fault
 from cmfm_worker.line.verdicts.publisher import Publisher
 from cmfm_worker.line.verdicts.verdict_thread import MAX_POLL_MS

@@ -1,4 +1,4 @@
-"""Simulated defects on good parts, for the fit of the metric on residuals (`metric.py`).
+"""Simulated defects on good parts, for the fit of the metric on residuals (`metric.py`) and to try thresholds on.
 
 No real defect is needed, and none of a certain product is imitated. A mark is a blob or a line of any place and size
 with another height, another colour, or both. It is a defect because shape and colour no longer belong together there.
@@ -40,6 +40,23 @@ LINES: Final = 0.25
 DEFECT_FROM: Final = 0.3
 """Pixels where a mark is stronger than this are defective."""
 
+
+@dataclass(frozen=True, slots=True)
+class SingleMark:
+    """The kind of a part's only mark: of height, of colour, or of both; a line, or a blob.
+
+    `radius` is the range of a blob's radius as a share of the part's side, of which the logarithm is uniform.
+    """
+
+    height: bool
+    colour: bool
+    line: bool = False
+    radius: tuple[float, float] = RADIUS
+
+
+ANY_KIND: Final = (SingleMark(True, False), SingleMark(False, True), SingleMark(True, True))
+"""Another height, another colour, or both; one mark in three is of each."""
+
 _LINE_PIECES: Final = 8
 _BEND_RAD: Final = 0.15
 
@@ -52,18 +69,23 @@ class SimulatedDefects:
     mask: Tensor
 
 
-def simulate_defects(frames: PreparedFrames, seeds: Sequence[int]) -> SimulatedDefects:
+def simulate_defects(
+    frames: PreparedFrames, seeds: Sequence[int], single: SingleMark | None = None
+) -> SimulatedDefects:
     """Draw marks on every frame, from its seed alone: a part's marks do not depend on its batch.
 
-    Foreground, valid pixels and plane do not change. A mark's height is along the plane's normal, or towards the sensor
-    if there is no plane. A frame without foreground is returned as it was.
+    With `single` every frame gets one mark of that kind, else some of all kinds. Foreground, valid pixels and plane do
+    not change. A mark's height is along the plane's normal, or towards the sensor if there is no plane. A frame without
+    foreground is returned as it was.
     """
-    marked = [_marked(frames, i, seed) for i, seed in enumerate(seeds)]
+    marked = [_marked(frames, i, seed, single) for i, seed in enumerate(seeds)]
     rgb, xyz, mask = (torch.stack(each).to(frames.rgb.device) for each in zip(*marked, strict=True))
     return SimulatedDefects(replace(frames, rgb=rgb, xyz=xyz), mask)
 
 
-def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _marked(
+    frames: PreparedFrames, i: int, seed: int, single: SingleMark | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return RGB (3, 224, 224), points (3, 224, 224) and mask (224, 224) of one marked frame, on the CPU."""
     rgb, xyz, part = frames.rgb[i].cpu().clone(), frames.xyz[i].cpu().clone(), frames.foreground[i].cpu()
     mask = torch.zeros_like(part)
@@ -72,13 +94,13 @@ def _marked(frames: PreparedFrames, i: int, seed: int) -> tuple[Tensor, Tensor, 
     draw = Draw(seed)
     side_px, side_m = float(part.sum()) ** 0.5, part_side_m(xyz, part)
     up = upwards(frames, i)
-    for _ in range(draw.whole(*MARKS)):
-        strength = _mark(part, side_px, draw)
-        of_height, of_colour = draw.of(((True, False), (False, True), (True, True)))
-        if of_height:
+    for _ in range(draw.whole(*MARKS) if single is None else 1):
+        strength = _mark(part, side_px, draw, single)
+        mark = draw.of(ANY_KIND) if single is None else single
+        if mark.height:
             rise_m = draw.sign() * draw.log_uniform(*HEIGHT) * side_m
             xyz += rise_m * strength * up[:, None, None]
-        if of_colour:
+        if mark.colour:
             rgb = _coloured(rgb, strength, draw)
         mask |= strength > DEFECT_FROM
     return rgb.clamp(0.0, 1.0), xyz, mask
@@ -92,15 +114,16 @@ def _coloured(rgb: Tensor, strength: Tensor, draw: Draw) -> Tensor:
     return rgb + strength * draw.uniform(*OPACITY) * (paint - rgb)
 
 
-def _mark(part: Tensor, side_px: float, draw: Draw) -> Tensor:
+def _mark(part: Tensor, side_px: float, draw: Draw, single: SingleMark | None) -> Tensor:
     """Draw the strength of one mark at every pixel, (224, 224) in [0, 1], 0 outside the part."""
     places = part.nonzero()
     y, x = places[draw.whole(0, len(places) - 1)].tolist()
     ragged = _raggedness(draw)
-    if draw.uniform(0.0, 1.0) < LINES:
+    if draw.uniform(0.0, 1.0) < LINES if single is None else single.line:
         strength = _line(y, x, draw.uniform(*LINE_LENGTH) * side_px, ragged, draw)
     else:
-        strength = _blob(y, x, max(draw.log_uniform(*RADIUS) * side_px, 1.5), ragged, draw)
+        radius = RADIUS if single is None else single.radius
+        strength = _blob(y, x, max(draw.log_uniform(*radius) * side_px, 1.5), ragged, draw)
     return strength * part
 
 

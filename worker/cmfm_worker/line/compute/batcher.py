@@ -6,7 +6,7 @@ A batch has at most `max_batch` frames and waits at most `max_wait_ms` for more,
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cmfm_worker.clock import NS_PER_S, Clock
+from cmfm_protocol.clock import NS_PER_S, Clock
 from cmfm_worker.line.compute.batch_timing import BatchTiming
 from cmfm_worker.line.intake.ring import FilledSlot, Ring
 

@@ -24,8 +24,8 @@ from typing import Final
 import structlog
 import torch
 
+from cmfm_protocol.clock import NS_PER_S, Clock
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.clock import NS_PER_S, Clock
 from cmfm_worker.errors import HungDeviceError, LostDeviceError
 from cmfm_worker.line.compute.batcher import Batch, Batcher
 from cmfm_worker.line.compute.lane import Flight, Lane

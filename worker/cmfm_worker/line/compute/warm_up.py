@@ -13,7 +13,7 @@ from typing import Final
 
 import torch
 
-from cmfm_worker.clock import NS_PER_S
+from cmfm_protocol.clock import NS_PER_S
 from cmfm_worker.errors import InputError, LostDeviceError
 from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.compute.loop import LoopContext, is_device_loss, wait

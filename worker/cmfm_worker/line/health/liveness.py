@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cmfm_worker.clock import NS_PER_S, Clock
+from cmfm_protocol.clock import NS_PER_S, Clock
 
 
 @dataclass(slots=True)

@@ -10,12 +10,12 @@ from typing import Protocol
 
 import structlog
 
+from cmfm_protocol.clock import Clock
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import Frame, decode_frame
 from cmfm_protocol.wire.state import decode_camera_state
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.clock import Clock
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
 from cmfm_worker.line.intake.camera_names import CameraNames
 from cmfm_worker.line.intake.content import Repeats, content_of

@@ -16,8 +16,8 @@ from typing import Final, Literal
 
 import zmq
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.errors import StartupError
 from cmfm_worker.line.net.connection import WatchedConnection
 from cmfm_worker.line.net.curve import Keys

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cmfm_worker.clock import NS_PER_S, Clock
+from cmfm_protocol.clock import NS_PER_S, Clock
 
 YEAR_S: Final = 365.25 * 86_400
 SPANS: Final = ((YEAR_S, "years"), (86_400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "s"))

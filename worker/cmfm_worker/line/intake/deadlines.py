@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
-from cmfm_worker.clock import NS_PER_MS, Clock, trigger_age_ns
+from cmfm_protocol.clock import NS_PER_MS, Clock
 from cmfm_worker.line.intake.clock_check import clock_fault
 from cmfm_worker.line.messages import Noticed
 from cmfm_worker.settings.sections.network import IntakeSection
@@ -31,7 +31,7 @@ class Deadlines:
         """Return how long ago the trigger fired. 0 if its clock does not tell: its deadline then runs from now."""
         if self._wrong(trigger_ns, clock_name) is not None:
             return 0
-        return max(trigger_age_ns(trigger_ns, clock_name, self._clock) or 0, 0)
+        return max(_trigger_age_ns(trigger_ns, clock_name, self._clock) or 0, 0)
 
     def _wrong(self, trigger_ns: int, clock_name: str) -> str | None:
         return clock_fault(
@@ -46,7 +46,7 @@ class Deadlines:
         """Return when the trigger fired, CLOCK_MONOTONIC, or None if its clock does not tell."""
         age_ns = None
         if self._wrong(trigger_ns, clock_name) is None:
-            age_ns = trigger_age_ns(trigger_ns, clock_name, self._clock)
+            age_ns = _trigger_age_ns(trigger_ns, clock_name, self._clock)
         return None if age_ns is None else self._clock.monotonic_ns() - max(age_ns, 0)
 
     def trigger_ns(self, age_ns: int) -> int:
@@ -57,3 +57,15 @@ class Deadlines:
         """Return the deadline of a trigger of this age, CLOCK_MONOTONIC. `max_deadline_ms` cuts it."""
         allowed_ms = min(deadline_ms, self._settings.max_deadline_ms)
         return self._clock.monotonic_ns() - age_ns + int(allowed_ms * NS_PER_MS)
+
+
+def _trigger_age_ns(trigger_ns: int, clock_name: str, clock: Clock) -> int | None:
+    """Return how long ago the trigger fired, in nanoseconds, by the sender's clock (WIRE.md, clocks).
+
+    Negative for a trigger in the future. None if the sender's clock cannot be compared (`none`).
+    """
+    if clock_name == "realtime":
+        return clock.realtime_ns() - trigger_ns
+    if clock_name == "monotonic":
+        return clock.monotonic_ns() - trigger_ns
+    return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from cmfm_worker.clock import NS_PER_MS
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_worker.line.messages import SourceSeen
 
 SEEN_EVERY_NS: Final = 100 * NS_PER_MS

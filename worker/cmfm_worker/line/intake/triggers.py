@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from cmfm_protocol.clock import Clock
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.frame import Frame
-from cmfm_worker.clock import Clock
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.messages import Trigger, TriggerKey
 

@@ -11,7 +11,7 @@ from typing import Final
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from cmfm_worker.clock import NS_PER_MS
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_worker.line.net.sockets import Socket
 
 RETRIED: Final = zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED

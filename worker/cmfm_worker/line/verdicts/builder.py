@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cmfm_protocol.clock import Clock
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.topics import topic
-from cmfm_worker.clock import Clock
 from cmfm_worker.line.messages import BookEvent
 from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.net.wakeable_queue import WakeableQueue

@@ -3,8 +3,8 @@
 from collections import deque
 from typing import Final
 
+from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.result import Result
-from cmfm_worker.clock import NS_PER_MS
 from cmfm_worker.line.messages import PartMaps
 
 MAPS_WAITING: Final = 32

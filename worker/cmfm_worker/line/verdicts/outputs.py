@@ -5,9 +5,9 @@ from typing import Protocol, assert_never
 
 import structlog
 
+from cmfm_protocol.clock import Clock
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.state import WorkerState
-from cmfm_worker.clock import Clock
 from cmfm_worker.line.messages import SourceChanged, SourceSeen
 from cmfm_worker.line.records.recorder import Evidence
 from cmfm_worker.line.verdicts.actions import (

@@ -10,8 +10,8 @@ from typing import Final
 
 import zmq
 
+from cmfm_protocol.clock import NS_PER_MS, Clock
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.clock import NS_PER_MS, Clock
 from cmfm_worker.line.health.liveness import CompletedTurns
 from cmfm_worker.line.messages import BookEvent, Decision, fault
 from cmfm_worker.line.net.wakeable_queue import WakeableQueue

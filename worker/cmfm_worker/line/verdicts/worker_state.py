@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cmfm_protocol.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_protocol.wire.state import SourceState, WorkerPhase, WorkerState
 from cmfm_protocol.wire.verdict import FAULT_REASONS, Verdict
-from cmfm_worker.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_worker.line.health.totals import Totals
 from cmfm_worker.line.messages import SourceChanged, SourceSeen
 

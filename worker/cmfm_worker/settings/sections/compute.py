@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, field_validator
 
 from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
-from cmfm_worker.settings.names import Name
-from cmfm_worker.settings.section import MAX_MS, ConfigPath, Seconds, Section
+from cmfm_settings.names import Name
+from cmfm_settings.section import MAX_MS, ConfigPath, Seconds, Section
 
 BYTES_PER_PIXEL: Final = 15
 """uint8 RGB and float32 XYZ."""

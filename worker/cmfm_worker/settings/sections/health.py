@@ -1,22 +1,11 @@
-"""Sections about health: the log, and metrics and probes over HTTP."""
+"""The section about health: metrics and probes over HTTP."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from cmfm_worker.settings.endpoints import Host, is_local_host
-from cmfm_worker.settings.section import Seconds, Section
-
-
-class LogSection(Section):
-    """The structured log on stderr."""
-
-    format: Literal["console", "json"] = Field(
-        "console", description="console, or json: one object a line, for a log collector."
-    )
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged: debug, info, warning or error."
-    )
+from cmfm_settings.endpoints import Host, is_local_host
+from cmfm_settings.section import Seconds, Section
 
 
 class MetricsSection(Section):

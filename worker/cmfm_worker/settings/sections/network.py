@@ -6,9 +6,9 @@ from typing import Final, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from cmfm_protocol.wire.limits import MAX_SOURCES, NAME_RULE
-from cmfm_worker.settings.endpoints import BoundEndpoint, CameraEndpoint
-from cmfm_worker.settings.names import Name, is_name
-from cmfm_worker.settings.section import ConfigPath, PositiveMs, QueueLength, Section
+from cmfm_settings.endpoints import BoundEndpoint, CameraEndpoint
+from cmfm_settings.names import Name, is_name
+from cmfm_settings.section import ConfigPath, PositiveMs, QueueLength, Section
 
 BOUND_SOCKETS: Final = ("results", "maps", "recovery", "control")
 """Keys of [sockets] whose endpoints the worker binds."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cmfm_worker.settings.section import ConfigPath, PositiveMs, QueueLength, Section
+from cmfm_settings.section import ConfigPath, PositiveMs, QueueLength, Section
 
 PublishedMaps = Literal["all", "rejected", "none"]
 """Which parts' anomaly maps are published."""

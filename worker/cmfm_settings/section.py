@@ -1,4 +1,4 @@
-"""The base of every section of `line.toml`, and the types that its keys share."""
+"""The base of every section of a settings file, and the types that keys share."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -34,7 +34,7 @@ def _in_folder(path: Path, info: ValidationInfo) -> Path:
 
 
 ConfigPath = Annotated[Path, BeforeValidator(_no_empty_path), AfterValidator(_in_folder)]
-"""A path that is relative to the folder of `line.toml`: absolute in the settings that `load_settings` returns."""
+"""A path that is relative to the folder of the settings file; absolute once `SettingsFile.load` has read it."""
 
 PositiveMs = Annotated[float, Field(gt=0, le=MAX_MS, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_MS / 1000, allow_inf_nan=False)]

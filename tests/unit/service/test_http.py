@@ -10,10 +10,10 @@ from collections.abc import Callable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
-from tests.unit.line.health.test_systemd import NS_PER_S, SetClock
+from tests.unit.service.test_systemd import NS_PER_S, SetClock
 
+from cmfm_service.http import CLIENT_LIMIT_S, MAX_CLIENTS, Health, Probe, application, serve_http
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.health.http import CLIENT_LIMIT_S, MAX_CLIENTS, Health, Probe, application, serve_http
 from cmfm_worker.line.health.liveness import CompletedTurns, LivenessMonitor
 
 

@@ -8,8 +8,8 @@ from typing import Final, Literal, TextIO, cast
 
 import structlog
 
-from cmfm_worker.line.health.log_limit import LimitLines
-from cmfm_worker.line.health.log_thread import LogThread
+from cmfm_service.log_limit import LimitLines
+from cmfm_service.log_thread import LogThread
 
 CLOSE_LIMIT_S: Final = 2.0
 """How long the end of the process waits for the reader of the log."""

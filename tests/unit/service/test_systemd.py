@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cmfm_service.systemd import SystemdNotifier, watchdog_s
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.health.systemd import SystemdNotifier, watchdog_s
 
 NS_PER_S = 1_000_000_000
 

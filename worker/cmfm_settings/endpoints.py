@@ -55,10 +55,10 @@ def _require_host(host: str) -> str:
 
 
 BoundEndpoint = Annotated[str, AfterValidator(_require_bound)]
-"""An endpoint that the worker binds."""
+"""An endpoint that the program binds."""
 
 CameraEndpoint = Annotated[str, AfterValidator(_require_camera)]
-"""An endpoint that the worker connects to."""
+"""An endpoint that the program connects to."""
 
 Host = Annotated[str, AfterValidator(_require_host)]
 """A host name or address that an HTTP server is bound to."""

@@ -14,8 +14,8 @@ from tests.unit.line.intake.test_admission import FRAME, HEADER, Intake, message
 from tests.unit.made.line_messages import result
 
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.line.health.log import configure_logging, logging_to_stderr
-from cmfm_worker.line.health.log_limit import FAULT_LINES, LINES, SUPPRESSED, WINDOW_S, LimitLines
+from cmfm_service.log import configure_logging, logging_to_stderr
+from cmfm_service.log_limit import FAULT_LINES, LINES, SUPPRESSED, WINDOW_S, LimitLines
 from cmfm_worker.line.verdicts.result import log_verdict
 
 

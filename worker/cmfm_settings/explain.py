@@ -1,4 +1,4 @@
-"""Explains every key of `line.toml`: its value in force, where that comes from, and what the key means."""
+"""Explains every key of a settings file: its value in force, where that comes from, and what the key means."""
 
 import json
 import textwrap
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from cmfm_worker.settings.load import LoadedSettings
+from cmfm_settings.load import LoadedSettings
 
 WIDTH: Final = 100
 """Columns of the text. Only a single value that is longer than a line exceeds them."""
@@ -27,7 +27,7 @@ class ExplainedKey(NamedTuple):
     description: str
 
 
-def explained_keys(loaded: LoadedSettings) -> Iterator[ExplainedKey]:
+def explained_keys(loaded: LoadedSettings[Any]) -> Iterator[ExplainedKey]:
     """Yield every key of every section, in the order of the model."""
     for section, values in loaded.settings.model_dump(mode="json").items():
         fields = type(getattr(loaded.settings, section)).model_fields
@@ -37,7 +37,7 @@ def explained_keys(loaded: LoadedSettings) -> Iterator[ExplainedKey]:
             yield ExplainedKey(section, key, value, source, words)
 
 
-def as_json(loaded: LoadedSettings) -> dict[str, dict[str, dict[str, Any]]]:
+def as_json(loaded: LoadedSettings[Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """Return section → key → {value, source, description}, for programs."""
     report: dict[str, dict[str, dict[str, Any]]] = {}
     for section, key, value, source, description in explained_keys(loaded):
@@ -45,7 +45,7 @@ def as_json(loaded: LoadedSettings) -> dict[str, dict[str, dict[str, Any]]]:
     return report
 
 
-def print_settings(console: Console, loaded: LoadedSettings, config: Path) -> None:
+def print_settings(console: Console, loaded: LoadedSettings[Any], config: Path) -> None:
     """Print a paragraph for each key. Long lines are left whole, so that a pipe gets one line a fact."""
     console.print(f"{config}: values in force", style="bold", soft_wrap=True, markup=False, highlight=False)
     section = ""

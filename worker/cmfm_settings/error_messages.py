@@ -1,6 +1,6 @@
 """Turns a validation error into lines for the person who wrote the file: where, what is wrong, what was meant.
 
-Recipes and the settings of a line use it.
+Recipes and the settings of every program use it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from cmfm_worker.clock import NS_PER_S, Clock, SystemClock
-from cmfm_worker.errors import StartupError
+from cmfm_protocol.clock import NS_PER_S, Clock, SystemClock
+from cmfm_service.errors import StartupError
 
 FEEDS_PER_LIMIT: Final = 4
 """Feeds within the watchdog's limit while the loop turns (sd_watchdog_enabled(3) advises two or more)."""
