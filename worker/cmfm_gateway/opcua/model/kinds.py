@@ -106,7 +106,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A property, or a data variable if `kind` says so."""
+    """A property, or a data variable if `kind` says so. `number`: its UInt32 value, of a state's number."""
 
     id: int
     name: str
@@ -115,6 +115,7 @@ class Variable:
     rank: int = SCALAR
     kind: TypeName = Base.PROPERTY
     members: "tuple[Member, ...]" = ()
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from cmfm_gateway.opcua.model.events import EVENT_TYPES
 from cmfm_gateway.opcua.model.kinds import (
     Argument,
     Base,
+    Enumeration,
     Field,
     Member,
     Method,
     NodeType,
     Object,
     ReferenceType,
+    SimpleType,
     State,
     Structure,
     Transition,
@@ -28,11 +30,17 @@ REFERENCE_TYPES: Final = (ReferenceType(4002, "FromTransition"), ReferenceType(4
 
 NODE_TYPES: Final[tuple[NodeType, ...]] = (*EVENT_TYPES, *MANAGEMENT_TYPES, *STATE_MACHINES, *SYSTEM_TYPES)
 
-DATA_TYPES: Final = (*SIMPLE_TYPES, *ENUMERATIONS, *STRUCTURES)
+DATA_TYPES: Final[tuple[SimpleType | Enumeration | Structure, ...]] = (
+    *SIMPLE_TYPES,
+    *ENUMERATIONS,
+    *STRUCTURES,
+)
 
-TYPE_IDS: Final[dict[str, int]] = {
-    node.name: node.id for node in (*REFERENCE_TYPES, *NODE_TYPES, *DATA_TYPES)
-}
+TYPE_IDS: Final[dict[str, int]] = (
+    {reference.name: reference.id for reference in REFERENCE_TYPES}
+    | {node.name: node.id for node in NODE_TYPES}
+    | {data_type.name: data_type.id for data_type in DATA_TYPES}
+)
 """Name of a type → its node id."""
 
 TYPES: Final[dict[str, NodeType]] = {node.name: node for node in NODE_TYPES}
@@ -51,6 +59,13 @@ def members_of(members: tuple[Member, ...]) -> Iterator[Member]:
 STATES: Final[dict[str, State]] = {
     member.name: member for node in STATE_MACHINES for member in node.members if isinstance(member, State)
 }
+
+INNER_STATES: Final = frozenset(
+    member.name
+    for member in TYPES["VisionAutomaticModeStateMachineType"].members
+    if isinstance(member, State)
+)
+"""States of the machine inside Operational."""
 
 TRANSITIONS: Final[dict[str, Transition]] = {
     member.name: member

@@ -106,17 +106,17 @@ SYSTEM_TYPES: Final = (
                 Variable(6163, "Id", Base.NODE_ID, MANDATORY),
             )),
             Object(5107, "Error", MANDATORY, kind=Base.STATE, members=(
-                Variable(6435, "StateNumber", Base.UINT32, MANDATORY),
+                Variable(6435, "StateNumber", Base.UINT32, MANDATORY, number=3),
             )),
             Method(7037, "Halt", MANDATORY, inputs=Arguments(6154), outputs=Arguments(6155), declared_at=7094),
             Object(5106, "Halted", MANDATORY, kind=Base.STATE, members=(
-                Variable(6434, "StateNumber", Base.UINT32, MANDATORY),
+                Variable(6434, "StateNumber", Base.UINT32, MANDATORY, number=2),
             )),
             Object(5108, "Operational", MANDATORY, kind=Base.STATE, members=(
-                Variable(6436, "StateNumber", Base.UINT32, MANDATORY),
+                Variable(6436, "StateNumber", Base.UINT32, MANDATORY, number=4),
             )),
             Object(5101, "Preoperational", MANDATORY, kind=Base.STATE, members=(
-                Variable(6415, "StateNumber", Base.UINT32, MANDATORY),
+                Variable(6415, "StateNumber", Base.UINT32, MANDATORY, number=1),
             )),
             Method(7038, "Reset", MANDATORY, inputs=Arguments(6158), outputs=Arguments(6159), declared_at=7093),
             Method(7053, "SelectModeAutomatic", OPTIONAL, outputs=Arguments(6325), declared_at=7095),
