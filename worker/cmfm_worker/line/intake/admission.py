@@ -24,8 +24,8 @@ from cmfm_worker.line.intake.reuse_log import ReuseLog
 from cmfm_worker.line.intake.ring import Ring, as_shed
 from cmfm_worker.line.intake.sequence import LOST_AT_ONCE, Missing, Orphan, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
-from cmfm_worker.line.intake.stream import Fingerprint, Sighting
 from cmfm_worker.line.intake.triggers import Triggers
+from cmfm_worker.line.intake.used_numbers import Fingerprint, Sighting
 from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,

@@ -6,7 +6,7 @@ from typing import Final, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from cmfm_protocol.wire.limits import MAX_SOURCES, NAME_RULE
-from cmfm_settings.endpoints import BoundEndpoint, CameraEndpoint
+from cmfm_settings.endpoints import BoundEndpoint, ServerEndpoint
 from cmfm_settings.names import Name, is_name
 from cmfm_settings.section import ConfigPath, PositiveMs, QueueLength, Section
 
@@ -31,7 +31,7 @@ class LineSection(Section):
 class SocketsSection(Section):
     """Where frames come from and where results go."""
 
-    frames: tuple[CameraEndpoint, ...] = Field(
+    frames: tuple[ServerEndpoint, ...] = Field(
         ("tcp://127.0.0.1:5555",),
         min_length=1,
         max_length=MAX_SOURCES,
@@ -87,7 +87,7 @@ class CamerasSection(Section):
     """The cameras by name, instead of sockets.frames: `left = "tcp://10.0.0.5:5555"`, a line each."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[Name, CameraEndpoint] = Field(init=False)
+    __pydantic_extra__: dict[Name, ServerEndpoint] = Field(init=False)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class CurveSection(Section):
         description="Folder of the public keys that may use control, read again in the same way. A client that may "
         "do both has its key in both folders.",
     )
-    cameras: dict[CameraEndpoint, ConfigPath] = Field(
+    cameras: dict[ServerEndpoint, ConfigPath] = Field(
         {},
         description='{ "tcp://10.0.0.5:5555" = "keys/camera1.key" }: public keys of the cameras that speak CURVE, '
         "by their endpoint.",

@@ -1,0 +1,17 @@
+"""Which adapters the settings ask for. Each protocol's library is imported only where it is used."""
+
+from cmfm_gateway.errors import InputError
+from cmfm_gateway.gateway import Adapter
+from cmfm_gateway.settings.model import GatewaySettings
+
+
+def adapters_of(settings: GatewaySettings) -> list[Adapter]:
+    """Return the adapters that are enabled. Raises InputError if none is."""
+    adapters: list[Adapter] = []
+    if settings.modbus.enabled:
+        from cmfm_gateway.modbus.adapter import ModbusAdapter
+
+        adapters.append(ModbusAdapter(settings.modbus))
+    if not adapters:
+        raise InputError("nothing is enabled; write enabled = true under [modbus], [opcua] or [mqtt]")
+    return adapters
