@@ -12,6 +12,10 @@ def adapters_of(settings: GatewaySettings) -> list[Adapter]:
         from cmfm_gateway.modbus.adapter import ModbusAdapter
 
         adapters.append(ModbusAdapter(settings.modbus))
+    if settings.opcua.enabled:
+        from cmfm_gateway.opcua.adapter import OpcUaAdapter
+
+        adapters.append(OpcUaAdapter(settings.opcua))
     if not adapters:
         raise InputError("nothing is enabled; write enabled = true under [modbus], [opcua] or [mqtt]")
     return adapters

@@ -5,12 +5,15 @@ of which are there.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from asyncua import ua
 
 from cmfm_gateway.opcua.model.tables import STRUCTURES_BY_NAME, TYPE_IDS
+
+NO_TIME: Final = datetime(1601, 1, 1, tzinfo=UTC)
+"""The null of OPC UA's DateTime."""
 
 
 @dataclass(slots=True)
@@ -48,7 +51,7 @@ class ConfigurationDataType:
     HasTransferableDataOnFile: ua.Boolean | None = None
     ExternalId: ConfigurationIdDataType | None = None
     InternalId: ConfigurationIdDataType = field(default_factory=ConfigurationIdDataType)
-    LastModified: ua.DateTime = field(default_factory=lambda: datetime.min)
+    LastModified: ua.DateTime = field(default_factory=lambda: NO_TIME)
 
 
 @dataclass(slots=True)
@@ -90,8 +93,8 @@ class ProcessingTimesDataType:
     """When the result was made; durations in milliseconds."""
 
     Encoding: ua.UInt32 = field(default=0, repr=False, compare=False)
-    StartTime: ua.DateTime = field(default_factory=lambda: datetime.min)
-    EndTime: ua.DateTime = field(default_factory=lambda: datetime.min)
+    StartTime: ua.DateTime = field(default_factory=lambda: NO_TIME)
+    EndTime: ua.DateTime = field(default_factory=lambda: NO_TIME)
     AcquisitionDuration: ua.Double | None = None
     ProcessingDuration: ua.Double | None = None
 
@@ -121,7 +124,7 @@ class ResultDataType:
     ExternalConfigurationId: ConfigurationIdDataType | None = None
     InternalConfigurationId: ConfigurationIdDataType = field(default_factory=ConfigurationIdDataType)
     JobId: JobIdDataType = field(default_factory=JobIdDataType)
-    CreationTime: ua.DateTime = field(default_factory=lambda: datetime.min)
+    CreationTime: ua.DateTime = field(default_factory=lambda: NO_TIME)
     ProcessingTimes: ProcessingTimesDataType | None = None
     ResultContent: list[ua.Variant] | None = None
 

@@ -19,6 +19,7 @@ class Base(IntEnum):
     INT32 = 6
     UINT32 = 7
     UINT64 = 9
+    DOUBLE = 11
     STRING = 12
     DATE_TIME = 13
     BYTE_STRING = 15
@@ -38,6 +39,7 @@ class Base(IntEnum):
     TRANSITION = 2310
     TRANSITION_EVENT_TYPE = 2311
     FINITE_STATE_VARIABLE = 2760
+    FINITE_TRANSITION_VARIABLE = 2767
     FINITE_STATE_MACHINE_TYPE = 2771
     ACKNOWLEDGEABLE_CONDITION_TYPE = 2881
 
@@ -64,7 +66,10 @@ ARRAY: Final = 1
 BASE_NAMES: Final = frozenset(
     {
         "CurrentState",
+        "LastTransition",
         "Id",
+        "Number",
+        "TransitionTime",
         "StateNumber",
         "TransitionNumber",
         "InputArguments",

@@ -47,6 +47,10 @@ TYPES: Final[dict[str, NodeType]] = {node.name: node for node in NODE_TYPES}
 
 STRUCTURES_BY_NAME: Final[dict[str, Structure]] = {structure.name: structure for structure in STRUCTURES}
 
+SIMPLE_BASES: Final[dict[str, Base]] = {simple.name: simple.base for simple in SIMPLE_TYPES}
+
+ENUMERATION_NAMES: Final = frozenset(enumeration.name for enumeration in ENUMERATIONS)
+
 
 def members_of(members: tuple[Member, ...]) -> Iterator[Member]:
     """Yield the members and those below them, each after the one that holds it."""

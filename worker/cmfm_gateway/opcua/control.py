@@ -1,0 +1,105 @@
+"""The methods of the two state machines: what a client may start, stop, reset and halt, and what that does."""
+
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from cmfm_gateway.opcua.bridge import LineBridge
+from cmfm_gateway.opcua.errors import ErrorCode, MethodError
+from cmfm_gateway.opcua.machine import Job, Machine, NotNowError, Step
+from cmfm_gateway.opcua.recipes import Recipes
+from cmfm_gateway.opcua.results import text_of
+from cmfm_gateway.opcua.structures import JobIdDataType
+
+Method = Callable[..., Awaitable[Sequence[Any]]]
+
+
+class Control:
+    """Methods by name. `take` is called with the steps that a method caused."""
+
+    def __init__(
+        self,
+        line: LineBridge,
+        machine: Machine,
+        recipes: Recipes,
+        take: Callable[[Sequence[Step]], Awaitable[None]],
+    ) -> None:
+        self._line, self._machine, self._recipes, self._take = line, machine, recipes, take
+        self._started_ms = time.time_ns() // 1_000_000
+        self._numbers = itertools.count(1)
+
+    def new_job_id(self) -> str:
+        """Return an id that no job had before, also not before a restart."""
+        return f"job-{self._started_ms}-{next(self._numbers)}"
+
+    def outer_methods(self) -> dict[str, Method]:
+        """Return the methods of VisionStateMachine."""
+        return {
+            "Reset": self._reset,
+            "Halt": self._halt,
+            "SelectModeAutomatic": self._select_automatic,
+        }
+
+    def inner_methods(self) -> dict[str, Method]:
+        """Return the methods of AutomaticModeStateMachine."""
+        return {
+            "StartSingleJob": self._start_single,
+            "StartContinuous": self._start_continuous,
+            "Stop": self._stop,
+            "Abort": self._abort,
+        }
+
+    async def _reset(self, _cause: int, _text: str | None) -> Sequence[Any]:
+        return await self._do(lambda: self._machine.reset(self.new_job_id()))
+
+    async def _halt(self, _cause: int, _text: str | None) -> Sequence[Any]:
+        """Halt; with `halt_drains` the worker is told to end first. If it does not reply nothing changes."""
+        if self._line.settings.opcua.halt_drains:
+            try:
+                await self._line.drain()
+            except MethodError as error:
+                return (int(error.code),)
+        return await self._do(self._machine.halt)
+
+    async def _select_automatic(self) -> Sequence[Any]:
+        return await self._do(lambda: self._machine.select_automatic(self.new_job_id()))
+
+    async def _stop(self, _cause: int, _text: str | None) -> Sequence[Any]:
+        return await self._do(lambda: self._machine.stop(abort=False))
+
+    async def _abort(self, _cause: int, _text: str | None) -> Sequence[Any]:
+        return await self._do(lambda: self._machine.stop(abort=True))
+
+    async def _start_continuous(self, *arguments: Any) -> Sequence[Any]:
+        return await self._start(*arguments, single=False)
+
+    async def _start_single(self, *arguments: Any) -> Sequence[Any]:
+        return await self._start(*arguments, single=True)
+
+    async def _start(
+        self, meas: Any, part: Any, recipe: Any, product: Any, parameters: Any, *, single: bool
+    ) -> Sequence[Any]:
+        """Start a job; a single one announces its part at the camera of the settings, if there is one."""
+        job = Job(self.new_job_id(), text_of(meas), text_of(part), text_of(recipe), text_of(product))
+        if parameters or not all(map(str.isprintable, (job.meas_id, job.part_id, job.product_id))):
+            return JobIdDataType(), int(ErrorCode.BAD_ARGUMENT)
+        if job.recipe and job.recipe not in self._recipes.prepared:
+            return JobIdDataType(), int(ErrorCode.UNKNOWN)
+        (error,) = await self._do(lambda: self._machine.start(job, single=single))
+        camera = self._line.settings.opcua.single_job_camera
+        if single and camera and error == ErrorCode.OK:
+            try:
+                await self._line.announce(camera, job.part_id, job.recipe)
+            except MethodError as failed:
+                await self._do(lambda: self._machine.stop(abort=True))
+                return JobIdDataType(), int(failed.code)
+        return JobIdDataType(job.id if error == ErrorCode.OK else ""), error
+
+    async def _do(self, change: Callable[[], list[Step]]) -> tuple[int]:
+        try:
+            steps = change()
+        except NotNowError:
+            return (int(ErrorCode.NOT_NOW),)
+        await self._take(steps)
+        return (int(ErrorCode.OK),)
