@@ -19,3 +19,22 @@ def test_a_long_stage_prints_a_line_every_ten_seconds() -> None:
         "fitting: 34 of 34",
         "out of fold: 1 of 3",
     ]
+
+
+def test_stages_side_by_side_have_their_own_ten_seconds() -> None:
+    """Two stages that report in turn print no more lines than one after the other; one that starts again prints."""
+    lines, now = list[str](), [0.0]
+    report = ProgressLines({"fit": "fitting", "folds": "out of fold"}, lines.append, lambda: now[0])
+    for done in range(1, 15):
+        report("fit", done, 30)
+        report("folds", done, 14)
+        now[0] += 1.0
+    report("fit", 1, 30)
+    assert lines == [
+        "fitting: 1 of 30",
+        "out of fold: 1 of 14",
+        "fitting: 11 of 30",
+        "out of fold: 11 of 14",
+        "out of fold: 14 of 14",
+        "fitting: 1 of 30",
+    ]

@@ -18,12 +18,15 @@ class ProgressLines:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._titles, self._write, self._clock = titles, write, clock
-        self._stage, self._last_s = "", 0.0
+        self._last_s: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Print a line if one is due."""
+        """Print a line if one is due for the stage. Two stages may run side by side; one that starts again is new."""
         now_s = self._clock()
-        if stage == self._stage and done < total and now_s < self._last_s + EVERY_S:
+        began = done < self._done.get(stage, done + 1)
+        self._done[stage] = done
+        if not began and done < total and now_s < self._last_s[stage] + EVERY_S:
             return
-        self._stage, self._last_s = stage, now_s
+        self._last_s[stage] = now_s
         self._write(f"{self._titles[stage]}: {done} of {total}")
