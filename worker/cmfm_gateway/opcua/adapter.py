@@ -6,7 +6,6 @@ gateway's loop they would hold up Modbus and MQTT.
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Final
 
 from cmfm_gateway.errors import AdapterError, InputError, StartupError
@@ -33,18 +32,21 @@ class OpcUaAdapter:
         thread.start()
         try:
             await thread.ready()
-            seen = -1
-            while not thread.ended:
-                changed = asyncio.ensure_future(gateway.changed(seen))
-                done, _ = await asyncio.wait({changed, thread.end}, return_when=asyncio.FIRST_COMPLETED)
-                if changed in done:
-                    seen = changed.result()
-                    thread.wake()
-                else:
-                    changed.cancel()
+            waker = asyncio.create_task(_wake_at_changes(gateway, thread))
+            try:
+                await asyncio.shield(thread.end)
+            finally:
+                waker.cancel()
             thread.raise_failure()
         finally:
             await thread.stop()
+
+
+async def _wake_at_changes(gateway: Gateway, thread: "ServerThread") -> None:
+    seen = -1
+    while True:
+        seen = await gateway.changed(seen)
+        thread.wake()
 
 
 class ServerThread:
@@ -60,11 +62,6 @@ class ServerThread:
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="opcua", daemon=True)
-
-    @property
-    def ended(self) -> bool:
-        """True once the server's loop has ended."""
-        return self.end.done()
 
     def start(self) -> None:
         """Start the thread."""
@@ -102,7 +99,7 @@ class ServerThread:
         except BaseException as error:  # noqa: BLE001  (the gateway's loop raises it)
             self._failure = error
         finally:
-            self._tell(lambda: self.end.done() or self.end.set_result(None))
+            self._tell(self.end)
 
     async def _main(self) -> None:
         self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
@@ -110,8 +107,13 @@ class ServerThread:
         await serve(self._line, self._changed, self._is_ready)
 
     def _is_ready(self) -> None:
-        self._tell(lambda: self._ready.done() or self._ready.set_result(None))
+        self._tell(self._ready)
 
-    def _tell(self, action: Callable[[], object]) -> None:
+    def _tell(self, future: "asyncio.Future[None]") -> None:
         if not self._home.is_closed():
-            self._home.call_soon_threadsafe(action)
+            self._home.call_soon_threadsafe(_settle, future)
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

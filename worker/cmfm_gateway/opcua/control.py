@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from cmfm_gateway.opcua.bridge import LineBridge
@@ -15,8 +16,18 @@ from cmfm_gateway.opcua.structures import JobIdDataType
 Method = Callable[..., Awaitable[Sequence[Any]]]
 
 
+def job_ids() -> Callable[[], str]:
+    """Return a function that gives ids that no job had before, also not before a restart."""
+    started_ms, numbers = time.time_ns() // 1_000_000, itertools.count(1)
+    return lambda: f"job-{started_ms}-{next(numbers)}"
+
+
 class Control:
-    """Methods by name. `take` is called with the steps that a method caused."""
+    """Methods by name.
+
+    `settled` is entered for each change: it waits until nothing else changes the machine, and takes the results that
+    have come first. `take` is called with the steps that a method caused.
+    """
 
     def __init__(
         self,
@@ -24,14 +35,10 @@ class Control:
         machine: Machine,
         recipes: Recipes,
         take: Callable[[Sequence[Step]], Awaitable[None]],
+        settled: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
-        self._line, self._machine, self._recipes, self._take = line, machine, recipes, take
-        self._started_ms = time.time_ns() // 1_000_000
-        self._numbers = itertools.count(1)
-
-    def new_job_id(self) -> str:
-        """Return an id that no job had before, also not before a restart."""
-        return f"job-{self._started_ms}-{next(self._numbers)}"
+        self._line, self._machine, self._recipes = line, machine, recipes
+        self._take, self._settled = take, settled
 
     def outer_methods(self) -> dict[str, Method]:
         """Return the methods of VisionStateMachine."""
@@ -51,7 +58,7 @@ class Control:
         }
 
     async def _reset(self, _cause: int, _text: str | None) -> Sequence[Any]:
-        return await self._do(lambda: self._machine.reset(self.new_job_id()))
+        return await self._do(self._machine.reset)
 
     async def _halt(self, _cause: int, _text: str | None) -> Sequence[Any]:
         """Halt; with `halt_drains` the worker is told to end first. If it does not reply nothing changes."""
@@ -63,7 +70,7 @@ class Control:
         return await self._do(self._machine.halt)
 
     async def _select_automatic(self) -> Sequence[Any]:
-        return await self._do(lambda: self._machine.select_automatic(self.new_job_id()))
+        return await self._do(self._machine.select_automatic)
 
     async def _stop(self, _cause: int, _text: str | None) -> Sequence[Any]:
         return await self._do(lambda: self._machine.stop(abort=False))
@@ -81,7 +88,7 @@ class Control:
         self, meas: Any, part: Any, recipe: Any, product: Any, parameters: Any, *, single: bool
     ) -> Sequence[Any]:
         """Start a job; a single one announces its part at the camera of the settings, if there is one."""
-        job = Job(self.new_job_id(), text_of(meas), text_of(part), text_of(recipe), text_of(product))
+        job = Job(self._machine.new_job_id(), text_of(meas), text_of(part), text_of(recipe), text_of(product))
         if parameters or not all(map(str.isprintable, (job.meas_id, job.part_id, job.product_id))):
             return JobIdDataType(), int(ErrorCode.BAD_ARGUMENT)
         if job.recipe and job.recipe not in self._recipes.prepared:
@@ -97,9 +104,10 @@ class Control:
         return JobIdDataType(job.id if error == ErrorCode.OK else ""), error
 
     async def _do(self, change: Callable[[], list[Step]]) -> tuple[int]:
-        try:
-            steps = change()
-        except NotNowError:
-            return (int(ErrorCode.NOT_NOW),)
-        await self._take(steps)
+        async with self._settled():
+            try:
+                steps = change()
+            except NotNowError:
+                return (int(ErrorCode.NOT_NOW),)
+            await self._take(steps)
         return (int(ErrorCode.OK),)

@@ -24,7 +24,7 @@ from cmfm_gateway.opcua.model.kinds import (
 )
 from cmfm_gateway.opcua.model.tables import TYPES, inputs_of, outputs_of
 from cmfm_gateway.opcua.model.writer import NodeWriter, variable_attributes
-from cmfm_gateway.opcua.serving.methods import variant_type
+from cmfm_gateway.opcua.serving.methods import variant
 
 OWN_NAMESPACE: Final = "urn:cmfm:gateway"
 
@@ -158,8 +158,7 @@ class Instances:
 
     def variant_of(self, path: str, value: Any) -> Any:
         """Return a value in the type of a variable."""
-        argument = self.variables[path]
-        return ua.Variant(value, variant_type(argument), is_array=argument.rank > 0)
+        return variant(value, self.variables[path])
 
 
 def _members_of(kind: TypeName, declared: tuple[Member, ...]) -> Iterator[Member]:

@@ -15,7 +15,7 @@ ANONYMOUS = "anonymous"
 
 
 @dataclass
-class SessionUser(LibraryUser):  # type: ignore[misc]
+class SessionUser(LibraryUser):
     """The user of a session, never an administrator of the library."""
 
     may_control: bool = False

@@ -5,6 +5,7 @@ results are missing, Preoperational while the worker starts or ends. Halted is l
 in Operational, knows jobs: results that come while a job runs are announced, others are kept for those who ask.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -67,27 +68,29 @@ class Position:
 class Machine:
     """Both machines. `automatic`: jobs start by themselves when the line is ready, until a client stops one.
 
-    Each method returns the transitions that it caused, in order. `new_job_id` is given for a job that starts by itself.
+    Each method returns the transitions that it caused, in order. `new_job_id` gives the id of a job that starts by
+    itself.
     """
 
+    new_job_id: Callable[[], str]
     automatic: bool = True
     position: Position = field(default_factory=Position)
     has_recipes: bool = False
     _cause: Cause = Cause.STARTING
     _stopped: bool = False
 
-    def line(self, cause: Cause, *, has_recipes: bool, new_job_id: str) -> list[Step]:
+    def line(self, cause: Cause, *, has_recipes: bool) -> list[Step]:
         """Follow the line: `cause` is that of the line's view, `has_recipes` tells of prepared recipes."""
         self._cause, self.has_recipes = cause, has_recipes
-        return self._settle(new_job_id)
+        return self._settle()
 
-    def reset(self, new_job_id: str) -> list[Step]:
+    def reset(self) -> list[Step]:
         """Go to Preoperational from any state, and on from there as the line allows."""
         self._stopped = False
         outer = self.position.outer
         if outer is Outer.PREOPERATIONAL:
-            return self._settle(new_job_id)
-        return [self._go(Outer.PREOPERATIONAL, f"{outer}ToPreoperational"), *self._settle(new_job_id)]
+            return self._settle()
+        return [self._go(Outer.PREOPERATIONAL, f"{outer}ToPreoperational"), *self._settle()]
 
     def halt(self) -> list[Step]:
         """Go to Halted. Raises NotNowError if it is the state already."""
@@ -95,7 +98,7 @@ class Machine:
             raise NotNowError("the system is halted already")
         return [self._go(Outer.HALTED, f"{self.position.outer}ToHalted")]
 
-    def select_automatic(self, new_job_id: str) -> list[Step]:
+    def select_automatic(self) -> list[Step]:
         """Go from Preoperational to Operational. Raises NotNowError elsewhere or if the line is not ready."""
         if self.position.outer is not Outer.PREOPERATIONAL:
             raise NotNowError(f"the system is {self.position.outer}")
@@ -103,7 +106,7 @@ class Machine:
             raise NotNowError(f"the line is not ready: {self._cause}")
         return [
             self._go(Outer.OPERATIONAL, "PreoperationalToOperational", Inner.INITIALIZED),
-            *self._settle(new_job_id),
+            *self._settle(),
         ]
 
     def start(self, job: Job, *, single: bool) -> list[Step]:
@@ -128,12 +131,12 @@ class Machine:
             return []
         return [self._enter(Inner.READY, "SingleExecutionToReadyAuto", None)]
 
-    def recipe_prepared(self, new_job_id: str) -> list[Step]:
+    def recipe_prepared(self) -> list[Step]:
         """A client has prepared a recipe: Initialized becomes Ready."""
         self.has_recipes = True
         if self.position.inner is not Inner.INITIALIZED:
             return []
-        return [self._enter(Inner.READY, "InitializedToReadyRecipe", None), *self._settle(new_job_id)]
+        return [self._enter(Inner.READY, "InitializedToReadyRecipe", None), *self._settle()]
 
     def recipes_gone(self) -> list[Step]:
         """A client has taken back the last prepared recipe. Raises NotNowError while a job runs."""
@@ -149,7 +152,7 @@ class Machine:
         """True while a job runs."""
         return self.position.job is not None
 
-    def _settle(self, new_job_id: str) -> list[Step]:
+    def _settle(self) -> list[Step]:
         """Take the transitions that nobody has to ask for."""
         steps: list[Step] = []
         wanted = _outer_for(self._cause)
@@ -160,7 +163,9 @@ class Machine:
         if self.position.inner is Inner.INITIALIZED and self.has_recipes:
             steps.append(self._enter(Inner.READY, "InitializedToReadyAuto", None))
         if self.position.inner is Inner.READY and self.automatic and not self._stopped:
-            steps.append(self._enter(Inner.CONTINUOUS, "ReadyToContinuousExecutionAuto", Job(new_job_id)))
+            steps.append(
+                self._enter(Inner.CONTINUOUS, "ReadyToContinuousExecutionAuto", Job(self.new_job_id()))
+            )
         return steps
 
     def _go(self, outer: Outer, transition: str, inner: Inner | None = None) -> Step:

@@ -36,7 +36,7 @@ class Nodes:
         self._sender = sender
 
     async def write(self, path: str, value: Any, status: int = GOOD, at: datetime | None = None) -> None:
-        """Write a variable. With a bad status clients see no value."""
+        """Write a variable. With a bad status clients see no value. Raises UaStatusCodeError for a wrong type."""
         now = datetime.now(UTC)
         data = ua.DataValue(
             self.instances.variant_of(path, value),
@@ -44,7 +44,8 @@ class Nodes:
             SourceTimestamp=at or now,
             ServerTimestamp=now,
         )
-        await self._server.write_attribute_value(self.instances.id_of(path), data)
+        space, node_id = self._server.iserver.aspace, self.instances.id_of(path)
+        (await space.write_attribute_value(node_id, ua.AttributeIds.Value, data)).check()
 
     async def remove(self, path: str) -> None:
         """Remove a node and those below it."""

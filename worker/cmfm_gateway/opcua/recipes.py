@@ -5,6 +5,7 @@ frames name it are inspected by it; jobs cannot name it any more.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,10 +35,18 @@ Prepared = Callable[[str], Awaitable[None]]
 
 
 class Recipes:
-    """The recipes and their nodes. `on_prepared` and `on_gone` move the state machine; the latter may refuse."""
+    """The recipes and their nodes. `on_prepared` and `on_gone` move the state machine; the latter may refuse. `settled`
+    is entered for each change by a client (`Control`)."""
 
-    def __init__(self, line: LineBridge, nodes: Nodes, methods: MethodTable) -> None:
+    def __init__(
+        self,
+        line: LineBridge,
+        nodes: Nodes,
+        methods: MethodTable,
+        settled: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
         self._line = line
+        self._settled = settled
         self._nodes = nodes
         self._methods = methods
         self._handles = Handles()
@@ -117,17 +126,24 @@ class Recipes:
             await self._line.load_recipe(name)
         except MethodError as error:
             return error.code
+        async with self._settled():
+            await self._show_prepared(name)
+        return ErrorCode.OK
+
+    async def _show_prepared(self, name: str) -> None:
         self._taken_back.discard(name)
-        self._loaded.setdefault(name, datetime.now(UTC))
         self._loaded[name] = datetime.now(UTC)
         if f"{FOLDER}.{name}.IsPrepared" not in self._nodes.instances.variables:
             await self._add_nodes(name)
         await self._write_nodes(name)
         if self.on_prepared is not None:
             await self.on_prepared(name)
-        return ErrorCode.OK
 
     async def _unprepare(self, name: str) -> ErrorCode:
+        async with self._settled():
+            return await self._take_back(name)
+
+    async def _take_back(self, name: str) -> ErrorCode:
         if name not in self._loaded or name in self._taken_back:
             return ErrorCode.UNKNOWN
         if self.prepared == [name] and self.on_gone is not None:

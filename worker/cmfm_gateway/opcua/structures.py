@@ -154,6 +154,8 @@ CLASSES: Final[tuple[type, ...]] = (
     SystemStateDescriptionDataType,
 )
 
+CLASSES_BY_NAME: Final[dict[str, type]] = {cls.__name__: cls for cls in CLASSES}
+
 
 def register_structures(companion: int) -> None:
     """Tell the library how to encode and decode these classes; once a process and namespace index."""

@@ -1,7 +1,9 @@
 """The vision system: its nodes, its machines, and what follows a change of the line. Runs in the server's loop."""
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -11,7 +13,7 @@ from cmfm_gateway.line_view import Cause, LineView
 from cmfm_gateway.opcua import configuration, recipes, results
 from cmfm_gateway.opcua.bridge import NAME, LineBridge
 from cmfm_gateway.opcua.configuration import Configuration
-from cmfm_gateway.opcua.control import Control
+from cmfm_gateway.opcua.control import Control, job_ids
 from cmfm_gateway.opcua.instance import SYSTEM, Instances
 from cmfm_gateway.opcua.jobs import JobLog
 from cmfm_gateway.opcua.line_variables import LineVariables
@@ -58,15 +60,16 @@ class VisionSystem:
         self._instances, self._nodes, self._line = instances, nodes, line
         self._methods = server.iserver.methods
         self._log = structlog.get_logger("opcua")
-        self._machine = Machine(automatic=section.automatic)
+        self._machine = Machine(job_ids(), automatic=section.automatic)
         self._jobs = JobLog(section.jobs)
         self._results = Results(line, self._jobs)
         self._configuration = Configuration(configuration_id(line.settings))
-        self._recipes = Recipes(line, nodes, self._methods)
+        self._lock = asyncio.Lock()
+        self._recipes = Recipes(line, nodes, self._methods, self._settled)
         self._states = StateNodes(nodes)
         self._newest = NewestResult(nodes)
         self._variables = LineVariables(nodes)
-        self._control = Control(line, self._machine, self._recipes, self.take)
+        self._control = Control(line, self._machine, self._recipes, self._take, self._settled)
         self._cursor = line.store.cursor(NAME)
         self._last: StoredResult | None = None
         self._lost = line.view.lost
@@ -93,6 +96,17 @@ class VisionSystem:
 
     async def refresh(self) -> None:
         """Follow the line: machines, recipes, messages, then the results that are new, oldest first."""
+        async with self._settled():
+            pass
+
+    @contextlib.asynccontextmanager
+    async def _settled(self) -> AsyncIterator[None]:
+        """Follow the line first, then keep everything as it is for the block."""
+        async with self._lock:
+            await self._follow()
+            yield
+
+    async def _follow(self) -> None:
         view = self._line.view
         await self._recipes.follow(view)
         await self._follow_machine(view)
@@ -107,7 +121,7 @@ class VisionSystem:
         if is_new or view != self._shown:
             await self._show(self._line.view)
 
-    async def take(self, steps: Sequence[Step], prepared: dict[str, Any] | None = None) -> None:
+    async def _take(self, steps: Sequence[Step], prepared: dict[str, Any] | None = None) -> None:
         """Show the steps of the machine, and note the job that results belong to from now on."""
         if not steps:
             return
@@ -118,8 +132,8 @@ class VisionSystem:
         just_started = time.monotonic() - self._started_s < self._line.settings.worker.silence_s
         cause = Cause.STARTING if just_started and view.cause is Cause.SILENCE else view.cause
         has_recipes = bool(self._recipes.prepared)
-        steps = self._machine.line(cause, has_recipes=has_recipes, new_job_id=self._control.new_job_id())
-        await self.take(steps)
+        steps = self._machine.line(cause, has_recipes=has_recipes)
+        await self._take(steps)
 
     async def _take_result(self, stored: StoredResult) -> None:
         self._recipes.saw_model(stored.result.recipe, stored.result.model_sha)
@@ -136,7 +150,7 @@ class VisionSystem:
                 severity=RESULT_SEVERITY,
             )
         self._cursor = stored.number
-        await self.take(self._machine.result_came(stored.result.part_id))
+        await self._take(self._machine.result_came(stored.result.part_id))
 
     async def _tell_messages(self, view: LineView) -> None:
         """Send an information event for results that are lost, and for a worker that was restarted."""
@@ -164,13 +178,13 @@ class VisionSystem:
             "ExternalId": structure("RecipeIdExternalDataType", RecipeIdExternalDataType(Id=name)),
             "InternalId": structure("RecipeIdInternalDataType", self._recipes.internal_id(name)),
         }
-        steps = self._machine.recipe_prepared(self._control.new_job_id())
-        await self.take(steps, fields)
+        steps = self._machine.recipe_prepared()
+        await self._take(steps, fields)
         if not any("RecipePreparedEventType" in step.transition.effects for step in steps):
             await self._nodes.send("RecipePreparedEventType", name, fields, source=recipes.MANAGEMENT)
 
     async def _recipes_gone(self) -> None:
-        await self.take(self._machine.recipes_gone())
+        await self._take(self._machine.recipes_gone())
 
     def _bind(self, path: str, functions: dict[str, Callable[..., Awaitable[Sequence[Any]]]]) -> None:
         for name, function in functions.items():
@@ -210,7 +224,4 @@ async def make_nodes(instances: Instances) -> None:
     system = await instances.add_object(SYSTEM, "VisionSystemType", objects, ua.ObjectIds.Organizes)
     await instances.add_newest(results.NEWEST)
     await LineVariables.make(instances)
-    writer = instances.writer
-    await writer.refer(ua.NodeId(ua.ObjectIds.Server), ua.ObjectIds.HasNotifier, system)
-    for path in NOTIFIERS[1:]:
-        await writer.refer(system, ua.ObjectIds.HasNotifier, instances.id_of(path))
+    await instances.writer.refer(ua.NodeId(ua.ObjectIds.Server), ua.ObjectIds.HasNotifier, system)

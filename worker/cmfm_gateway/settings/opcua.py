@@ -27,7 +27,7 @@ class OpcUaSection(Section):
         "127.0.0.1",
         description='Host name or address to listen on; "0.0.0.0" for all. Every session is signed and encrypted.',
     )
-    port: int = Field(4840, ge=0, le=65535, description="TCP port. 0: any free one.")
+    port: int = Field(4840, ge=1, le=65535, description="TCP port.")
     path: UrlPath = Field("/cmfm", description="Path of the endpoint: opc.tcp://HOST:PORT/PATH.")
     name: str = Field(
         "", max_length=64, description="Name of this system, added to the server's name that clients show."

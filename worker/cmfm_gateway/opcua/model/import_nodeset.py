@@ -10,9 +10,10 @@ from typing import Any
 from asyncua import ua
 
 from cmfm_gateway.errors import InputError
+from cmfm_gateway.opcua.model.data_types import STRUCTURES
 from cmfm_gateway.opcua.model.definitions import structure_definition
 from cmfm_gateway.opcua.model.kinds import NAMESPACE
-from cmfm_gateway.opcua.model.tables import STRUCTURES, TYPE_IDS
+from cmfm_gateway.opcua.model.tables import TYPE_IDS
 from cmfm_gateway.opcua.model.writer import NodeWriter
 
 

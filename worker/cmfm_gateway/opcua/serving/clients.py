@@ -8,6 +8,7 @@ from asyncua.common.utils import ServiceError
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from cmfm_gateway.errors import InputError
 from cmfm_gateway.opcua.serving.refusals import CutOffError
 from cmfm_gateway.opcua.trust_list import TrustList, thumbprint
 
@@ -36,13 +37,20 @@ class ClientCertificates:
         key = certificate.public_key()
         if not isinstance(key, rsa.RSAPublicKey) or key.key_size < MIN_RSA_BITS:
             raise _bad(mark, f"not an RSA key of {MIN_RSA_BITS} bits or more")
-        if not self._trust_list.trusts(certificate):
+        if not self._is_trusted(certificate):
             self._trust_list.keep_rejected(certificate)
             raise CutOffError(
                 "untrusted_certificate",
                 ua.StatusCodes.BadSecurityChecksFailed,
                 f"{mark}; accept it with: cmfm-gateway opcua trust {mark}",
             )
+
+    def _is_trusted(self, certificate: x509.Certificate) -> bool:
+        """Ask the trust list. One that cannot be read trusts nobody."""
+        try:
+            return self._trust_list.trusts(certificate)
+        except InputError as error:
+            raise _bad(thumbprint(certificate), str(error)) from error
 
     async def require_description(self, certificate: x509.Certificate, description: Any) -> None:
         """Raise ServiceError if the client's application URI is not that of its certificate (OPC 10000-4, 6.1.3)."""

@@ -7,8 +7,9 @@ from typing import Any, Final
 import structlog
 from asyncua import ua
 
-from cmfm_gateway.opcua.model.kinds import Argument, Base
+from cmfm_gateway.opcua.model.kinds import Argument, Base, Field
 from cmfm_gateway.opcua.model.tables import ENUMERATION_NAMES, SIMPLE_BASES, STRUCTURES_BY_NAME
+from cmfm_gateway.opcua.structures import CLASSES_BY_NAME
 
 Values = Sequence[Any]
 
@@ -93,12 +94,13 @@ class MethodTable:
             ]
 
 
-def variant(value: Any, argument: Argument) -> Any:
-    """Return a value as the variant that an argument or field of the model asks for."""
-    return ua.Variant(value, variant_type(argument), is_array=argument.rank > 0)
+def variant(value: Any, argument: Argument | Field) -> Any:
+    """Return a value as the variant that an argument or field of the model asks for; its empty value for None."""
+    filled = _empty(argument) if value is None else value
+    return ua.Variant(filled, variant_type(argument), is_array=argument.rank > 0)
 
 
-def variant_type(argument: Argument) -> Any:
+def variant_type(argument: Argument | Field) -> Any:
     """Return the encoding of an argument's data type."""
     kind = argument.data_type
     if isinstance(kind, str):
@@ -106,6 +108,15 @@ def variant_type(argument: Argument) -> Any:
             return ua.VariantType.ExtensionObject
         kind = Base.INT32 if kind in ENUMERATION_NAMES else SIMPLE_BASES[kind]
     return _VARIANT_TYPES[kind]
+
+
+def _empty(argument: Argument | Field) -> Any:
+    """Return the value that stands for none: the library cannot encode None in most types."""
+    if argument.rank > 0:
+        return []
+    if isinstance(argument.data_type, str) and argument.data_type in CLASSES_BY_NAME:
+        return CLASSES_BY_NAME[argument.data_type]()
+    return ua.get_default_value(variant_type(argument))
 
 
 def _status(argument: Argument, given: Any) -> int:
