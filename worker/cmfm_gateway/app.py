@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,14 @@ app = typer.Typer(
 
 app.add_typer(opcua_commands.app, name="opcua")
 
+
+class SymbolFormat(StrEnum):
+    """Formats of `symbols`."""
+
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
 Config = Annotated[Path, typer.Option("--config", help="The gateway's settings (TOML).", show_default=False)]
 
 
@@ -73,6 +82,26 @@ def check(
     from cmfm_gateway.check import check_gateway
 
     raise typer.Exit(check_gateway(config, json))
+
+
+@app.command()
+def symbols(
+    modbus: Annotated[
+        SymbolFormat,
+        typer.Option("--modbus", help="Print the Modbus registers in this format.", show_default=False),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings whose port the samples name (TOML).", show_default=False),
+    ] = None,
+) -> None:
+    """Print the table of registers: for a PLC's import, or for people."""
+    from cmfm_gateway.modbus.symbols import as_csv, as_markdown
+    from cmfm_gateway.settings.load import load_with_sources
+    from cmfm_gateway.settings.model import GatewaySettings
+
+    settings = load_with_sources(config).settings if config else GatewaySettings()
+    sys.stdout.write(as_csv() if modbus is SymbolFormat.CSV else as_markdown(settings.modbus))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -84,10 +84,15 @@ class OpcUaLine:
 
 @contextlib.asynccontextmanager
 async def opcua_line(
-    folder: Path, line: PublishingLine, *, silence_s: float = 60.0, **section: Any
+    folder: Path,
+    line: PublishingLine,
+    *,
+    silence_s: float = 60.0,
+    port: int = 0,
+    section: dict[str, Any] | None = None,
 ) -> AsyncIterator[OpcUaLine]:
     """Run a gateway with the users `plc` (control) and `viewer` (view)."""
-    port = section.pop("port", None) or free_port()
+    port = port or free_port()
     users = {
         "plc": make_user("plc", "control", PASSWORDS["plc"]),
         "viewer": make_user("viewer", "view", PASSWORDS["viewer"]),
@@ -99,7 +104,7 @@ async def opcua_line(
         "certificates": str(folder / "opcua"),
         "users": str(folder / "users"),
         "jobs": str(folder / "jobs"),
-        **section,
+        **(section or {}),
     }
     settings = gateway_settings(line, folder, opcua=opcua, worker={"silence_s": silence_s})
     async with running(settings, [OpcUaAdapter(settings.opcua)]) as gateway:

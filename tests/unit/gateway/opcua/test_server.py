@@ -235,8 +235,8 @@ def test_jobs_are_started_and_stopped_by_users_who_may(line: PublishingLine, tmp
     """Results outside a job are not announced and can be read; a viewer may not control; states say what is."""
 
     async def scenario() -> None:
-        section = {"automatic": False, "single_job_camera": "camera1"}
-        async with opcua_line(tmp_path, line, **section) as served, served.client() as client:
+        jobs = {"automatic": False, "single_job_camera": "camera1"}
+        async with opcua_line(tmp_path, line, section=jobs) as served, served.client() as client:
             await served.ready()
             events = await subscribe(client, 1013, 1018, 1023, 1024)
             inner = "VisionStateMachine.AutomaticModeStateMachine"
@@ -284,7 +284,10 @@ def test_halt_drains_if_the_settings_say_so_and_reset_leaves_it(line: Publishing
     """In Halted nothing is announced; a worker that refuses is an error, and nothing changes."""
 
     async def scenario() -> None:
-        async with opcua_line(tmp_path, line, halt_drains=True) as served, served.client() as client:
+        async with (
+            opcua_line(tmp_path, line, section={"halt_drains": True}) as served,
+            served.client() as client,
+        ):
             await served.ready()
             line.refuse = "not now"
             assert await call(client, "VisionStateMachine.Halt", *CAUSE) == ErrorCode.REFUSED
