@@ -85,6 +85,16 @@ def check(
 
 
 @app.command()
+def example() -> None:
+    """Print a settings file with every key, its description and its default."""
+    from cmfm_gateway.settings.load import EXAMPLE_HEADING
+    from cmfm_gateway.settings.model import GatewaySettings
+    from cmfm_settings.example import example_file
+
+    sys.stdout.write(example_file(GatewaySettings, EXAMPLE_HEADING))
+
+
+@app.command()
 def symbols(
     modbus: Annotated[
         SymbolFormat,
