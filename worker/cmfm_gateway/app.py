@@ -11,6 +11,7 @@ import typer
 
 from cmfm_client.errors import EndpointError
 from cmfm_gateway.errors import ExitCode, InputError, StartupError
+from cmfm_gateway.opcua import commands as opcua_commands
 from cmfm_protocol.files.key_files import KeyFileError
 from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
 
@@ -36,6 +37,8 @@ app = typer.Typer(
     "`cmfm-gateway --config gateway.toml` runs it. It never turns silence into PASS: without the worker's state for "
     "2 s, with results missing, or for a stale result every output says *not valid*.",
 )
+
+app.add_typer(opcua_commands.app, name="opcua")
 
 
 class SymbolFormat(StrEnum):
