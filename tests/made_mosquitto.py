@@ -19,6 +19,7 @@ import pytest
 SUBSCRIBED = "cmfm/#"
 WAIT_S = 20.0
 DEBIAN = {
+    "mosquitto_passwd": "mosquitto",
     "mosquitto": "mosquitto",
     "mosquitto_sub": "mosquitto-clients",
     "mosquitto_pub": "mosquitto-clients",
