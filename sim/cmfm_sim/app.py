@@ -10,7 +10,7 @@ from cmfm_protocol.files.key_files import KeyFileError
 from cmfm_protocol.files.outputs import OutputError
 from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
 from cmfm_protocol.wire.errors import ProtocolError
-from cmfm_sim.commands import chaos, demo, make, record, replay, watch
+from cmfm_sim.commands import chaos, conform, demo, make, record, replay, watch
 from cmfm_sim.errors import FailedError, InputError
 
 FAILED, BAD_INPUT = 1, 2
@@ -19,7 +19,8 @@ EXIT_CODES = """Exit codes:
 
 0  success
 
-1  failure: no subscriber, a dead process, or (demo, chaos, replay --results) an account that does not add up
+1  failure: no subscriber, a dead process, (demo, chaos, replay --results) an account that does not add up, or
+   (conform) a camera that does not follow WIRE.md
 
 2  bad input or usage; the message names the option, file or endpoint
 """
@@ -33,10 +34,11 @@ app = typer.Typer(
     help="Simulate an inspection line: synthetic parts, a camera, a viewer and a recorder of verdicts.\n\n"
     "`demo` runs the whole line on this machine and needs nothing else. `make` writes a data set of synthetic parts. "
     "`replay` sends a data set's parts to a running `cmfm-worker` as a camera would. `watch` shows its verdicts as "
-    "they come, `record` writes them to a file. `chaos` runs a line under faults of every kind and checks its account "
-    "from outside.",
+    "they come, `record` writes them to a file. `conform` checks your own camera against WIRE.md. `chaos` runs a line "
+    "under faults of every kind and checks its account from outside.",
 )
 app.command("chaos")(chaos.chaos)
+app.command("conform")(conform.conform)
 app.command("demo")(demo.demo)
 app.command("make")(make.make)
 app.command("record")(record.record)

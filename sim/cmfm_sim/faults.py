@@ -32,9 +32,7 @@ class FaultKind(StrEnum):
     CLOCK = "clock"  # it is stamped by a clock that is hours off
 
 
-MAY_BE_INSPECTED: Final = frozenset(
-    {FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.STALL, FaultKind.CLOCK}
-)
+MAY_BE_INSPECTED: Final = frozenset({FaultKind.DUPLICATE, FaultKind.REORDER, FaultKind.STALL})
 """Faults after which the part's own bytes may still arrive in time."""
 
 MUST_FAULT: Final = frozenset(FaultKind) - MAY_BE_INSPECTED

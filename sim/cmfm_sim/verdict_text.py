@@ -27,7 +27,7 @@ def verdict_header(*, truth: bool = False) -> Text:
 
 
 def verdict_text(result: Result, *, truth: str | None = None, recovered: bool = False) -> Text:
-    """Verdict, seq, part, score against threshold, latency, reason; with `truth`, the part's true defect."""
+    """Verdict, seq, part, score against threshold, latency, camera, reason; with `truth`, the part's true defect."""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f" {result.verdict:<9} ", style=STYLES[result.verdict])
     text.append(f" {result.seq:>5}  {result.part_id or '(part unknown)':<{PART_CHARS}}")
@@ -35,6 +35,8 @@ def verdict_text(result: Result, *, truth: str | None = None, recovered: bool = 
         text.append(f" {truth:<{TRUTH_CHARS}}", style=_truth_style(result.verdict, truth))
     text.append(f" {_score(result):<19}")
     text.append(f" {result.latency_us / 1000:>7.1f} ms ", style="dim")
+    if result.camera:
+        text.append(f" {result.camera}", style="cyan")
     if result.verdict in (Verdict.UNDECIDED, Verdict.FAULT):
         text.append(f" {result.reason}", style="bold")
         text.append(f" {result.detail}" if result.detail else "", style="dim")

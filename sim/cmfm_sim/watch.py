@@ -123,7 +123,8 @@ class TextDisplay:
         for source in state.sources:
             if self._alive.get(source.endpoint, True) != source.alive:
                 what = "is back" if source.alive else "is lost"
-                self._note(f"camera {source.endpoint} {what}", "green" if source.alive else "bold red")
+                name = f"{source.name} at {source.endpoint}" if source.name else source.endpoint
+                self._note(f"camera {name} {what}", "green" if source.alive else "bold red")
             self._alive[source.endpoint] = source.alive
 
     def _note(self, text: str, style: str) -> None:

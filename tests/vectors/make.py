@@ -157,9 +157,9 @@ WORKER_STATE: dict[str, Any] = {
     "device": "cpu",
     "sent_ns": 1_760_000_001 * 10**9,
 }
-WORKER_STATE_PACED = {**WORKER_STATE, "part_ms": 104.5}
+WORKER_STATE_PART_MS = {**WORKER_STATE, "part_ms": 104.5}
 WORKER_STATE_NAMED = {
-    **WORKER_STATE_PACED,
+    **WORKER_STATE_PART_MS,
     "sources": [
         {**source, "last_frame_ns": 1_759_999_999 * 10**9, "name": "left"}
         for source in WORKER_STATE["sources"]
@@ -233,7 +233,7 @@ def messages() -> dict[str, list[bytes]]:
         "result_v1_lost": RESULT_LOST,
         "camera_state_v1": CAMERA_STATE,
         "worker_state_v1": {"v": 1, **WORKER_STATE},
-        "worker_state_v1_paced": {"v": 1, **WORKER_STATE_PACED},
+        "worker_state_v1_part_ms": {"v": 1, **WORKER_STATE_PART_MS},
         "result_v1_fail_named": RESULT_FAIL_NAMED,
         "result_v1_lost_named": RESULT_LOST_NAMED,
         "worker_state_v1_named": {"v": 1, **WORKER_STATE_NAMED},
@@ -242,7 +242,7 @@ def messages() -> dict[str, list[bytes]]:
     bodies = {f"request_v1_{op}": request for op, request in REQUESTS.items()} | {
         "reply_v1_refused": refusal,
         "reply_v1_state": {**REPLY, "state": WORKER_STATE},
-        "reply_v1_state_paced": {**REPLY, "state": WORKER_STATE_PACED},
+        "reply_v1_state_part_ms": {**REPLY, "state": WORKER_STATE_PART_MS},
         "reply_v1_page": {**REPLY, "id": "4", "page": page},
         "reply_v1_state_named": {**REPLY, "state": WORKER_STATE_NAMED},
         "reply_v1_page_named": {

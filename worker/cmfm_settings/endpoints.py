@@ -31,11 +31,11 @@ def _require_bound(endpoint: str) -> str:
     return endpoint
 
 
-def _require_camera(endpoint: str) -> str:
+def _require_reachable(endpoint: str) -> str:
     """Return the endpoint if a socket can connect to it; else raise ValueError."""
     _require_bound(endpoint)
     if endpoint.startswith("tcp://") and "*" in endpoint:
-        raise ValueError("a camera's endpoint names its host and port; * is for sockets that are bound here")
+        raise ValueError("name host and port of the other side; * is for sockets that are bound here")
     return endpoint
 
 
@@ -57,7 +57,7 @@ def _require_host(host: str) -> str:
 BoundEndpoint = Annotated[str, AfterValidator(_require_bound)]
 """An endpoint that the program binds."""
 
-CameraEndpoint = Annotated[str, AfterValidator(_require_camera)]
+ServerEndpoint = Annotated[str, AfterValidator(_require_reachable)]
 """An endpoint that the program connects to."""
 
 Host = Annotated[str, AfterValidator(_require_host)]

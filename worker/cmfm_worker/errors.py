@@ -5,6 +5,7 @@
 
 from enum import IntEnum
 
+from cmfm_service.errors import StartupError
 from cmfm_settings.errors import InputError
 
 __all__ = ["ExitCode", "HungDeviceError", "InputError", "LostDeviceError", "StartupError"]
@@ -19,10 +20,6 @@ class ExitCode(IntEnum):
     STARTUP = 3
     LOST_DEVICE = 4
     HUNG_DEVICE = 5
-
-
-class StartupError(Exception):
-    """The line cannot start although its settings are valid: a port is taken, the ledger is not writable."""
 
 
 class LostDeviceError(Exception):

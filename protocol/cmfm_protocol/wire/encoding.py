@@ -151,6 +151,8 @@ def _unique(pairs: list[tuple[object, object]]) -> dict[object, object]:
     data = dict(pairs)
     if len(data) != len(pairs):
         raise Violation(Reason.MALFORMED, "a map with the same key twice")
+    if not all(isinstance(key, str) for key in data):  # msgpack's strict_map_key lets bytes pass
+        raise Violation(Reason.MALFORMED, "a map with a key that is not text")
     return data
 
 

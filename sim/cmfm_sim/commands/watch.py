@@ -83,8 +83,8 @@ def watch(
     """Show a worker's verdicts as they come.
 
     Each line has the verdict, number and name of the part, score against
-    threshold, time from trigger to verdict, and the reason if the part was not
-    inspected.
+    threshold, time from trigger to verdict, the camera's name, and the reason if
+    the part was not inspected.
     """
     if save is not None and not maps_endpoint:
         maps_endpoint = "tcp://127.0.0.1:5557"

@@ -10,7 +10,7 @@ from cmfm_worker.cfm.classic.context import WIDE_2D, WIDE_3D, skyline
 from cmfm_worker.cfm.classic.derivatives import curvatures
 from cmfm_worker.cfm.classic.extractor import MIN_POINTS, PREDICTED_2D, ClassicExtractor
 from cmfm_worker.cfm.extractor import PixelFeatures, TooFewPointsError
-from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
+from cmfm_worker.cfm.prepare import COMPUTED, SIZE_PX, PreparedFrames
 
 EXTRACTOR = ClassicExtractor()
 
@@ -24,17 +24,19 @@ def frames(seed: int = 0, *, rows: slice = slice(60, 160), columns: slice = slic
     mask = torch.zeros(1, SIZE_PX, SIZE_PX, dtype=torch.bool)
     mask[:, rows, columns] = True
     xyz = torch.stack([x, y, 0.5 - height])[None] * mask[:, None]
+    rgb = torch.rand(1, 3, SIZE_PX, SIZE_PX, generator=generator)
     return PreparedFrames(
-        rgb=torch.rand(1, 3, SIZE_PX, SIZE_PX, generator=generator),
+        rgb=rgb,
         xyz=xyz,
         foreground=mask,
         valid=mask.clone(),
         plane=torch.tensor([[0.0, 0.0, -1.0, 0.5]]),
+        picture=(rgb.permute(0, 2, 3, 1) * 255).byte(),  # B C H W -> B H W C
     )
 
 
 def joined(*some: PreparedFrames) -> PreparedFrames:
-    names = ("rgb", "xyz", "foreground", "valid", "plane")
+    names = (*COMPUTED, "picture")
     return PreparedFrames(**{name: torch.cat([getattr(f, name) for f in some]) for name in names})
 
 

@@ -223,6 +223,9 @@ def test_short_names_are_those_of_table_10() -> None:
     assert timm_name(DINO) == DINO
 
 
+GIVEN = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+
+
 def frames() -> PreparedFrames:
     """Two frames on one surface, one with a part in the middle, one with a part in a corner."""
     foreground = torch.zeros(2, 224, 224, dtype=torch.bool)
@@ -230,7 +233,7 @@ def frames() -> PreparedFrames:
     row, column = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
     surface = torch.stack([column * 1e-3, row * 1e-3, 0.5 + 1e-5 * row * column / 9])
     xyz = torch.where(foreground[:, None], surface, 0)
-    return PreparedFrames(pictures(), xyz, foreground, foreground, torch.full((2, 4), torch.nan))
+    return PreparedFrames(pictures(), xyz, foreground, foreground, torch.full((2, 4), torch.nan), GIVEN)
 
 
 @pytest.mark.parametrize("image", ["dinov2", "sam"])

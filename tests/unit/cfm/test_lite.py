@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 from tests.unit.cfm.test_classic import frames, joined
+from torch import Tensor
 
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
+from cmfm_worker.cfm.fit.nominal_variation import vary_nominal
 from cmfm_worker.cfm.lite.crop import INPUT_PX, Square
 from cmfm_worker.cfm.lite.extractor import NETWORK_2D, LiteExtractor
 from cmfm_worker.cfm.lite.network import LiteNetwork
 from cmfm_worker.cfm.lite.weights import FILE, PACKAGE, SHA256, find_weights_file
+from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare, square_pad_offsets
 from cmfm_worker.cfm.weights import WeightsError
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.extractors import build_extractor
@@ -32,26 +35,57 @@ def _installed() -> bool:
 with_weights = pytest.mark.skipif(not _installed(), reason=f"{PACKAGE} is not installed")
 
 
-def test_a_square_around_a_part_is_read_where_it_was_cut() -> None:
-    """A picture of its own coordinates, cut and read back, gives every pixel its own."""
-    rows, columns = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
+def ramp(height: int, width: int) -> Tensor:
+    """A picture whose red is its row and whose green is its column, from 0 to 255."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    along = rows * 255 / (height - 1), columns * 255 / (width - 1)
+    return torch.stack([*along, torch.zeros(height, width)], dim=-1).round().byte()
+
+
+@pytest.mark.parametrize("size_px", [(224, 224), (400, 400), (90, 120), (1500, 1100), (1, 300)])
+def test_a_square_is_read_where_it_was_cut(size_px: tuple[int, int]) -> None:
+    """A picture of its own coordinates, cut and read back, gives every pixel of the map its own place, at any size."""
+    height, width = size_px
+    top, left, side = square_pad_offsets(height, width)
     mask = torch.zeros(224, 224, dtype=torch.bool)
-    mask[40:120, 90:150] = True
-    square = Square.around(mask)
-    assert square == Square(top=30.0, left=70.0, side=100.0)
-    cut = square.cut(torch.stack([rows, columns]))
-    assert cut.shape == (1, 2, INPUT_PX, INPUT_PX)
+    mask[112:120, 90:150] = True
+    mask[60:112, 100:130] = height > 1
+    cut = Square.around(mask, size_px).cut(ramp(max(height, 2), width)[:height])
+    assert cut.shape == (1, 3, INPUT_PX, INPUT_PX)
     pixels = mask.nonzero()
-    torch.testing.assert_close(square.read(cut, pixels), pixels.float(), atol=0.02, rtol=0)
+    read = Square.around(mask, size_px).read(cut, pixels)
+    place = (pixels + 0.5) * (side / 224) - 0.5 - torch.tensor([top, left])
+    expected = place / torch.tensor([max(height - 1, 1), width - 1])
+    along = slice(0, 2) if height > 1 else slice(1, 2)
+    torch.testing.assert_close(read[:, along], expected[:, along], atol=0.006, rtol=0)
 
 
-def test_a_square_beyond_the_picture_repeats_its_edge() -> None:
-    """A part at the border has a square like any other."""
+@pytest.mark.parametrize("size_px", [(224, 224), (1000, 700)])
+def test_a_square_beyond_the_picture_repeats_its_edge(size_px: tuple[int, int]) -> None:
+    """Beyond the picture its outermost pixels go on."""
     mask = torch.zeros(224, 224, dtype=torch.bool)
-    mask[:50, 200:] = True
-    square = Square.around(mask)
-    assert (square.top, square.left + square.side) == (-10.0, 247.0)
-    assert square.cut(torch.rand(3, 224, 224)).isfinite().all()
+    mask[:50, 150:180] = True
+    picture = torch.full((*size_px, 3), 50, dtype=torch.uint8)
+    picture[0] = 200
+    square = Square.around(mask, size_px)
+    assert square.top < 0
+    cut = square.cut(picture) * 255
+    assert cut[0, :, 0].allclose(torch.tensor(200.0))
+    assert cut[0, :, -1].allclose(torch.tensor(50.0))
+
+
+def test_a_change_on_the_map_is_added_where_it_was_made() -> None:
+    """A spot that was painted on the map appears at its place in the square of a larger picture, and nowhere else."""
+    mask = torch.zeros(224, 224, dtype=torch.bool)
+    mask[40:120, 90:170] = True
+    change = torch.zeros(3, 224, 224)
+    change[0, 70:80, 100:110] = 0.5
+    square = Square.around(mask, (400, 400))
+    picture = torch.full((400, 400, 3), 51, dtype=torch.uint8)
+    added = square.cut(picture, change) - square.cut(picture)
+    red = square.read(added, mask.nonzero())[:, 0]
+    torch.testing.assert_close(red, change[0][mask], atol=0.26, rtol=0)
+    assert float(red.mean()) == pytest.approx(float(change[0][mask].mean()), rel=0.05)
 
 
 def package(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, content: bytes | None) -> None:
@@ -150,8 +184,41 @@ def test_folding_changes_nothing_and_the_input_is_scaled_as_published() -> None:
 def test_what_the_picture_shows_changes_the_network_s_features_alone() -> None:
     """A change of colour outside the part is seen by the network (its square reaches beyond it), not by the filters."""
     extractor, part = LiteExtractor(), frames()
-    painted = part.rgb.clone()
-    painted[:, :, ~part.foreground[0]] = 0.1
-    before, after = extractor(part), extractor(replace(part, rgb=painted))
+    painted = part.picture.clone()
+    painted[:, ~part.foreground[0]] = 25
+    before, after = extractor(part), extractor(replace(part, picture=painted))
     assert not torch.equal(before.e2d[:, :NETWORK_2D], after.e2d[:, :NETWORK_2D])
     assert torch.equal(before.e2d[:, NETWORK_2D:], after.e2d[:, NETWORK_2D:])
+
+
+@with_weights
+def test_the_network_sees_what_the_map_s_grid_does_not_show() -> None:
+    """Fine stripes that the grid of 224 averages away change the network's features."""
+    across = torch.linspace(-0.1, 0.1, 896).expand(896, -1)
+    xyz = torch.stack([across, across.T, torch.full_like(across, 0.5)], dim=-1)
+    plain, striped = (torch.full((1, 896, 896, 3), 128, dtype=torch.uint8) for _ in range(2))
+    striped[:, 400:500:2, 400:500], striped[:, 401:500:2, 400:500] = 88, 168
+    options = BackgroundOptions(method="none")
+    one, other = (prepare(picture, xyz[None], options) for picture in (plain, striped))
+    inside = slice(102, 123)
+    assert (one.rgb - other.rgb)[..., inside, inside].abs().max() < 0.01
+    extractor = LiteExtractor()
+    a, b = (_shrunk(frames) for frames in (one, other))
+    before, after = extractor(a).e2d[:, :24], extractor(b).e2d[:, :24]
+    assert (before - after).abs().max() > 0.1
+
+
+def _shrunk(frames: PreparedFrames) -> PreparedFrames:
+    """Return the frames with a part of 60 pixels in the middle, whose square is enlarged."""
+    part = torch.zeros_like(frames.foreground)
+    part[:, 82:142, 82:142] = True
+    return replace(frames, foreground=part)
+
+
+@with_weights
+def test_simulated_colour_reaches_the_network() -> None:
+    """Frames whose colour was varied have other features than the part's own, though their picture is the same."""
+    extractor, part = LiteExtractor(), frames()
+    varied = vary_nominal(part, [3])
+    assert varied.picture is part.picture
+    assert not torch.equal(extractor(part).e2d[:, :NETWORK_2D], extractor(varied).e2d[:, :NETWORK_2D])

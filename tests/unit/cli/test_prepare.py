@@ -15,10 +15,10 @@ import torch
 from tests.unit.made.dataset import fit, frame, read_json, run, write_part
 
 from cmfm_protocol.files.dataset import SPLITS, PartFiles, list_parts
-from cmfm_worker.cfm.prepare import BackgroundOptions
+from cmfm_worker.cfm.prepare import COMPUTED, BackgroundOptions
 from cmfm_worker.datasets.cache.fill import fill, open_or_make
 from cmfm_worker.datasets.cache.key import CacheKey
-from cmfm_worker.datasets.cache.part_file import MAX_PART_BYTES
+from cmfm_worker.datasets.cache.part_file import most_part_bytes
 from cmfm_worker.datasets.cache.store import CacheStore
 from cmfm_worker.datasets.source import FROM_FILES
 from cmfm_worker.recipes.recipe import load_recipe
@@ -73,7 +73,7 @@ def test_prepared_frames_are_the_same_bits(data: Path, cache: Path) -> None:
     assert len(from_files) == len(from_cache) == 6
     for one, other in zip(from_files, from_cache, strict=True):
         assert (one.files, one.size_px) == (other.files, other.size_px)
-        for name in ("rgb", "xyz", "foreground", "valid", "plane"):
+        for name in (*COMPUTED, "picture"):
             here, there = getattr(one.frames, name), getattr(other.frames, name)
             assert here.dtype == there.dtype
             assert here.numpy().tobytes() == there.numpy().tobytes(), name
@@ -103,7 +103,7 @@ def test_run_says_how_many_parts_and_bytes(
     first = summary(capsys)
     assert (first["parts"], first["made"], first["kept"], first["torn"]) == (13, 13, 0, {})
     assert first["bytes"] == sum(path.stat().st_size for path in (out / "parts").iterdir())
-    assert 600_000 < first["bytes"] / 13 < 800_000 < MAX_PART_BYTES
+    assert 600_000 < first["bytes"] / 13 < 900_000 < most_part_bytes((120, 120))
     assert prepare(data, out, "--json") == 0
     again = summary(capsys)
     assert (again["made"], again["kept"], again["bytes"]) == (0, 13, first["bytes"])

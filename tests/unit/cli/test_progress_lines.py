@@ -53,3 +53,22 @@ def test_repeating_needs_no_report_and_ends_with_the_work() -> None:
         assert twice.wait(20)
     assert {line.split(" (")[0] for line in written} == {"metric: 0 of 1"}
     assert "progress" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_stages_side_by_side_have_their_own_ten_seconds() -> None:
+    """Two stages that report in turn print no more lines than one after the other; one that starts again prints."""
+    lines, now = list[str](), [0.0]
+    report = ProgressLines({"fit": "fitting", "folds": "out of fold"}, lines.append, lambda: now[0])
+    for done in range(1, 15):
+        report("fit", done, 30)
+        report("folds", done, 14)
+        now[0] += 1.0
+    report("fit", 1, 30)
+    assert lines == [
+        "fitting: 1 of 30 (0 s)",
+        "out of fold: 1 of 14 (0 s)",
+        "fitting: 11 of 30 (10 s)",
+        "out of fold: 11 of 14 (10 s)",
+        "out of fold: 14 of 14 (13 s)",
+        "fitting: 1 of 30 (14 s)",
+    ]

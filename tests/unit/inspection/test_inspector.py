@@ -139,7 +139,7 @@ def test_wrong_extractor_is_refused(tmp_path: Path) -> None:
     inspector = Inspector(ColourAndPlace())
     inspector.require_match(saved(tmp_path / "ok").recipe)
     other = ExtractorSection(preset="classic", version="2")
-    with pytest.raises(InputError, match=r"'part'.*extractor\.version = '2'"):
+    with pytest.raises(InputError, match=r"'part'.*version = '2'.*teach it again with `cmfm-worker fit`"):
         inspector.require_match(saved(tmp_path / "version", extractor=other).recipe)
     weights = ExtractorSection(preset="classic", version="colour and place", sha256={"w.pth": "0" * 64})
     with pytest.raises(InputError, match=r"other weights: w\.pth"):

@@ -52,6 +52,7 @@ def test_an_unknown_key_alone_does_no_harm() -> None:
         b"\x81\xc0\xc0",  # nil as a key
         b"\x81\x01\xc0",  # a number as a key
         b"\x81\x90\xc0",  # a list as a key
+        b"\x81\xc4\x01k\xc0",  # bytes as a key
         b"\x82\xa1k\x01\xa1k\x02",  # the same key twice
     ],
 )

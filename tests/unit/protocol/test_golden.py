@@ -247,8 +247,8 @@ OLDER = [
     ),
     of_map("result_v1_fail", FAIL_BEFORE_NAMES, encode_result, decode_result, RESULT_TOPIC),
     of_map("result_v1_lost", LOST_BEFORE_NAMES, encode_result, decode_result, RESULT_TOPIC),
-    of_map("worker_state_v1_paced", BEFORE_NAMES, encode_worker_state, decode_worker_state, STATE_TOPIC),
-    of_body("reply_v1_state_paced", Reply("1", ok=True, state=BEFORE_NAMES), encode_reply, decode_reply),
+    of_map("worker_state_v1_part_ms", BEFORE_NAMES, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_body("reply_v1_state_part_ms", Reply("1", ok=True, state=BEFORE_NAMES), encode_reply, decode_reply),
     of_body(
         "reply_v1_page",
         Reply(

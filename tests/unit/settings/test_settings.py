@@ -195,7 +195,7 @@ def test_endpoints_that_no_socket_takes_are_refused(tmp_path: Path, key: str, va
 @pytest.mark.parametrize("value", ["tcp://*:5555", "tcp://camera:*"])
 def test_camera_endpoints_name_host_and_port(tmp_path: Path, value: str) -> None:
     """A wildcard is valid for bound sockets only."""
-    with pytest.raises(InputError, match=r"sockets.frames\[0\]: a camera's endpoint names its host and port"):
+    with pytest.raises(InputError, match=r"sockets.frames\[0\]: name host and port of the other side"):
         load_settings(write(tmp_path, f'[sockets]\nframes = ["{value}"]\n'))
     bound = load_settings(
         write(tmp_path, '[sockets]\nresults = "tcp://127.0.0.1:*"\nmaps = "tcp://127.0.0.1:*"\n')

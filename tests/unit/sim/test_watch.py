@@ -66,6 +66,13 @@ def shown(*events: Event) -> str:
     return out.getvalue()
 
 
+def test_a_line_names_the_camera() -> None:
+    """On a line with two cameras each verdict is that of one; a part whose stream was never heard has none."""
+    assert verdict_text(result(3, camera="left")).plain.split()[-3:] == ["20.0", "ms", "left"]
+    lost = verdict_text(result(4, Verdict.FAULT, camera="left")).plain.split()
+    assert lost[-2:] == ["left", "lost"]
+
+
 def test_a_line_says_what_became_of_a_part_and_why() -> None:
     """Verdict, number, part, score against threshold, latency; the reason where it was not decided."""
     assert verdict_text(result(3, Verdict.FAIL)).plain.split() == [
@@ -107,11 +114,11 @@ def test_text_from_the_wire_is_not_markup() -> None:
 def test_changes_of_the_worker_are_told_once() -> None:
     """Not at every heartbeat."""
     ready, draining = replace(worker_state({}), part_ms=104.49), worker_state({}, phase="draining")
-    gone = replace(ready, sources=(SourceState("tcp://camera", "stream", False, 0),))
+    gone = replace(ready, sources=(SourceState("tcp://camera", "stream", False, 0, name="left"),))
     text = shown(ready, ready, gone, gone, ready, draining)
     assert text.count("is ready on cpu, 104 ms a part") == 1
     assert text.count("is draining on cpu\n") == 1
-    assert text.count("camera tcp://camera is lost") == 1
+    assert text.count("camera left at tcp://camera is lost") == 1
 
 
 def test_gaps_and_damage_are_told() -> None:

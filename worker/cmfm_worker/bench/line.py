@@ -77,7 +77,7 @@ def _quiet_log() -> Iterator[None]:
     """Log warnings alone, to stderr."""
     import structlog
 
-    from cmfm_worker.line.health.log import configure_logging
+    from cmfm_service.log import configure_logging
 
     before = structlog.get_config()
     configure_logging("console", "warning", sys.stderr)

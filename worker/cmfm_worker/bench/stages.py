@@ -105,7 +105,7 @@ def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[A
     with watch("background"):
         plane, foreground = part_alone(xyz_224, valid, (xyz.shape[1], xyz.shape[2]), setup.background)
         part = torch.where(foreground[:, None], xyz_224, 0.0)
-        frames = PreparedFrames(rgb_224, part, foreground, valid, plane)
+        frames = PreparedFrames(rgb_224, part, foreground, valid, plane, rgb.to(device))
     features = _extract(setup.extractor, frames, watch)
     with watch("mapping"):
         psi_of_pixels = pixel_distances(features, setup.mapping, setup.distance)

@@ -3,10 +3,12 @@
 The facts behind it are in docs/method.md: RGB, points, background.
 """
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -56,6 +58,10 @@ class BackgroundOptions:
             raise ValueError(f"a plane is a unit normal and an offset in metres, not {self.plane}")
 
 
+COMPUTED: Final = ("rgb", "xyz", "foreground", "valid", "plane")
+"""The fields of `PreparedFrames` that `prepare` computes; the picture is the one that it was given."""
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedFrames:
     """A batch of B prepared frames on one device.
@@ -66,6 +72,9 @@ class PreparedFrames:
     - `valid` (B, 224, 224) bool: all valid points.
     - `plane` (B, 4) float32: unit normal n towards the sensor and d, with n·p + d = 0 on the tray. NaN if no plane was
       removed.
+    - `picture` (B, H, W, 3) uint8 sRGB: the picture as it was given, for extractors that need its own pixels.
+    - `change` (B, 3, 224, 224) float32: the colour that a simulation has added. `rgb` has it already, `picture` has it
+      not. None for frames of a camera.
     """
 
     rgb: Tensor
@@ -73,6 +82,18 @@ class PreparedFrames:
     foreground: Tensor
     valid: Tensor
     plane: Tensor
+    picture: Tensor
+    change: Tensor | None = None
+
+    def at(self, places: Tensor) -> PreparedFrames:
+        """Return the frames at some places (N,) of the batch."""
+        chosen = {name: getattr(self, name)[places] for name in (*COMPUTED, "picture")}
+        return PreparedFrames(**chosen, change=None if self.change is None else self.change[places])
+
+    def recoloured(self, rgb: Tensor, xyz: Tensor) -> PreparedFrames:
+        """Return the frames with simulated `rgb` and `xyz`; the difference in colour is added to `change`."""
+        added = rgb - self.rgb
+        return replace(self, rgb=rgb, xyz=xyz, change=added if self.change is None else self.change + added)
 
 
 def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> PreparedFrames:
@@ -90,6 +111,7 @@ def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> Prepared
         foreground=foreground,
         valid=valid,
         plane=plane,
+        picture=rgb,
     )
 
 

@@ -1,6 +1,7 @@
 """`cmfm-worker prepare`: prepares the frames of a data set once, for any number of fits and evaluations."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +61,6 @@ def prepare(
     from cmfm_worker.cli.console import print_json, progress_bars, remark, remark_impossible
     from cmfm_worker.datasets.cache.fill import fill, open_or_make
     from cmfm_worker.datasets.cache.key import CacheKey
-    from cmfm_worker.datasets.cache.part_file import MAX_PART_BYTES
     from cmfm_worker.line.compute.device import choose_device
 
     require_writable_folder(out)
@@ -70,7 +70,7 @@ def prepare(
     parts = in_unit(_parts(root, category, dataset, chosen_light), xyz_unit)
     on = choose_device(device)
     cache = open_or_make(out, CacheKey.here(how.options(), on), force=force)
-    remark(f"{len(parts)} parts; they need at most {len(parts) * MAX_PART_BYTES / 1e6:.0f} MB")
+    remark(f"{len(parts)} parts; they need at most {_most_bytes(parts) / 1e6:.0f} MB")
     start = time.perf_counter()
     with progress_bars({"prepare": "preparing"}) as progress:
         filled = fill(cache, parts, batch, on, progress)
@@ -87,6 +87,19 @@ def prepare(
             f"{len(filled.torn)} of {len(parts)} parts cannot be read; repair them and run this again: it prepares "
             "only them"
         )
+
+
+def _most_bytes(parts: "list[PartFiles]") -> int:
+    """Return the most bytes that prepared parts can take, by the sizes of their pictures; unreadable ones take none."""
+    from cmfm_protocol.files.dataset import DatasetError
+    from cmfm_protocol.files.picture_files import png_size
+    from cmfm_worker.datasets.cache.part_file import most_part_bytes
+
+    most = 0
+    for part in parts:
+        with suppress(DatasetError):
+            most += most_part_bytes(png_size(part.rgb))
+    return most
 
 
 def _background(

@@ -27,30 +27,31 @@ class ProgressLines:
     ) -> None:
         self._titles, self._write, self._clock = titles, write, clock
         self._lock = threading.Lock()
-        self._stage, self._done, self._total = "", 0, 0
-        self._began_s = self._last_s = clock()
+        self._began_s = clock()
+        self._last_line_s = 0.0
+        self._last_s: dict[str, float] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._stage = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Print a line if one is due."""
+        """Print a line if one is due for the stage. Two stages may run side by side; one that starts again is new."""
         with self._lock:
-            begins = stage != self._stage
-            self._stage, self._done, self._total = stage, done, total
-            if begins or done >= total or self._due():
-                self._print()
+            began = done < self._seen.get(stage, (done + 1, 0))[0]
+            self._stage, self._seen[stage] = stage, (done, total)
+            if began or done >= total or self._clock() >= self._last_s[stage] + EVERY_S:
+                self._print(stage)
 
     def repeat(self) -> None:
-        """Print the last state again if a line is due."""
+        """Print the last state again if no stage has printed a line for 10 s."""
         with self._lock:
-            if self._stage and self._due():
-                self._print()
+            if self._stage and self._clock() >= self._last_line_s + EVERY_S:
+                self._print(self._stage)
 
-    def _due(self) -> bool:
-        return self._clock() >= self._last_s + EVERY_S
-
-    def _print(self) -> None:
-        self._last_s = self._clock()
-        passed_s = self._last_s - self._began_s
-        self._write(f"{self._titles[self._stage]}: {self._done} of {self._total} ({passed_s:.0f} s)")
+    def _print(self, stage: str) -> None:
+        self._last_line_s = self._last_s[stage] = self._clock()
+        done, total = self._seen[stage]
+        passed_s = self._last_line_s - self._began_s
+        self._write(f"{self._titles[stage]}: {done} of {total} ({passed_s:.0f} s)")
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
+from cmfm_service.log import logging_to_stderr
 from cmfm_worker.errors import ExitCode
-from cmfm_worker.line.health.log import logging_to_stderr
 from cmfm_worker.line.health.malloc import keep_memory
 from cmfm_worker.line.service import Ended, serve
 from cmfm_worker.settings.load import load_settings

@@ -5,7 +5,6 @@ inspected is reported as a `Problem`; it neither raises nor changes the results 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +20,7 @@ from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
 from cmfm_worker.cfm.fast.graphs import GraphRecorder
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.cfm.fast.read_back import ReadBack, on_device
-from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames
+from cmfm_worker.cfm.prepare import COMPUTED, BackgroundOptions, PreparedFrames
 from cmfm_worker.cfm.token_features import TokenExtractor, extract
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.result import InspectedBatch, Problem
@@ -160,14 +159,13 @@ def prepare_mixed(
         groups.append(prepare(rgb[here], xyz[here], background))
     order = [i for at in places.values() for i in at]
     back = on_device(order, rgb.device).argsort()
-    joined = {f.name: torch.cat([getattr(group, f.name) for group in groups]) for f in fields(PreparedFrames)}
-    return PreparedFrames(**{name: tensor[back] for name, tensor in joined.items()})
+    joined = {name: torch.cat([getattr(group, name) for group in groups])[back] for name in COMPUTED}
+    return PreparedFrames(**joined, picture=rgb)
 
 
 def select_frames(frames: PreparedFrames, places: Sequence[int]) -> PreparedFrames:
     """Return the frames of a prepared batch at `places`."""
-    at = on_device(list(places), frames.rgb.device)
-    return PreparedFrames(**{f.name: getattr(frames, f.name)[at] for f in fields(PreparedFrames)})
+    return frames.at(on_device(list(places), frames.rgb.device))
 
 
 def find_problems(frames: PreparedFrames, min_points: int) -> tuple[Problem | None, ...]:

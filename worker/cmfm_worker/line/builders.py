@@ -12,20 +12,21 @@ from typing import Final
 
 from cmfm_protocol.clock import NS_PER_MS, NS_PER_S, Clock
 from cmfm_protocol.wire.state import WorkerState
+from cmfm_service.http import application, serve_http
+from cmfm_service.systemd import SystemdNotifier
 from cmfm_worker.line.compute.batcher import Batcher, BatchLimits
 from cmfm_worker.line.compute.device import seam_for
 from cmfm_worker.line.compute.lane import BatchInspector, Lane
 from cmfm_worker.line.compute.loop import LoopContext
 from cmfm_worker.line.core import Core, Recipes
 from cmfm_worker.line.health.gc_control import GcControl
-from cmfm_worker.line.health.http import application, serve_http
 from cmfm_worker.line.health.liveness import CompletedTurns, LivenessMonitor
 from cmfm_worker.line.health.metrics import LineCollector, Metrics
 from cmfm_worker.line.health.reporter import HealthReporter
-from cmfm_worker.line.health.systemd import SystemdNotifier
 from cmfm_worker.line.intake.admission import Admission
 from cmfm_worker.line.intake.receiver import Receiver
 from cmfm_worker.line.intake.sequence import SequenceTracker
+from cmfm_worker.line.intake.used_numbers import PastNumbers
 from cmfm_worker.line.messages import Decision
 from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.records.builder import Records
@@ -78,7 +79,7 @@ def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, record
         max_gap=settings.max_gap,
         window_ns=int(settings.reorder_window_ms * NS_PER_MS),
         resume=_answered(ledger, clock, settings.max_gap) if ledger else {},
-        incomplete=ledger.incomplete(clock.realtime_ns()) if ledger else (),
+        past=_past(ledger, clock) if ledger else {},
     )
     admission = Admission(
         settings=settings,
@@ -103,6 +104,15 @@ def _answered(ledger: Ledger, clock: Clock, max_gap: int) -> dict[str, dict[int,
     return {
         stream_uuid: {seq: done_ns - realtime_ns + monotonic_ns for seq, done_ns in numbers.items()}
         for stream_uuid, numbers in ledger.answered(realtime_ns, max_gap).items()
+    }
+
+
+def _past(ledger: Ledger, clock: Clock) -> dict[str, PastNumbers]:
+    """Return every stream of the ledger with the numbers that may have had their verdict."""
+    offset_ns = clock.monotonic_ns() - clock.realtime_ns()
+    return {
+        stream_uuid: PastNumbers.up_to(newest, done_ns + offset_ns)
+        for stream_uuid, (newest, done_ns) in ledger.past().items()
     }
 
 

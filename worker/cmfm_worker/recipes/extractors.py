@@ -1,6 +1,7 @@
 """Builds the extractor of a recipe and checks that it is the one the recipe was taught on."""
 
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -87,6 +88,9 @@ def extractor_of(
     return extractor
 
 
+_TEACH_AGAIN: Final = ", which sees parts in another way; teach it again with `cmfm-worker fit`"
+
+
 def require_match(recipe: Recipe, identity: ExtractorIdentity) -> None:
     """Raise InputError unless `recipe` was taught on this extractor. Names of weights files may differ."""
     taught, here = recipe.extractor, ExtractorSection.of(identity)
@@ -94,7 +98,7 @@ def require_match(recipe: Recipe, identity: ExtractorIdentity) -> None:
         if getattr(taught, key) != getattr(here, key):
             raise InputError(
                 f"recipe {recipe.name!r} was taught with extractor.{key} = {getattr(taught, key)!r}, "
-                f"but this extractor has {getattr(here, key)!r}"
+                f"but this extractor has {getattr(here, key)!r}{_TEACH_AGAIN if key == 'version' else ''}"
             )
     if set(taught.sha256.values()) != set(here.sha256.values()):
         raise InputError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -11,27 +13,28 @@ import torch
 
 from cmfm_protocol.files.dataset import PartFiles
 from cmfm_protocol.wire.points import PointFacts
-from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.extractor import Extractor, PixelFeatures
 from cmfm_worker.cfm.fit.feature_store import FeatureStore, Precision
 from cmfm_worker.cfm.fit.fit import FitOptions
-from cmfm_worker.cfm.fit.metric import simulated_frames_per_part, simulated_pixels
+from cmfm_worker.cfm.fit.metric import MOST_FRAMES_PER_PART, SIMULATED_FRAMES, simulated_pixels
 from cmfm_worker.cfm.fit.nominal_variation import vary_nominal
 from cmfm_worker.cfm.prepare import PreparedFrames
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.scored import refuse_uninspectable
 from cmfm_worker.datasets.source import PartSource
-from cmfm_worker.inspection.inspector import find_problems
+from cmfm_worker.inspection.inspector import find_problems, select_frames
 from cmfm_worker.teaching.options import TeachOptions
+from cmfm_worker.teaching.workers import Workers
 
-VARIED_FRAMES: Final = 200
-"""Number of variations in all that is enough. With many parts each part has fewer of them, but at least one."""
+VARIED_FRAMES: Final = 100
+"""Number of variations in all that is enough: with many parts some have none, so that they cost no more than few."""
 
 _SEEDS_APART: Final = 1_000_000  # distance between the random seeds of two `seed` options: no draw is shared
 
 
-def variations_for(parts: int, wanted: int) -> int:
-    """Return how often to vary each of `parts` parts: at most `wanted` times."""
-    return min(wanted, max(VARIED_FRAMES // parts, 1))
+def frames_of(part: int, parts: int, enough: int, most: int) -> int:
+    """Return how many of `enough` frames in all part number `part` of `parts` gets, evenly spread, at most `most`."""
+    return min((part + 1) * enough // parts - part * enough // parts, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class TeachFeatures:
         fit: FitOptions,
         progress: ReportProgress,
         source: PartSource,
+        workers: Workers,
     ) -> list[TaughtPart]:
         """Fill the stores as the fit options require. Return what each part was like.
 
@@ -103,38 +107,88 @@ class TeachFeatures:
         all parts that cannot be inspected.
         """
         background, taught, bad = options.background.options(), list[TaughtPart](), list[str]()
+        under_way = deque[Future[_Extracted]]()
         progress("extract", 0, len(parts))
         for batch in source.batches(parts, options.batch, background, extractor.device):
             names = [part.id for part in batch.files]
             problems = find_problems(batch.frames, extractor.min_points)
             bad += [f"{name}: {p.detail}" for name, p in zip(names, problems, strict=True) if p is not None]
+            first = len(taught)
             if not bad:
-                seeds = [_SEEDS_APART * options.seed + len(taught) + i for i in range(len(names))]
-                self._add(extractor, batch.frames, names, seeds, len(parts), fit)
+                draws = _Draws(fit, options.seed, first, len(parts))
+                under_way.append(workers.submit(_extracted, extractor, batch.frames, names, draws))
             counts = batch.frames.foreground.flatten(1).sum(1).tolist()
             taught += [
                 TaughtPart(name, int(count), batch.size_px, points)
                 for name, count, points in zip(names, counts, batch.points, strict=True)
             ]
-            progress("extract", len(taught), len(parts))
+            while len(under_way) > workers.ahead:
+                self._keep(under_way.popleft().result())
+                progress("extract", len(self.nominal.own_counts), len(parts))
         refuse_uninspectable(bad)
+        for extracted in under_way:
+            self._keep(extracted.result())
+            progress("extract", len(self.nominal.own_counts), len(parts))
         return taught
 
-    def _add(
-        self,
-        extractor: Extractor,
-        frames: PreparedFrames,
-        names: list[str],
-        seeds: list[int],
-        parts: int,
-        fit: FitOptions,
-    ) -> None:
-        """Add one batch; `parts` is the number of parts in all, the distance between the seeds of a part's repeats."""
-        self.nominal.add(extractor(frames), names)
-        for repeat in range(variations_for(parts, fit.variations)):
-            varied = extractor(vary_nominal(frames, [seed + repeat * parts for seed in seeds]))
+    def _keep(self, extracted: _Extracted) -> None:
+        self.nominal.add(extracted.own, extracted.names)
+        for varied, names in extracted.varied:
             self.nominal.add(varied, names, varied=True)
-        for repeat in range(simulated_frames_per_part(parts) if fit.metric else 0):
-            found = simulated_pixels(extractor, frames, [seed + repeat * parts for seed in seeds])
-            for store, features in zip((self.defective, self.beside), found, strict=True):
-                store.add(features, names)
+        for defective, beside, names in extracted.simulated:
+            self.defective.add(defective, names)
+            self.beside.add(beside, names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """How frames are varied and marked; `first` is the number of the batch's first part, of `parts` in all."""
+
+    fit: FitOptions
+    seed: int
+    first: int
+    parts: int
+
+    def varied(self, place: int) -> int:
+        """Return the number of variations of the part at `place` of the batch."""
+        return frames_of(self.first + place, self.parts, VARIED_FRAMES, self.fit.variations)
+
+    def simulated(self, place: int) -> int:
+        """Return the number of its frames with simulated defects."""
+        most = MOST_FRAMES_PER_PART if self.fit.metric else 0
+        return frames_of(self.first + place, self.parts, SIMULATED_FRAMES, most)
+
+    def seed_of(self, place: int, repeat: int) -> int:
+        """Return the seed of a repeat; the parts' number is the distance between the seeds of a part's repeats."""
+        return _SEEDS_APART * self.seed + self.first + place + repeat * self.parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Extracted:
+    """Features of a batch: of its parts, of variations, and in and beside simulated defects, each with names."""
+
+    names: list[str]
+    own: PixelFeatures
+    varied: list[tuple[PixelFeatures, list[str]]]
+    simulated: list[tuple[PixelFeatures, PixelFeatures, list[str]]]
+
+
+@torch.no_grad()
+def _extracted(extractor: Extractor, frames: PreparedFrames, names: list[str], draws: _Draws) -> _Extracted:
+    """Extract the features of one batch."""
+    found = _Extracted(names, extractor(frames), [], [])
+    for some, chosen, seeds in _repeats(frames, names, draws, draws.varied):
+        found.varied.append((extractor(vary_nominal(some, seeds)), chosen))
+    for some, chosen, seeds in _repeats(frames, names, draws, draws.simulated):
+        found.simulated.append((*simulated_pixels(extractor, some, seeds), chosen))
+    return found
+
+
+def _repeats(
+    frames: PreparedFrames, names: list[str], draws: _Draws, times: Callable[[int], int]
+) -> Iterator[tuple[PreparedFrames, list[str], list[int]]]:
+    """Yield for each repeat the frames of the batch that have one, their names and their seeds."""
+    for repeat in range(max(map(times, range(len(names))))):
+        places = [place for place in range(len(names)) if times(place) > repeat]
+        chosen = frames if len(places) == len(names) else select_frames(frames, places)
+        yield chosen, [names[place] for place in places], [draws.seed_of(place, repeat) for place in places]

@@ -9,9 +9,11 @@ which neither has seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from math import ceil
 from statistics import median
+from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -25,6 +27,7 @@ from cmfm_worker.cfm.fit.fit import FitOptions, fit_mapping
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.recipes.sections import ScoreSection
+from cmfm_worker.teaching.workers import Workers
 
 FOLDS: Final = 3
 """Each fold is scored by networks that were fitted on two thirds of the training parts."""
@@ -63,42 +66,72 @@ class Ratio:
     level: float
 
 
-def out_of_fold(
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A fold of the training parts, by name, and the networks that are being fitted on all others."""
+
+    names: frozenset[str]
+    mapping: Future[MappingPair]
+
+
+def begin_folds(
     train: FeatureStore,
-    validation: FeatureStore,
-    mapping: MappingPair,
-    how: ScoreSection,
     options: FitOptions,
     progress: ReportProgress,
-) -> list[Measured]:
-    """Measure every training part out of fold, on the scale of the recipe's own networks `mapping`.
+    workers: Workers,
+    device: torch.device,
+) -> list[Fold]:
+    """Begin to fit the networks of every fold. Reports the stage "folds".
 
-    `how` is the recipe's score, without a level range. Reports the stage "folds". With fewer than `LEAST_PARTS` parts
-    the result is empty.
+    With fewer than `LEAST_PARTS` parts there is no fold.
     """
     names = list(dict.fromkeys(train.names))
     if len(names) < LEAST_PARTS:
         return []
     order = np.random.default_rng(options.seed).permutation(len(names))
-    own, found = measure(validation, mapping, how), list[Measured]()
+    quick = replace(options, epochs=_epochs(options, len(train) * (FOLDS - 1) // FOLDS))
+    folds, done, lock = list[Fold](), [0] * FOLDS, Lock()
+
+    def fitted(fold: int, others: FeatureStore) -> MappingPair:
+        def report(epoch: int, total: int, *_: float) -> None:
+            workers.require_running()
+            with lock:
+                done[fold] = epoch
+                progress("folds", sum(done), FOLDS * total)
+
+        return fit_mapping(others, quick, report, device)[0]
+
     for fold in range(FOLDS):
-        out = {names[i] for i in order[fold::FOLDS].tolist()}
+        out = frozenset(names[i] for i in order[fold::FOLDS].tolist())
         others = train.subset([name not in out for name in train.names])
-        quick = replace(options, epochs=_epochs(options, len(others)))
+        folds.append(Fold(out, workers.submit(fitted, fold, others)))
+    return folds
 
-        def report(done: int, total: int, *_: float, fold: int = fold) -> None:
-            progress("folds", fold * total + done, FOLDS * total)
 
-        device = next(mapping.to_3d.parameters()).device
-        fitted, _ = fit_mapping(others, quick, report, device)
-        fitted = replace(fitted, metric=mapping.metric)
+def out_of_fold(
+    folds: Sequence[Fold],
+    train: FeatureStore,
+    validation: FeatureStore,
+    mapping: MappingPair,
+    how: ScoreSection,
+) -> list[Measured]:
+    """Measure every training part out of fold, on the scale of the recipe's own networks `mapping`.
+
+    `how` is the recipe's score, without a level range. Waits for the folds' networks. The result is empty without
+    folds.
+    """
+    own, found = measure(validation, mapping, how) if folds else [], dict[str, Measured]()
+    for fold in folds:
+        fitted = replace(fold.mapping.result(), metric=mapping.metric)
         ratio = _ratio(own, measure(validation, fitted, how))
         left_out = train.subset(
-            [name in out and not varied for name, varied in zip(train.names, train.varied, strict=True)]
+            [
+                name in fold.names and not varied
+                for name, varied in zip(train.names, train.varied, strict=True)
+            ]
         )
-        found += [part.scaled(ratio) for part in measure(left_out, fitted, how)]
-    by_name = {part.name: part for part in found}
-    return [by_name[name] for name in names]
+        found |= {part.name: part.scaled(ratio) for part in measure(left_out, fitted, how)}
+    return [found[name] for name in dict.fromkeys(train.names) if folds]
 
 
 def _epochs(options: FitOptions, parts: int) -> int:

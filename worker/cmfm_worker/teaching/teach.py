@@ -4,6 +4,7 @@ The validation parts pass the code path of the running line, so that a score mea
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +13,7 @@ import torch
 
 from cmfm_protocol.files.dataset import PartFiles
 from cmfm_worker.cfm.extractor import Extractor
+from cmfm_worker.cfm.fit.feature_store import FeatureStore
 from cmfm_worker.cfm.fit.feature_store import Precision as KeptPrecision
 from cmfm_worker.cfm.fit.fit import FitError, FitOptions, FitReport, fit_mapping
 from cmfm_worker.cfm.fit.metric import with_metric
@@ -41,9 +43,10 @@ from cmfm_worker.teaching.limits import (
 )
 from cmfm_worker.teaching.nominal_score import NominalScore, Seen
 from cmfm_worker.teaching.options import TeachOptions, fit_options, limited_steps, score_section
-from cmfm_worker.teaching.out_of_fold import Measured, out_of_fold
+from cmfm_worker.teaching.out_of_fold import Fold, Measured, begin_folds, out_of_fold
 from cmfm_worker.teaching.tray import fixed_background
 from cmfm_worker.teaching.which_parts import TeachParts
+from cmfm_worker.teaching.workers import Workers, one_at_a_time, workers_for
 
 _UNWRITTEN = "0" * 64  # placeholder for the sha256 of a mapping that is not written yet; nothing reads it
 
@@ -88,17 +91,17 @@ def teach(
             parts.train, options.background, options.batch, extractor.device, progress
         )
         options = replace(options, background=background)
-    with TeachFeatures(_precision(extractor)) as features:
-        taught = features.extract(extractor, parts.train, options, options_of_fit, progress, source)
+    with TeachFeatures(_precision(extractor)) as features, workers_for(extractor) as workers:
+        progress = one_at_a_time(progress)
+        taught = features.extract(extractor, parts.train, options, options_of_fit, progress, source, workers)
         if options.epochs is None:
             options_of_fit = limited_steps(options_of_fit, len(features.nominal))
+        fitted = _begin_fit(features.nominal, options_of_fit, progress, workers, extractor.device)
+        folds = list[Fold]()
+        if extractor.identity.preset != "paper":  # its fit takes too long to be repeated
+            folds = begin_folds(features.nominal, options_of_fit, progress, workers, extractor.device)
         try:
-            mapping, report = fit_mapping(
-                features.nominal,
-                options_of_fit,
-                lambda done, total, *_: progress("fit", done, total),
-                extractor.device,
-            )
+            mapping, report = fitted.result()
         except FitError as error:
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
@@ -119,28 +122,43 @@ def teach(
         as_on_the_line = replace(mapping, precision=options.precision)
         model = _model_of(draft, as_on_the_line)
         validated = _validate(extractor, model, parts.validation, options.batch, progress, source)
-        folds = list[Measured]()
-        if extractor.identity.preset != "paper":  # its fit takes too long to be repeated
+        if folds:
             features.extract_validation(extractor, parts.validation, options, progress, source)
-            folds = out_of_fold(
-                features.nominal, features.validation, mapping, draft.score, options_of_fit, progress
-            )
-    draft, scores, folds = _over_levels(draft, validated, folds)
+        left_out = out_of_fold(folds, features.nominal, features.validation, mapping, draft.score)
+    draft, scores, left_out = _over_levels(draft, validated, left_out)
     wanted = Wanted(options.target_false_reject_rate, method=options.threshold_method)
     seen = [part.foreground_px for part in validated]
     draft = draft.model_copy(
         update={
-            "threshold": threshold_from(scores, wanted, out_of_fold=[part.score for part in folds]),
+            "threshold": threshold_from(scores, wanted, out_of_fold=[part.score for part in left_out]),
             "coverage": coverage_from(nominal_px, [*pixels, *seen]),
         }
     )
     nominal = [
         *_nominal_scores(parts.validation, scores, "validation", [as_on_the_line] * len(scores)),
-        *_nominal_scores(parts.train, [p.score for p in folds], "out of fold", [p.mapping for p in folds]),
+        *_nominal_scores(
+            parts.train, [p.score for p in left_out], "out of fold", [p.mapping for p in left_out]
+        ),
     ]
     impossible = {part.id: part.points.impossible_px for part in taught}
     impossible |= {part.id: part.impossible_px for part in validated}
     return Taught(draft, mapping, _model_of(draft, as_on_the_line), report, parts, tuple(nominal), impossible)
+
+
+def _begin_fit(
+    features: FeatureStore,
+    options: FitOptions,
+    progress: ReportProgress,
+    workers: Workers,
+    device: torch.device,
+) -> Future[tuple[MappingPair, FitReport]]:
+    """Begin to fit the recipe's networks. Reports the stage "fit"; the result may be a FitError."""
+
+    def report(done: int, total: int, *_: float) -> None:
+        workers.require_running()
+        progress("fit", done, total)
+
+    return workers.submit(fit_mapping, features, options, report, device)
 
 
 def _nominal_scores(

@@ -6,7 +6,7 @@ import pytest
 
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.line.intake.sequence import Missing, Orphan, SequenceTracker
-from cmfm_worker.line.intake.stream import Fingerprint, Sighting
+from cmfm_worker.line.intake.used_numbers import Fingerprint, PastNumbers, Sighting
 from cmfm_worker.line.messages import TriggerKey
 
 CAMERAS = ("left", "right")
@@ -28,11 +28,12 @@ def test_no_number_is_opened_twice(seed: int) -> None:
     """Frames, trigger messages and heartbeats with numbers that wander, jump, repeat and wrap, from two cameras."""
     rng = random.Random(seed)
     answered = dict.fromkeys(sorted(rng.sample(range(40), 20)), -1)
+    complete = rng.random() < 0.5
     tracker = SequenceTracker(
         max_gap=rng.choice([3, 20, 100]),
         window_ns=100,
-        resume={"a": answered},
-        incomplete=rng.choice([(), ("a",)]),
+        resume={"a": answered} if complete else {},
+        past={"a": PastNumbers.up_to(max(answered), -1)},
     )
     opened, announced = Opened(), set[TriggerKey]()
     for seq in answered:

@@ -3,6 +3,7 @@
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM as UNATTRIBUTED
 from cmfm_protocol.wire.limits import MAX_COUNT
 from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.line.intake.past_streams import MAX_PAST, PastStreams
 from cmfm_worker.line.intake.sequence import (
     DAMAGED_EARLY_NS,
     LOST_AT_ONCE,
@@ -11,7 +12,8 @@ from cmfm_worker.line.intake.sequence import (
     Orphan,
     SequenceTracker,
 )
-from cmfm_worker.line.intake.stream import MAX_JUMP, Fingerprint, Sighting
+from cmfm_worker.line.intake.stream import MAX_JUMP
+from cmfm_worker.line.intake.used_numbers import Fingerprint, PastNumbers, Sighting
 from cmfm_worker.line.messages import TriggerKey
 
 WINDOW_NS = 100
@@ -426,13 +428,16 @@ def test_stream_that_owes_faults_is_not_forgotten() -> None:
     assert lost(t, 10 * WINDOW_NS) == [("a", 3)]
 
 
-def test_streams_that_owe_nothing_are_forgotten() -> None:
-    """A camera that reboots for years does not fill the memory."""
-    t = tracker()
-    for boot in range(3 * MAX_STREAMS):
-        see(t, 0, boot, stream=f"boot{boot}")
-    assert see(t, 0, 1000, stream="boot0") is Sighting.NEW
-    assert see(t, 0, 1000, stream=f"boot{3 * MAX_STREAMS - 1}") is Sighting.DUPLICATE
+def test_memory_of_forgotten_streams_is_bounded() -> None:
+    """A camera that reboots for years does not fill the memory; the oldest streams of this boot go first."""
+    streams = PastStreams({"recorded": PastNumbers.up_to(3, 0)})
+    for boot in range(MAX_PAST + 2):
+        streams.put(f"boot{boot}", PastNumbers.up_to(0, 0))
+    assert streams.take("boot1") is None
+    newest = streams.take(f"boot{MAX_PAST + 1}")
+    assert newest is not None
+    assert 0 in newest.numbers
+    assert streams.take("recorded") is not None
 
 
 def test_flood_of_unreadable_messages_is_settled_at_once() -> None:
@@ -461,3 +466,28 @@ def test_jump_down_needs_two_successors() -> None:
     assert [see(t, seq, 3) for seq in (200, 201, 202, 203)] == [Sighting.JUMP] * 2 + [Sighting.NEW] * 2
     assert see(t, 5001, 4, trigger_ns=9) is Sighting.REUSED
     assert t.expire(10_000) == []
+
+
+def test_stream_of_the_past_goes_on_behind_its_numbers() -> None:
+    """What the ledger has of a stream is never new again, and what was left out there is not lost now."""
+    t = SequenceTracker(max_gap=MAX_GAP, window_ns=WINDOW_NS, past={"a": PastNumbers.up_to(6, 0)})
+    early, late = Fingerprint(1, "p"), Fingerprint(2, "q")
+    assert t.frame("cam", TriggerKey("a", 3), early, 10, fired_ns=-5) is Sighting.LATE
+    assert t.frame("cam", TriggerKey("a", 6), late, 10, fired_ns=5) is Sighting.REUSED
+    assert t.trigger("cam", TriggerKey("a", 2), 99, 10, sure=True) == (Sighting.LATE, [])
+    assert t.expire(10 * WINDOW_NS) == []
+    assert t.frame("cam", TriggerKey("a", 7), late, 10) is Sighting.NEW
+
+
+def test_forgotten_stream_is_not_answered_again() -> None:
+    """A stream that comes again after many others goes on where it was."""
+    t = tracker()
+    for seq in range(3):
+        t.frame("cam", TriggerKey("a", seq), Fingerprint(seq, "p"), seq)
+    for number in range(MAX_STREAMS + 5):
+        t.frame("cam", TriggerKey(f"s{number}", 0), Fingerprint(0, "p"), 10 + number)
+    assert [t.frame("cam", TriggerKey("a", seq), Fingerprint(seq, "p"), 500) for seq in range(4)] == [
+        *[Sighting.REUSED] * 3,
+        Sighting.NEW,
+    ]
+    assert t.expire(10**6) == []

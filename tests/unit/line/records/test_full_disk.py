@@ -1,16 +1,19 @@
 """A ledger whose disk refused rows: what the journal holds is added, the rest is counted and never answered again."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 from tests.unit.line.records.test_ledger import rows
 from tests.unit.made.verdicts import result
 
 from cmfm_worker.line.intake.sequence import SequenceTracker
-from cmfm_worker.line.intake.stream import Fingerprint, Sighting
+from cmfm_worker.line.intake.used_numbers import Fingerprint, PastNumbers, Sighting
 from cmfm_worker.line.messages import TriggerKey
-from cmfm_worker.line.records.journal import SLOT_BYTES
+from cmfm_worker.line.records.journal import file_bytes
 from cmfm_worker.line.records.ledger.writer import Ledger, row
 
 JOURNAL = 256
@@ -45,25 +48,70 @@ def test_log_says_how_many_rows_are_missing(tmp_path: Path) -> None:
     following.close()
 
 
+def following_tracker(path: Path) -> SequenceTracker:
+    """The rules as the next worker begins with them."""
+    ledger = Ledger(path, flush_ms=10, journal_rows=JOURNAL)
+    resume, past = ledger.answered(NOW_NS, 1000), ledger.past()
+    ledger.close()
+    known = {stream: PastNumbers.up_to(newest, at_ns) for stream, (newest, at_ns) in past.items()}
+    return SequenceTracker(max_gap=1000, window_ns=100, resume=resume, past=known)
+
+
 def test_triggers_whose_verdict_is_not_known_are_not_answered_again(tmp_path: Path) -> None:
-    """Neither at once nor by the next frame, nor after a further restart."""
+    """Neither at once nor when they are sent again, nor after a further restart; later ones are."""
     path = tmp_path / "ledger.sqlite"
     killed_on_a_full_disk(path)
     for _ in range(2):
-        following = Ledger(path, flush_ms=10, journal_rows=JOURNAL)
-        resume, incomplete = following.answered(NOW_NS, 1000), following.incomplete(NOW_NS)
-        following.close()
-        assert incomplete == {"a"}
-        tracker = SequenceTracker(max_gap=1000, window_ns=100, resume=resume, incomplete=incomplete)
+        tracker = following_tracker(path)
         assert tracker.expire(10**12) == []
-        newest = max(resume["a"])
-        sighting = tracker.frame("c", TriggerKey("a", newest + 3), Fingerprint(1, "p"), 10**12)
-        assert sighting is Sighting.NEW
+        for seq in (WRITTEN - 1, WRITTEN, 50, GIVEN - 1):
+            sighting = tracker.frame("c", TriggerKey("a", seq), Fingerprint(1, "p"), 10**12)
+            assert sighting is not Sighting.NEW
+        assert tracker.frame("c", TriggerKey("a", GIVEN), Fingerprint(2, "p"), 10**12) is Sighting.NEW
         assert tracker.expire(10**15) == []
-        assert tracker.frame("c", TriggerKey("a", 50), Fingerprint(1, "p"), 10**15) is not Sighting.NEW
-        tracker.frame("c", TriggerKey("a", newest + 5), Fingerprint(2, "p"), 10**15)
-        tracker.frame("c", TriggerKey("a", newest + 6), Fingerprint(3, "p"), 10**15)
-        assert [key.seq for key, _ in tracker.expire(10**16)] == [newest + 4]  # lost after the restart
+
+
+def test_stream_that_is_known_from_missing_rows_alone_is_not_answered_again(tmp_path: Path) -> None:
+    """Another stream has pushed its last row out of the journal before the kill."""
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, flush_ms=60_000, journal_rows=JOURNAL)
+    ledger.begin("b")
+    for number in range(1, GIVEN + 1):
+        stream = "gone" if number <= WRITTEN else "a"
+        ledger.note(replace(result(number), stream_uuid=stream, done_ns=NOW_NS), recipe_sha="")
+    for _ in range(2):
+        tracker = following_tracker(path)
+        for seq in range(WRITTEN):
+            assert tracker.frame("c", TriggerKey("gone", seq), Fingerprint(1, "p"), 1) is not Sighting.NEW
+        assert tracker.frame("c", TriggerKey("gone", WRITTEN), Fingerprint(2, "p"), 1) is Sighting.NEW
+        assert tracker.expire(10**15) == []
+
+
+@pytest.mark.parametrize("end", ["clean", "killed"])
+def test_rows_that_are_lost_while_the_worker_runs_leave_their_streams_known(tmp_path: Path, end: str) -> None:
+    """A row that the database refuses is lost: its number gets no second verdict, however the worker ends."""
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path, flush_ms=10, journal_rows=JOURNAL)
+    ledger.begin("b")
+    refused = replace(result(1), stream_uuid="gone", seq=7)
+    ledger.append(result(1))
+    ledger.note(refused, recipe_sha="")
+    ledger.append(refused)  # the id of a row that is there
+    wait_until(lambda: ledger.rows_lost == 1)
+    if end == "clean":
+        ledger.close()
+    else:
+        wait_until(lambda: "gone" in ledger.past())
+    assert (
+        following_tracker(path).frame("c", TriggerKey("gone", 7), Fingerprint(1, "p"), 1) is not Sighting.NEW
+    )
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.01)
 
 
 def test_stop_on_a_full_disk_loses_nothing_that_the_journal_holds(tmp_path: Path) -> None:
@@ -93,4 +141,4 @@ def test_other_capacity_keeps_the_rows_of_a_killed_worker(tmp_path: Path) -> Non
         ledger.note(result(number), recipe_sha="")
     Ledger(path, flush_ms=10, journal_rows=2 * JOURNAL).close()
     assert [found[0] for found in rows(path)] == [1, 2, 3, 4, 5]
-    assert path.with_name("ledger.sqlite.journal").stat().st_size == 2 * JOURNAL * SLOT_BYTES
+    assert path.with_name("ledger.sqlite.journal").stat().st_size == file_bytes(2 * JOURNAL)

@@ -10,8 +10,9 @@ from tests.unit.line.records.test_ledger import hashes, rows
 from tests.unit.made.verdicts import result
 
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.line.records.journal import SLOT_BYTES, SLOTS, Journal
+from cmfm_worker.line.records.journal import SLOT_BYTES, SLOTS, Journal, file_bytes
 from cmfm_worker.line.records.ledger.writer import Ledger, row
+from cmfm_worker.line.records.stream_marks import HEAD_BYTES, MARK_BYTES, STREAMS, Mark
 
 NOTES_AND_DIES = """
 import os, signal, sys
@@ -41,7 +42,7 @@ def test_the_oldest_rows_make_room(tmp_path: Path) -> None:
     for seq in range(SLOTS + 3):
         journal.note([seq])
     assert journal.rows() == [(seq,) for seq in range(3, SLOTS + 3)]
-    assert (tmp_path / "j").stat().st_size == SLOTS * SLOT_BYTES
+    assert (tmp_path / "j").stat().st_size == file_bytes(SLOTS)
     journal.close()
 
 
@@ -62,7 +63,7 @@ def test_a_torn_row_is_skipped(tmp_path: Path) -> None:
         journal.note([seq, "x" * 100])
     journal.close()
     data = bytearray((tmp_path / "j").read_bytes())
-    data[SLOT_BYTES + 60] ^= 1
+    data[HEAD_BYTES + SLOT_BYTES + 60] ^= 1
     (tmp_path / "j").write_bytes(data)
     journal = Journal(tmp_path / "j")
     assert [found[0] for found in journal.rows()] == [0, 2]
@@ -110,3 +111,34 @@ def test_a_clean_end_leaves_nothing_to_add(tmp_path: Path) -> None:
     ledger.close()
     Ledger(path, flush_ms=10).close()
     assert rows(path) == []
+
+
+def test_marks_hold_the_newest_number_of_each_stream(tmp_path: Path) -> None:
+    """Also after the number went down, and after a kill while a mark was being written."""
+    journal = Journal(tmp_path / "j", 256)
+    for seq in (5, 9, 7):  # two cameras in turn
+        journal.marks.note("a", seq, seq)
+        journal.marks.note("b", 1, 1)
+    assert sorted(journal.marks.read()) == [Mark("a", 9, 7), Mark("b", 1, 1)]
+    journal.close()
+    data = bytearray((tmp_path / "j").read_bytes())
+    data[MARK_BYTES + 18] ^= 1  # the newer mark of "a": its three went to the slots 1, 0 and 1
+    (tmp_path / "j").write_bytes(data)
+    journal = Journal(tmp_path / "j", 256)
+    assert sorted(journal.marks.read()) == [Mark("a", 9, 9), Mark("b", 1, 1)]
+    journal.clear()
+    assert journal.marks.read() == []
+    journal.close()
+
+
+def test_marks_of_the_newest_streams_stay(tmp_path: Path) -> None:
+    """The stream that has been silent longest makes room."""
+    journal = Journal(tmp_path / "j", 256)
+    for number in range(STREAMS):
+        journal.marks.note(f"s{number}", number, 0)
+    journal.marks.note("s0", 100, 0)
+    journal.marks.note("new", 1, 0)
+    found = {mark.stream_uuid: mark.newest_seq for mark in journal.marks.read()}
+    assert len(found) == STREAMS
+    assert (found["s0"], found["new"], "s1" in found) == (100, 1, False)
+    journal.close()

@@ -50,7 +50,7 @@ def test_rows_reach_the_disk_within_the_flush_interval(tmp_path: Path) -> None:
 
 
 def test_a_restarted_worker_learns_where_each_stream_stood(tmp_path: Path) -> None:
-    """The numbers that had their verdict are known for each recent stream; streams of long ago are forgotten."""
+    """The numbers that had their verdict are known for each recent stream, the newest for each of long ago."""
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, flush_ms=10)
     now_ns = 10 * 24 * 3600 * 10**9
@@ -58,8 +58,11 @@ def test_a_restarted_worker_learns_where_each_stream_stood(tmp_path: Path) -> No
     ledger.append(replace(RESULT, result_id=2, seq=40, done_ns=now_ns - 1))
     ledger.append(replace(RESULT, result_id=3, stream_uuid="old", seq=9, done_ns=1))
     ledger.close()
-    found = Ledger(path, flush_ms=10).answered(now_ns, 1000)
+    following = Ledger(path, flush_ms=10)
+    found = following.answered(now_ns, 1000)
     assert {stream: [*numbers] for stream, numbers in found.items()} == {"a": [40, 41]}
+    assert following.past() == {"a": (41, now_ns - 1), "old": (9, 1)}
+    following.close()
 
 
 def test_a_row_that_cannot_be_written_is_counted(tmp_path: Path) -> None:
@@ -218,8 +221,8 @@ def test_columns_are_those_that_scripts_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm; this one reads version 3"),
-        ("PRAGMA user_version = 0", "version 1, older than any release; this cmfm reads version 3"),
+        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm; this one reads version 4"),
+        ("PRAGMA user_version = 0", "version 1, older than any release; this cmfm reads version 4"),
         ("PRAGMA application_id = 7", "not a ledger: its application_id is 0x7"),
         ("ALTER TABLE triggers RENAME TO something", "no table `triggers`"),
         ("ALTER TABLE triggers DROP COLUMN score", "lacks score"),

@@ -3,13 +3,13 @@
 import math
 
 from prometheus_client import CollectorRegistry
-from tests.unit.line.health.test_systemd import NS_PER_S, SetClock
+from tests.unit.service.test_systemd import NS_PER_S, SetClock
 
+from cmfm_service.systemd import SystemdNotifier
 from cmfm_worker.line.health.gc_control import GcControl
 from cmfm_worker.line.health.liveness import LivenessMonitor
 from cmfm_worker.line.health.metrics import LineCollector
 from cmfm_worker.line.health.reporter import HealthReporter
-from cmfm_worker.line.health.systemd import SystemdNotifier
 from cmfm_worker.line.health.totals import Totals
 from cmfm_worker.line.messages import SourceChanged, SourceSeen
 from cmfm_worker.line.verdicts.worker_state import StateReporter

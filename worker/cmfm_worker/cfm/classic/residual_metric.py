@@ -93,7 +93,7 @@ def fit_metric(
     begin = ResidualMetric.unlearned(nominal[0].shape[1], nominal[1].shape[1]).to(z_good.device)
     matrices = [nn.Parameter(begin.on_2d), nn.Parameter(begin.on_3d)]
     slope, offset = (nn.Parameter(torch.tensor(value, device=z_good.device)) for value in (1.0, -1.0))
-    optimiser = torch.optim.Adam([*matrices, slope, offset], lr=LEARNING_RATE)
+    optimiser = torch.optim.Adam([*matrices, slope, offset], lr=LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: 0.5 * (1.0 + math.cos(math.pi * step / steps))
     )

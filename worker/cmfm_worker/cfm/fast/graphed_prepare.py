@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 
 from torch import Tensor
 
 from cmfm_worker.cfm.fast.graphs import Graphed, GraphRecorder, Tensors
-from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
-
-_NAMES = tuple(field.name for field in fields(PreparedFrames))
+from cmfm_worker.cfm.prepare import COMPUTED, BackgroundOptions, PreparedFrames, prepare
 
 
 class GraphedPrepare:
@@ -27,7 +24,8 @@ class GraphedPrepare:
         """Prepare B frames. Raises ValueError as `prepare` does."""
         if background not in self._of:
             self._of[background] = Graphed(_prepare_with(background), self._recorder)
-        return PreparedFrames(**dict(zip(_NAMES, self._of[background](rgb, xyz), strict=True)))
+        computed = dict(zip(COMPUTED, self._of[background](rgb, xyz), strict=True))
+        return PreparedFrames(**computed, picture=rgb)
 
 
 def _prepare_with(background: BackgroundOptions) -> Callable[[Tensor, Tensor], Tensors]:
@@ -35,6 +33,6 @@ def _prepare_with(background: BackgroundOptions) -> Callable[[Tensor, Tensor], T
 
     def prepared(rgb: Tensor, xyz: Tensor) -> Tensors:
         frames = prepare(rgb, xyz, background)
-        return tuple(getattr(frames, name) for name in _NAMES)
+        return tuple(getattr(frames, name) for name in COMPUTED)
 
     return prepared

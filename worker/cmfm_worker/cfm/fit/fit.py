@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ __all__ = [
 AfterEpoch = Callable[[int, int, float, float], None]
 """Called after every epoch: (epochs done, epochs in all, mean 2D loss, mean 3D loss)."""
 
+
+_GLOBAL_GENERATOR = threading.Lock()
 
 MAX_GRADIENT = 5.0
 """The greatest length of the gradient in a fit with spreads."""
@@ -66,7 +69,7 @@ def fit_mapping(
     start = time.perf_counter()
     pair = _new_pair(features, options).to(device)
     parameters = [*pair.to_3d.parameters(), *pair.to_2d.parameters()]
-    optimiser = torch.optim.Adam(parameters, lr=options.lr)
+    optimiser = torch.optim.Adam(parameters, lr=options.lr, fused=True)
     steps = options.epochs * math.ceil(len(features) / options.batch_images)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _lr_share(step, steps, options))
     generator = torch.Generator().manual_seed(options.seed)
@@ -183,7 +186,8 @@ def _losses(
 
 def _new_pair(features: FeatureStore, options: FitOptions) -> MappingPair:
     d2, d3 = features.widths
-    with torch.random.fork_rng(devices=[]):  # the seed sets the first weights and nothing else in the process
+    # The seed sets the first weights and nothing else in the process. Other threads may be fitting, too.
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         pair = new_pair(
             d2,

@@ -24,7 +24,7 @@ NOMINAL_PIXELS: Final = 200_000
 
 SIMULATED_FRAMES: Final = 100
 MOST_FRAMES_PER_PART: Final = 8
-"""Frames with simulated defects in all, and the most of one part. Every part gets at least one."""
+"""Frames with simulated defects in all, and the most of one part. With many parts some have none."""
 
 STEPS_AN_EPOCH: Final = 20
 MOST_STEPS: Final = 1200
@@ -36,11 +36,6 @@ APART_PX: Final = 3
 
 EVERY_NTH: Final = 4
 """Of the good pixels beside simulated defects every fourth is kept: some 500 a frame."""
-
-
-def simulated_frames_per_part(parts: int) -> int:
-    """Return the number of frames with simulated defects that each of `parts` good parts gets."""
-    return min(-(-SIMULATED_FRAMES // parts), MOST_FRAMES_PER_PART)
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ unlike defects, and each changes one modality alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import torch
@@ -38,7 +37,7 @@ def vary_nominal(frames: PreparedFrames, seeds: Sequence[int]) -> PreparedFrames
     rgb = [(frames.rgb[i].cpu() * _light(Draw(seed)).exp()).clamp(0.0, 1.0) for i, seed in enumerate(seeds)]
     xyz = [_raised(frames, i, Draw(seed)) for i, seed in enumerate(seeds)]
     device = frames.rgb.device
-    return replace(frames, rgb=torch.stack(rgb).to(device), xyz=torch.stack(xyz).to(device))
+    return frames.recoloured(torch.stack(rgb).to(device), torch.stack(xyz).to(device))
 
 
 def _light(draw: Draw) -> Tensor:

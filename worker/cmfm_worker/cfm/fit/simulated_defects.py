@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -80,7 +80,7 @@ def simulate_defects(
     """
     marked = [_marked(frames, i, seed, single) for i, seed in enumerate(seeds)]
     rgb, xyz, mask = (torch.stack(each).to(frames.rgb.device) for each in zip(*marked, strict=True))
-    return SimulatedDefects(replace(frames, rgb=rgb, xyz=xyz), mask)
+    return SimulatedDefects(frames.recoloured(rgb, xyz), mask)
 
 
 def _marked(

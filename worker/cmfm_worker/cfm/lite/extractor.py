@@ -59,7 +59,7 @@ class LiteExtractor:
     @property
     def identity(self) -> ExtractorIdentity:
         """Return the preset's identity: the version stands for filters and crop, the hash for the network."""
-        return ExtractorIdentity("lite", "1", blocks=0, group_size=0, sha256=dict(self._sha256))
+        return ExtractorIdentity("lite", "2", blocks=0, group_size=0, sha256=dict(self._sha256))
 
     @property
     def device(self) -> torch.device:
@@ -80,10 +80,11 @@ class LiteExtractor:
         colours = opponent_colours(frames.rgb[i][box])
         colour = colour_channels(colours, weight, outline, self._smooth, SIGMAS_2D_PX).at(at)
         relief = height_channels(height_mm[None][box], weight, outline, self._smooth).at(at)
-        return torch.cat([self._of_network(frames.rgb[i], mask), colour], dim=1), relief, mask
+        change = None if frames.change is None else frames.change[i]
+        return torch.cat([self._of_network(frames.picture[i], change, mask), colour], dim=1), relief, mask
 
-    def _of_network(self, rgb: Tensor, mask: Tensor) -> Tensor:
-        """Read the network's features of a picture (3, 224, 224) at the pixels of a mask: (P, 176)."""
-        square, pixels = Square.around(mask), mask.nonzero()
-        maps = self._network(square.cut(rgb))
+    def _of_network(self, picture: Tensor, change: Tensor | None, mask: Tensor) -> Tensor:
+        """Read the network's features of a picture (H, W, 3) at the map's pixels of a mask: (P, 176)."""
+        square, pixels = Square.around(mask, (picture.shape[0], picture.shape[1])), mask.nonzero()
+        maps = self._network(square.cut(picture, change))
         return torch.cat([square.read(stage, pixels) for stage in maps], dim=1)

@@ -6,6 +6,7 @@
 | points | float32 (3, P) | `xyz` at the P foreground pixels in row order; it is 0 elsewhere |
 | foreground, valid | uint8 (6272,) | bits of both masks |
 | plane | float32 (4,) | the tray's plane |
+| picture | uint8 (H, W, 3) | the picture as it was given |
 """
 
 import json
@@ -28,10 +29,9 @@ from cmfm_worker.cfm.prepare import SIZE_PX, PreparedFrames
 
 _RECORD: Final = "record"
 _MASK_BYTES: Final = SIZE_PX * SIZE_PX // 8
-MAX_PART_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
-"""Size of the file of a part that fills its picture; most parts need little more than half of it."""
+_MOST_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
 
-_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane")
+_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane", "picture")
 
 
 class UnreadableError(Exception):
@@ -87,6 +87,11 @@ class PartRecord:
         )
 
 
+def most_part_bytes(size_px: tuple[int, int]) -> int:
+    """Return the size of the file of a part that fills its picture of `size_px` pixels; most parts need less."""
+    return _MOST_BYTES + 3 * size_px[0] * size_px[1]
+
+
 def sources_of(part: PartFiles) -> tuple[SourceFile, ...]:
     """Return the present state of the part's files; a missing one has size −1."""
     found = []
@@ -136,7 +141,9 @@ def read_prepared(path: Path) -> tuple[PartRecord, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             record = _record(file)
-            return record, {} if record.torn else _unpacked({key: file.get_tensor(key) for key in _TENSORS})
+            return record, {} if record.torn else _unpacked(
+                {key: file.get_tensor(key) for key in _TENSORS}, record.size_px
+            )
     except _TROUBLES as error:
         raise _unreadable(path, error) from error
 
@@ -167,20 +174,22 @@ def _packed(frames: PreparedFrames, place: int) -> dict[str, Tensor]:
         "foreground": torch.from_numpy(np.packbits(foreground.numpy())),
         "valid": torch.from_numpy(np.packbits(valid.numpy())),
         "plane": frames.plane[place].cpu().contiguous(),
+        "picture": frames.picture[place].cpu().contiguous(),
     }
 
 
-def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _unpacked(tensors: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
     foreground, valid = (_mask(tensors[key]) for key in ("foreground", "valid"))
     expected = {
-        "rgb": (3, SIZE_PX, SIZE_PX),
-        "points": (3, int(foreground.sum())),
-        "plane": (4,),
+        "rgb": (torch.float32, (3, SIZE_PX, SIZE_PX)),
+        "points": (torch.float32, (3, int(foreground.sum()))),
+        "plane": (torch.float32, (4,)),
+        "picture": (torch.uint8, (*size_px, 3)),
     }
-    for key, shape in expected.items():
-        if tensors[key].dtype != torch.float32 or tuple(tensors[key].shape) != shape:
+    for key, (dtype, shape) in expected.items():
+        if tensors[key].dtype != dtype or tuple(tensors[key].shape) != shape:
             raise ValueError(
-                f"{key} is {tensors[key].dtype} {tuple(tensors[key].shape)}, not float32 {shape}"
+                f"{key} is {tensors[key].dtype} {tuple(tensors[key].shape)}, not {dtype} {shape}"
             )
     xyz = torch.zeros(3, SIZE_PX, SIZE_PX)
     xyz[:, foreground] = tensors["points"]
@@ -190,6 +199,7 @@ def _unpacked(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         "foreground": foreground,
         "valid": valid,
         "plane": tensors["plane"],
+        "picture": tensors["picture"],
     }
 
 

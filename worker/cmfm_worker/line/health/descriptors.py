@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from cmfm_service.http import MAX_CLIENTS
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.health.http import MAX_CLIENTS
 from cmfm_worker.settings.model import Settings
 
 PER_CAMERA: Final = 16

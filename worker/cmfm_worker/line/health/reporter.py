@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from cmfm_protocol.wire.state import WorkerPhase
+from cmfm_service.http import Health, Probe
+from cmfm_service.systemd import SystemdNotifier
 from cmfm_worker.line.health.gc_control import GcControl
-from cmfm_worker.line.health.http import Health, Probe
 from cmfm_worker.line.health.liveness import LivenessMonitor
-from cmfm_worker.line.health.systemd import SystemdNotifier
 from cmfm_worker.line.health.totals import Totals
 
 

@@ -18,14 +18,14 @@ from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
 from cmfm_worker.line.intake.camera_names import CameraNames
-from cmfm_worker.line.intake.content import Repeats, content_of
+from cmfm_worker.line.intake.content import Repeat, Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.reuse_log import ReuseLog
 from cmfm_worker.line.intake.ring import Ring, as_shed
 from cmfm_worker.line.intake.sequence import LOST_AT_ONCE, Missing, Orphan, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
-from cmfm_worker.line.intake.stream import Fingerprint, Sighting
 from cmfm_worker.line.intake.triggers import Triggers
+from cmfm_worker.line.intake.used_numbers import Fingerprint, Sighting
 from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,
@@ -86,7 +86,7 @@ class Admission:
         self._triggers = Triggers(deadlines, clock)
         self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
         self._signs_of_life = SignsOfLife(post)
-        self._repeats = Repeats()
+        self._repeats = Repeats(settings.repeated_frames)
         self._reuse_log = ReuseLog(tracker)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
@@ -186,9 +186,9 @@ class Admission:
         refusal = contradiction(announced, trigger) if announced is not None else None
         if announced is not None:
             trigger = arrived(announced, trigger)
-        same_as = self._repeats.same_as(key, content)
-        if same_as is not None:
-            trigger, refusal = self._repeated(trigger, same_as, refusal)
+        repeat = self._repeats.find(source, frame, content)
+        if repeat is not None:
+            trigger, refusal = self._repeated(trigger, repeat, refusal)
         opened: type[Opened | Arrived] = Opened if announced is None else Arrived
         admitted = refusal or self._admit(frame, trigger)
         if isinstance(admitted, Decision):
@@ -226,15 +226,15 @@ class Admission:
         return slot, recipe
 
     def _repeated(
-        self, trigger: Trigger, same_as: int, refusal: Decision | None
+        self, trigger: Trigger, repeat: Repeat, refusal: Decision | None
     ) -> tuple[Trigger, Decision | None]:
         """Count and log a frame with the bytes of another. Returns it with a remark, or with its FAULT."""
         stream_uuid, seq = trigger.key
         self._post(Noticed("repeated_frame"))
+        detail = repeat.text(stream_uuid)
         self._log.warning(
-            "repeated_frame", camera=self._cameras.here, stream_uuid=stream_uuid, seq=seq, same_as=same_as
+            "repeated_frame", camera=self._cameras.here, stream_uuid=stream_uuid, seq=seq, detail=detail
         )
-        detail = f"the same bytes as seq {same_as}"
         if self._settings.repeated == "warn":
             return replace(trigger, remark=detail), refusal
         return trigger, refusal or fault(Reason.REPEATED_FRAME, detail)

@@ -14,7 +14,7 @@ from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.line.intake.deadlines import Deadlines
 from cmfm_worker.line.intake.sequence import SequenceTracker
-from cmfm_worker.line.intake.stream import Sighting
+from cmfm_worker.line.intake.used_numbers import Sighting
 from cmfm_worker.line.messages import (
     Amended,
     BookEvent,

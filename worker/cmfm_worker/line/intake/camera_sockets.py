@@ -1,10 +1,10 @@
 """The sockets of one camera: a SUB socket for its messages, and a second one that asks for ZMTP heartbeats.
 
 A camera is alive while both are connected. The socket for messages tells of its own connection; one that a protocol
-error has ended is made anew (`net.connection`). The second socket, the pulse, subscribes to nothing: it finds a camera
-that is stopped, unplugged or hung, and frames that wait behind a full queue never make a camera look dead
-(`net.sockets.subscriber`). A camera that sends its own heartbeats is also watched by them: damaged framing can make
-libzmq wait for bytes that never come, on a connection that looks healthy.
+error has ended is made anew (`cmfm_client.watched_connection`). The socket for liveness subscribes to nothing: it finds
+a camera that is stopped, unplugged or hung, and frames that wait behind a full queue never make a camera look dead. A
+camera that sends its own heartbeats is also watched by them: damaged framing can make libzmq wait for bytes that never
+come, on a connection that looks healthy. `cmfm_client.sockets` explains these traps.
 
 Each camera has sockets of its own because a message does not tell which connection it came by, and because a monitor
 names a host by its address after a reconnect.
@@ -16,12 +16,12 @@ from typing import Final, Literal
 
 import zmq
 
+from cmfm_client.watched_connection import WatchedConnection
 from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.net.connection import WatchedConnection
 from cmfm_worker.line.net.curve import Keys
-from cmfm_worker.line.net.sockets import Context, Socket, pulse, subscriber
+from cmfm_worker.line.net.sockets import Context, Socket, liveness_subscriber, subscriber
 from cmfm_worker.settings.sections.network import IntakeSection
 
 SILENT: Final = "nothing arrives although the camera is connected and sent heartbeats before"
@@ -38,7 +38,7 @@ SILENT_MAX_NS: Final = 16_000 * NS_PER_MS
 TURN_NS: Final = 100 * NS_PER_MS
 """A turn of the reader counts as at most so much silence: while this process was stopped nothing was read."""
 
-Side = Literal["messages", "pulse"]
+Side = Literal["messages", "liveness"]
 
 
 class Silence:
@@ -98,7 +98,7 @@ class CameraSockets:
         self._connections: dict[Side, WatchedConnection] = {}
         try:
             self._connections["messages"] = WatchedConnection(self._for_messages, endpoint)
-            self._connections["pulse"] = WatchedConnection(self._for_pulse, endpoint)
+            self._connections["liveness"] = WatchedConnection(self._for_liveness, endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise StartupError(f"cameras: cannot connect to {endpoint}: {error}") from error
@@ -155,8 +155,8 @@ class CameraSockets:
             socket.setsockopt(zmq.SUBSCRIBE, prefix)
         return self._configured(socket)
 
-    def _for_pulse(self) -> Socket:
-        return self._configured(pulse(self._context, heartbeat_ms=self._settings.heartbeat_ms))
+    def _for_liveness(self) -> Socket:
+        return self._configured(liveness_subscriber(self._context, heartbeat_ms=self._settings.heartbeat_ms))
 
     def _configured(self, socket: Socket) -> Socket:
         socket.setsockopt(zmq.IPV6, "[" in self.endpoint)

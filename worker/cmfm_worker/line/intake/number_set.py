@@ -18,6 +18,14 @@ class NumberSet:
         at = bisect_right(self._starts, number) - 1
         return at >= 0 and number < self._stops[at]
 
+    def __bool__(self) -> bool:
+        return bool(self._starts)
+
+    @property
+    def stop(self) -> int:
+        """The first number after all numbers of the set, 0 if it has none."""
+        return self._stops[-1] if self._stops else 0
+
     def add(self, number: int) -> None:
         """Add one number."""
         self.add_range(number, number + 1)

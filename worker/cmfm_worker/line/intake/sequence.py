@@ -22,13 +22,14 @@ The rules (WIRE.md, sequence), stated first:
    `unattributed`; if the stream falls silent it stands for the number that would have come next. An orphan that names a
    number (rule 5) stands for that one if it is found missing.
 7. `resume` names the newest numbers that an earlier boot of the worker has answered, up to `max_gap` a stream. Those,
-   and all below them, are answered; numbers left out between them are missing. If verdicts of the stream may be missing
-   in the ledger, numbers left out, and those before its next message, are taken for answered.
+   and all below them, are answered; numbers left out between them are missing. `past` names further streams, of each
+   the numbers that may have had a verdict: they get none, and the stream goes on behind them. Streams of this boot that
+   were forgotten (rule 9) are kept in the same way.
 8. A number may be announced before its frame (WIRE.md, trigger), together with the unknown numbers below it. It is
    waited for until its deadline, whatever comes meanwhile. An orphan stands for the announced number that is due first.
    On a stream with announced triggers it never stands for a number that was not announced.
-9. At most MAX_STREAMS streams are remembered. A stream is never forgotten while it is the newest of its source or still
-   owes a FAULT.
+9. At most MAX_STREAMS streams are tracked. A stream is never forgotten while it is the newest of its source or still
+   owes a FAULT. Of a forgotten one it is known which numbers were used.
 10. A gap of up to `max_gap` numbers that one message shows is a *claim*: the frame is new, but the numbers below it are
     missing only when a message from there on confirms it (up to NEAR beyond), or when the stream was silent for the
     reorder window (a gap of more than SMALL_GAP: for SILENT_WINDOWS of them). If the camera goes on where it was, the
@@ -41,18 +42,20 @@ No I/O and no clock: every call is given the time. One thread owns the tracker.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.limits import MAX_COUNT
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.line.intake.stream import Fingerprint, Sighting, StreamSequence
+from cmfm_worker.line.intake.past_streams import PastStreams
+from cmfm_worker.line.intake.stream import StreamSequence
+from cmfm_worker.line.intake.used_numbers import Fingerprint, PastNumbers, Sighting
 from cmfm_worker.line.messages import Trigger, TriggerKey
 
 MAX_STREAMS: Final = 64
-"""Streams remembered at once: every boot of a camera that reboots each minute for an hour."""
+"""Streams tracked at once: every boot of a camera that reboots each minute for an hour."""
 
 LOST_AT_ONCE: Final = 32
 """Lost numbers of a stream given out by one `expire`, so that verdicts of present parts do not queue behind them."""
@@ -95,9 +98,10 @@ class Missing(NamedTuple):
 
 
 class SequenceTracker:
-    """Tracks all streams of all sources. `incomplete`: streams of `resume` of which verdicts may be missing (rule 7).
+    """Tracks all streams of all sources. A source is a camera's endpoint, or the line's own count of triggers.
 
-    A source is a camera's endpoint, or the line's own count of triggers."""
+    `resume` and `past`: what earlier boots have answered (rule 7).
+    """
 
     def __init__(
         self,
@@ -105,19 +109,15 @@ class SequenceTracker:
         max_gap: int,
         window_ns: int,
         resume: Mapping[str, Answered] | None = None,
-        incomplete: Collection[str] = (),
+        past: Mapping[str, PastNumbers] | None = None,
     ) -> None:
         self._max_gap = max_gap
         self._window_ns = window_ns
         self._streams: OrderedDict[str, StreamSequence] = OrderedDict(
-            (
-                uuid,
-                StreamSequence.resumed(
-                    answered, max_gap=max_gap, window_ns=window_ns, complete=uuid not in incomplete
-                ),
-            )
+            (uuid, StreamSequence.resumed(answered, max_gap=max_gap, window_ns=window_ns))
             for uuid, answered in (resume or {}).items()
         )
+        self._past = PastStreams(past)
         self._newest: dict[str, str] = {}  # source -> stream_uuid
         self._owners: dict[str, str] = {}  # stream_uuid -> source of its first frame
         self._orphans: dict[str, deque[Orphan]] = {}
@@ -195,26 +195,29 @@ class SequenceTracker:
     def _stream(self, source: str, stream_uuid: str, seq: int) -> StreamSequence:
         self._newest[source] = stream_uuid
         stream = self._streams.get(stream_uuid)
-        if stream is not None:
-            self._streams.move_to_end(
-                stream_uuid
-            )  # the stream that has been silent longest is forgotten first
-        else:
-            # Rule 1. A stream that was running long before we came starts for us at the number where we joined.
-            first = 0 if seq <= self._max_gap else seq
-            stream = StreamSequence(
-                first_seq=first, confirmed=False, max_gap=self._max_gap, window_ns=self._window_ns
-            )
-            self._streams[stream_uuid] = stream
+        if stream is None:
+            stream = self._streams[stream_uuid] = self._new_stream(stream_uuid, seq)
             self._forget_oldest()
+        else:
+            self._streams.move_to_end(stream_uuid)  # the one that has been silent longest is forgotten first
         return stream
+
+    def _new_stream(self, stream_uuid: str, seq: int) -> StreamSequence:
+        past = self._past.take(stream_uuid)
+        if past is not None:
+            return StreamSequence.known(past, max_gap=self._max_gap, window_ns=self._window_ns)
+        # Rule 1. A stream that was running long before we came starts for us at the number where we joined.
+        first = 0 if seq <= self._max_gap else seq
+        return StreamSequence(
+            first_seq=first, confirmed=False, max_gap=self._max_gap, window_ns=self._window_ns
+        )
 
     def _forget_oldest(self) -> None:
         for uuid in list(self._streams):
             if len(self._streams) <= MAX_STREAMS:
                 return
             if uuid not in self._newest.values() and not self._streams[uuid].has_missing:
-                del self._streams[uuid]
+                self._past.put(uuid, self._streams.pop(uuid).past)
                 self._owners.pop(uuid, None)
 
     def _take_orphan(self, stream_uuid: str, seq: int, lost: Sequence[int] = ()) -> Orphan | None:

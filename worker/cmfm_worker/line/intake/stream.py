@@ -1,13 +1,17 @@
 """The numbers of one stream of frames: new, missing, announced. `sequence` states the rules. No I/O and no clock."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from enum import Enum, auto
 from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
-from cmfm_worker.line.intake.content import Content
-from cmfm_worker.line.intake.number_set import NumberSet
+from cmfm_worker.line.intake.used_numbers import (
+    UNKNOWN_NS,
+    Fingerprint,
+    PastNumbers,
+    Sighting,
+    Used,
+    UsedNumbers,
+)
 
 MAX_JUMP: Final = 100_000
 """Numbers of a believed jump that get a FAULT each: hours of a line without a worker. Further ones are only counted."""
@@ -21,45 +25,6 @@ SILENT_WINDOWS: Final = 50
 NEAR: Final = 8
 """How far beyond a claim the message that confirms it may lie; numbers that one trigger message opens below its own."""
 
-UNKNOWN_NS: Final = 1 << 62
-"""Time of a verdict that is not known: no trigger counts as later than it."""
-
-
-class Fingerprint(NamedTuple):
-    """Tells frames with the same number apart. What a damaged frame does not say is None or empty."""
-
-    trigger_ns: int
-    part_id: str
-    content: Content | None = None
-    recipe: str = ""
-    calib_id: str = ""
-
-    def same_part(self, other: "Fingerprint") -> bool:
-        """Tell whether two frames say that they show the same part, triggered at the same time."""
-        return (self.trigger_ns, self.part_id) == (other.trigger_ns, other.part_id)
-
-    def contradicts(self, other: "Fingerprint") -> bool:
-        """Tell whether two readable frames of the same part differ in their bytes, recipe or calibration."""
-        return None not in (self.content, other.content) and self[2:] != other[2:]
-
-
-class Used(NamedTuple):
-    """Facts about a number that was used: its frame, or None if its FAULT is out; and since when."""
-
-    frame: Fingerprint | None
-    at_ns: int
-
-
-class Sighting(Enum):
-    """The meaning of a number, given the numbers before it."""
-
-    NEW = auto()
-    DUPLICATE = auto()
-    CHANGED = auto()  # the same part again, with other bytes, recipe or calibration (rule 4)
-    LATE = auto()  # its verdict is already out (rule 3)
-    REUSED = auto()  # another part has had the number (rule 4)
-    JUMP = auto()  # too far off to be believed yet (rule 5)
-
 
 class Claim(NamedTuple):
     """A gap that one message claims and nothing confirms yet (rule 10)."""
@@ -72,7 +37,15 @@ class Claim(NamedTuple):
 class StreamSequence:
     """Tracks the numbers of one stream."""
 
-    def __init__(self, *, first_seq: int, confirmed: bool, max_gap: int, window_ns: int) -> None:
+    def __init__(
+        self,
+        *,
+        first_seq: int,
+        confirmed: bool,
+        max_gap: int,
+        window_ns: int,
+        past: PastNumbers | None = None,
+    ) -> None:
         self.next_seq = first_seq
         self._confirmed = confirmed
         self._past: range = range(0)  # numbers before the first frame, until the stream is confirmed
@@ -81,11 +54,8 @@ class StreamSequence:
         self._max_gap = max_gap
         self._window_ns = window_ns
         self._missing: dict[int, int] = {}  # seq -> time at which it counts as lost
-        self._recent: OrderedDict[int, Used] = OrderedDict()
-        self._used = NumberSet()  # all numbers that were ever in `_recent`
-        self._forgotten_ns = -UNKNOWN_NS  # numbers that are used and not recent were used before this
+        self._used = UsedNumbers(2 * max_gap + 64, past)
         self._jumped_to: int | None = None
-        self._joins = False  # numbers before the next message may have been answered (rule 7)
         self._successors = 0  # numbers in a row after a jump
         self._claim: Claim | None = None
         self._announced: dict[int, int] = {}  # seq -> its deadline
@@ -93,12 +63,7 @@ class StreamSequence:
 
     @classmethod
     def resumed(
-        cls,
-        answered: Sequence[int] | Mapping[int, int],
-        *,
-        max_gap: int,
-        window_ns: int,
-        complete: bool = True,
+        cls, answered: Sequence[int] | Mapping[int, int], *, max_gap: int, window_ns: int
     ) -> "StreamSequence":
         """Return a stream of which an earlier boot has answered these numbers, sorted (rule 7).
 
@@ -107,19 +72,21 @@ class StreamSequence:
         numbers = list(answered)
         times = answered if isinstance(answered, Mapping) else {}
         first, newest = numbers[0], numbers[-1]
-        stream = cls(first_seq=newest + 1, confirmed=True, max_gap=max_gap, window_ns=window_ns)
+        past = PastNumbers.up_to(first - 1, times.get(first, UNKNOWN_NS))  # the ledger has older rows
+        stream = cls(first_seq=newest + 1, confirmed=True, max_gap=max_gap, window_ns=window_ns, past=past)
         already_expired_ns = -window_ns  # nothing that was sent before the restart still comes
-        stream._joins = not complete
-        if complete:
-            stream._miss(range(first, newest), already_expired_ns)
-        stream._used.add_range(0, first)  # the ledger has older rows
-        stream._forgotten_ns = times.get(first, UNKNOWN_NS)
-        if not complete:
-            stream._used.add_range(first, newest)
+        stream._miss(range(first, newest), already_expired_ns)
         for seq in numbers:
             stream._missing.pop(seq, None)
-            stream._remember(seq, Used(None, times.get(seq, UNKNOWN_NS)))
+            stream._used.add(seq, Used(None, times.get(seq, UNKNOWN_NS)))
         return stream
+
+    @classmethod
+    def known(cls, past: PastNumbers, *, max_gap: int, window_ns: int) -> "StreamSequence":
+        """Return a stream that comes again: it goes on after its used numbers, and owes nothing below (rule 7)."""
+        return cls(
+            first_seq=past.numbers.stop, confirmed=True, max_gap=max_gap, window_ns=window_ns, past=past
+        )
 
     def sight(
         self,
@@ -131,7 +98,6 @@ class StreamSequence:
         fired_ns: int | None = None,
     ) -> Sighting:
         """Record a frame with number `seq`. `sealed`: its header has been verified; `fired_ns`: None if not known."""
-        self._join(seq)
         before = self.seen_before(seq, fingerprint, fired_ns)
         if before is not None:
             return before
@@ -152,33 +118,26 @@ class StreamSequence:
         self._missing.pop(seq, None)
         self._announced.pop(seq, None)
         self.last_arrival_ns = now_ns
-        self._remember(seq, Used(fingerprint, now_ns))
+        self._used.add(seq, Used(fingerprint, now_ns))
         self.next_seq = self._used.next_free(self.next_seq)
         return Sighting.NEW
 
     def seen_before(self, seq: int, fingerprint: Fingerprint, fired_ns: int | None = None) -> Sighting | None:
         """Return the meaning of a number that was used before, None for one that was not."""
-        used = self._recent.get(seq)
-        if used is None:
-            if not self._is_used(seq):
-                return None
-            another = fired_ns is None or fired_ns > self._forgotten_ns
-            return Sighting.REUSED if another else Sighting.LATE
-        if used.frame is None:
-            later = fired_ns is not None and fired_ns > used.at_ns
-            return Sighting.REUSED if later else Sighting.LATE
-        if not used.frame.same_part(fingerprint):
-            return Sighting.REUSED
-        return Sighting.CHANGED if used.frame.contradicts(fingerprint) else Sighting.DUPLICATE
+        return None if self.is_missing(seq) else self._used.seen_before(seq, fingerprint, fired_ns)
+
+    @property
+    def past(self) -> PastNumbers:
+        """What remains to be known of the stream when it is not tracked any more."""
+        return self._used.past
 
     def trigger(self, seq: int, due_ns: int, now_ns: int, *, sure: bool) -> tuple[Sighting, list[int]]:
         """Record that triggers up to `seq` have fired. Returns what the number means, and the new numbers (rule 8).
 
         `sure`: no flipped bit can have invented this stream, so rules 1 and 10 need no second message.
         """
-        self._join(seq)
-        if seq in self._recent or seq in self._announced:
-            known = self._recent.get(seq)
+        known = self._used.recent(seq)
+        if known is not None or seq in self._announced:
             return Sighting.LATE if known is not None and known.frame is None else Sighting.DUPLICATE, []
         if self._is_used(seq):
             return Sighting.LATE, []
@@ -208,7 +167,6 @@ class StreamSequence:
 
     def announce(self, next_seq: int, now_ns: int) -> None:
         """Record the camera's statement that every number below `next_seq` has been sent."""
-        self._join(next_seq)
         self._doubt_past(next_seq)
         self._confirm(now_ns)
         if self._claim is not None and next_seq + NEAR < self._claim.next_seq:
@@ -231,7 +189,7 @@ class StreamSequence:
         """Stop waiting for a number, because its FAULT is out."""
         self._missing.pop(seq, None)
         self._announced.pop(seq, None)
-        self._remember(seq, Used(None, now_ns))
+        self._used.add(seq, Used(None, now_ns))
 
     def announced_due(self, before_ns: int) -> int | None:
         """Return the announced number that is due first, if it is due by a time; else None."""
@@ -241,7 +199,7 @@ class StreamSequence:
     def claim_next(self, now_ns: int) -> int:
         """Use up the number that would have come next, for an orphan (rule 6)."""
         seq = self.next_seq
-        self._remember(seq, Used(None, now_ns))
+        self._used.add(seq, Used(None, now_ns))
         self.next_seq = self._used.next_free(seq)
         return seq
 
@@ -256,7 +214,7 @@ class StreamSequence:
 
     @property
     def _is_known(self) -> bool:
-        return bool(self._recent or self._announced or self._confirmed)
+        return bool(self._used or self._announced or self._confirmed)
 
     def _is_used(self, seq: int) -> bool:
         return seq in self._used and not self.is_missing(seq)
@@ -283,7 +241,7 @@ class StreamSequence:
         else:
             self.next_seq = seq
             for answered in (seq - 2, seq - 1):  # as orphans
-                self._remember(answered, Used(None, now_ns))
+                self._used.add(answered, Used(None, now_ns))
         return True
 
     def _weigh(self, seq: int, next_seq: int, now_ns: int) -> None:
@@ -307,13 +265,6 @@ class StreamSequence:
         self._miss(range(self.next_seq, claim.next_seq), claim.at_ns)
         self.next_seq = self._used.next_free(max(self.next_seq, claim.next_seq))
 
-    def _join(self, seq: int) -> None:
-        """Take the numbers below the first message after an incomplete ledger for answered."""
-        if self._joins and self.next_seq <= seq <= self.next_seq + self._max_gap:
-            self._used.add_range(self.next_seq, seq)
-            self.next_seq = seq
-            self._joins = False
-
     def _doubt_past(self, seq: int) -> None:
         """Take back the numbers before the first frame from `seq` on, if the camera's own counting starts there."""
         if seq in self._past and self._past.stop - seq > NEAR:
@@ -328,10 +279,3 @@ class StreamSequence:
         for seq in numbers:
             if not self._is_open_or_used(seq):
                 self._missing[seq] = now_ns + self._window_ns
-
-    def _remember(self, seq: int, used: Used) -> None:
-        self._recent[seq] = used
-        self._used.add(seq)
-        while len(self._recent) > 2 * self._max_gap + 64:
-            _, forgotten = self._recent.popitem(last=False)
-            self._forgotten_ns = max(self._forgotten_ns, forgotten.at_ns)

@@ -17,7 +17,7 @@ import zmq
 from zmq.auth import Authenticator
 from zmq.utils.monitor import recv_monitor_message
 
-from cmfm_worker.line.health.log_limit import LineLimit
+from cmfm_service.log_limit import LineLimit
 from cmfm_worker.line.net.allow_list import AllowList
 from cmfm_worker.line.net.curve import SOCKET_NAMES, Keys, SocketName, monitor_address
 from cmfm_worker.line.net.sockets import Context, Socket

@@ -6,7 +6,7 @@ from typing import Final, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from cmfm_protocol.wire.limits import MAX_SOURCES, NAME_RULE
-from cmfm_settings.endpoints import BoundEndpoint, CameraEndpoint
+from cmfm_settings.endpoints import BoundEndpoint, ServerEndpoint
 from cmfm_settings.names import Name, is_name
 from cmfm_settings.section import ConfigPath, PositiveMs, QueueLength, Section
 
@@ -31,7 +31,7 @@ class LineSection(Section):
 class SocketsSection(Section):
     """Where frames come from and where results go."""
 
-    frames: tuple[CameraEndpoint, ...] = Field(
+    frames: tuple[ServerEndpoint, ...] = Field(
         ("tcp://127.0.0.1:5555",),
         min_length=1,
         max_length=MAX_SOURCES,
@@ -87,7 +87,7 @@ class CamerasSection(Section):
     """The cameras by name, instead of sockets.frames: `left = "tcp://10.0.0.5:5555"`, a line each."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[Name, CameraEndpoint] = Field(init=False)
+    __pydantic_extra__: dict[Name, ServerEndpoint] = Field(init=False)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -126,16 +126,11 @@ class CurveSection(Section):
         description="Folder of the public keys that may use control, read again in the same way. A client that may "
         "do both has its key in both folders.",
     )
-    cameras: dict[CameraEndpoint, ConfigPath] = Field(
+    cameras: dict[ServerEndpoint, ConfigPath] = Field(
         {},
         description='{ "tcp://10.0.0.5:5555" = "keys/camera1.key" }: public keys of the cameras that speak CURVE, '
         "by their endpoint.",
     )
-
-    @field_validator("secret_key", mode="before")
-    @classmethod
-    def _empty_means_none(cls, value: object) -> object:
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _cameras_need_the_own_key(self) -> Self:
@@ -182,7 +177,14 @@ class IntakeSection(Section):
     )
     repeated: Literal["fault", "warn"] = Field(
         "fault",
-        description="A frame with the bytes of the frame before it on its stream is a FAULT (repeated_frame). warn: it "
-        "is inspected, logged, and its result says so. No sensor gives the same bytes twice; a frozen frame grabber "
-        "does.",
+        description="A frame with the bytes of an earlier one, or with one array of the newest 16 of its camera, is a "
+        "FAULT (repeated_frame). warn: it is inspected, logged, and its result says so. No sensor gives the same bytes "
+        "twice; a frozen frame grabber does.",
+    )
+    repeated_frames: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Newest frames of the line with which each frame is compared, 400 bytes each. Simulated frames are "
+        "compared with the one before alone.",
     )

@@ -14,7 +14,7 @@ from typing import Final
 from cmfm_protocol.wire.fields import fields_of
 from cmfm_protocol.wire.result import Result
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x434D464C
 """ "CMFL"."""
 
@@ -71,10 +71,15 @@ CREATE: Final = (
     "CREATE INDEX by_time ON triggers (done_ns)",
     "CREATE TABLE boots (boot_id TEXT PRIMARY KEY, started_ns INTEGER NOT NULL, flush_ms REAL NOT NULL, "
     "ending TEXT NOT NULL, rows_lost INTEGER NOT NULL)",
+    "CREATE TABLE unrecorded (stream_uuid TEXT PRIMARY KEY, newest_seq INTEGER NOT NULL, done_ns INTEGER NOT NULL) "
+    "WITHOUT ROWID",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
-"""`boots.ending`: "running", then "clean", or "killed" once a later start has found it still running."""
+"""`boots.ending`: "running", then "clean", or "killed" once a later start has found it still running.
+
+`unrecorded`: streams of which rows were lost. A number up to `newest_seq` may have had a verdict without a row here.
+"""
 
 
 class SchemaError(Exception):

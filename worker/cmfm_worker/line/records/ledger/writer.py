@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
@@ -20,10 +20,11 @@ from typing import Final
 
 import structlog
 
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.result import Result
 from cmfm_worker.errors import StartupError
 from cmfm_worker.line.records.journal import SLOTS, Journal
-from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, incomplete_of
+from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, note_lost, past_of
 from cmfm_worker.line.records.ledger.retention import Retention
 from cmfm_worker.line.records.ledger.schema import (
     INSERT,
@@ -79,6 +80,7 @@ class Ledger:
         journal_rows: int = SLOTS,
     ) -> None:
         self.rows_lost = 0
+        self._lost_noted = 0  # of them in the table of boots
         self.failure: BaseException | None = None
         self._path = path
         self._flush_s = flush_ms / 1e3
@@ -107,6 +109,8 @@ class Ledger:
 
     def note(self, result: Result, *, recipe_sha: str) -> None:
         """Write a verdict into the journal before it is sent; by the thread that sends it. Waits for no disk."""
+        if result.stream_uuid != UNATTRIBUTED_STREAM:
+            self._journal.marks.note(result.stream_uuid, result.seq, result.done_ns)
         self._journal.note(row(result, recipe_sha=recipe_sha))
 
     def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
@@ -139,10 +143,10 @@ class Ledger:
         with self._connected() as connection:
             return answered_of(connection, now_ns, newest)
 
-    def incomplete(self, now_ns: int) -> set[str]:
-        """Return the streams of which verdicts may be missing (`resume`)."""
+    def past(self) -> dict[str, tuple[int, int]]:
+        """Return every stream with its newest number that may have had its verdict, and when (`resume`)."""
         with self._connected() as connection:
-            return incomplete_of(connection, now_ns)
+            return past_of(connection)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -172,12 +176,16 @@ class Ledger:
 
     def _end_boot(self, connection: sqlite3.Connection) -> None:
         try:
-            connection.execute(
-                "UPDATE boots SET ending = 'clean', rows_lost = ? WHERE boot_id = ?",
-                (self.rows_lost, self._boot_id),
-            )
+            self._note_lost(connection)
+            connection.execute("UPDATE boots SET ending = 'clean' WHERE boot_id = ?", (self._boot_id,))
         except sqlite3.Error as error:
             self._log.error("ledger_end_not_noted", error=str(error))
+
+    def _note_lost(self, connection: sqlite3.Connection) -> None:
+        """Record rows that were lost since the last call."""
+        lost = self.rows_lost - self._lost_noted
+        note_lost(connection, self._journal, self._boot_id, lost)
+        self._lost_noted += lost
 
     def _run(self) -> None:
         try:
@@ -229,6 +237,8 @@ class Ledger:
                     self._log.error("ledger_rows_lost", rows=len(batch), error=str(error))
                     return
             else:
+                with suppress(sqlite3.Error):  # else with the next rows
+                    self._note_lost(connection)
                 if attempt:
                     self._log.info("ledger_writes_again", rows_lost=self.rows_lost)
                 return

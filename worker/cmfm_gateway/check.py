@@ -1,0 +1,51 @@
+"""`cmfm-gateway check --config gateway.toml`: explain a configuration without running it."""
+
+import json as json_format
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from cmfm_gateway.adapters import adapters_of
+from cmfm_gateway.errors import ExitCode, InputError
+from cmfm_gateway.feed import read_keys
+from cmfm_gateway.part_numbers import part_numbers
+from cmfm_gateway.settings.load import load_with_sources
+from cmfm_gateway.settings.model import GatewaySettings
+from cmfm_protocol.files.key_files import KeyFileError
+from cmfm_settings.explain import as_json, print_settings
+
+
+def check_gateway(config: Path, json: bool) -> int:
+    """Validate the settings and the files that they name, and explain them. Returns the exit code.
+
+    Raises InputError for settings that cannot be used at all.
+    """
+    loaded = load_with_sources(config)
+    problems = problems_of(loaded.settings)
+    console = Console()
+    if json:
+        console.print_json(json_format.dumps({"settings": as_json(loaded), "problems": problems}))
+    else:
+        print_settings(console, loaded, config)
+        console.print()
+        for problem in problems:
+            console.print(f"[red]problem:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+        if not problems:
+            console.print("[green]This gateway can run.[/]")
+    return int(ExitCode.BAD_INPUT if problems else ExitCode.OK)
+
+
+def problems_of(settings: GatewaySettings) -> list[str]:
+    """Return what keeps the gateway from starting, as far as files and settings tell."""
+    problems = []
+    for attempt in (
+        lambda: adapters_of(settings),
+        lambda: read_keys(settings.worker),
+        lambda: part_numbers(settings.gateway.part_number, settings.gateway.part_table),
+    ):
+        try:
+            attempt()
+        except (InputError, KeyFileError) as error:
+            problems.append(str(error))
+    return problems

@@ -1,0 +1,21 @@
+"""Errors of the gateway. `app.main` turns each that ends the process into its exit code and one line on stderr."""
+
+from enum import IntEnum
+
+from cmfm_service.errors import StartupError
+from cmfm_settings.errors import InputError
+
+__all__ = ["AdapterError", "ExitCode", "InputError", "StartupError"]
+
+
+class ExitCode(IntEnum):
+    """The exit codes of `cmfm-gateway`, documented in its `--help`."""
+
+    OK = 0
+    BUG = 1
+    BAD_INPUT = 2
+    STARTUP = 3
+
+
+class AdapterError(Exception):
+    """An adapter cannot go on; the message is a sentence for the log. It is started again, the others go on."""

@@ -1,0 +1,47 @@
+"""`cmfm-gateway --config gateway.toml`: run the gateway until SIGTERM or SIGINT."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from cmfm_gateway.adapters import adapters_of
+from cmfm_gateway.errors import ExitCode
+from cmfm_gateway.gateway import Adapter, Gateway
+from cmfm_gateway.metrics import serve_metrics
+from cmfm_gateway.settings.load import load_with_sources
+from cmfm_gateway.settings.model import GatewaySettings
+from cmfm_service.log import logging_to_stderr
+from cmfm_service.systemd import SystemdNotifier
+
+
+def run_gateway(config: Path) -> int:
+    """Run until told to stop; returns the exit code. Raises InputError, StartupError and errors of key files."""
+    settings = load_with_sources(config).settings
+    adapters = adapters_of(settings)
+    with logging_to_stderr(settings.log.format, settings.log.level):
+        asyncio.run(serve(settings, adapters))
+    return int(ExitCode.OK)
+
+
+async def serve(settings: GatewaySettings, adapters: Sequence[Adapter]) -> None:
+    """Start, run, stop. Returns after SIGTERM or SIGINT; raises StartupError, and the error that ended the gateway."""
+    log = structlog.get_logger("gateway")
+    notifier = SystemdNotifier.from_environment(os.environ, os.getpid())
+    gateway = Gateway(settings)
+    stop_metrics = serve_metrics(gateway)
+    running = asyncio.create_task(gateway.run(adapters, lambda: notifier.ready("running")))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    log.info("gateway_started", adapters=[adapter.name for adapter in adapters])
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.info("gateway_stopped")
+    finally:
+        notifier.stopping("stopping")
+        notifier.close()
+        stop_metrics()
