@@ -13,7 +13,6 @@ from cmfm_worker.cli.closing_tables import rates_in_words
 from cmfm_worker.cli.console import show_facts, show_table
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import Recipe
-from cmfm_worker.recipes.sections import CoverageSection
 from cmfm_worker.teaching.calibrate import Calibration
 from cmfm_worker.teaching.labelled_trial import CurvePoint, KindTally, curve, tally_kinds
 from cmfm_worker.teaching.simulated_trial import SimulatedTrial
@@ -30,8 +29,9 @@ def figures(found: Calibration) -> dict[str, Any]:
         "model_sha": recipe.model_sha,
         "threshold": recipe.model_dump(mode="json")["threshold"],
         "coverage": recipe.coverage.model_dump(mode="json"),
+        "limits": recipe.limits.model_dump(mode="json"),
         "frame": recipe.frame.model_dump(mode="json"),
-        "before": found.before.model_dump(mode="json", include={"threshold", "coverage", "frame"}),
+        "before": found.before.model_dump(mode="json", include={"threshold", "coverage", "limits", "frame"}),
         "nominal": {
             "parts": len(found.nominal),
             "unlucky_false_reject_rate": found.unlucky_rate,
@@ -102,7 +102,9 @@ def _facts(found: Calibration) -> list[tuple[str, str]]:
     recipe, parts = found.recipe, len(found.nominal)
     facts = [("FAIL from", f"{_fail_at(found.before)} → {_fail_at(recipe)}")]
     facts.append(("UNDECIDED from", f"{_grey_from(found.before)} → {_grey_from(recipe)}"))
-    facts.append(("3D coverage", f"{_coverage(found.before.coverage)} → {_coverage(recipe.coverage)}"))
+    before, after = (one.limits.in_words(one.coverage) for one in (found.before, recipe))
+    facts += [(name, f"{before.get(name, 'none')} → {words}") for name, words in after.items()]
+    facts.append(("outside: UNDECIDED", recipe.limits.rate_in_words()))
     if found.before.frame != recipe.frame:
         facts.append(
             ("frames", f"{found.before.frame.in_words()} → {recipe.frame.in_words()}; others are FAULTs")
@@ -141,12 +143,6 @@ def _fail_at(recipe: Recipe) -> str:
 def _grey_from(recipe: Recipe) -> str:
     grey_from = recipe.threshold.grey_from if recipe.threshold else None
     return "no grey band" if grey_from is None else f"{grey_from:.6g}"
-
-
-def _coverage(coverage: CoverageSection) -> str:
-    if coverage.nominal_median_px is None:
-        return "unknown"
-    return f"{coverage.minimum:.1%} of {coverage.nominal_median_px} pixels"
 
 
 def _in_words(share: Share) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def summary(taught: "Taught", loaded: "LoadedRecipe", closing: "Closing") -> dict[str, Any]:
-    """Return the summary for programs: parts, pixels, losses, threshold, coverage, parts to look at."""
+    """Return the summary for programs: parts, pixels, losses, threshold, limits, parts to look at."""
     recipe, report = loaded.recipe, taught.fit
     return {
         "recipe": str(loaded.folder),
@@ -35,6 +35,7 @@ def summary(taught: "Taught", loaded: "LoadedRecipe", closing: "Closing") -> dic
         "frame": recipe.frame.model_dump(mode="json"),
         "impossible_points": {name: px for name, px in taught.impossible.items() if px},
         "coverage": recipe.coverage.model_dump(mode="json"),
+        "limits": recipe.limits.model_dump(mode="json"),
         "left_out": list(taught.parts.left_out),
         "report": str(loaded.folder / REPORT_FOLDER / FIGURES),
         "mislabelled_or_rare": [each.name for each in closing.suspects.parts],
@@ -78,8 +79,8 @@ def show(taught: "Taught", loaded: "LoadedRecipe", closing: "Closing") -> None:
         points = trade_offs(threshold, closing.trial)
         facts.append(("false rejects", rates_in_words(threshold, points)))
     facts.append(("frames", f"{recipe.frame.in_words()}; others are FAULTs"))
-    least = recipe.coverage.minimum
-    facts += [("3D coverage", f"UNDECIDED below {least:.0%} of {recipe.coverage.nominal_median_px} pixels")]
+    facts += recipe.limits.in_words(recipe.coverage).items()
+    facts += [("outside: UNDECIDED", recipe.limits.rate_in_words())]
     if taught.parts.left_out:
         facts.append(("left out", ", ".join(taught.parts.left_out)))
     facts.append(("report", str(loaded.folder / REPORT_FOLDER / PAGE)))

@@ -31,11 +31,11 @@ from cmfm_worker.recipes.sections import (
     MappingSection,
     ProvenanceSection,
 )
+from cmfm_worker.teaching.content_limits import content_limits
 from cmfm_worker.teaching.features import TeachFeatures
 from cmfm_worker.teaching.geometry import frame_section
 from cmfm_worker.teaching.limits import (
     Wanted,
-    coverage_from,
     level_range_from,
     nominal_px_from,
     over_level,
@@ -108,8 +108,8 @@ def teach(
             progress("metric", 0, 1)
             mapping = with_metric(mapping, *features.stores, options_of_fit)
             progress("metric", 1, 1)
-        pixels = [part.foreground_px for part in taught]
-        nominal_px = nominal_px_from(pixels)
+        measures = [part.measures for part in taught]
+        nominal_px = nominal_px_from([part.area_px for part in measures])
         draft = RecipeDraft(
             name=name,
             extractor=ExtractorSection.of(extractor.identity),
@@ -125,15 +125,13 @@ def teach(
         if folds:
             features.extract_validation(extractor, parts.validation, options, progress, source)
         left_out = out_of_fold(folds, features.nominal, features.validation, mapping, draft.score)
+    levels = [part.level for part in validated] + [part.level for part in left_out]
     draft, scores, left_out = _over_levels(draft, validated, left_out)
     wanted = Wanted(options.target_false_reject_rate, method=options.threshold_method)
-    seen = [part.foreground_px for part in validated]
-    draft = draft.model_copy(
-        update={
-            "threshold": threshold_from(scores, wanted, out_of_fold=[part.score for part in left_out]),
-            "coverage": coverage_from(nominal_px, [*pixels, *seen]),
-        }
-    )
+    measures += [part.measures for part in validated]
+    coverage, limits = content_limits(nominal_px, measures, levels)
+    threshold = threshold_from(scores, wanted, out_of_fold=[part.score for part in left_out])
+    draft = draft.model_copy(update={"threshold": threshold, "coverage": coverage, "limits": limits})
     nominal = [
         *_nominal_scores(parts.validation, scores, "validation", [as_on_the_line] * len(scores)),
         *_nominal_scores(
