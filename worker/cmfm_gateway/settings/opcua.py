@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from cmfm_protocol.wire.limits import MAX_NAME_CHARS
 from cmfm_settings.endpoints import Host
@@ -83,11 +83,6 @@ class OpcUaSection(Section):
         description="NodeSet file of the Machine Vision model (OPC Foundation) to import instead of the built-in part "
         'of it. "": the built-in one.',
     )
-
-    @field_validator("nodeset", mode="before")
-    @classmethod
-    def _empty_means_none(cls, value: object) -> object:
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _uri(self) -> Self:
