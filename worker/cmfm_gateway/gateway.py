@@ -101,6 +101,10 @@ class Gateway:
         """Tell the worker to end in order. Raises NoReplyError, RefusedError."""
         await self._ask(lambda client: client.drain())
 
+    def stream_of(self, camera: str) -> str:
+        """Return the present `stream_uuid` of a camera, by its name; empty if it has not been heard."""
+        return self._triggers.stream_of(camera)
+
     async def announce(
         self,
         camera: str,

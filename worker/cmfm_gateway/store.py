@@ -87,7 +87,7 @@ class ResultStore:
             self._reader = _connect(path)
             self._reader.execute("PRAGMA wal_autocheckpoint = 0")  # the feed's thread waits for the disk
             self.received: Mapping[str, ReceivedIds] = _read_boots(self._writer)
-            self._newest = int(self._one("SELECT max(number) FROM results") or 0)
+            self._newest = self.newest_at_start = int(self._one("SELECT max(number) FROM results") or 0)
         except sqlite3.Error as error:
             raise StartupError(f"gateway.store: {path} cannot be used: {error}") from error
         self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
@@ -178,6 +178,12 @@ class ResultStore:
     def by_wire_id(self, boot_id: str, result_id: int) -> StoredResult | None:
         """Return the result of a boot with this `result_id`."""
         return self._read_one("WHERE boot_id = ? AND result_id = ?", boot_id, result_id)
+
+    def by_trigger(self, stream_uuid: str, seq: int) -> StoredResult | None:
+        """Return the result of a trigger."""
+        return self._read_one(
+            f"WHERE stream_uuid = ? AND seq = ? AND stream_uuid != '{UNATTRIBUTED}'", stream_uuid, seq
+        )
 
     def begin(self, consumer: str, number: int) -> int:
         """Register a consumer; a new one has confirmed everything up to `number`. Return its cursor."""

@@ -44,8 +44,15 @@ class TriggerCounts:
         """Return the number of the camera's next trigger."""
         return self._counts.get(camera, _Count()).next_seq
 
+    def stream_of(self, camera: str) -> str:
+        """Return the camera's present stream; empty if it has not been heard."""
+        return self._counts[camera].stream_uuid if camera in self._counts else ""
+
     def _of(self, camera: str, stream_uuid: str) -> _Count:
         count = self._counts.setdefault(camera, _Count(stream_uuid))
         if count.stream_uuid != stream_uuid:
-            count.stream_uuid, count.next_seq = stream_uuid, 0
+            count.next_seq = (
+                0 if count.stream_uuid else count.next_seq
+            )  # announced before its stream was heard
+            count.stream_uuid = stream_uuid
         return count

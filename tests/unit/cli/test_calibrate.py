@@ -47,7 +47,7 @@ def split(taught: tuple[Path, Path]) -> list[object]:
 
 
 def without_limits(recipe: Recipe) -> dict[str, object]:
-    return recipe.model_dump(exclude={"threshold", "coverage"})
+    return recipe.model_dump(exclude={"threshold", "coverage", "limits"})
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -75,6 +75,24 @@ def test_in_place_only_the_limits_change(recipe: Path, split: list[object]) -> N
     assert (limits.origin.fail_at, limits.origin.grey_from) == ("conformal", "conformal")
     assert str(recipe.parent) not in (recipe / "recipe.toml").read_text()
     assert sorted(path.name for path in recipe.iterdir()) == ["mapping.safetensors", "recipe.toml"]
+
+
+def test_limits_of_parts_are_set_again_and_reasons_stay_off(recipe: Path, split: list[object]) -> None:
+    """All limits come from the parts of the calibration; what a person switched off stays off, as the table says."""
+    path = recipe / "recipe.toml"
+    text = path.read_text()
+    path.write_text(text.replace("off = []", 'off = ["unlike_taught"]').replace("edge_px = ", "edge_px = 1"))
+    before = read_recipe_file(recipe).limits
+    assert before.off == ("unlike_taught",)
+    assert calibrate(recipe, *split, "--force") == 0
+    after = read_recipe_file(recipe)
+    assert after.limits.off == ("unlike_taught",)
+    assert (after.limits.nominal_parts, before.nominal_parts) == (5, 9)
+    assert before.edge_px is not None
+    assert after.limits.edge_px is not None
+    assert after.limits.edge_px < before.edge_px
+    assert after.coverage.maximum is not None
+    assert after.limits.level is not None
 
 
 def test_same_parts_as_fit_same_threshold(recipe: Path, split: list[object]) -> None:

@@ -20,7 +20,7 @@ from cmfm_protocol.wire.control import (
     encode_results_reply,
 )
 from cmfm_protocol.wire.result import Result, encode_result
-from cmfm_protocol.wire.state import WorkerPhase, WorkerState, encode_worker_state
+from cmfm_protocol.wire.state import SourceState, WorkerPhase, WorkerState, encode_worker_state
 from cmfm_protocol.wire.topics import topic
 from cmfm_protocol.wire.verdict import Verdict
 
@@ -38,6 +38,7 @@ class PublishingLine:
         self.boot_id = "boot1"
         self.phase: WorkerPhase = "ready"
         self.recipes: tuple[str, ...] = ("bagel", "praline")
+        self.streams: dict[str, str] = {}  # camera → its present stream
         self.refuse = ""
         self.mute = False  # recovery does not reply
         self.requests: list[Request] = []
@@ -100,7 +101,10 @@ class PublishingLine:
         """Return the worker's state: as many parts as were published."""
         counts = {Verdict.PASS: len(self._sent)}
         state = worker_state(counts, phase=self.phase, boot_id=self.boot_id)
-        return replace(state, recipes=self.recipes)
+        sources = tuple(
+            SourceState("tcp://camera", stream, True, 1, name=name) for name, stream in self.streams.items()
+        )
+        return replace(state, recipes=self.recipes, sources=sources)
 
     def restart(self, boot_id: str) -> None:
         """Go on as a worker that was killed and started again."""

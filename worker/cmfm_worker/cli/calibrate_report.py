@@ -13,7 +13,6 @@ from cmfm_worker.cfm.metrics.threshold import smallest_supported_rate
 from cmfm_worker.cli.console import show_facts, show_table
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import Recipe
-from cmfm_worker.recipes.sections import CoverageSection
 from cmfm_worker.teaching.calibrate import Calibration
 from cmfm_worker.teaching.labelled_trial import CurvePoint, KindTally, curve, tally_kinds
 
@@ -28,7 +27,8 @@ def figures(found: Calibration) -> dict[str, Any]:
         "model_sha": recipe.model_sha,
         "threshold": recipe.model_dump(mode="json")["threshold"],
         "coverage": recipe.coverage.model_dump(mode="json"),
-        "before": found.before.model_dump(mode="json", include={"threshold", "coverage"}),
+        "limits": recipe.limits.model_dump(mode="json"),
+        "before": found.before.model_dump(mode="json", include={"threshold", "coverage", "limits"}),
         "nominal": {
             "parts": len(found.nominal),
             "unlucky_false_reject_rate": found.unlucky_rate,
@@ -99,7 +99,9 @@ def _facts(found: Calibration) -> list[tuple[str, str]]:
     recipe, parts = found.recipe, len(found.nominal)
     facts = [("FAIL from", f"{_fail_at(found.before)} → {_fail_at(recipe)}")]
     facts.append(("UNDECIDED from", f"{_grey_from(found.before)} → {_grey_from(recipe)}"))
-    facts.append(("3D coverage", f"{_coverage(found.before.coverage)} → {_coverage(recipe.coverage)}"))
+    before, after = (one.limits.in_words(one.coverage) for one in (found.before, recipe))
+    facts += [(name, f"{before.get(name, 'none')} → {words}") for name, words in after.items()]
+    facts.append(("outside: UNDECIDED", recipe.limits.rate_in_words()))
     source = found.threshold.origin.parts if found.threshold.origin else ""
     facts.append(("nominal parts", f"{parts} of {source}"))
     rate, unlucky = found.threshold.target_false_reject_rate, found.unlucky_rate
@@ -130,12 +132,6 @@ def _fail_at(recipe: Recipe) -> str:
 def _grey_from(recipe: Recipe) -> str:
     grey_from = recipe.threshold.grey_from if recipe.threshold else None
     return "no grey band" if grey_from is None else f"{grey_from:.6g}"
-
-
-def _coverage(coverage: CoverageSection) -> str:
-    if coverage.nominal_median_px is None:
-        return "unknown"
-    return f"{coverage.minimum:.1%} of {coverage.nominal_median_px} pixels"
 
 
 def _in_words(share: Share) -> str:

@@ -16,7 +16,7 @@ WORST: Final = 5
 
 
 def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
-    """Return the summary for programs: parts, pixels, losses of both networks, threshold, coverage."""
+    """Return the summary for programs: parts, pixels, losses of both networks, threshold, limits."""
     recipe, report = loaded.recipe, taught.fit
     return {
         "recipe": str(loaded.folder),
@@ -38,6 +38,7 @@ def summary(taught: "Taught", loaded: "LoadedRecipe") -> dict[str, Any]:
         "frame": recipe.frame.model_dump(mode="json"),
         "impossible_points": {name: px for name, px in taught.impossible.items() if px},
         "coverage": recipe.coverage.model_dump(mode="json"),
+        "limits": recipe.limits.model_dump(mode="json"),
     }
 
 
@@ -75,8 +76,8 @@ def show(taught: "Taught", loaded: "LoadedRecipe") -> None:
         facts.append(("false rejects", _rates(taught)))
         facts += [(f"with {rate:.0%}", text) for rate, text in _other_rates(threshold)]
     facts.append(("frames", f"{recipe.frame.in_words()}; others are FAULTs"))
-    least = recipe.coverage.minimum
-    facts += [("3D coverage", f"UNDECIDED below {least:.0%} of {recipe.coverage.nominal_median_px} pixels")]
+    facts += recipe.limits.in_words(recipe.coverage).items()
+    facts += [("outside: UNDECIDED", recipe.limits.rate_in_words())]
     facts += [("look at these: good?", ", ".join(_worst(taught)))]
     show_facts(f"recipe {recipe.name!r}", facts)
 

@@ -11,6 +11,7 @@ from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.inspection.measures import PartMeasures, measure_frames
 from cmfm_worker.inspection.result import Problem
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import Recipe
@@ -18,7 +19,7 @@ from cmfm_worker.recipes.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` it has no verdict.
+    """The score and the measures of one part. With a `problem` it has no verdict.
 
     `impossible_px` counts impossible points in its file (`cmfm_protocol.wire.points`). `level` is the mean of Ψ over
     the part, before the recipe divided Ψ by it.
@@ -27,7 +28,7 @@ class ScoredPart:
     id: str
     defect: str
     score: float
-    foreground_px: int
+    measures: PartMeasures
     problem: str | None = None
     impossible_px: int = 0
     level: float = math.nan
@@ -41,8 +42,7 @@ class ScoredPart:
         """Return the line's verdict, deadlines aside: FAULT if the part cannot be inspected, else the recipe's."""
         if self.problem is not None:
             return Verdict.FAULT
-        nominal_px = recipe.coverage.nominal_median_px
-        return decide(self.score, None if nominal_px is None else self.foreground_px / nominal_px, recipe)[0]
+        return decide(self.score, self.level, self.measures, recipe).verdict
 
 
 def score_parts(
@@ -64,15 +64,15 @@ def score_parts(
     for some in source.batches(parts, batch, background, inspector.extractor.device):
         found = inspector.inspect_prepared(some.frames, [model] * len(some.files))
         scores, levels = found.score.tolist(), found.level.tolist()
-        pixels = found.foreground.flatten(1).sum(1).tolist()
+        measures = measure_frames(some.frames)
         others = [model.recipe.frame.difference(*some.size_px, each.distance_m) for each in some.points]
         problems = [
             other or _problem(*both) for other, *both in zip(others, found.problems, scores, strict=True)
         ]
         scored += [
-            ScoredPart(files.id, files.defect, score, int(px), problem, points.impossible_px, level)
-            for files, score, px, problem, points, level in zip(
-                some.files, scores, pixels, problems, some.points, levels, strict=True
+            ScoredPart(files.id, files.defect, score, of_part, problem, points.impossible_px, level)
+            for files, score, of_part, problem, points, level in zip(
+                some.files, scores, measures, problems, some.points, levels, strict=True
             )
         ]
         progress(stage, len(scored), len(parts))

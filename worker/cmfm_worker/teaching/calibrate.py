@@ -14,7 +14,8 @@ from cmfm_worker.cfm.metrics.threshold import unlucky_rate
 from cmfm_worker.datasets.scored import ScoredPart, require_inspectable
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.recipes.sections import ThresholdOrigin, ThresholdSection
-from cmfm_worker.teaching.limits import Wanted, coverage_from, nominal_px_from, threshold_from
+from cmfm_worker.teaching.content_limits import content_limits
+from cmfm_worker.teaching.limits import Wanted, nominal_px_from, threshold_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Calibration:
 
     @property
     def nominal_undecided(self) -> Share:
-        """Share of the nominal parts that would be UNDECIDED, by score or coverage."""
+        """Share of the nominal parts that would be UNDECIDED, by score or by another limit."""
         return self._nominal(Verdict.UNDECIDED)
 
     def _nominal(self, verdict: Verdict) -> Share:
@@ -65,11 +66,13 @@ def calibrate(
     inspected, and if the requested limits contradict each other.
     """
     require_inspectable(nominal)
-    pixels = [part.foreground_px for part in nominal]
-    nominal_px = recipe.coverage.nominal_median_px or nominal_px_from(pixels)
+    measures = [part.measures for part in nominal]
+    nominal_px = recipe.coverage.nominal_median_px or nominal_px_from([part.area_px for part in measures])
     threshold = threshold_from([part.score for part in nominal], wanted, origin)
-    coverage = coverage_from(nominal_px, pixels, wanted.minimum_coverage)
-    changed = recipe.model_copy(update={"threshold": threshold, "coverage": coverage})
+    coverage, limits = content_limits(
+        nominal_px, measures, [part.level for part in nominal], wanted.minimum_coverage, recipe.limits.off
+    )
+    changed = recipe.model_copy(update={"threshold": threshold, "coverage": coverage, "limits": limits})
     return Calibration(recipe, changed, threshold, tuple(nominal), tuple(labelled))
 
 
@@ -84,7 +87,7 @@ def origin_of(
         parts=source,
         fail_at=method,
         grey_from="given" if grey_given else "none" if wanted.grey_rate is None else method,
-        minimum_coverage="least nominal" if wanted.minimum_coverage is None else "given",
+        minimum_coverage="nominal parts" if wanted.minimum_coverage is None else "given",
         device=str(device),
         precision=precision,
         torch=torch.__version__,

@@ -23,6 +23,7 @@ from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.scored import refuse_uninspectable
 from cmfm_worker.datasets.source import PartSource
 from cmfm_worker.inspection.inspector import find_problems, select_frames
+from cmfm_worker.inspection.measures import PartMeasures, measure_frames
 from cmfm_worker.teaching.options import TeachOptions
 from cmfm_worker.teaching.workers import Workers
 
@@ -39,10 +40,10 @@ def frames_of(part: int, parts: int, enough: int, most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TaughtPart:
-    """A part that was fitted on: its foreground pixels, the size of its pictures, and its points."""
+    """A part that was fitted on: how it lies in its frame, the size of its pictures, and its points."""
 
     id: str
-    foreground_px: int
+    measures: PartMeasures
     size_px: tuple[int, int]
     points: PointFacts
 
@@ -111,10 +112,11 @@ class TeachFeatures:
             if not bad:
                 draws = _Draws(fit, options.seed, first, len(parts))
                 under_way.append(workers.submit(_extracted, extractor, batch.frames, names, draws))
-            counts = batch.frames.foreground.flatten(1).sum(1).tolist()
             taught += [
-                TaughtPart(name, int(count), batch.size_px, points)
-                for name, count, points in zip(names, counts, batch.points, strict=True)
+                TaughtPart(name, of_part, batch.size_px, points)
+                for name, of_part, points in zip(
+                    names, measure_frames(batch.frames), batch.points, strict=True
+                )
             ]
             while len(under_way) > workers.ahead:
                 self._keep(under_way.popleft().result())

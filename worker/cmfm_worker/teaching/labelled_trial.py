@@ -69,7 +69,7 @@ def curve(
     """Compute the mistakes at the false-reject rates that the nominal scores offer and at the `asked` rate.
 
     Each rate's threshold is the conformal one. Of rates with equal thresholds only one is listed: the asked rate, or
-    else the smallest. The recipe's minimum coverage applies, its grey band does not.
+    else the smallest. The recipe's limits apply, its grey band does not.
     """
     rates = [*([] if asked is None else [asked]), *candidate_rates(len(nominal_scores))]
     by_threshold: dict[float, float] = {}

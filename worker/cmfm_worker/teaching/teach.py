@@ -1,4 +1,4 @@
-"""Teaches a recipe from good parts: extracts features once, fits both mappings, sets threshold and coverage.
+"""Teaches a recipe from good parts: extracts features once, fits both mappings, sets threshold and limits.
 
 The validation parts pass the code path of the running line, so that a score means the same there.
 """
@@ -31,11 +31,11 @@ from cmfm_worker.recipes.sections import (
     MappingSection,
     ProvenanceSection,
 )
+from cmfm_worker.teaching.content_limits import content_limits
 from cmfm_worker.teaching.features import TeachFeatures
 from cmfm_worker.teaching.geometry import frame_section
 from cmfm_worker.teaching.limits import (
     Wanted,
-    coverage_from,
     level_range_from,
     nominal_px_from,
     over_level,
@@ -95,8 +95,8 @@ def teach(
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
             mapping = with_metric(mapping, *features.stores, options_of_fit)
-        pixels = [part.foreground_px for part in taught]
-        nominal_px = nominal_px_from(pixels)
+        measures = [part.measures for part in taught]
+        nominal_px = nominal_px_from([part.area_px for part in measures])
         draft = RecipeDraft(
             name=name,
             extractor=ExtractorSection.of(extractor.identity),
@@ -113,15 +113,13 @@ def teach(
         if folds:
             features.extract_validation(extractor, parts.validation, options, source)
         left_out = out_of_fold(folds, features.nominal, features.validation, mapping, draft.score)
+    levels = [part.level for part in validated] + [part.level for part in left_out]
     draft, scores, left_out = _over_levels(draft, validated, left_out)
     wanted = Wanted(options.target_false_reject_rate, method=options.threshold_method)
-    seen = [part.foreground_px for part in validated]
-    draft = draft.model_copy(
-        update={
-            "threshold": threshold_from(scores, wanted, out_of_fold=[part.score for part in left_out]),
-            "coverage": coverage_from(nominal_px, [*pixels, *seen]),
-        }
-    )
+    measures += [part.measures for part in validated]
+    coverage, limits = content_limits(nominal_px, measures, levels)
+    threshold = threshold_from(scores, wanted, out_of_fold=[part.score for part in left_out])
+    draft = draft.model_copy(update={"threshold": threshold, "coverage": coverage, "limits": limits})
     impossible = {part.id: part.points.impossible_px for part in taught}
     impossible |= {part.id: part.impossible_px for part in validated}
     return Taught(draft, mapping, report, parts, tuple(scores), impossible, tuple(left_out))

@@ -1,0 +1,130 @@
+"""A broker that misbehaves: it answers each packet of MQTT 5 as a test says, by the bytes."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = (
+    1,
+    2,
+    3,
+    4,
+    8,
+    9,
+    12,
+    13,
+    14,
+)
+
+Answer = bytes | None
+"""Bytes to send back, nothing, or the end of the connection (`CLOSE`)."""
+
+CLOSE = b"close"
+GOOD_CONNACK = bytes([CONNACK << 4, 3, 0, 0, 0])
+
+
+def connack(*properties: bytes, reason: int = 0) -> bytes:
+    """A CONNACK with properties as bytes."""
+    body = b"".join(properties)
+    return bytes([CONNACK << 4, 3 + len(body), 0, reason, len(body)]) + body
+
+
+def receive_maximum(count: int) -> bytes:
+    return bytes([0x21]) + count.to_bytes(2, "big")
+
+
+def maximum_packet(size: int) -> bytes:
+    return bytes([0x27]) + size.to_bytes(4, "big")
+
+
+def puback(mid: int, reason: int = 0) -> bytes:
+    return bytes([PUBACK << 4, 4]) + mid.to_bytes(2, "big") + bytes([reason, 0])
+
+
+def disconnect(reason: int) -> bytes:
+    return bytes([DISCONNECT << 4, 2, reason, 0])
+
+
+class RoughBroker:
+    """Counts connections and publications. `published` decides by topic and count what a PUBLISH is answered with."""
+
+    def __init__(
+        self,
+        *,
+        connected: Callable[[int], Answer] = lambda _: GOOD_CONNACK,
+        published: Callable[[str, int, int], Answer] = lambda _topic, mid, _count: puback(mid),
+    ) -> None:
+        self.connections = 0
+        self.publications: list[tuple[str, bytes]] = []
+        self.unacknowledged = 0
+        self.most_unacknowledged = 0
+        self._connected = connected
+        self._published = published
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "RoughBroker":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            while (answer := await self._answer(reader)) != CLOSE:
+                if answer:
+                    writer.write(answer)
+                    await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _answer(self, reader: asyncio.StreamReader) -> Answer:
+        first = (await reader.readexactly(1))[0]
+        body = await reader.readexactly(await _length(reader))
+        kind = first >> 4
+        if kind == CONNECT:
+            self.connections += 1
+            return self._connected(self.connections)
+        if kind == PUBLISH:
+            return self._take(first, body)
+        if kind == SUBSCRIBE:
+            return bytes([SUBACK << 4, 4]) + body[:2] + bytes([0, 1])
+        if kind == PINGREQ:
+            return bytes([PINGRESP << 4, 0])
+        return CLOSE if kind == DISCONNECT else None
+
+    def _take(self, first: int, body: bytes) -> Answer:
+        end = 2 + int.from_bytes(body[:2], "big")
+        topic = body[2:end].decode()
+        self.publications.append((topic, body[end:]))
+        if not first & 0x06:
+            return None  # QoS 0
+        self.unacknowledged += 1
+        self.most_unacknowledged = max(self.most_unacknowledged, self.unacknowledged)
+        answer = self._published(topic, int.from_bytes(body[end : end + 2], "big"), len(self.publications))
+        if answer is not None:
+            self.unacknowledged -= 1
+        return answer
+
+
+async def _length(reader: asyncio.StreamReader) -> int:
+    length, shift = 0, 0
+    while True:
+        byte = (await reader.readexactly(1))[0]
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return length
