@@ -1,4 +1,4 @@
-"""`cmfm-worker calibrate`: sets threshold, grey band and minimum coverage of a recipe from nominal parts."""
+"""`cmfm-worker calibrate`: sets threshold, grey band and limits of a recipe from nominal parts."""
 
 import math
 from dataclasses import replace
@@ -92,8 +92,8 @@ def calibrate(
             min=0.0,
             max=1.0,
             metavar="SHARE",
-            help="Least share of 3D; a part with less is UNDECIDED. Default: three quarters of the nominal part with "
-            "least.",
+            help="Least share of 3D; a part with less is UNDECIDED. Default: below the nominal part with least, by a "
+            "margin that follows from their number.",
             show_default=False,
         ),
     ] = None,
@@ -128,7 +128,7 @@ def calibrate(
     simulated_defects: options.SimulatedDefects = 120,
     batch: options.Batch = 4,
 ) -> None:
-    """Set a recipe's threshold from good parts.
+    """Set a recipe's threshold, and the limits of what a part may be like, from good parts.
 
     The threshold is set for the false-reject rate asked for, 5 % by default: about 1 of 20 good parts. A rate that
     needs more parts is refused. If there is a labelled test split, the command shows what the limits would have done

@@ -130,7 +130,7 @@ class ScoreSection(Section):
 
 
 class ThresholdOrigin(Section):
-    """When and from which parts `calibrate` set threshold and coverage. For people: the worker does not use it.
+    """When and from which parts `calibrate` set threshold and limits. For people: the worker does not use it.
 
     `tail` and `conformal` mean that a limit follows from the requested rate, `given` that a person chose it.
     """

@@ -67,7 +67,7 @@ def tally_kinds(parts: Sequence[ScoredPart], recipe: Recipe) -> list[KindTally]:
 def curve(labelled: Sequence[ScoredPart], recipe: Recipe) -> list[CurvePoint]:
     """Compute the mistakes at the false-reject rates that are shown of a recipe's threshold, the smallest rate first.
 
-    The recipe's minimum coverage applies, its grey band does not. Without a threshold there is no point.
+    The recipe's limits apply, its grey band does not. Without a threshold there is no point.
     """
     if recipe.threshold is None:
         return []

@@ -1,4 +1,4 @@
-"""Teaches a recipe from good parts: extracts features once, fits both mappings, sets threshold and coverage.
+"""Teaches a recipe from good parts: extracts features once, fits both mappings, sets threshold and limits.
 
 The validation parts pass the code path of the running line, so that a score means the same there.
 """
