@@ -9,7 +9,7 @@ import zmq
 
 from cmfm_client.curve import ClientKeys
 from cmfm_client.errors import NoReplyError, RefusedError
-from cmfm_client.sockets import ZmqContext, connect, notice_dead_peer
+from cmfm_client.sockets import ZmqContext, ZmqSocket, connect, notice_dead_peer
 from cmfm_protocol.wire.control import (
     AnnounceRequest,
     DrainRequest,
@@ -29,6 +29,11 @@ from cmfm_protocol.wire.trigger import TriggerMessage
 
 REPLY_TIMEOUT_S: Final = 1.0
 """A worker replies between two verdicts."""
+
+PATIENCE_S: Final = 0.25
+"""Wait for a connection before it is made anew. It doubles up to `PATIENCE_MAX_S` while none comes."""
+
+PATIENCE_MAX_S: Final = 2.0
 
 LOAD_TIMEOUT_S: Final = 60.0
 """A recipe is loaded and warmed up before the worker replies."""
@@ -54,18 +59,13 @@ class RequestClient:
         context: ZmqContext | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._keys = keys
         self._timeout_s = timeout_s
+        self._patience_s = PATIENCE_S
         self._own_context = context is None
         self._context: ZmqContext = zmq.Context() if context is None else context
         try:
-            self._socket = self._context.socket(zmq.DEALER)
-            self._socket.setsockopt(zmq.LINGER, 0)
-            self._socket.setsockopt(zmq.IMMEDIATE, 1)
-            self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
-            notice_dead_peer(self._socket)
-            if keys is not None:
-                keys.apply_to(self._socket)
-            connect(self._socket, endpoint, "request endpoint")
+            self._socket = self._connected()
         except BaseException:
             self._end_context()
             raise
@@ -142,7 +142,7 @@ class RequestClient:
     def _exchange(self, request: Request, until_s: float) -> Reply | None:
         """The reply; None after `until_s`. Replies to earlier requests are skipped."""
         message = [b"", encode_request(request)]
-        if not self._wait(zmq.POLLOUT, until_s):
+        if not self._wait_for_connection(until_s):
             return None
         try:
             self._socket.send_multipart(message, zmq.NOBLOCK)
@@ -156,6 +156,29 @@ class RequestClient:
             if reply.id == request.id:
                 return reply
         return None
+
+    def _wait_for_connection(self, until_s: float) -> bool:
+        """Return whether there is a connection before `until_s`. Makes it anew: libzmq may have given it up."""
+        while not self._wait(zmq.POLLOUT, min(until_s, time.monotonic() + self._patience_s)):
+            if time.monotonic() >= until_s:
+                return False
+            self._socket.close(0)
+            self._socket = self._connected()
+            self._patience_s = min(2 * self._patience_s, PATIENCE_MAX_S)
+        self._patience_s = PATIENCE_S
+        return True
+
+    def _connected(self) -> ZmqSocket:
+        """A socket that connects in the background. Raises EndpointError."""
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
+        notice_dead_peer(socket)
+        if self._keys is not None:
+            self._keys.apply_to(socket)
+        connect(socket, self._endpoint, "request endpoint")
+        return socket
 
     def _wait(self, event: int, until_s: float) -> bool:
         left_s = until_s - time.monotonic()

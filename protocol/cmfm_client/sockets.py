@@ -20,6 +20,14 @@ libzmq's defaults suit chat, not a line. The traps, each explained here and nowh
   cut off before anything is allocated.
 - **Reconnecting.** A connecting socket tries again every 100 ms by itself. `RECONNECT_IVL_MAX` lets the interval grow,
   here to one second.
+- **Protocol errors.** After one, such as a message above `MAXMSGSIZE`, damaged framing, CURVE on one side only or
+  another service at the address, libzmq does not connect again: the socket is silent for ever. `WatchedConnection`
+  sees that on the socket's monitor and makes the connection anew.
+- **Lengths.** A damaged message length below `MAXMSGSIZE` makes libzmq wait for bytes that never come, and take all
+  that follows for them. ZMTP heartbeats end such a connection. Where they cannot be set, a small `MAXMSGSIZE` bounds
+  the loss.
+- **Monitors.** Behind 2000 events that nobody has read, the context's I/O thread waits, and with it every socket and
+  the end of the context. The receiving side of a monitor needs `RCVHWM` 0.
 - **REQ.** After a lost reply a REQ socket refuses to send. A DEALER that sends REQ's empty delimiter does not.
 - **Late delivery.** A connecting socket queues messages for a peer that is not there and delivers them when it comes,
   minutes later. `IMMEDIATE` lets it send only over a connection, so that a request that timed out is not done later.
@@ -107,8 +115,7 @@ def connect(socket: ZmqSocket, endpoint: str, name: str) -> None:
     """Connect in the background; the peer may come later. Raises EndpointError; the socket is closed then."""
     try:
         check_endpoint(endpoint, name)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
-        _allow_ipv6(socket, endpoint)
+        prepare_to_connect(socket, endpoint)
         socket.connect(endpoint)
     except EndpointError:
         socket.close(0)
@@ -116,6 +123,12 @@ def connect(socket: ZmqSocket, endpoint: str, name: str) -> None:
     except zmq.ZMQError as error:
         socket.close(0)
         raise EndpointError(f"{name} {endpoint!r} cannot be connected to: {error}") from error
+
+
+def prepare_to_connect(socket: ZmqSocket, endpoint: str) -> None:
+    """Set the options of a socket that is going to be connected to an endpoint."""
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+    _allow_ipv6(socket, endpoint)
 
 
 def _allow_ipv6(socket: ZmqSocket, endpoint: str) -> None:

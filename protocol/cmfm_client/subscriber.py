@@ -7,35 +7,23 @@ from types import TracebackType
 from typing import Final
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from cmfm_client.curve import ClientKeys
 from cmfm_client.errors import NoReplyError, RefusedError
 from cmfm_client.events import Damaged, Event, LinkChanged, LossCause, Lost, NewBoot, Received, Silence
+from cmfm_client.live_feed import LiveFeed
 from cmfm_client.received_ids import Missing, ReceivedIds, ResultOrder
 from cmfm_client.recovery import results_between
 from cmfm_client.requests import REPLY_TIMEOUT_S, RequestClient
-from cmfm_client.sockets import ZmqContext, ZmqSocket, connect, notice_dead_host, notice_dead_peer
+from cmfm_client.sockets import ZmqContext, ZmqSocket
 from cmfm_protocol.wire.anomaly_map import decode_maps
 from cmfm_protocol.wire.errors import RemoteProtocolError
-from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES, MAX_STATE_BYTES
 from cmfm_protocol.wire.result import Result, decode_result
 from cmfm_protocol.wire.state import WorkerState, decode_worker_state
 from cmfm_protocol.wire.topics import parse_topic
 
 ALL_TOPICS: Final = b"cmfm/1/"
 """Every line and station; `cmfm/1/line1/station1/` selects one."""
-
-RECEIVE_HWM: Final = 100_000
-"""Results queued while this subscriber is busy: a shift at one part a second."""
-
-MAPS_HWM: Final = 16
-"""Maps queued while this subscriber is busy, 1 MB each; further ones are dropped."""
-
-LINK_EVENTS: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-
-MESSAGES_A_POLL: Final = 256
-"""Messages taken from a socket before the caller gets its events."""
 
 RETRIES: Final = 20
 """Heartbeats at which missed results are asked for again when the worker did not reply."""
@@ -83,10 +71,7 @@ class ResultSubscriber:
         self._options = options
         self._order = ResultOrder(from_start=options.from_start, received=options.received)
         self._context: ZmqContext = zmq.Context()
-        self._poller = zmq.Poller()
-        self._maps: ZmqSocket | None = None
         self._recovery: RequestClient | None = None
-        self._linked = False
         self._retries = 0
         self._heard_s = time.monotonic()
         self._silent = False
@@ -114,15 +99,17 @@ class ResultSubscriber:
 
         Asking for missed results may take a second longer.
         """
-        ready = dict(self._poller.poll(max(int(timeout_s * 1000), 0)))
-        events: list[Event] = self._link_changes() if self._monitor in ready else []
-        heard: list[Event] = []
-        if self._results in ready:
-            for message, received_ns in _drain(self._results):
-                heard += self._message(message, received_ns)
-        if self._maps is not None and self._maps in ready:
-            heard += [_maps_event(message) for message, _ in _drain(self._maps)]
-        return [*events, *heard, *self._silence(heard=bool(heard))]
+        links, results, maps = self._feed.receive(timeout_s)
+        events: list[Event] = [LinkChanged(alive) for alive in links]
+        for message, received_ns in results:
+            events += self._message(message, received_ns)
+        events += [_maps_event(message) for message, _ in maps]
+        return [*events, *self._silence()]
+
+    @property
+    def trouble(self) -> str:
+        """Why the results' connection was given up, until it is there again; "" if it was not."""
+        return self._feed.trouble
 
     def catch_up(self) -> list[Event]:
         """Ask for results that were published and did not come, without waiting for a heartbeat.
@@ -147,37 +134,19 @@ class ResultSubscriber:
 
     def _open(self) -> None:
         options = self._options
-        self._results = self._subscribe(RECEIVE_HWM, MAX_STATE_BYTES)
-        notice_dead_peer(self._results)
-        self._monitor = self._results.get_monitor_socket(LINK_EVENTS)
-        self._poller.register(self._monitor, zmq.POLLIN)
-        connect(self._results, options.results, "results endpoint")
-        if options.maps:
-            self._maps = self._subscribe(MAPS_HWM, MAX_MESSAGE_BYTES)
-            notice_dead_host(self._maps)  # its queue fills up: heartbeats would end a healthy connection
-            connect(self._maps, options.maps, "maps endpoint")
+        self._feed = LiveFeed(
+            self._context,
+            results=options.results,
+            maps=options.maps,
+            topics=options.topics,
+            apply_keys=self._apply_keys,
+        )
         if options.recovery:
             self._recovery = RequestClient(options.recovery, keys=options.keys, context=self._context)
 
-    def _subscribe(self, hwm: int, max_bytes: int) -> ZmqSocket:
-        """A SUB socket that is not connected yet."""
-        socket = self._context.socket(zmq.SUB)
-        socket.setsockopt(zmq.RCVHWM, hwm)
-        socket.setsockopt(zmq.MAXMSGSIZE, max_bytes)
-        socket.setsockopt(zmq.SUBSCRIBE, self._options.topics)
+    def _apply_keys(self, socket: ZmqSocket) -> None:
         if self._options.keys is not None:
             self._options.keys.apply_to(socket)
-        self._poller.register(socket, zmq.POLLIN)
-        return socket
-
-    def _link_changes(self) -> list[Event]:
-        changes: list[Event] = []
-        while self._monitor.poll(0):
-            alive = recv_monitor_message(self._monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            if alive is not self._linked:  # an attempt to connect that fails is not a change
-                self._linked = alive
-                changes.append(LinkChanged(alive))
-        return changes
 
     def _message(self, message: Sequence[bytes], received_ns: int) -> list[Event]:
         try:
@@ -191,6 +160,7 @@ class ResultSubscriber:
         return []
 
     def _result(self, result: Result, received_ns: int) -> list[Event]:
+        self._hear()
         events = self._follow(result.boot_id, result.result_id - 1)
         if self._order.take(result.boot_id, result.result_id):
             events.append(Received(result, received_ns))
@@ -198,6 +168,7 @@ class ResultSubscriber:
 
     def _state(self, state: WorkerState) -> list[Event]:
         """Handle a heartbeat. It is sent after all results that it counts; those missing by then must be asked for."""
+        self._hear()
         published = sum(count for name, count in state.counts.items() if name != "triggers")
         return [*self._follow(state.boot_id, published, retry=True), state]
 
@@ -245,26 +216,17 @@ class ResultSubscriber:
         """Report what of `missing` has not come, and want it no longer."""
         return [Lost(gap, cause) for each in missing for gap in self._order.give_up(each)]
 
-    def _silence(self, *, heard: bool) -> list[Event]:
+    def _hear(self) -> None:
+        """Note a result or heartbeat of this protocol; anything else is no sign that a worker inspects."""
+        self._heard_s, self._silent = time.monotonic(), False
+
+    def _silence(self) -> list[Event]:
         now_s = time.monotonic()
-        if heard:
-            self._heard_s, self._silent = now_s, False
-            return []
         if self._silent or now_s - self._heard_s < self._options.silence_s:
             return []
         self._silent = True
-        return [Silence(now_s - self._heard_s)]
-
-
-def _drain(socket: ZmqSocket) -> list[tuple[list[bytes], int]]:
-    """Messages that have arrived, with CLOCK_REALTIME when they were taken."""
-    messages: list[tuple[list[bytes], int]] = []
-    while len(messages) < MESSAGES_A_POLL:
-        try:
-            messages.append((socket.recv_multipart(zmq.NOBLOCK), time.time_ns()))
-        except zmq.Again:
-            break
-    return messages
+        links = [LinkChanged(alive) for alive in self._feed.renew_results()]
+        return [*links, Silence(now_s - self._heard_s)]
 
 
 def _maps_event(message: Sequence[bytes]) -> Event:

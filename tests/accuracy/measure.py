@@ -113,7 +113,7 @@ def _measured(preset: Preset, root: Path, category: str, seed: int, asked: argpa
         seed=seed,
         shots=asked.shots,
         distance=asked.distance,
-        background=pieces_on(parts.train, BackgroundSection(), 4, extractor.device),
+        background=pieces_on(parts.train, BackgroundSection(), 4, extractor.device, lambda *_: None),
     )
     start = time.perf_counter()
     taught = teach(extractor, parts, options, category, lambda *_: None)
@@ -156,8 +156,10 @@ def _noting(inspector: Inspector, alone: dict[str, list[float]]) -> Inspector:
     """Return the same inspector, which also records the score of each modality's map alone."""
 
     class Noting(Inspector):
-        def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> Any:
-            found, how = super().inspect_prepared(frames, models), models[0].recipe.score
+        def inspect_prepared(
+            self, frames: PreparedFrames, models: Sequence[LoadedModel], *refused: Any
+        ) -> Any:
+            found, how = super().inspect_prepared(frames, models, *refused), models[0].recipe.score
             for key, psi in (("i_auroc_2d", found.psi_2d), ("i_auroc_3d", found.psi_3d)):
                 smoothed = smooth_map(psi, how.smoothing_px)
                 alone[key] += score(smoothed, how.normalisation, how.highest_px).tolist()

@@ -12,6 +12,10 @@ def adapters_of(settings: GatewaySettings) -> list[Adapter]:
         from cmfm_gateway.modbus.adapter import ModbusAdapter
 
         adapters.append(ModbusAdapter(settings.modbus))
+    if settings.opcua.enabled:
+        from cmfm_gateway.opcua.adapter import OpcUaAdapter
+
+        adapters.append(OpcUaAdapter(settings.opcua))
     if settings.mqtt.enabled:
         from cmfm_gateway.mqtt.adapter import MqttAdapter
 

@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from cmfm_client.errors import EndpointError
 from cmfm_gateway.errors import ExitCode, InputError, StartupError
+from cmfm_gateway.opcua import commands as opcua_commands
 from cmfm_protocol.files.key_files import KeyFileError
 from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
 
@@ -35,6 +37,23 @@ app = typer.Typer(
     "`cmfm-gateway --config gateway.toml` runs it. It never turns silence into PASS: without the worker's state for "
     "2 s, with results missing, or for a stale result every output says *not valid*.",
 )
+
+app.add_typer(opcua_commands.app, name="opcua")
+
+
+class SymbolFormat(StrEnum):
+    """Formats of `symbols`."""
+
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+class WordOrderOption(StrEnum):
+    """Which register of a 32-bit value comes first."""
+
+    HIGH_FIRST = "high_first"
+    LOW_FIRST = "low_first"
+
 
 Config = Annotated[Path, typer.Option("--config", help="The gateway's settings (TOML).", show_default=False)]
 
@@ -70,6 +89,66 @@ def check(
     from cmfm_gateway.check import check_gateway
 
     raise typer.Exit(check_gateway(config, json))
+
+
+@app.command()
+def grade(
+    host: Annotated[
+        str, typer.Option(help="Address of the gateway; with --plc the address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Modbus TCP port.")] = 502,
+    plc: Annotated[
+        bool, typer.Option("--plc", help="Play the vision system and grade a PLC program that connects here.")
+    ] = False,
+    word_order: Annotated[
+        WordOrderOption, typer.Option(help="As modbus.word_order.")
+    ] = WordOrderOption.HIGH_FIRST,
+    ack_s: Annotated[float, typer.Option(min=0.05, help="Limit for an acknowledge, as modbus.ack_s.")] = 1.0,
+    part_s: Annotated[float, typer.Option(min=0.1, help="Longest wait for a part of the line.")] = 10.0,
+    gate_s: Annotated[
+        float, typer.Option(min=0.05, help="With --plc: time from the photo-eye to the program's decision.")
+    ] = 2.0,
+    beat_s: Annotated[
+        float,
+        typer.Option(min=0.05, help="With --plc: time in which the program notices a heartbeat that stops."),
+    ] = 2.0,
+) -> None:
+    """Play a bad PLC against a running gateway, or (--plc) the vision system against a PLC program; report in words."""
+    from cmfm_gateway.grade.command import run_against_gateway, run_against_plc
+
+    if plc:
+        raise typer.Exit(run_against_plc(host, port, word_order.value, (ack_s, gate_s, beat_s)))
+    raise typer.Exit(run_against_gateway(host, port, word_order.value, ack_s, part_s))
+
+
+@app.command()
+def example() -> None:
+    """Print a settings file with every key, its description and its default."""
+    from cmfm_gateway.settings.load import EXAMPLE_HEADING
+    from cmfm_gateway.settings.model import GatewaySettings
+    from cmfm_settings.example import example_file
+
+    sys.stdout.write(example_file(GatewaySettings, EXAMPLE_HEADING))
+
+
+@app.command()
+def symbols(
+    modbus: Annotated[
+        SymbolFormat,
+        typer.Option("--modbus", help="Print the Modbus registers in this format.", show_default=False),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings whose port the samples name (TOML).", show_default=False),
+    ] = None,
+) -> None:
+    """Print the table of registers: for a PLC's import, or for people."""
+    from cmfm_gateway.modbus.symbols import as_csv, as_markdown
+    from cmfm_gateway.settings.load import load_with_sources
+    from cmfm_gateway.settings.model import GatewaySettings
+
+    settings = load_with_sources(config).settings if config else GatewaySettings()
+    sys.stdout.write(as_csv() if modbus is SymbolFormat.CSV else as_markdown(settings.modbus))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

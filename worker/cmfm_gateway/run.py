@@ -21,8 +21,9 @@ from cmfm_service.systemd import SystemdNotifier
 def run_gateway(config: Path) -> int:
     """Run until told to stop; returns the exit code. Raises InputError, StartupError and errors of key files."""
     settings = load_with_sources(config).settings
+    adapters = adapters_of(settings)
     with logging_to_stderr(settings.log.format, settings.log.level):
-        asyncio.run(serve(settings, adapters_of(settings)))
+        asyncio.run(serve(settings, adapters))
     return int(ExitCode.OK)
 
 

@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 FOLDER: Final = "folder"
 """Key of the validation context: the folder that relative paths start from."""
@@ -16,9 +24,26 @@ MAX_QUEUE: Final = 10_000_000
 
 
 class Section(BaseModel):
-    """One `[section]` of the file. It is frozen, refuses unknown keys and validates its defaults."""
+    """One `[section]` of the file. It is frozen, refuses unknown keys and validates its defaults.
+
+    TOML has no null: the empty string stands for "none" in a key whose default is none.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_none(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        return {
+            key: None if value == "" and cls._may_be_none(key) else value for key, value in values.items()
+        }
+
+    @classmethod
+    def _may_be_none(cls, key: str) -> bool:
+        field = cls.model_fields.get(key)
+        return field is not None and field.default is None
 
 
 def _no_empty_path(value: object) -> object:

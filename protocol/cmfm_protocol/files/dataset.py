@@ -165,16 +165,22 @@ def read_part(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     Raises DatasetError if either cannot be read or they differ in size, ImplausiblePointsError if the points cannot be
     metres in the sensor's coordinates (`cmfm_protocol.wire.points`).
     """
+    rgb, xyz = read_images(files)
+    _, problem = look_at_sample(xyz)
+    if problem is not None:
+        unit = "" if files.xyz_unit == "m" else f" (read as {files.xyz_unit})"
+        raise ImplausiblePointsError(f"{files.xyz}{unit}: {problem}")
+    return rgb, xyz
+
+
+def read_images(files: PartFiles) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Read the same, whatever the points may be. Raises DatasetError."""
     rgb = read_rgb(files.rgb)
     xyz = read_xyz(files.xyz) if files.depth_info is None else read_depth_points(files.xyz, files.depth_info)
     if rgb.shape != xyz.shape:
         raise DatasetError(f"{files.xyz} is {_size(xyz)}, but {files.rgb} is {_size(rgb)}; expected one size")
     if files.xyz_unit != "m":
         xyz = xyz * np.float32(METRES[files.xyz_unit])
-    _, problem = look_at_sample(xyz)
-    if problem is not None:
-        unit = "" if files.xyz_unit == "m" else f" (read as {files.xyz_unit})"
-        raise ImplausiblePointsError(f"{files.xyz}{unit}: {problem}")
     return rgb, xyz
 
 

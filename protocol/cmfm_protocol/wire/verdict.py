@@ -19,7 +19,11 @@ class Reason(StrEnum):
 
     BELOW_THRESHOLD = "below_threshold"
     ABOVE_THRESHOLD = "above_threshold"
+    OUT_OF_VIEW = "out_of_view"
+    UNEXPECTED_PIECE = "unexpected_piece"
     LOW_COVERAGE = "low_coverage"
+    HIGH_COVERAGE = "high_coverage"
+    UNLIKE_TAUGHT = "unlike_taught"
     GREY_BAND = "grey_band"
     DRIFT = "drift"
     OTHER_CALIBRATION = "other_calibration"
@@ -48,7 +52,16 @@ _INSPECTED: Final = {
     Verdict.PASS: frozenset({Reason.BELOW_THRESHOLD}),
     Verdict.FAIL: frozenset({Reason.ABOVE_THRESHOLD}),
     Verdict.UNDECIDED: frozenset(
-        {Reason.LOW_COVERAGE, Reason.GREY_BAND, Reason.DRIFT, Reason.OTHER_CALIBRATION}
+        {
+            Reason.OUT_OF_VIEW,
+            Reason.UNEXPECTED_PIECE,
+            Reason.LOW_COVERAGE,
+            Reason.HIGH_COVERAGE,
+            Reason.UNLIKE_TAUGHT,
+            Reason.GREY_BAND,
+            Reason.DRIFT,
+            Reason.OTHER_CALIBRATION,
+        }
     ),
 }
 

@@ -31,6 +31,7 @@ def frames(seed: int = 0, *, rows: slice = slice(60, 160), columns: slice = slic
         foreground=mask,
         valid=mask.clone(),
         plane=torch.tensor([[0.0, 0.0, -1.0, 0.5]]),
+        surroundings=torch.zeros(1, 4, dtype=torch.int32),
         picture=(rgb.permute(0, 2, 3, 1) * 255).byte(),  # B C H W -> B H W C
     )
 

@@ -48,15 +48,15 @@ def test_a_crack_of_missing_points_does_not_split_a_part(gap: int, axis: int) ->
     """One or two missing lines through a part do not split it."""
     kept = mask_of((10, 50, 10, 50))
     kept.narrow(axis, 30, gap).fill_(False)
-    assert torch.equal(clean_clusters(flat_points(), kept, "largest", scale=1.0), kept)
+    assert torch.equal(clean_clusters(flat_points(), kept, "largest", scale=1.0).kept, kept)
 
 
 def test_the_largest_of_two_separate_parts_stays() -> None:
     """A neighbour ten pixels away is dropped by "largest" and kept by "all"."""
     kept = mask_of((10, 50, 5, 25), (10, 50, 35, 60))
     points = flat_points()
-    assert torch.equal(clean_clusters(points, kept, "largest", scale=1.0), mask_of((10, 50, 35, 60)))
-    assert torch.equal(clean_clusters(points, kept, "all", scale=1.0), kept)
+    assert torch.equal(clean_clusters(points, kept, "largest", scale=1.0).kept, mask_of((10, 50, 35, 60)))
+    assert torch.equal(clean_clusters(points, kept, "all", scale=1.0).kept, kept)
 
 
 def test_neighbours_in_the_image_that_are_far_in_space_are_separate() -> None:
@@ -64,34 +64,36 @@ def test_neighbours_in_the_image_that_are_far_in_space_are_separate() -> None:
     points = flat_points()
     points[:, 0, :, 30:] += 0.05
     kept = mask_of((10, 50, 10, 50))
-    assert torch.equal(clean_clusters(points, kept, "largest", scale=1.0), mask_of((10, 50, 10, 30)))
+    assert torch.equal(clean_clusters(points, kept, "largest", scale=1.0).kept, mask_of((10, 50, 10, 30)))
 
 
 def test_of_two_equal_parts_the_first_stays() -> None:
     """Of two equal pieces, the first in row-major order is kept."""
     kept = mask_of((40, 50, 5, 25), (10, 20, 35, 55))
-    assert torch.equal(clean_clusters(flat_points(), kept, "largest", scale=1.0), mask_of((10, 20, 35, 55)))
+    assert torch.equal(
+        clean_clusters(flat_points(), kept, "largest", scale=1.0).kept, mask_of((10, 20, 35, 55))
+    )
 
 
 def test_specks_are_dropped_at_the_size_of_the_image() -> None:
     """25 grid pixels are a speck if each is one image pixel, and a piece if they stand for 100."""
     kept = mask_of((10, 50, 10, 40), (5, 10, 55, 60))
     points = flat_points()
-    assert torch.equal(clean_clusters(points, kept, "all", scale=1.0), mask_of((10, 50, 10, 40)))
-    assert torch.equal(clean_clusters(points, kept, "all", scale=0.5), kept)
+    assert torch.equal(clean_clusters(points, kept, "all", scale=1.0).kept, mask_of((10, 50, 10, 40)))
+    assert torch.equal(clean_clusters(points, kept, "all", scale=0.5).kept, kept)
 
 
 def test_a_coarse_grid_has_a_wider_reach() -> None:
     """At 2 cm a pixel, neighbours are more than 6 mm apart and still connected."""
     kept = mask_of((10, 50, 10, 50))
-    assert torch.equal(clean_clusters(flat_points() * 20, kept, "largest", scale=1.0), kept)
+    assert torch.equal(clean_clusters(flat_points() * 20, kept, "largest", scale=1.0).kept, kept)
 
 
 @pytest.mark.parametrize("keep", ["largest", "all"])
 def test_empty_foreground_stays_empty(keep: str) -> None:
     """An empty belt has an empty foreground."""
     kept = mask_of()
-    left = clean_clusters(flat_points(), kept, "largest" if keep == "largest" else "all", scale=1.0)
+    left = clean_clusters(flat_points(), kept, "largest" if keep == "largest" else "all", scale=1.0).kept
     assert not left.any()
 
 
@@ -121,6 +123,6 @@ def test_frames_of_a_batch_do_not_mix() -> None:
     """Every frame of a batch is cleaned as it is alone."""
     kept = torch.cat([mask_of((10, 50, 5, 25), (10, 50, 35, 60)), mask_of(), snake()])
     points = flat_points().repeat(3, 1, 1, 1)
-    together = clean_clusters(points, kept, "largest", scale=1.0)
-    alone = [clean_clusters(points[i : i + 1], kept[i : i + 1], "largest", scale=1.0) for i in range(3)]
+    together = clean_clusters(points, kept, "largest", scale=1.0).kept
+    alone = [clean_clusters(points[i : i + 1], kept[i : i + 1], "largest", scale=1.0).kept for i in range(3)]
     assert torch.equal(together, torch.cat(alone))

@@ -142,7 +142,7 @@ def test_frames_are_prepared_the_same_with_graphs() -> None:
             xyz = torch.rand(size, generator=generator) + torch.tensor([0.0, 0.0, 0.5])
             for way in ways:
                 found, expected = graphed(rgb, xyz, way), prepare(rgb, xyz, way)
-                for name in ("rgb", "xyz", "foreground", "valid", "plane"):
+                for name in ("rgb", "xyz", "foreground", "valid", "plane", "surroundings"):
                     torch.testing.assert_close(
                         getattr(found, name), getattr(expected, name), rtol=0, atol=0, equal_nan=True
                     )

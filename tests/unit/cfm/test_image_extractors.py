@@ -233,7 +233,8 @@ def frames() -> PreparedFrames:
     row, column = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
     surface = torch.stack([column * 1e-3, row * 1e-3, 0.5 + 1e-5 * row * column / 9])
     xyz = torch.where(foreground[:, None], surface, 0)
-    return PreparedFrames(pictures(), xyz, foreground, foreground, torch.full((2, 4), torch.nan), GIVEN)
+    plane, surroundings = torch.full((2, 4), torch.nan), torch.zeros(2, 4, dtype=torch.int32)
+    return PreparedFrames(pictures(), xyz, foreground, foreground, plane, surroundings, GIVEN)
 
 
 @pytest.mark.parametrize("image", ["dinov2", "sam"])

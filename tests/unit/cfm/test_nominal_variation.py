@@ -35,7 +35,7 @@ def test_nothing_but_the_part_is_moved() -> None:
     varied = vary_nominal(frames, [3, 4])
     outside = ~frames.foreground
     assert torch.equal(varied.xyz.permute(0, 2, 3, 1)[outside], frames.xyz.permute(0, 2, 3, 1)[outside])
-    for name in ("foreground", "valid", "plane"):
+    for name in ("foreground", "valid", "plane", "surroundings"):
         assert torch.equal(getattr(varied, name), getattr(frames, name))
     assert (varied.rgb != frames.rgb).float().mean() > 0.99
     assert varied.rgb.min() >= 0

@@ -92,6 +92,7 @@ def frames(*points: int) -> PreparedFrames:
         foreground=foreground,
         valid=foreground,
         plane=torch.full((len(points), 4), torch.nan),
+        surroundings=torch.zeros(len(points), 4, dtype=torch.int32),
         picture=torch.zeros(len(points), 8, 8, 3, dtype=torch.uint8),
     )
 

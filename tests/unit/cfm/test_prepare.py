@@ -238,7 +238,7 @@ def test_a_batch_is_prepared_as_its_frames_alone() -> None:
     together = prepare(rgb, xyz, BackgroundOptions())
     for one, frame in enumerate(frames):
         alone = prepare(*frame, BackgroundOptions())
-        for field in ("rgb", "xyz", "foreground", "valid", "plane"):
+        for field in ("rgb", "xyz", "foreground", "valid", "plane", "surroundings"):
             expected = getattr(alone, field)[0]
             torch.testing.assert_close(
                 getattr(together, field)[one], expected, rtol=0, atol=0, equal_nan=True

@@ -8,6 +8,7 @@ from tests.unit.made.dataset import run
 from tests.unit.made.recipes import saved
 
 from cmfm_worker.cli.check import score_words
+from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.sections import CalibrationSection, ScoreSection
 from cmfm_worker.settings.model import Settings
 
@@ -29,7 +30,35 @@ def test_report_has_the_rules_of_each_recipe(config: Path, capsys: pytest.Captur
     assert report["problems"] == []
     assert recipe["mapping"] == {"architecture": "mlp", "modality": "cross"}
     assert (recipe["score"]["smoothing_px"], recipe["score"]["highest_px"]) == (2.5, 333)
-    assert (recipe["fail_at"], recipe["minimum_coverage"]) == (0.5, 0.5)
+    assert (recipe["fail_at"], recipe["coverage"]["minimum"]) == (0.5, 0.5)
+    assert recipe["limits"]["edge_px"] is None
+
+
+def test_limits_of_a_part_are_told_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person reads each limit, which reasons are off, and how many good parts are expected outside."""
+    monkeypatch.setenv("COLUMNS", "140")
+    limits = LimitsSection(
+        off=("unexpected_piece",),
+        edge_px=7,
+        filled=(0.8, 0.95),
+        level=1.5,
+        nominal_parts=20,
+        expected_rate=0.03,
+    )
+    saved(tmp_path / "recipes" / "part", limits=limits)
+    (tmp_path / "line.toml").write_text("")
+    assert run("check", "--config", tmp_path / "line.toml") == 0
+    said = capsys.readouterr().out
+    for text in (
+        "at least 7 px",
+        "80.0% to 95.0%",
+        "at most 1.5",
+        "unexpected_piece",
+        "at most 3.0% of good parts (from 20 nominal parts; so few give wide limits)",
+    ):
+        assert text in said
 
 
 def test_output_ends_with_whether_the_line_can_run(

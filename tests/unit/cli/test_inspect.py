@@ -73,6 +73,42 @@ def test_part_in_another_region_of_interest_is_a_fault(
     assert "192 impossible points" in capsys.readouterr().err
 
 
+def test_millimetres_are_a_fault(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Points in another unit are written as the FAULT that the line would give; `--xyz-unit mm` inspects the part."""
+    good = made[0].parent / "validation" / "good"
+    xyz = tifffile.imread(good / "xyz" / "000.tiff") * np.float32(1000)
+    write_part(tmp_path / "mm", "000", np.asarray(Image.open(good / "rgb" / "000.png")), xyz)
+    assert inspect(tmp_path / "mm", "000", made[1], tmp_path / "out") == 2
+    assert "000.tiff: median distance" in capsys.readouterr().err
+    result = read_json(tmp_path / "out" / "result.json")
+    assert (result["verdict"], result["reason"], result["score"]) == ("FAULT", "implausible_3d", None)
+    assert "millimetres?" in result["detail"]
+    assert inspect(tmp_path / "mm", "000", made[1], tmp_path / "in mm", "--xyz-unit", "mm") == 0
+    assert read_json(tmp_path / "in mm" / "result.json")["verdict"] == "PASS"
+
+
+def test_part_over_the_edge_is_undecided(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A good part that lies half out of the picture: verdict, reason and both numbers; the maps are written."""
+    good = made[0].parent / "validation" / "good"
+    rgb, xyz = np.asarray(Image.open(good / "rgb" / "000.png")), tifffile.imread(good / "xyz" / "000.tiff")
+    moved = np.roll(xyz[..., 2], 48, axis=1)
+    moved[:, :48] = 0.5
+    xyz[..., 2] = moved
+    write_part(tmp_path / "cut", "000", np.roll(rgb, 48, axis=1), xyz)
+    assert inspect(tmp_path / "cut", "000", made[1], tmp_path / "out") == 0
+    result = read_json(tmp_path / "out" / "result.json")
+    assert (result["verdict"], result["reason"]) == ("UNDECIDED", "out_of_view")
+    assert result["measures"]["edge_px"] == 0
+    assert result["limits"]["edge_px"] > 0
+    assert f"nominal parts at least {result['limits']['edge_px']}" in result["detail"]
+    assert result["detail"] in capsys.readouterr().err
+    assert np.load(tmp_path / "out" / "psi.npy").any()
+
+
 def test_good_part_passes(made: tuple[Path, Path], tmp_path: Path) -> None:
     """A part like those that the recipe was taught from scores below the threshold."""
     assert inspect(made[0].parent / "validation" / "good", "000", made[1], tmp_path / "out") == 0

@@ -1,6 +1,7 @@
 """Requests on real sockets, against a small peer that replies as it is told to."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -29,17 +30,31 @@ Answer = Callable[[Request], list[Reply]]
 class Peer:
     """A ROUTER that keeps the requests it hears and sends the replies that `answer` gives."""
 
-    def __init__(self, endpoint: str = "tcp://127.0.0.1:*") -> None:
+    def __init__(self, endpoint: str = "tcp://127.0.0.1:*", secret: bytes | None = None) -> None:
         self.heard: list[Request] = []
         self.answer: Answer = lambda request: [Reply(request.id, ok=True)]
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.bind(endpoint)
+        if secret is not None:
+            self._socket.setsockopt(zmq.CURVE_SERVER, 1)
+            self._socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        self._bind(endpoint)
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
+
+    def _bind(self, endpoint: str) -> None:
+        for attempt in range(100):
+            try:
+                self._socket.bind(endpoint)
+            except zmq.ZMQError:  # a service of before is not quite gone
+                if attempt == 99:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def close(self) -> None:
         self._stop.set()

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.unit.made.measures import measures
 from tests.unit.made.recipes import ColourAndPlace, draft, frames, model
 
 from cmfm_protocol.wire.points import PointFacts
 from cmfm_protocol.wire.verdict import Reason, Verdict
-from cmfm_worker.cfm.prepare import BackgroundOptions, prepare
+from cmfm_worker.cfm.extractor import PixelFeatures
+from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
 from cmfm_worker.inspection.inspector import Inspector, find_problems
 from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.intake.ring import FilledSlot
@@ -44,6 +46,35 @@ def test_millimetres_on_the_line_are_a_fault(tmp_path: Path) -> None:
     assert (found.verdict, found.reason) == (Verdict.FAULT, Reason.IMPLAUSIBLE_3D)
     assert "millimetres?" in found.detail
     assert found.score is None
+
+
+class NothingComputed(ColourAndPlace):
+    """An extractor that must not be called."""
+
+    def __call__(self, frames: PreparedFrames) -> PixelFeatures:
+        raise AssertionError("features were computed")
+
+
+def test_refused_frames_cost_no_computation_and_leave_others_alone(tmp_path: Path) -> None:
+    """A frame in millimetres and one from another distance are refused before they are prepared, a third is decided."""
+    rgb, xyz = frames(3)
+    shown = [xyz[0], 1000 * xyz[1], xyz[2] + torch.tensor([0, 0, 0.1])]
+    taught = model(tmp_path / "part", threshold=ThresholdSection(fail_at=1e9), frame=TAUGHT)
+
+    def inspected(extractor: ColourAndPlace, places: list[int]) -> list[Decision]:
+        recipe = LineRecipe(taught, Inspector(extractor))
+        slots = [
+            FilledSlot(
+                i, Trigger(TriggerKey("a", i), "", "", "", 0, 0, 0, False), recipe, rgb[i], shown[i], 0
+            )
+            for i in places
+        ]
+        return LineInspector().inspect(slots, [rgb[i] for i in places], [shown[i] for i in places])
+
+    reasons = [Reason.BELOW_THRESHOLD, Reason.IMPLAUSIBLE_3D, Reason.OTHER_GEOMETRY]
+    assert [found.reason for found in inspected(ColourAndPlace(), [0, 1, 2])] == reasons
+    assert [found.reason for found in inspected(ColourAndPlace(), [2, 0, 1])] == [reasons[2], *reasons[:2]]
+    assert [found.reason for found in inspected(NothingComputed(), [1, 2])] == reasons[1:]
 
 
 def test_other_region_of_interest_is_a_fault(tmp_path: Path) -> None:
@@ -82,7 +113,7 @@ def test_section_is_kept_in_the_recipe_and_in_no_models_name(tmp_path: Path) -> 
 
 
 def _part(size_px: tuple[int, int], distance_m: float | None) -> TaughtPart:
-    return TaughtPart("p", 1000, size_px, PointFacts(0, distance_m, None))
+    return TaughtPart("p", measures(), size_px, PointFacts(0, distance_m, None))
 
 
 def test_section_is_learned_from_the_nominal_parts() -> None:

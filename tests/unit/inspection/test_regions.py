@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.unit.made.measures import measures
 from tests.unit.made.recipes import ColourAndPlace, frames, model, saved
 
 from cmfm_protocol.pictures.region_floor import region_floor
@@ -53,6 +54,7 @@ def part(
         xyz=points,
         foreground=measured,
         valid=measured,
+        measures=measures(),
         score=float(psi.max()),
         level=1.0,
         coverage=1.0,

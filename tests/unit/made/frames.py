@@ -18,5 +18,6 @@ def plates(count: int, side: int = 120) -> PreparedFrames:
         foreground=part.expand(count, 224, 224).clone(),
         valid=torch.ones(count, 224, 224, dtype=torch.bool),
         plane=torch.tensor([0.0, 0.0, -1.0, 0.5]).expand(count, 4).clone(),
+        surroundings=torch.tensor([50, 50, 1, 0], dtype=torch.int32).expand(count, 4).clone(),
         picture=torch.full((count, 224, 224, 3), 128, dtype=torch.uint8),
     )

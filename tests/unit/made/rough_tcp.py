@@ -9,9 +9,10 @@ Damage = Callable[[bytes], bytes]
 
 
 class DamagingProxy:
-    """Forwards a port of its own to `port`; `damage_next` changes the next bytes that come from there."""
+    """Forwards a port of its own to `port`; `damage_next` changes the next bytes with `kind` that come from there."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, kind: bytes = b"/frame/") -> None:
+        self._kind = kind
         self._target = ("127.0.0.1", port)
         self._damage: list[Damage] = []
         self._open: list[socket.socket] = []
@@ -50,8 +51,8 @@ class DamagingProxy:
     def _pump(self, source: socket.socket, sink: socket.socket, from_camera: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 20):
-                # Frames alone are damaged: the worker's second connection carries ZMTP's own heartbeats.
-                if from_camera and self._damage and b"/frame/" in data:
+                # Messages of one kind alone are damaged: the worker's second connection carries ZMTP's own heartbeats.
+                if from_camera and self._damage and self._kind in data:
                     data = self._damage.pop()(data)
                 sink.sendall(data)
         for end in (source, sink):

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.unit.made.recipes import ColourAndPlace, frames, saved
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.result import Result, decode_result
 from cmfm_protocol.wire.topics import topic
+from cmfm_worker.datasets.batches import Images
 from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.line import service
 from cmfm_worker.line.service import Ended
@@ -74,10 +75,14 @@ class Outside:
 
     def send(self, count: int, deadline_ms: float = 20_000.0, first: int = 0) -> None:
         """Send parts `first`, `first` + 1 …; the part 0 waits for the worker."""
+        rgb, xyz = (tensor.numpy()[0] for tensor in frames(1))
+        self.show([(rgb, xyz)] * count, deadline_ms, first)
+
+    def show(self, shown: Sequence[Images], deadline_ms: float = 20_000.0, first: int = 0) -> None:
+        """Send a part for each pair of RGB and XYZ."""
         if not first:
             assert self._camera.poll(20_000)
-        rgb, xyz = (tensor.numpy()[0] for tensor in frames(1))
-        for seq in range(first, first + count):
+        for seq, (rgb, xyz) in enumerate(shown, start=first):
             header = FrameHeader("cam", seq, f"p{seq}", time.time_ns(), deadline_ms, "part")
             self._camera.send_multipart(encode_frame(topic("line1", "station1", "frame"), header, rgb, xyz))
 

@@ -29,7 +29,7 @@ def extracted(
         taught = features.extract(
             ClassicExtractor(), parts, options, fit, lambda *_: None, FROM_FILES, Workers(None, 1)
         )
-        pixels = [part.foreground_px for part in taught]
+        pixels = [part.measures.area_px for part in taught]
         stores = features.stores
         assert features.nominal.own_counts == pytest.approx([px / 4 for px in pixels], rel=0.1)
         return pixels, [list(store.counts) for store in stores], [list(store.names) for store in stores]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cmfm_worker.errors import InputError
-from cmfm_worker.teaching.limits import Wanted, coverage_from, threshold_from
+from cmfm_worker.teaching.limits import Wanted, threshold_from
 
 
 def test_share_of_new_nominal_parts_that_fail_or_are_undecided() -> None:
@@ -81,10 +81,3 @@ def test_empty_grey_band_is_refused() -> None:
     for wanted in (Wanted(grey_rate=0.3), Wanted(grey_from=9.0)):
         with pytest.raises(InputError, match="grey band would be empty"):
             threshold_from([2.0] * 9, wanted)
-
-
-def test_minimum_coverage_follows_the_part_with_least_3d() -> None:
-    """It is three quarters of the least, as a share of the median taught part; a given one is kept."""
-    assert coverage_from(1000, [1100, 800, 900]).minimum == 0.6
-    assert coverage_from(1000, [1000], minimum=0.9).minimum == 0.9
-    assert coverage_from(1000, [5000]).minimum == 1.0

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from cmfm_gateway.part_numbers import Rule
 from cmfm_settings.section import ConfigPath, Section
@@ -38,11 +38,6 @@ class GatewaySection(Section):
     part_table: ConfigPath | None = Field(
         None, description='File with a line "part_id,number" each, for part_number = "table". "": no file.'
     )
-
-    @field_validator("part_table", mode="before")
-    @classmethod
-    def _empty_means_none(cls, value: object) -> object:
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _table_for_its_rule(self) -> Self:

@@ -9,9 +9,15 @@ from cmfm_settings.load import GATEWAY_PREFIX, LoadedSettings, SettingsFile
 GATEWAY_FILE: Final = SettingsFile(
     GatewaySettings,
     prefix=GATEWAY_PREFIX,
-    example="deploy/gateway.toml",
+    example="deploy/gateway.toml (`cmfm-gateway example` prints it)",
     list_example="CMFM_GATEWAY_MODBUS__RECIPES='{\"praline\": 1}'",
 )
+
+EXAMPLE_HEADING: Final = """One gateway: `cmfm-gateway --config gateway.toml`. `cmfm-gateway example` prints this file.
+`cmfm-gateway check --config gateway.toml` explains every key with its value and its source, and runs nothing.
+Every key may be left out: the values here are the defaults. Enable at least one of [modbus], [opcua] and [mqtt].
+Relative paths start from the folder of this file. CMFM_GATEWAY_<SECTION>__<KEY> in the environment overrides a key,
+for example CMFM_GATEWAY_MODBUS__PORT=1502. A list or table is written as JSON there."""
 
 
 def load_with_sources(path: Path) -> LoadedSettings[GatewaySettings]:

@@ -127,11 +127,6 @@ class ModbusSection(Section):
         description="Address in the PLC of the first output register, for role = client.",
     )
 
-    @field_validator("certificate", "private_key", "client_ca", mode="before")
-    @classmethod
-    def _empty_means_none(cls, value: object) -> object:
-        return None if value == "" else value
-
     @field_validator("recipes")
     @classmethod
     def _numbers(cls, recipes: dict[str, int]) -> dict[str, int]:

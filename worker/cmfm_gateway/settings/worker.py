@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from cmfm_settings.endpoints import ServerEndpoint
 from cmfm_settings.names import Name
@@ -39,11 +39,6 @@ class WorkerSection(Section):
     deadline_ms: PositiveMs = Field(
         1000.0, description="Milliseconds from an announced trigger to its verdict, where a PLC gives none."
     )
-
-    @field_validator("key", "worker_key", mode="before")
-    @classmethod
-    def _empty_means_none(cls, value: object) -> object:
-        return None if value == "" else value
 
     @model_validator(mode="after")
     def _both_keys_or_none(self) -> Self:

@@ -103,9 +103,9 @@ def run_watched(setup: Setup, rgb: Tensor, xyz: Tensor, watch: Watch) -> tuple[A
     with watch("resize"):
         rgb_224, xyz_224, valid = resize(rgb.to(device), xyz.to(device))
     with watch("background"):
-        plane, foreground = part_alone(xyz_224, valid, (xyz.shape[1], xyz.shape[2]), setup.background)
+        plane, foreground, around = part_alone(xyz_224, valid, (xyz.shape[1], xyz.shape[2]), setup.background)
         part = torch.where(foreground[:, None], xyz_224, 0.0)
-        frames = PreparedFrames(rgb_224, part, foreground, valid, plane, rgb.to(device))
+        frames = PreparedFrames(rgb_224, part, foreground, valid, plane, around, rgb.to(device))
     features = _extract(setup.extractor, frames, watch)
     with watch("mapping"):
         psi_of_pixels = pixel_distances(features, setup.mapping, setup.distance)

@@ -12,7 +12,7 @@ for pixel, if 8 points make a core. With the published 30 the cluster is 96 to 1
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -27,15 +27,30 @@ EPS_PITCHES = (
 )
 PITCH_STEP_PX = 4  # measured over four pixels, so that the noise of a single one matters little
 SPECK_PX = 30  # at full resolution: the literature's least number of points
+COUNTED_SHARE = (
+    0.1  # of the largest piece: smaller ones are fluff, reflections and noise, and are not counted
+)
 # Trees of labels merge, and their depth halves, in every iteration. Spirals and random masks of 224×224 need 6.
 ITERATIONS = 16
 CHUNK_FRAMES = 8  # bounds the table of neighbours off the CPU, which takes 10 MB a frame
 
 
+class Cleaned(NamedTuple):
+    """The pixels that were kept (B, H, W) bool, and what pieces there were, for each frame (B,).
+
+    `pieces` counts the pieces of at least a tenth of the largest one. `beside_px` is the size of the largest of the
+    others: all but the largest where that alone was kept, else those that were not counted.
+    """
+
+    kept: Tensor
+    pieces: Tensor
+    beside_px: Tensor
+
+
 def clean_clusters(
     footprint: Tensor, kept: Tensor, keep: Literal["largest", "all"], *, scale: float
-) -> Tensor:
-    """Drop small pieces of `kept` (B, H, W) bool and return the rest: (B, H, W) bool.
+) -> Cleaned:
+    """Drop small pieces of `kept` (B, H, W) bool.
 
     `footprint` (B, 3, H, W) float32 metres. `scale` is the size of the grid over that of the image (0.28 for a side
     of 800). "all" drops pieces of fewer than 30 pixels of the image. "largest" drops all pieces except the largest as
@@ -44,13 +59,16 @@ def clean_clusters(
     labels = label_pieces(footprint, kept, joining_distance_m(footprint, kept))
     flat = kept.flatten(1)
     size = torch.zeros_like(labels).scatter_add_(1, labels, flat.long())
-    stays = flat & (size.gather(1, labels) >= SPECK_PX * scale**2)
+    most = size.amax(1, keepdim=True)
+    counted = (size >= COUNTED_SHARE * most) & (size > 0)
+    stays, own = size >= SPECK_PX * scale**2, counted
     if keep == "largest":
-        largest = size == size.amax(1, keepdim=True)
         number = torch.arange(size.shape[1], device=size.device)
-        first = torch.where(largest, number, size.shape[1]).amin(1, keepdim=True)
-        stays &= labels == first
-    return stays.view_as(kept)
+        first = torch.where(size == most, number, size.shape[1]).amin(1, keepdim=True)
+        own = number == first
+        stays = stays & own
+    beside_px = size.masked_fill(own, 0).amax(1)
+    return Cleaned((flat & stays.gather(1, labels)).view_as(kept), counted.sum(1), beside_px)
 
 
 def joining_distance_m(footprint: Tensor, kept: Tensor) -> Tensor:

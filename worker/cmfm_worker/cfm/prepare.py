@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from cmfm_worker.cfm.background import find_support_planes, signed_height
 from cmfm_worker.cfm.clusters import clean_clusters
+from cmfm_worker.cfm.surroundings import Box, surroundings_of
 
 SIZE_PX = 224  # the side of DINO's input image; every map of the method has it
 BAND_PX = 10  # the image border that should show background only
@@ -58,7 +59,7 @@ class BackgroundOptions:
             raise ValueError(f"a plane is a unit normal and an offset in metres, not {self.plane}")
 
 
-COMPUTED: Final = ("rgb", "xyz", "foreground", "valid", "plane")
+COMPUTED: Final = ("rgb", "xyz", "foreground", "valid", "plane", "surroundings")
 """The fields of `PreparedFrames` that `prepare` computes; the picture is the one that it was given."""
 
 
@@ -72,6 +73,7 @@ class PreparedFrames:
     - `valid` (B, 224, 224) bool: all valid points.
     - `plane` (B, 4) float32: unit normal n towards the sensor and d, with n·p + d = 0 on the tray. NaN if no plane was
       removed.
+    - `surroundings` (B, 4) int32: the fields of `cfm.surroundings.Surroundings`.
     - `picture` (B, H, W, 3) uint8 sRGB: the picture as it was given, for extractors that need its own pixels.
     - `change` (B, 3, 224, 224) float32: the colour that a simulation has added. `rgb` has it already, `picture` has it
       not. None for frames of a camera.
@@ -82,6 +84,7 @@ class PreparedFrames:
     foreground: Tensor
     valid: Tensor
     plane: Tensor
+    surroundings: Tensor
     picture: Tensor
     change: Tensor | None = None
 
@@ -104,13 +107,14 @@ def prepare(rgb: Tensor, xyz: Tensor, background: BackgroundOptions) -> Prepared
     """
     _check(rgb, xyz)
     rgb_224, xyz_224, valid = resize(rgb, xyz)
-    plane, foreground = part_alone(xyz_224, valid, (xyz.shape[1], xyz.shape[2]), background)
+    plane, foreground, surroundings = part_alone(xyz_224, valid, (xyz.shape[1], xyz.shape[2]), background)
     return PreparedFrames(
         rgb=rgb_224,
         xyz=torch.where(foreground[:, None], xyz_224, 0.0),
         foreground=foreground,
         valid=valid,
         plane=plane,
+        surroundings=surroundings,
         picture=rgb,
     )
 
@@ -176,18 +180,33 @@ def _resize_xyz(xyz: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(valid[:, None], points, 0.0), valid
 
 
+class PartAlone(NamedTuple):
+    """The tray's plane (B, 4), the part's pixels (B, 224, 224) bool, and `PreparedFrames.surroundings` (B, 4)."""
+
+    plane: Tensor
+    foreground: Tensor
+    surroundings: Tensor
+
+
 def part_alone(
     xyz: Tensor, valid: Tensor, image_size: tuple[int, int], options: BackgroundOptions
-) -> tuple[Tensor, Tensor]:
-    """Return the tray's plane (B, 4) and the part's pixels (B, 224, 224); NaN and all valid pixels without a tray."""
+) -> PartAlone:
+    """Separate the part from the tray. Without a tray the plane is NaN, and all valid pixels are the part."""
+    picture = _picture_box(*image_size)
     if options.method == "none":
-        return xyz.new_full((len(xyz), 4), torch.nan), valid
+        plane = xyz.new_full((len(xyz), 4), torch.nan)
+        one = torch.ones(len(xyz), dtype=torch.long, device=xyz.device)
+        return PartAlone(plane, valid, surroundings_of(valid, valid, plane, picture, one, 0 * one))
     plane = support_planes(xyz, valid, image_size, options)
     height = signed_height(xyz, plane)
     footprint = (xyz - height[:, None] * plane[:, :3, None, None]).nan_to_num(0.0)
     above = valid & (height > options.plane_distance_m)
     part = clean_clusters(footprint, above, options.clusters, scale=SIZE_PX / max(image_size))
-    return plane, torch.where(plane[:, 3].isnan()[:, None, None], valid, part)
+    no_tray = plane[:, 3].isnan()
+    foreground = torch.where(no_tray[:, None, None], valid, part.kept)
+    pieces, beside_px = torch.where(no_tray, 1, part.pieces), torch.where(no_tray, 0, part.beside_px)
+    around = surroundings_of(foreground, valid, plane, picture, pieces, beside_px)
+    return PartAlone(plane, foreground, around)
 
 
 def support_planes(
@@ -212,12 +231,18 @@ def _plane_on(plane: tuple[float, float, float, float], device: torch.device) ->
 
 def _edge_px(height: int, width: int, device: torch.device) -> Tensor:
     """Return every grid pixel's distance to the nearest edge of the image, in grid pixels; negative outside."""
+    box, at = _picture_box(height, width), torch.arange(SIZE_PX, device=device)
+    down, right = (
+        torch.minimum(at - first, last - at) for first, last in ((box.top, box.bottom), (box.left, box.right))
+    )
+    return torch.minimum(down[:, None], right)
+
+
+def _picture_box(height: int, width: int) -> Box:
+    """Return the first and last rows and columns of the grid whose source lies in the image."""
     top, left, side = square_pad_offsets(height, width)
-    at = torch.arange(SIZE_PX, device=device)
 
-    def along(start: int, length: int) -> Tensor:
-        first = -(-start * SIZE_PX // side)  # the first grid pixel whose source lies in the image
-        last = -(-(start + length) * SIZE_PX // side) - 1
-        return torch.minimum(at - first, last - at)
+    def ends(start: int, length: int) -> tuple[int, int]:
+        return -(-start * SIZE_PX // side), -(-(start + length) * SIZE_PX // side) - 1
 
-    return torch.minimum(along(top, height)[:, None], along(left, width))
+    return Box(*ends(top, height), *ends(left, width))

@@ -115,6 +115,7 @@ def show(figures: dict[str, Any]) -> None:
         counted = ", ".join(f"{count} {verdict}" for verdict, count in figures["verdicts"].items())
         facts += [
             ("verdicts", counted),
+            ("reasons", ", ".join(f"{count} {reason}" for reason, count in figures["reasons"].items())),
             ("escapes", str(figures["escapes"])),
             ("false rejects", str(figures["false_rejects"])),
         ]

@@ -44,13 +44,13 @@ def inspect(
     with valid 3D after background removal) and overlay.png. For a part that cannot be inspected it writes a FAULT and
     exits with code 2.
     """
-    from cmfm_protocol.files.dataset import PartFiles, read_part
+    from cmfm_protocol.files.dataset import PartFiles, read_images
     from cmfm_protocol.files.layout_eyecandies import depth_info_beside
     from cmfm_protocol.files.outputs import require_writable_folder
     from cmfm_protocol.wire.points import count_impossible
     from cmfm_worker.cli.console import remark, remark_impossible
     from cmfm_worker.datasets.batches import to_frames
-    from cmfm_worker.inspection.frame_check import checked
+    from cmfm_worker.inspection.frame_check import check_frame
     from cmfm_worker.inspection.inspector import Inspector
     from cmfm_worker.line.compute.device import choose_device, choose_precision
     from cmfm_worker.recipes.extractors import extractor_of
@@ -62,7 +62,7 @@ def inspect(
     unit = depth_info_beside(xyz) if xyz.suffix.lower() == ".png" else None
     options.require_tiff("mvtec3d" if unit is None else "eyecandies", xyz_unit)
     files = PartFiles(rgb.stem, "", "", rgb=rgb, xyz=xyz, gt=None, depth_info=unit, xyz_unit=xyz_unit)
-    images = read_part(files)
+    images = read_images(files)
     make_folder(out)
     on = choose_device(device)
     products = choose_precision(precision, on)
@@ -70,8 +70,8 @@ def inspect(
     inspector.require_match(loaded.recipe)
     model = LoadedModel.of(loaded, on, products)
     start = time.perf_counter()
-    found = inspector.inspect(*to_frames([images], on), [model]).parts()[0]
-    part = checked(found, images[1], loaded.recipe)
+    refused = [check_frame(images[1], loaded.recipe)]
+    (part,) = inspector.inspect(*to_frames([images], on), [model], refused).parts()
     impossible_px = count_impossible(images[1])
     result = report(part, model) | {
         "rgb": str(rgb),
@@ -85,7 +85,10 @@ def inspect(
     remark_impossible({str(xyz): impossible_px})
     if part.problem is not None:
         raise InputError(f"{xyz}: {part.problem.detail} ({part.problem.reason})")
-    remark(f"{result['verdict']} ({result['reason']}), score {result['score']}; see {out / 'overlay.png'}")
+    detail = f": {result['detail']}" if result["detail"] else ""
+    remark(
+        f"{result['verdict']} ({result['reason']}{detail}), score {result['score']}; see {out / 'overlay.png'}"
+    )
 
 
 def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
@@ -95,11 +98,11 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
     from cmfm_worker.inspection.regions import regions_of
 
     recipe = model.recipe
-    verdict, reason = judge(part, model)
+    verdict, reason, detail = judge(part, model)
     return {
         "verdict": verdict,
         "reason": reason,
-        "detail": part.problem.detail if part.problem else "",
+        "detail": detail,
         "score": part.score if math.isfinite(part.score) else None,
         "score_normalisation": recipe.score.normalisation,
         "score_highest_px": recipe.score.highest_px,
@@ -107,6 +110,9 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
         "threshold": recipe.threshold.fail_at if recipe.threshold else None,
         "coverage": part.coverage,
         "coverage_minimum": recipe.coverage.minimum,
+        "coverage_maximum": recipe.coverage.maximum,
+        "measures": measures_of(part),
+        "limits": recipe.limits.model_dump(mode="json"),
         "foreground_px": int(part.foreground.sum()),
         "valid_px": int(part.valid.sum()),
         "peak_px": part.peak_px,
@@ -118,17 +124,29 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
     }
 
 
-def judge(part: "InspectedPart", model: "LoadedModel") -> tuple[str, str]:
-    """Return verdict and reason; without a threshold UNDECIDED, as nothing can be called good."""
+def measures_of(part: "InspectedPart") -> dict[str, float | None]:
+    """Return what the recipe's limits compare, under the limits' names; the level is None without an inspection."""
+    measures = part.measures
+    return measures.around._asdict() | {
+        "area_px": measures.area_px,
+        "outline_px": measures.outline_px,
+        "length_px": measures.length_px,
+        "filled": round(measures.filled, 4),
+        "level": None if part.problem else part.level,
+    }
+
+
+def judge(part: "InspectedPart", model: "LoadedModel") -> tuple[str, str, str]:
+    """Return verdict, reason and detail; without a threshold UNDECIDED, as nothing can be called good."""
     from cmfm_protocol.wire.verdict import Verdict
     from cmfm_worker.inspection.decide import decide
 
     if part.problem is not None:
-        return str(Verdict.FAULT), str(part.problem.reason)
+        return str(Verdict.FAULT), str(part.problem.reason), part.problem.detail
     if model.recipe.threshold is None:
-        return str(Verdict.UNDECIDED), NO_THRESHOLD
-    verdict, reason = decide(part.score, part.coverage, model.recipe)
-    return str(verdict), str(reason)
+        return str(Verdict.UNDECIDED), NO_THRESHOLD, ""
+    verdict, reason, detail = decide(part.score, part.level, part.measures, model.recipe)
+    return str(verdict), str(reason), detail
 
 
 def write(out: Path, part: "InspectedPart", result: dict[str, Any]) -> None:

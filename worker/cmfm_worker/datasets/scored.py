@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cmfm_protocol.files.dataset import GOOD, PartFiles
+from cmfm_protocol.wire.points import PointFacts
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.inspection.measures import PartMeasures, measure_frames
 from cmfm_worker.inspection.result import Problem
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import Recipe
@@ -18,19 +20,25 @@ from cmfm_worker.recipes.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class ScoredPart:
-    """The score of one part; `foreground_px` counts pixels of the 224×224 map. With a `problem` it has no verdict.
+    """The score and the measures of one part. With a `problem` it has no verdict.
 
-    `impossible_px` counts impossible points in its file (`cmfm_protocol.wire.points`). `level` is the mean of Ψ over
-    the part, before the recipe divided Ψ by it.
+    `size_px` is height and width of its pictures, `points` what the points of its file were like. `level` is the mean
+    of Ψ over the part, before the recipe divided Ψ by it.
     """
 
     id: str
     defect: str
     score: float
-    foreground_px: int
+    measures: PartMeasures
+    size_px: tuple[int, int]
+    points: PointFacts
     problem: str | None = None
-    impossible_px: int = 0
     level: float = math.nan
+
+    @property
+    def impossible_px(self) -> int:
+        """Number of impossible points in its file."""
+        return self.points.impossible_px
 
     @property
     def good(self) -> bool:
@@ -41,8 +49,7 @@ class ScoredPart:
         """Return the line's verdict, deadlines aside: FAULT if the part cannot be inspected, else the recipe's."""
         if self.problem is not None:
             return Verdict.FAULT
-        nominal_px = recipe.coverage.nominal_median_px
-        return decide(self.score, None if nominal_px is None else self.foreground_px / nominal_px, recipe)[0]
+        return decide(self.score, self.level, self.measures, recipe).verdict
 
 
 def score_parts(
@@ -64,15 +71,15 @@ def score_parts(
     for some in source.batches(parts, batch, background, inspector.extractor.device):
         found = inspector.inspect_prepared(some.frames, [model] * len(some.files))
         scores, levels = found.score.tolist(), found.level.tolist()
-        pixels = found.foreground.flatten(1).sum(1).tolist()
+        measures = measure_frames(some.frames)
         others = [model.recipe.frame.difference(*some.size_px, each.distance_m) for each in some.points]
         problems = [
             other or _problem(*both) for other, *both in zip(others, found.problems, scores, strict=True)
         ]
         scored += [
-            ScoredPart(files.id, files.defect, score, int(px), problem, points.impossible_px, level)
-            for files, score, px, problem, points, level in zip(
-                some.files, scores, pixels, problems, some.points, levels, strict=True
+            ScoredPart(files.id, files.defect, score, of_part, some.size_px, points, problem, level)
+            for files, score, of_part, problem, points, level in zip(
+                some.files, scores, measures, problems, some.points, levels, strict=True
             )
         ]
         progress(stage, len(scored), len(parts))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cmfm_protocol.files.dataset import DatasetError, PartFiles, read_part_ground_truth
 from cmfm_protocol.wire.points import PointFacts
-from cmfm_protocol.wire.verdict import Verdict
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.cfm.metrics.evaluate import FrameOutcome, ground_truth_at_map_size
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
@@ -23,7 +23,7 @@ from cmfm_worker.recipes.recipe import Recipe
 
 @dataclass(slots=True)
 class Tally:
-    """Counts the verdicts on a test split and names the parts that could not be inspected.
+    """Counts the verdicts on a test split and their reasons, and names the parts that could not be inspected.
 
     An escape is a defective part that PASSes; a false reject is a good part that does not. `torn` maps parts whose
     files could not be read to the reason; they have no verdict. `impossible` maps parts to their number of impossible
@@ -31,6 +31,7 @@ class Tally:
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     escapes: int = 0
     false_rejects: int = 0
     not_inspected: dict[str, str] = field(default_factory=dict)
@@ -49,9 +50,11 @@ class Tally:
         passed = False
         if part.problem is not None or files.id in self.other_geometry:
             self.verdicts[Verdict.FAULT] += 1
+            self.reasons[Reason.OTHER_GEOMETRY if part.problem is None else part.problem.reason] += 1
         else:
-            verdict, _ = decide(part.score, part.coverage, model.recipe)
+            verdict, reason, _ = decide(part.score, part.level, part.measures, model.recipe)
             self.verdicts[verdict] += 1
+            self.reasons[reason] += 1
             passed = verdict is Verdict.PASS
         self.escapes += int(passed and files.label == 1)
         self.false_rejects += int(not passed and files.label == 0)
@@ -73,6 +76,9 @@ class Tally:
         }
         if self.decides:
             figures["verdicts"] = {str(verdict): self.verdicts[verdict] for verdict in Verdict}
+            figures["reasons"] = {
+                str(reason): self.reasons[reason] for reason in Reason if self.reasons[reason]
+            }
             figures |= {"escapes": self.escapes, "false_rejects": self.false_rejects}
         return figures
 

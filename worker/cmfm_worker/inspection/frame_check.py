@@ -1,13 +1,11 @@
 """Checks a frame as it was received: metres of the sensor, and the size and distance that its recipe was taught on."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.wire.points import look_at_sample
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.inspection.result import InspectedPart, Problem
+from cmfm_worker.inspection.result import Problem
 from cmfm_worker.recipes.recipe import Recipe
 
 
@@ -18,11 +16,3 @@ def check_frame(xyz: NDArray[np.float32], recipe: Recipe) -> Problem | None:
         return Problem(Reason.IMPLAUSIBLE_3D, implausible)
     other = recipe.frame.difference(xyz.shape[0], xyz.shape[1], distance_m)
     return None if other is None else Problem(Reason.OTHER_GEOMETRY, other)
-
-
-def checked(part: InspectedPart, xyz: NDArray[np.float32], recipe: Recipe) -> InspectedPart:
-    """Return the part, without its score if its frame (H, W, 3) cannot be inspected by the recipe."""
-    problem = check_frame(xyz, recipe)
-    if problem is None:
-        return part
-    return replace(part, problem=problem, score=float("nan"), peak_px=None, peak_xyz_m=None)

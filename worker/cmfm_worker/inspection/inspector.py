@@ -51,17 +51,29 @@ class Inspector:
                 )
 
     @torch.no_grad()
-    def inspect(self, rgb: Tensor, xyz: Tensor, models: Sequence[LoadedModel]) -> InspectedBatch:
+    def inspect(
+        self,
+        rgb: Tensor,
+        xyz: Tensor,
+        models: Sequence[LoadedModel],
+        refused: Sequence[Problem | None] | None = None,
+    ) -> InspectedBatch:
         """Inspect B frames of one size, each with its model.
 
-        `rgb` (B, H, W, 3) uint8 and `xyz` (B, H, W, 3) float32 metres are on the extractor's device. Raises
-        ValueError for other shapes or dtypes (intake and file readers have checked them).
+        A frame with a problem in `refused` is prepared, for its picture, and not inspected. `rgb` (B, H, W, 3) uint8
+        and `xyz` (B, H, W, 3) float32 metres are on the extractor's device. Raises ValueError for other shapes or
+        dtypes (intake and file readers have checked them).
         """
         backgrounds = [model.recipe.background.options() for model in models]
-        return self.inspect_prepared(prepare_mixed(rgb, xyz, backgrounds, self._prepare), models)
+        return self.inspect_prepared(prepare_mixed(rgb, xyz, backgrounds, self._prepare), models, refused)
 
     @torch.no_grad()
-    def inspect_prepared(self, frames: PreparedFrames, models: Sequence[LoadedModel]) -> InspectedBatch:
+    def inspect_prepared(
+        self,
+        frames: PreparedFrames,
+        models: Sequence[LoadedModel],
+        refused: Sequence[Problem | None] | None = None,
+    ) -> InspectedBatch:
         """Inspect B prepared frames, each with its model. Their background has been removed already.
 
         The frames are on the extractor's device.
@@ -69,6 +81,8 @@ class Inspector:
         sizes = FrameSizes.of(frames) if isinstance(self.extractor, TokenExtractor) else None
         least = self.extractor.min_points
         problems = find_problems(frames, least) if sizes is None else problems_of(sizes, least)
+        if refused is not None:
+            problems = tuple(first or found for first, found in zip(refused, problems, strict=True))
         sound = [i for i, problem in enumerate(problems) if problem is None]
         psi_2d, psi_3d, psi = (frames.xyz.new_zeros(frames.foreground.shape) for _ in range(3))
         scores, levels = frames.xyz.new_full((2, len(models)), torch.nan)
@@ -103,6 +117,7 @@ class Inspector:
             xyz=frames.xyz,
             foreground=frames.foreground,
             valid=frames.valid,
+            surroundings=frames.surroundings,
             score=scores,
             level=levels,
             coverage=_coverage(frames, models),

@@ -9,6 +9,7 @@ from torch import Tensor
 from cmfm_protocol.pictures.overlay import as_scored
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.cfm.fast.read_back import ReadBack
+from cmfm_worker.inspection.measures import PartMeasures, measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,9 @@ class InspectedPart:
     """The inspection result of one frame on the host.
 
     `psi`, `psi_2d`, `psi_3d` (224, 224) float32; `rgb` (224, 224, 3) uint8; `xyz` (3, 224, 224) float32 metres, 0
-    outside the foreground; `foreground`, `valid` (224, 224) bool. `peak_px` (row, column) is the pixel of the highest
-    Ψ, `peak_xyz_m` the nearest foreground point. With a `problem` the maps are 0, the score is NaN and there is no
-    peak.
+    outside the foreground; `foreground`, `valid` (224, 224) bool; `measures` tells how the part lies in its frame.
+    `peak_px` (row, column) is the pixel of the highest Ψ, `peak_xyz_m` the nearest foreground point. With a `problem`
+    the maps are 0, the score is NaN and there is no peak.
     """
 
     psi: NDArray[np.float32]
@@ -36,6 +37,7 @@ class InspectedPart:
     xyz: NDArray[np.float32]
     foreground: NDArray[np.bool_]
     valid: NDArray[np.bool_]
+    measures: PartMeasures
     score: float
     level: float
     coverage: float | None
@@ -61,6 +63,7 @@ class InspectedBatch:
 
     `coverage` (B,): foreground pixels over those of the recipe's median nominal part. It is about 1 for a normal
     part; missing 3D lowers it. `level` (B,): the mean of Ψ over the part, before the recipe divided Ψ by it.
+    `surroundings` (B, 4): those of `PreparedFrames`.
     """
 
     psi: Tensor
@@ -70,6 +73,7 @@ class InspectedBatch:
     xyz: Tensor
     foreground: Tensor
     valid: Tensor
+    surroundings: Tensor
     score: Tensor
     level: Tensor
     coverage: Tensor
@@ -101,6 +105,7 @@ class InspectedBatch:
             xyz=self.xyz[i].numpy(),
             foreground=self.foreground[i].numpy(),
             valid=self.valid[i].numpy(),
+            measures=measure(self.foreground[i].numpy(), self.surroundings[i].tolist()),
             score=float(self.score[i]),
             level=float(self.level[i]),
             coverage=None if np.isnan(coverage) else coverage,

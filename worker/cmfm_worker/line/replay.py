@@ -12,10 +12,10 @@ import torch
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.datasets.batches import to_frames
 from cmfm_worker.errors import InputError
-from cmfm_worker.inspection.frame_check import checked
+from cmfm_worker.inspection.frame_check import check_frame
 from cmfm_worker.inspection.inspector import BuildExtractor, Inspector
 from cmfm_worker.line.compute.device import choose_precision
-from cmfm_worker.line.compute.line_inspector import decision_of
+from cmfm_worker.line.compute.line_inspector import decision_of, refusal
 from cmfm_worker.line.messages import Decision, LineRecipe
 from cmfm_worker.line.records.archive import made_on
 from cmfm_worker.line.records.archive_folder import ArchivedPart, part_folders, read_facts
@@ -125,9 +125,7 @@ def recorded_model(
 def replay(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Comparison:
     """Inspect an archived part again as the line does, in a batch of its own, and compare."""
     with torch.inference_mode():
-        found = model.inspector.inspect(*to_frames([(part.rgb, part.xyz)], device), [model.model]).parts()[0]
-        found = checked(found, part.xyz, model.model.recipe)
-        decision = decision_of(found, model, part.facts["calib_id"])
+        decision = _decided(part, model, device)
     facts = part.facts
     return Comparison(
         recorded=Outcome(facts["verdict"], facts["reason"], facts["score"]),
@@ -135,6 +133,14 @@ def replay(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Compa
         maps_equal=_maps_equal(part, decision) if part.maps else None,
         remarks=tuple(_remarks(facts, device)),
     )
+
+
+def _decided(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Decision:
+    problem = check_frame(part.xyz, model.model.recipe)
+    if problem is not None:
+        return refusal(problem, model)
+    found = model.inspector.inspect(*to_frames([(part.rgb, part.xyz)], device), [model.model]).parts()[0]
+    return decision_of(found, model, part.facts["calib_id"])
 
 
 def check_against_ledger(facts: Mapping[str, Any], settings: Settings) -> bool:

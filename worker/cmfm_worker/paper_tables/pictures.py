@@ -63,7 +63,8 @@ def telling_pictures(
 
 
 def _judge(part: InspectedTestPart, model: LoadedModel) -> _Judged:
-    verdict, reason = map(str, decide(part.found.score, part.found.coverage, model.recipe))
+    found = part.found
+    verdict, reason, _ = map(str, decide(found.score, found.level, found.measures, model.recipe))
     try:
         overlap = PixelPools([part.found.psi], [part.gt]).aupro_exact([_OVERLAP_LIMIT])[0]
     except UndefinedMetricError:

@@ -169,11 +169,12 @@ def _fit_figures(taught: Taught) -> dict[str, Any]:
 
 
 def _part_figures(part: InspectedTestPart, model: LoadedModel) -> dict[str, Any]:
-    verdict, _ = decide(part.found.score, part.found.coverage, model.recipe)
+    found = part.found
+    verdict = decide(found.score, found.level, found.measures, model.recipe).verdict
     return {
         "id": part.files.id,
         "defect": part.files.defect,
-        "score": part.found.score,
+        "score": found.score,
         "verdict": str(verdict),
     }
 

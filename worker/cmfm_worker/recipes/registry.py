@@ -112,7 +112,20 @@ class RecipeRegistry(Generic[InspectorT]):
             self._models = {**self._models, name: model}
         self._log.info("recipe_loaded", recipe=name, model_sha=model.sha[:12])
         self._compare_precision(loaded)
+        self._say_what_is_not_compared(loaded.recipe)
         return model
+
+    def _say_what_is_not_compared(self, recipe: Recipe) -> None:
+        """Warn if a recipe has no limits, so that a part passes by its score alone; `[limits] off` is only told."""
+        if recipe.limits.empty:
+            self._log.warning(
+                "recipe_without_limits",
+                recipe=recipe.name,
+                detail="parts out of view, with pieces missing or beside them can pass; set limits from good parts "
+                "with `cmfm-worker calibrate`",
+            )
+        elif recipe.limits.off:
+            self._log.info("limits_off", recipe=recipe.name, reasons=list(recipe.limits.off))
 
     def _compare_precision(self, loaded: LoadedRecipe) -> None:
         """Warn if the threshold was set at another precision, whose scores differ a little."""

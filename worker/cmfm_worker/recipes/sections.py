@@ -130,7 +130,7 @@ class ScoreSection(Section):
 
 
 class ThresholdOrigin(Section):
-    """When and from which parts `calibrate` set threshold and coverage. For people: the worker does not use it.
+    """When and from which parts `calibrate` set threshold and limits. For people: the worker does not use it.
 
     `tail` and `conformal` mean that a limit follows from the requested rate, `given` that a person chose it.
     """
@@ -139,7 +139,7 @@ class ThresholdOrigin(Section):
     parts: str = Field(description="the nominal parts: data set, category and split, or a folder's name")
     fail_at: Literal["tail", "conformal", "given"]
     grey_from: Literal["tail", "conformal", "given", "none"] = "none"
-    minimum_coverage: Literal["least nominal", "given"] = "least nominal"
+    minimum_coverage: Literal["nominal parts", "given"] = "nominal parts"
     device: str = ""
     precision: str = "fp32"
     torch: str = ""
@@ -173,6 +173,11 @@ class ThresholdSection(Section):
     )
     origin: ThresholdOrigin | None = None
 
+    @property
+    def nominal_scores(self) -> tuple[float, ...]:
+        """The scores of all nominal parts behind the threshold."""
+        return (*self.validation_scores, *self.out_of_fold_scores)
+
     @model_validator(mode="after")
     def _grey_below_fail(self) -> Self:
         if self.grey_from is not None and self.grey_from > self.fail_at:
@@ -181,17 +186,34 @@ class ThresholdSection(Section):
 
 
 class CoverageSection(Section):
-    """The least 3D a part must show: its foreground pixels (of 224×224) over those of the median nominal part."""
+    """The 3D that a part must show: its foreground pixels (of 224×224) over those of the median nominal part."""
 
-    minimum: float = Field(default=0.0, ge=0, le=1, description="a part with a smaller share is UNDECIDED")
+    minimum: float = Field(
+        default=0.0, ge=0, le=1, description="a part with a smaller share is UNDECIDED, low_coverage"
+    )
+    maximum: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="a part with a greater share is UNDECIDED, high_coverage; without it there is no such limit",
+    )
     nominal_median_px: int | None = Field(
         default=None, ge=1, description="without it coverage is unknown and not checked"
     )
 
+    def in_words(self) -> str:
+        """Return the accepted coverage for people."""
+        if self.nominal_median_px is None:
+            return "any"
+        most = "" if self.maximum is None else f" to {self.maximum:.1%}"
+        return f"{'at least ' if not most else ''}{self.minimum:.1%}{most} of {self.nominal_median_px} px"
+
     @model_validator(mode="after")
     def _minimum_of_something(self) -> Self:
-        if self.minimum > 0 and self.nominal_median_px is None:
-            raise ValueError("minimum is a share of nominal_median_px, which is missing")
+        if (self.minimum > 0 or self.maximum is not None) and self.nominal_median_px is None:
+            raise ValueError("minimum and maximum are shares of nominal_median_px, which is missing")
+        if self.maximum is not None and self.maximum < self.minimum:
+            raise ValueError(f"maximum = {self.maximum:g} lies below minimum = {self.minimum:g}")
         return self
 
 
@@ -268,6 +290,9 @@ class ProvenanceSection(Section):
     category: str = ""
     light: int | None = Field(default=None, description="which of Eyecandies' six images was the RGB")
     shots: int | None = None
+    left_out: tuple[str, ...] = Field(
+        default=(), description="nominal parts that a person left out: neither fitted on nor used for limits"
+    )
     seed: int | None = None
     epochs: int | None = None
     train_parts: int = 0

@@ -23,6 +23,7 @@ from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.scored import refuse_uninspectable
 from cmfm_worker.datasets.source import PartSource
 from cmfm_worker.inspection.inspector import find_problems, select_frames
+from cmfm_worker.inspection.measures import PartMeasures, measure_frames
 from cmfm_worker.teaching.options import TeachOptions
 from cmfm_worker.teaching.workers import Workers
 
@@ -39,10 +40,10 @@ def frames_of(part: int, parts: int, enough: int, most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TaughtPart:
-    """A part that was fitted on: its foreground pixels, the size of its pictures, and its points."""
+    """A part that was fitted on: how it lies in its frame, the size of its pictures, and its points."""
 
     id: str
-    foreground_px: int
+    measures: PartMeasures
     size_px: tuple[int, int]
     points: PointFacts
 
@@ -73,12 +74,17 @@ class TeachFeatures:
         extractor: Extractor,
         parts: Sequence[PartFiles],
         options: TeachOptions,
+        progress: ReportProgress,
         source: PartSource,
     ) -> None:
-        """Fill `validation` with the features of parts that are not fitted on. They must be inspectable."""
+        """Fill `validation` with the features of parts that are not fitted on. They must be inspectable.
+
+        Reports the stage "unseen".
+        """
         background = options.background.options()
         for batch in source.batches(parts, options.batch, background, extractor.device):
             self.validation.add(extractor(batch.frames), [part.id for part in batch.files])
+            progress("unseen", len(self.validation), len(parts))
 
     @property
     def stores(self) -> tuple[FeatureStore, FeatureStore, FeatureStore]:
@@ -103,6 +109,7 @@ class TeachFeatures:
         """
         background, taught, bad = options.background.options(), list[TaughtPart](), list[str]()
         under_way = deque[Future[_Extracted]]()
+        progress("extract", 0, len(parts))
         for batch in source.batches(parts, options.batch, background, extractor.device):
             names = [part.id for part in batch.files]
             problems = find_problems(batch.frames, extractor.min_points)
@@ -111,10 +118,11 @@ class TeachFeatures:
             if not bad:
                 draws = _Draws(fit, options.seed, first, len(parts))
                 under_way.append(workers.submit(_extracted, extractor, batch.frames, names, draws))
-            counts = batch.frames.foreground.flatten(1).sum(1).tolist()
             taught += [
-                TaughtPart(name, int(count), batch.size_px, points)
-                for name, count, points in zip(names, counts, batch.points, strict=True)
+                TaughtPart(name, of_part, batch.size_px, points)
+                for name, of_part, points in zip(
+                    names, measure_frames(batch.frames), batch.points, strict=True
+                )
             ]
             while len(under_way) > workers.ahead:
                 self._keep(under_way.popleft().result())

@@ -1,4 +1,4 @@
-"""Computes threshold, grey band and minimum coverage from nominal parts; used by `fit` and `calibrate`.
+"""Computes threshold and grey band from nominal parts; used by `fit` and `calibrate`.
 
 Defective parts are never used. `cfm.metrics.threshold` and docs/calibration.md say what the rates promise.
 """
@@ -19,11 +19,7 @@ from cmfm_worker.cfm.metrics.threshold import (
     smallest_supported_rate,
 )
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipes.sections import CoverageSection, ThresholdOrigin, ThresholdSection
-
-COVERAGE_MARGIN: Final = 0.75
-"""Minimum 3D coverage as a share of the coverage of the nominal part with the least 3D. Natural variation stays well
-above it; a part with half of its 3D missing lies well below."""
+from cmfm_worker.recipes.sections import ThresholdOrigin, ThresholdSection
 
 FALSE_REJECT_RATE: Final = 0.05
 """The rate of a threshold by the tail of nominal scores, unless another one is given: 1 of 20 good parts."""
@@ -166,13 +162,6 @@ def over_level(score: float, level: float, level_range: tuple[float, float] | No
 def nominal_px_from(pixels: Sequence[int]) -> int:
     """Return the number of foreground pixels of the median part."""
     return max(1, round(median(pixels)))
-
-
-def coverage_from(nominal_px: int, pixels: Sequence[int], minimum: float | None = None) -> CoverageSection:
-    """Compute the minimum 3D coverage: `minimum` if given, else `COVERAGE_MARGIN` of the nominal part with least."""
-    if minimum is None:
-        minimum = round(min(1.0, COVERAGE_MARGIN * min(pixels) / nominal_px), 4)
-    return CoverageSection(minimum=minimum, nominal_median_px=nominal_px)
 
 
 def rounded_up(rate: float) -> float:

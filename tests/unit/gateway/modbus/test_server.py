@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -14,14 +15,18 @@ from typing import Any
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
+from tests.unit.made.certificates import Authority
 from tests.unit.made.publishing_line import PublishingLine
 from tests.unit.made.running_gateway import gateway_settings, running, until
 
-from cmfm_gateway.errors import StartupError
+from cmfm_gateway.errors import InputError, StartupError
 from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.modbus.adapter import ModbusAdapter
-from cmfm_gateway.modbus.registers import BY_NAME, END, Control, Status
+from cmfm_gateway.modbus.registers import BY_NAME, END, OUTPUT, Control, Status
+from cmfm_gateway.modbus.requests import RequestHandler
+from cmfm_gateway.modbus.server import ModbusServer
 from cmfm_gateway.modbus.words import from_words
+from cmfm_gateway.settings.modbus import ModbusSection
 from cmfm_protocol.wire.control import AnnounceRequest, DrainRequest, LoadRecipeRequest
 from cmfm_protocol.wire.result import Region
 from cmfm_protocol.wire.verdict import Verdict
@@ -469,5 +474,112 @@ def test_mbpoll_reads_results_in_a_handshake(line: PublishingLine, tmp_path: Pat
                 await poll("-r", control, "-t", "4", "127.0.0.1", "4")
             assert [each[:2] for each in taken] == [("1", "1"), ("2", "2")]
             assert not int((await words("status", "4")).split()[0]) & Status.RESULTS_VALID
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ca.pem, and a certificate and key for server, plc and stranger (of no authority)."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority("line authority")
+    (folder / "ca.pem").write_bytes(authority.pem)
+    for name, issuer in (("server", authority), ("plc", authority), ("stranger", Authority("another"))):
+        certificate, key = issuer.issue(name)
+        (folder / f"{name}.pem").write_bytes(certificate)
+        (folder / f"{name}.key").write_bytes(key)
+    return folder
+
+
+def tls_client(folder: Path, name: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=folder / "ca.pem")
+    context.check_hostname = False
+    context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
+    return context
+
+
+def test_tls_admits_plcs_of_the_authority_alone(
+    line: PublishingLine, tmp_path: Path, certificates: Path
+) -> None:
+    """With a certificate nothing but TLS is answered; a stranger's certificate is refused, and the PLC goes on."""
+    files = {"certificate": "server.pem", "private_key": "server.key", "client_ca": "ca.pem"}
+
+    async def ask(port: int, context: ssl.SSLContext | None) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(request(b"\x03\x00\x68\x00\x01"))
+        try:
+            return await asyncio.wait_for(reader.read(11), 2)
+        finally:
+            writer.transport.abort()
+
+    async def scenario() -> None:
+        paths = {key: str(certificates / name) for key, name in files.items()}
+        async with serving(line, tmp_path, **paths) as (_, port):
+            plc = tls_client(certificates, "plc")
+            assert (await ask(port, plc))[7:] == b"\x03\x02\x00\x01"
+            for other in (tls_client(certificates, "stranger"), None):
+                with contextlib.suppress(ssl.SSLError, ConnectionError):
+                    assert b"\x03\x02\x00\x01" not in await ask(port, other)
+            assert (await ask(port, plc))[7:] == b"\x03\x02\x00\x01"
+
+    asyncio.run(scenario())
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Before anything is started: `check` says so too."""
+    section = ModbusSection(enabled=True, certificate=tmp_path / "no.pem", private_key=tmp_path / "no.key")
+    with pytest.raises(InputError, match=r"no\.pem"):
+        ModbusAdapter(section)
+
+
+class PlcRegisters:
+    """A PLC's own registers, for the gateway as client."""
+
+    def __init__(self) -> None:
+        self.words = [0] * 1000
+
+    def read(self, address: int, count: int) -> list[int] | None:
+        return self.words[address : address + count]
+
+    def write(self, address: int, values: list[int]) -> bool:
+        self.words[address : address + len(values)] = values
+        return True
+
+    def get(self, name: str, base: int) -> int:
+        register = BY_NAME[name]
+        at = base + register.address - OUTPUT
+        return int(from_words(register.kind, self.words[at : at + register.kind.words], "high_first"))
+
+
+def test_the_gateway_writes_into_a_plc(line: PublishingLine, tmp_path: Path) -> None:
+    """Role client: the same handshake in the PLC's registers, and it goes on when the PLC comes back."""
+
+    async def scenario() -> None:
+        plc, port = PlcRegisters(), free_ports(1)[0]
+        server = ModbusServer(ModbusSection(port=port), None, RequestHandler(plc), lambda _: None)
+        client = {
+            "enabled": True,
+            "role": "client",
+            "port": port,
+            "client_control": 500,
+            "client_output": 100,
+        }
+        settings = gateway_settings(line, tmp_path, modbus=client)
+        async with running(settings, [ModbusAdapter(settings.modbus)]) as gateway:
+            line.wait_for_subscriber()
+            line.heartbeat()
+            await until(lambda: gateway.counts["modbus", "failed"])  # nobody is there yet
+            async with server.listening():
+                plc.words[500] = BUFFER
+                line.publish(Verdict.FAIL)
+                line.publish()
+                for number, verdict in ((1, 2), (2, 1)):
+                    await until(lambda: plc.get("status", 100) & Status.RESULTS_VALID)
+                    assert plc.get("result.result_number", 100) == number
+                    assert plc.get("result.verdict", 100) == verdict
+                    plc.words[500] = BUFFER | Control.RESULTS_ACK
+                    await until(lambda: not plc.get("status", 100) & Status.RESULTS_VALID)
+                    plc.words[500] = BUFFER
+                assert gateway.store.cursor("modbus") == 2
 
     asyncio.run(scenario())

@@ -1,5 +1,6 @@
 """Admission: every message becomes a frame in the ring, a FAULT with its reason, or is counted."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -136,8 +137,10 @@ class Intake:
 def message(
     header: FrameHeader = HEADER, *, side: int = 20, picture: int | None = None, **options: Any
 ) -> list[bytes | memoryview]:
-    """A frame; `picture` numbers its pixels, by default another one for each number of the stream."""
-    rgb = np.full((side, side, 3), (header.seq if picture is None else picture) % 256, np.uint8)
+    """A frame; `picture` numbers its pixels, by default another one for each number and stream."""
+    number = header.seq if picture is None else picture
+    stream = zlib.crc32(header.stream_uuid.encode()) if picture is None else 0
+    rgb = np.full((side, side, 3), (number % 256, number // 256 % 256, stream % 256), np.uint8)
     return encode_frame(FRAME, header, rgb, np.ones((side, side, 3), np.float32), **options)
 
 

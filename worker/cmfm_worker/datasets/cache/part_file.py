@@ -6,6 +6,7 @@
 | points | float32 (3, P) | `xyz` at the P foreground pixels in row order; it is 0 elsewhere |
 | foreground, valid | uint8 (6272,) | bits of both masks |
 | plane | float32 (4,) | the tray's plane |
+| surroundings | int32 (4,) | `PreparedFrames.surroundings` |
 | picture | uint8 (H, W, 3) | the picture as it was given |
 """
 
@@ -31,7 +32,7 @@ _RECORD: Final = "record"
 _MASK_BYTES: Final = SIZE_PX * SIZE_PX // 8
 _MOST_BYTES: Final = 2 * 3 * 4 * SIZE_PX * SIZE_PX + 2 * _MASK_BYTES + 2048
 
-_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane", "picture")
+_TENSORS: Final = ("rgb", "points", "foreground", "valid", "plane", "surroundings", "picture")
 
 
 class UnreadableError(Exception):
@@ -174,6 +175,7 @@ def _packed(frames: PreparedFrames, place: int) -> dict[str, Tensor]:
         "foreground": torch.from_numpy(np.packbits(foreground.numpy())),
         "valid": torch.from_numpy(np.packbits(valid.numpy())),
         "plane": frames.plane[place].cpu().contiguous(),
+        "surroundings": frames.surroundings[place].cpu().contiguous(),
         "picture": frames.picture[place].cpu().contiguous(),
     }
 
@@ -184,6 +186,7 @@ def _unpacked(tensors: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str,
         "rgb": (torch.float32, (3, SIZE_PX, SIZE_PX)),
         "points": (torch.float32, (3, int(foreground.sum()))),
         "plane": (torch.float32, (4,)),
+        "surroundings": (torch.int32, (4,)),
         "picture": (torch.uint8, (*size_px, 3)),
     }
     for key, (dtype, shape) in expected.items():
@@ -199,6 +202,7 @@ def _unpacked(tensors: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str,
         "foreground": foreground,
         "valid": valid,
         "plane": tensors["plane"],
+        "surroundings": tensors["surroundings"],
         "picture": tensors["picture"],
     }
 

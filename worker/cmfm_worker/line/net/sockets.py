@@ -1,4 +1,7 @@
-"""ZeroMQ sockets with the line's options (WIRE.md, sockets), and errors that name the endpoint."""
+"""ZeroMQ sockets with the line's options, and errors that name the endpoint.
+
+`cmfm_client.sockets` explains the options and the traps that they avoid.
+"""
 
 import socket as os_socket
 from typing import Final
@@ -24,7 +27,7 @@ def bind(
 ) -> Socket:
     """Return a bound socket, a CURVE server if `curve` is given. Raises StartupError naming the endpoint.
 
-    It sends no ZMTP heartbeats, like `subscriber`: a client may fill the queue with its requests and go away.
+    It sends no ZMTP heartbeats: a client may fill the queue with its requests and go away.
     """
     if is_served(endpoint):
         raise StartupError(f"cannot bind {endpoint}: it is in use; is another worker running?")
@@ -61,8 +64,7 @@ def is_served(endpoint: str) -> bool:
 def subscriber(context: Context, *, receive_hwm: int, max_bytes: int) -> Socket:
     """Return an unconnected SUB socket that reconnects quickly; TCP notices a host that is gone within 4 s.
 
-    It sends no ZMTP heartbeats. Behind a full queue libzmq does not read the peer's heartbeats and drops a healthy
-    peer, and 4.3.5 can then abort the process (libzmq issue 3937, `_input_stopped`). A `pulse` sends them instead.
+    It sends no ZMTP heartbeats, because its queue can fill up; a `liveness_subscriber` beside it does.
     """
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, receive_hwm)
@@ -74,7 +76,7 @@ def subscriber(context: Context, *, receive_hwm: int, max_bytes: int) -> Socket:
     return socket
 
 
-def pulse(context: Context, *, heartbeat_ms: int) -> Socket:
+def liveness_subscriber(context: Context, *, heartbeat_ms: int) -> Socket:
     """Return an unconnected SUB socket that subscribes to nothing and is connected only while its peer responds.
 
     A silent peer is disconnected after three heartbeats.

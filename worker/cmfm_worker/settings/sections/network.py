@@ -132,11 +132,6 @@ class CurveSection(Section):
         "by their endpoint.",
     )
 
-    @field_validator("secret_key", mode="before")
-    @classmethod
-    def _empty_means_none(cls, value: object) -> object:
-        return None if value == "" else value
-
     @model_validator(mode="after")
     def _cameras_need_the_own_key(self) -> Self:
         if self.cameras and self.secret_key is None:
@@ -182,7 +177,14 @@ class IntakeSection(Section):
     )
     repeated: Literal["fault", "warn"] = Field(
         "fault",
-        description="A frame with the bytes of the frame before it on its stream is a FAULT (repeated_frame). warn: it "
-        "is inspected, logged, and its result says so. No sensor gives the same bytes twice; a frozen frame grabber "
-        "does.",
+        description="A frame with the bytes of an earlier one, or with one array of the newest 16 of its camera, is a "
+        "FAULT (repeated_frame). warn: it is inspected, logged, and its result says so. No sensor gives the same bytes "
+        "twice; a frozen frame grabber does.",
+    )
+    repeated_frames: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Newest frames of the line with which each frame is compared, 400 bytes each. Simulated frames are "
+        "compared with the one before alone.",
     )

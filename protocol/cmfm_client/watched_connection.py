@@ -1,18 +1,20 @@
-"""A connection to a camera that is watched on its own socket and made anew when libzmq has given it up.
+"""A connection that is watched on its own socket and made anew when libzmq has given it up.
 
 libzmq connects again after a connection is closed or refused. It does not connect again after a protocol error: a
 message above ZMQ_MAXMSGSIZE, damaged ZMTP framing, a server with other security or of another kind. The socket then
 stays silent for ever. Its monitor shows that: a disconnect or a failed handshake that no new attempt follows.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Final
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from cmfm_client.errors import EndpointError
+from cmfm_client.sockets import ZmqSocket, check_endpoint
 from cmfm_protocol.clock import NS_PER_MS
-from cmfm_worker.line.net.sockets import Socket
 
 RETRIED: Final = zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
 FAILED: Final = (
@@ -29,11 +31,11 @@ RENEW_NS: Final = 250 * NS_PER_MS
 RENEW_MAX_NS: Final = 2000 * NS_PER_MS
 
 HANDSHAKE_NS: Final = 3000 * NS_PER_MS
-"""A server that accepts and completes no ZMTP handshake within this is not a camera, or not yet."""
+"""A server that accepts and completes no ZMTP handshake within this is not the peer, or not yet."""
 
-OTHER_SECURITY: Final = "other security than line.toml says: CURVE on one side only, or another key"
+OTHER_SECURITY: Final = "other security than expected: CURVE on one side only, or another key"
 NO_HANDSHAKE: Final = (
-    "what answers at the address completes no ZMTP handshake: not a camera, or one that hangs"
+    "what answers at the address completes no ZMTP handshake: another service, or one that hangs"
 )
 PROTOCOL_ERROR: Final = "protocol error: a message above the size limit, or damaged ZMTP framing"
 
@@ -46,14 +48,27 @@ _SECURITY: Final = frozenset(
 )
 
 
+_numbers = itertools.count()
+
+
+def watched(make: Callable[[], ZmqSocket], endpoint: str, name: str) -> "WatchedConnection":
+    """Connect in the background and watch. Raises EndpointError; `name` says in it whose endpoint it is."""
+    check_endpoint(endpoint, name)
+    try:
+        return WatchedConnection(make, endpoint)
+    except zmq.ZMQError as error:
+        raise EndpointError(f"{name} {endpoint!r} cannot be connected to: {error}") from error
+
+
 class WatchedConnection:
-    """One connecting socket and its monitor. One thread uses it.
+    """One connecting socket and its monitor, `socket` and `monitor`; others after `renew`. One thread uses it.
 
     `make` returns the configured socket, not connected. Raises zmq.ZMQError for an invalid endpoint.
     """
 
-    def __init__(self, make: Callable[[], Socket], endpoint: str) -> None:
+    def __init__(self, make: Callable[[], ZmqSocket], endpoint: str) -> None:
         self.up = False
+        self.descriptor: int | None = None  # of the connection, which libzmq owns and may close at any time
         self.trouble = ""  # why libzmq gave the connection up, until the next handshake succeeds
         self._make = make
         self._endpoint = endpoint
@@ -63,8 +78,8 @@ class WatchedConnection:
 
     def update(self, now_ns: int) -> None:
         """Read what the monitor reports."""
-        while self._monitor.poll(0):
-            message = recv_monitor_message(self._monitor)
+        while self.monitor.poll(0):
+            message = recv_monitor_message(self.monitor)
             self._take(int(message["event"]), int(message["value"]), now_ns)
 
     def given_up(self, now_ns: int) -> bool:
@@ -74,19 +89,19 @@ class WatchedConnection:
     def renew(self) -> None:
         """Replace the socket. What it has received and not delivered is lost: read it before."""
         self.close()
-        self.up, self.trouble = False, self._suspect
+        self.up, self.trouble, self.descriptor = False, self._suspect, None
         self._wait_ns = min(2 * self._wait_ns, RENEW_MAX_NS)
         self._open()
 
     def close(self) -> None:
         """Close the socket and its monitor."""
         self.socket.disable_monitor()
-        self._monitor.close(0)
+        self.monitor.close(0)
         self.socket.close(0)
 
     def _open(self) -> None:
         self.socket = self._make()
-        self._monitor: Socket = self.socket.get_monitor_socket(EVENTS)
+        self.monitor = _monitor_of(self.socket)
         self._renew_ns: int | None = None
         try:
             self.socket.connect(self._endpoint)
@@ -98,7 +113,7 @@ class WatchedConnection:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.up, self.trouble, self._renew_ns, self._wait_ns = True, "", None, RENEW_NS
         elif event == zmq.EVENT_CONNECTED:
-            self._suspect, self._renew_ns = NO_HANDSHAKE, now_ns + HANDSHAKE_NS
+            self._suspect, self._renew_ns, self.descriptor = NO_HANDSHAKE, now_ns + HANDSHAKE_NS, value
         elif event & RETRIED:
             self._renew_ns = None
         else:
@@ -106,5 +121,15 @@ class WatchedConnection:
                 self._suspect = OTHER_SECURITY if value in _SECURITY else NO_HANDSHAKE
             elif self.up:
                 self._suspect = PROTOCOL_ERROR
-            self.up = False
+            self.up, self.descriptor = False, None
             self._renew_ns = now_ns + self._wait_ns
+
+
+def _monitor_of(socket: ZmqSocket) -> ZmqSocket:
+    """Return a socket that hears of the events of another; `cmfm_client.sockets` says why its queue has no limit."""
+    address = f"inproc://cmfm-watched-{next(_numbers)}"
+    socket.monitor(address, EVENTS)
+    monitor: ZmqSocket = socket.context.socket(zmq.PAIR)
+    monitor.setsockopt(zmq.RCVHWM, 0)
+    monitor.connect(address)
+    return monitor

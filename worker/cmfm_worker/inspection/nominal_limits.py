@@ -1,0 +1,92 @@
+"""Compares a part with its recipe's limits: is it in view, alone, whole, and like the parts that were taught?
+
+A part outside a limit was not inspected as the recipe's threshold means it, so its score does not decide.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.inspection.measures import PartMeasures
+from cmfm_worker.recipes.recipe import Recipe
+
+
+class Deviation(NamedTuple):
+    """A limit that a part does not keep, and both numbers in words."""
+
+    reason: Reason
+    detail: str
+
+
+def deviation(part: PartMeasures, recipe: Recipe) -> Deviation | None:
+    """Return the first limit that the part does not keep, None if it keeps all that the recipe has.
+
+    The order tells causes before their effects: a part that leaves the picture also lacks area, and a part with a gap
+    falls apart into pieces. The measured field comes last, because a sensor that misses half of a frame also measures a
+    smaller field.
+    """
+    off = recipe.limits.off
+    return next((found for found in _deviations(part, recipe) if found.reason not in off), None)
+
+
+def unlike_taught(score: float, level: float, recipe: Recipe) -> Deviation | None:
+    """Return the deviation of a part that is unusual all over; None for one that is not, or has a clear defect.
+
+    Its Ψ is high on average. A defect is clear if it stands out even from such a part: if the score still reaches the
+    threshold after it was divided by how far the level exceeds its limit.
+    """
+    limit, threshold = recipe.limits.level, recipe.threshold
+    if limit is None or level <= limit or Reason.UNLIKE_TAUGHT in recipe.limits.off:
+        return None
+    if threshold is not None and score * limit / level >= threshold.fail_at:
+        return None
+    return Deviation(
+        Reason.UNLIKE_TAUGHT, f"mean Ψ of the part {level:.4g}, at most {limit:.4g} of nominal parts"
+    )
+
+
+def _deviations(part: PartMeasures, recipe: Recipe) -> Iterator[Deviation]:
+    limits, around = recipe.limits, part.around
+    if limits.edge_px is not None and around.edge_px < limits.edge_px:
+        what = f"{around.edge_px} px from the edge of the picture, nominal parts at least {limits.edge_px}"
+        yield Deviation(Reason.OUT_OF_VIEW, what)
+    too_small, too_large = _of_size(part, recipe)
+    yield from too_small
+    if limits.pieces is not None and around.pieces > limits.pieces[1]:
+        what = f"{around.pieces} pieces above the tray, nominal at most {limits.pieces[1]}"
+        yield Deviation(Reason.UNEXPECTED_PIECE, what)
+    if limits.beside_px is not None and around.beside_px > limits.beside_px:
+        what = f"a piece of {around.beside_px} px beside the part, nominal at most {limits.beside_px}"
+        yield Deviation(Reason.UNEXPECTED_PIECE, what)
+    yield from too_large
+    if limits.field_px is not None and around.field_px < limits.field_px:
+        what = f"{around.field_px} px from the edge of the measured field, nominal parts at least {limits.field_px}"
+        yield Deviation(Reason.OUT_OF_VIEW, what)
+
+
+def _of_size(part: PartMeasures, recipe: Recipe) -> tuple[list[Deviation], list[Deviation]]:
+    """Return the limits of the part's size that it lies below, and those that it lies above."""
+    limits, coverage = recipe.limits, recipe.coverage
+    compared: list[tuple[str, float, tuple[float, float] | None]] = [
+        ("share of the outline with 3D", part.filled, limits.filled),
+        ("outline in px", part.outline_px, limits.outline_px),
+        ("length in px", part.length_px, limits.length_px),
+    ]
+    if coverage.nominal_median_px is not None:
+        most = math.inf if coverage.maximum is None else coverage.maximum
+        share = part.area_px / coverage.nominal_median_px
+        compared.insert(0, ("3D coverage", share, (coverage.minimum, most)))
+    if limits.pieces is not None:
+        compared.append(("pieces above the tray", part.around.pieces, (limits.pieces[0], math.inf)))
+    below = [
+        Deviation(Reason.LOW_COVERAGE, f"{name} {value:.4g}, nominal at least {least_and_most[0]:.4g}")
+        for name, value, least_and_most in compared
+        if least_and_most is not None and not value >= least_and_most[0]
+    ]
+    above = [
+        Deviation(Reason.HIGH_COVERAGE, f"{name} {value:.4g}, nominal at most {least_and_most[1]:.4g}")
+        for name, value, least_and_most in compared
+        if least_and_most is not None and value > least_and_most[1]
+    ]
+    return below, above
