@@ -48,6 +48,13 @@ class SymbolFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class WordOrderOption(StrEnum):
+    """Which register of a 32-bit value comes first."""
+
+    HIGH_FIRST = "high_first"
+    LOW_FIRST = "low_first"
+
+
 Config = Annotated[Path, typer.Option("--config", help="The gateway's settings (TOML).", show_default=False)]
 
 
@@ -82,6 +89,36 @@ def check(
     from cmfm_gateway.check import check_gateway
 
     raise typer.Exit(check_gateway(config, json))
+
+
+@app.command()
+def grade(
+    host: Annotated[
+        str, typer.Option(help="Address of the gateway; with --plc the address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Modbus TCP port.")] = 502,
+    plc: Annotated[
+        bool, typer.Option("--plc", help="Play the vision system and grade a PLC program that connects here.")
+    ] = False,
+    word_order: Annotated[
+        WordOrderOption, typer.Option(help="As modbus.word_order.")
+    ] = WordOrderOption.HIGH_FIRST,
+    ack_s: Annotated[float, typer.Option(min=0.05, help="Limit for an acknowledge, as modbus.ack_s.")] = 1.0,
+    part_s: Annotated[float, typer.Option(min=0.1, help="Longest wait for a part of the line.")] = 10.0,
+    gate_s: Annotated[
+        float, typer.Option(min=0.05, help="With --plc: time from the photo-eye to the program's decision.")
+    ] = 2.0,
+    beat_s: Annotated[
+        float,
+        typer.Option(min=0.05, help="With --plc: time in which the program notices a heartbeat that stops."),
+    ] = 2.0,
+) -> None:
+    """Play a bad PLC against a running gateway, or (--plc) the vision system against a PLC program; report in words."""
+    from cmfm_gateway.grade.command import run_against_gateway, run_against_plc
+
+    if plc:
+        raise typer.Exit(run_against_plc(host, port, word_order.value, (ack_s, gate_s, beat_s)))
+    raise typer.Exit(run_against_gateway(host, port, word_order.value, ack_s, part_s))
 
 
 @app.command()

@@ -174,3 +174,10 @@ def test_a_port_that_is_taken_ends_with_3(tmp_path: Path, taken: str) -> None:
     assert done.returncode == 3
     assert f"{taken}: cannot listen on 127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_grade_of_nobody_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the address."""
+    port = free_ports(1)[0]
+    assert run("grade", "--port", str(port)) == 3
+    assert f"nobody answers at 127.0.0.1:{port}" in capsys.readouterr().err

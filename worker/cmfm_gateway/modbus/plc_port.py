@@ -18,10 +18,12 @@ from cmfm_gateway.modbus.gate import EncoderTrack, by_position
 from cmfm_gateway.modbus.handshake import Handshake, HandshakeLimits, Inputs
 from cmfm_gateway.modbus.part_index import PartIndex
 from cmfm_gateway.modbus.registers import (
+    BLOCK_REGISTERS,
     BY_NAME,
     CONTROL,
     CONTROL_END,
     END,
+    LINE_REGISTERS,
     MAP_VERSION,
     OFFLINE_REASON_SHIFT,
     OUTPUT,
@@ -60,7 +62,11 @@ class PlcPort:
         if not 0 <= address < address + count <= END:
             return None
         self.step()
-        words = [*self._control.words, *[0] * (OUTPUT - CONTROL_END), *self.output().words]
+        words = [
+            *self._control.words,
+            *[0] * (OUTPUT - CONTROL_END),
+            *self.output(address, address + count).words,
+        ]
         return words[address : address + count]
 
     def write(self, address: int, values: Sequence[int]) -> bool:
@@ -99,8 +105,8 @@ class PlcPort:
             self._commands.command(self._argument)
         self._tell()
 
-    def output(self) -> Image:
-        """Return the output registers."""
+    def output(self, first: int = OUTPUT, end: int = END) -> Image:
+        """Return the output registers; only those from `first` to before `end` need to be right."""
         image = Image(OUTPUT, END, self._section.word_order)
         handshake, view, now_ns = self.handshake, self._gateway.view, time.time_ns()
         line_valid = view.valid and not handshake.is_offline
@@ -122,14 +128,17 @@ class PlcPort:
             "triggers_missed": handshake.counters.triggers_missed,
             "results_lost": view.lost,
         }
-        for name, value in values.items():
-            image.put(BY_NAME[name], value)
-        for block, stored in (
-            ("result", self._shown_result()),
-            ("part", self._wanted_part()),
-            ("gate", self._at_gate()),
+        if first < LINE_REGISTERS[-1].end:
+            for name, value in values.items():
+                image.put(BY_NAME[name], value)
+        for block, result_of in (
+            ("result", self._shown_result),
+            ("part", self._wanted_part),
+            ("gate", self._at_gate),
         ):
-            self._blocks.fill(image, block, stored, line_valid=line_valid, now_ns=now_ns)
+            rows = BLOCK_REGISTERS[block]
+            if first < rows[-1].end and rows[0].address < end:
+                self._blocks.fill(image, block, result_of(), line_valid=line_valid, now_ns=now_ns)
         return image
 
     def _argument(self, name: str) -> int:

@@ -157,6 +157,12 @@ _CONTROL_ROWS: Final = (
     Register("part_wanted", Kind.UDINT, "part number whose newest result the block `part` shows"),
     Register("gate_trigger", Kind.UDINT, "number of the newest trigger, from 1, for the gate by position"),
     Register("gate_encoder", Kind.DINT, "encoder count now, for the gate by encoder", "counts"),
+    Register(
+        "decided_part", Kind.UDINT, "part number of the part that the PLC decided last; read by `grade --plc`"
+    ),
+    Register(
+        "decision", Kind.UINT, "what it did: 1 let through, 2 rejected, 3 diverted; read by `grade --plc`"
+    ),
 )
 
 _LINE_ROWS: Final = (
@@ -179,6 +185,9 @@ _LINE_ROWS: Final = (
     Register("triggers_missed", Kind.UDINT, "triggers that were not announced"),
     Register(
         "results_lost", Kind.UDINT, "results lost between worker and gateway since its start", "results"
+    ),
+    Register(
+        "bench_part", Kind.UDINT, "`grade --plc` alone: part number whose photo-eye fires now; otherwise 0"
     ),
 )
 

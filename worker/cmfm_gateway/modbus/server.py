@@ -64,8 +64,8 @@ class ModbusServer:
             yield int(server.sockets[0].getsockname()[1])
         finally:
             server.close()
-            for task in self._tasks:
-                task.cancel()
+            for writer in list(self._open):
+                writer.transport.abort()  # not cancelled: asyncio's own callback would log that as an error
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,7 @@
 """Messages between the threads of the line: triggers, decisions, and the events of the verdict book."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +71,13 @@ class Decision:
     maps: PartMaps | None = None
     recipe_sha: str = ""  # of the recipe.toml that decided it
     batch: int = 1  # parts computed together, this one included
+    # The decision if a trigger message names this calibration for a frame that named none.
+    by_calibration: "Mapping[str, Decision]" = field(default_factory=dict)
+
+    def for_calibration(self, calib_id: str) -> "Decision":
+        """Return the decision on a part of which all messages together name this calibration."""
+        other = self.by_calibration.get(calib_id)
+        return self if other is None else replace(other, recipe_sha=self.recipe_sha, batch=self.batch)
 
 
 def fault(reason: Reason, detail: str = "", *, model_sha: str = "") -> Decision:

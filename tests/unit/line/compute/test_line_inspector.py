@@ -38,6 +38,11 @@ def test_part_of_another_calibration_is_undecided(tmp_path: Path) -> None:
         (Verdict.UNDECIDED, Reason.OTHER_CALIBRATION),
     ]
     assert [("cal-2025-10" in found.detail) for found in decisions] == [False, True, True]
+    late = [
+        found.for_calibration("cal-2025-10").verdict for found in decisions
+    ]  # a message that comes after the frame
+    assert late == [Verdict.PASS, Verdict.UNDECIDED, Verdict.PASS]
+    assert decisions[2].for_calibration("cal-2026-02").verdict is Verdict.UNDECIDED
 
 
 @pytest.mark.parametrize("recipe_calibration", ["", "é" * 128])

@@ -17,6 +17,7 @@ from cmfm_worker.line.messages import Amended, Closed, Decision, Opened, Trigger
 from cmfm_worker.line.verdicts.actions import Action, LogError, Now
 
 KEY = TriggerKey("cam", 0)
+OTHER_CALIBRATION = replace(PASS, verdict=Verdict.UNDECIDED, reason=Reason.OTHER_CALIBRATION)
 
 
 class Station:
@@ -144,3 +145,18 @@ def test_message_that_agrees_changes_nothing() -> None:
     assert [result.verdict for result in station.decide(PASS)] == [Verdict.PASS]
     assert station.book.handle(closed(0, PASS), station.now) == []
     assert station.intake.clock.ns < 300 * NS_PER_MS
+
+
+@pytest.mark.parametrize("frame_first", [True, False])
+def test_calibration_that_a_trigger_message_names_counts_in_either_order(frame_first: bool) -> None:
+    """The frame names none; the decision is that on a part of the calibration which the message names."""
+    station = Station()
+    told = replace(TOLD, part_id=HEADER.part_id, recipe=HEADER.recipe, calib_id="c1")
+    station.send_both(replace(HEADER, calib_id=""), told, frame_first=frame_first)
+    slot = station.intake.ring.take(timeout_s=0)
+    assert slot is not None
+    decided = (
+        PASS if slot.trigger.calib_id == "c1" else replace(OTHER_CALIBRATION, by_calibration={"c1": PASS})
+    )
+    (result,) = station.decide(decided)
+    assert (result.verdict, result.calib_id) == (Verdict.PASS, "c1")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from cmfm_protocol.wire.verdict import Verdict
+from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.frame_check import check_frame
 from cmfm_worker.inspection.regions import regions_of
@@ -117,4 +117,13 @@ def decision_of(part: InspectedPart, model: LineRecipe, calib_id: str) -> Decisi
         peak_xyz_m=part.peak_xyz_m,
         regions=regions_of(part, verdict, recipe),
         maps=PartMaps(part.psi, part.psi_2d, part.psi_3d, part.rgb, part.depth, part.foreground),
+        by_calibration=_with_calibration(part, model)
+        if reason is Reason.OTHER_CALIBRATION and not calib_id
+        else {},
     )
+
+
+def _with_calibration(part: InspectedPart, model: LineRecipe) -> dict[str, Decision]:
+    """Return the decision on a part whose frame names no calibration, if a later message names the recipe's."""
+    calib_id = model.model.recipe.calibration.id
+    return {calib_id: decision_of(part, model, calib_id)}

@@ -1,4 +1,6 @@
-"""Admits frames to the ring, or refuses them with a FAULT and its reason. No sockets.
+"""Decides what each message of a camera means: a frame for the ring, a FAULT, or an event that is counted. No sockets.
+
+`new_frames` tells parts from repetitions, `acceptance` what a frame needs for its inspection, `faults` gives FAULTs.
 
 A frame is *accepted* when its trigger has been opened in the verdict book; from then on it gets exactly one verdict.
 Every message that arrives is admitted, becomes a FAULT, or is counted.
@@ -6,7 +8,6 @@ Every message that arrives is admitted, becomes a FAULT, or is counted.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
@@ -16,23 +17,22 @@ from cmfm_protocol.wire.frame import Frame, decode_frame
 from cmfm_protocol.wire.state import decode_camera_state
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 from cmfm_protocol.wire.verdict import Reason
+from cmfm_worker.line.intake.acceptance import Acceptance, RecipeLookup
 from cmfm_worker.line.intake.announced_parts import AnnouncedParts, arrived, contradiction
 from cmfm_worker.line.intake.camera_names import CameraNames
 from cmfm_worker.line.intake.content import Repeat, Repeats, content_of
 from cmfm_worker.line.intake.deadlines import Deadlines
-from cmfm_worker.line.intake.reuse_log import ReuseLog
-from cmfm_worker.line.intake.ring import Ring, as_shed
-from cmfm_worker.line.intake.sequence import LOST_AT_ONCE, Missing, Orphan, SequenceTracker
+from cmfm_worker.line.intake.faults import Faults
+from cmfm_worker.line.intake.new_frames import NewFrames
+from cmfm_worker.line.intake.ring import Ring
+from cmfm_worker.line.intake.sequence import LOST_AT_ONCE, SequenceTracker
 from cmfm_worker.line.intake.signs_of_life import SignsOfLife
 from cmfm_worker.line.intake.triggers import Triggers
-from cmfm_worker.line.intake.used_numbers import Fingerprint, Sighting
+from cmfm_worker.line.intake.used_numbers import Fingerprint
 from cmfm_worker.line.messages import (
     Arrived,
     BookEvent,
-    Closed,
-    Contradicted,
     Decision,
-    LineRecipe,
     Noticed,
     Opened,
     Trigger,
@@ -40,14 +40,6 @@ from cmfm_worker.line.messages import (
     fault,
 )
 from cmfm_worker.settings.sections.network import IntakeSection
-
-
-class RecipeLookup(Protocol):
-    """Finds loaded recipes by name."""
-
-    def find(self, recipe: str) -> LineRecipe | None:
-        """Return the recipe that a header names ("" asks for the default), or None if it is not loaded."""
-        ...
 
 
 class Admission:
@@ -76,18 +68,26 @@ class Admission:
         self._known_cameras = tuple(cameras.values())
         self._settings = settings
         self._ring = ring
-        self._recipes = recipes
         self._tracker = tracker
         self._post = post
-        self._done_ns = done_ns
         self._clock = clock
         self._backlog = backlog
         self._deadlines = deadlines = Deadlines(settings, post, clock)
         self._triggers = Triggers(deadlines, clock)
-        self._announced = AnnouncedParts(tracker, deadlines, post, self._model_sha)
+        self._acceptance = Acceptance(
+            settings=settings,
+            ring=ring,
+            recipes=recipes,
+            deadlines=deadlines,
+            post=post,
+            done_ns=done_ns,
+            clock=clock,
+        )
+        self._announced = AnnouncedParts(tracker, deadlines, post, self._acceptance.model_sha)
+        self._faults = Faults(self._announced, self._triggers, self._cameras, post, clock)
+        self._new_frames = NewFrames(tracker, self._faults, self._cameras, post, clock)
         self._signs_of_life = SignsOfLife(post)
         self._repeats = Repeats(settings.repeated_frames)
-        self._reuse_log = ReuseLog(tracker)
         self._log = structlog.get_logger("intake")
         self._closing: set[str] = set()
 
@@ -160,17 +160,17 @@ class Admission:
     def tick(self) -> None:
         """Give lost parts their FAULT, behind what the verdict thread has to do. Call it every few ms."""
         self._cameras.source = ""
-        self._settle(self._tracker.expire(self._clock.monotonic_ns(), self._bulk()))
+        self._faults.settle(self._tracker.expire(self._clock.monotonic_ns(), self._bulk()))
 
     def finish(self) -> None:
         """Give everything still waited for its FAULT at once, because no more messages will come."""
-        self._settle(self._tracker.flush())
+        self._faults.settle(self._tracker.flush())
 
     def finish_some(self) -> bool:
         """Give some of what is still waited for its FAULT, as `tick` does. Returns whether that was all."""
         most = self._bulk()
         missing = self._tracker.flush(most)
-        self._settle(missing)
+        self._faults.settle(missing)
         return not missing and most > 0
 
     def _frame(self, source: str, frame: Frame, received_ns: int) -> None:
@@ -180,7 +180,7 @@ class Admission:
         fingerprint = Fingerprint(header.trigger_ns, header.part_id, content, header.recipe, header.calib_id)
         trigger = self._triggers.of_frame(frame, received_ns)
         fired_ns = self._deadlines.fired_ns(header.trigger_ns, header.clock)
-        if not self._is_new(source, trigger, fingerprint, fired_ns, sealed=frame.sealed):
+        if not self._new_frames.is_new(source, trigger, fingerprint, fired_ns, sealed=frame.sealed):
             return
         announced = self._announced.claim(key)
         refusal = contradiction(announced, trigger) if announced is not None else None
@@ -190,40 +190,18 @@ class Admission:
         if repeat is not None:
             trigger, refusal = self._repeated(trigger, repeat, refusal)
         opened: type[Opened | Arrived] = Opened if announced is None else Arrived
-        admitted = refusal or self._admit(frame, trigger)
-        if isinstance(admitted, Decision):
-            self._post(opened(trigger, admitted))
+        accepted = refusal or self._acceptance.accept(frame, trigger)
+        if isinstance(accepted, Decision):
+            self._post(opened(trigger, accepted))
             return
         self._post(opened(trigger))  # before `fill`, after which the loop can decide it
-        slot, recipe = admitted
+        slot, recipe = accepted
         self._announced.frame_arrived(trigger, recipe.sha)
         self._ring.fill(slot, frame, trigger, recipe, self._clock.monotonic_ns())
 
     def _bulk(self) -> int:
         """Return how many FAULTs of skipped numbers may be posted now."""
         return LOST_AT_ONCE if self._backlog() < LOST_AT_ONCE else 0
-
-    def _admit(self, frame: Frame, trigger: Trigger) -> tuple[int, LineRecipe] | Decision:
-        """Return a slot of the ring and the recipe for a frame, or the FAULT with the reason of the refusal."""
-        ring, (height, width) = self._ring, frame.rgb.shape[:2]
-        if self._settings.sealed_only and not frame.sealed:
-            return fault(Reason.CHECKSUM, "no checksums and seal, and intake.sealed_only is set")
-        wrong_clock = self._deadlines.clock_fault(frame.header.trigger_ns, frame.header.clock)
-        if wrong_clock is not None:
-            return fault(Reason.CLOCK_SKEW, wrong_clock)
-        recipe = self._recipes.find(trigger.recipe)
-        if recipe is None:
-            return fault(Reason.UNKNOWN_RECIPE, f"recipe {trigger.recipe!r} is not loaded on this line")
-        if not ring.fits(height, width):
-            detail = f"{height} x {width} pixels; ring.max_pixels is {ring.max_pixels}"
-            return fault(Reason.OVERSIZE, detail)
-        now_ns = self._clock.monotonic_ns()
-        if trigger.deadline_ns <= now_ns:
-            return fault(Reason.DEADLINE, "its deadline had passed when it arrived")
-        slot = self._claim(now_ns)
-        if slot is None:
-            return fault(Reason.RING_FULL, f"all {len(ring)} slots are in use by frames that can be in time")
-        return slot, recipe
 
     def _repeated(
         self, trigger: Trigger, repeat: Repeat, refusal: Decision | None
@@ -239,21 +217,6 @@ class Admission:
             return replace(trigger, remark=detail), refusal
         return trigger, refusal or fault(Reason.REPEATED_FRAME, detail)
 
-    def _model_sha(self, recipe: str) -> str:
-        found = self._recipes.find(recipe)
-        return found.sha if found is not None else ""
-
-    def _claim(self, now_ns: int) -> int | None:
-        """Return a free slot, if need be that of the waiting frame that is due first and too late to be inspected."""
-        slot = self._ring.claim()
-        if slot is not None:
-            return slot
-        shed = self._ring.shed(hopeless_before_ns=self._done_ns(now_ns))
-        if shed is None:
-            return None
-        self._post(as_shed(shed))
-        return shed.index
-
     def _damaged(self, source: str, error: RemoteProtocolError, received_ns: int) -> None:
         self._log.warning(
             "damaged_message",
@@ -265,7 +228,7 @@ class Admission:
         )
         self._post(Noticed(f"damaged_{error.reason}"))
         if error.stream_uuid is None or error.seq is None:
-            self._orphan(source, error.reason, error.detail, received_ns)
+            self._new_frames.unreadable(source, error.reason, error.detail, received_ns)
             return
         key = TriggerKey(error.stream_uuid, error.seq)
         fingerprint = Fingerprint(error.trigger_ns or 0, error.part_id or "")
@@ -273,82 +236,5 @@ class Admission:
         fired_ns = (
             self._deadlines.fired_ns(error.trigger_ns, error.clock or "none") if error.trigger_ns else None
         )
-        if self._is_new(source, trigger, fingerprint, fired_ns):
-            self._fault(trigger, error.reason, error.detail)
-
-    def _is_new(
-        self,
-        source: str,
-        trigger: Trigger,
-        fingerprint: Fingerprint,
-        fired_ns: int | None,
-        *,
-        sealed: bool = False,
-    ) -> bool:
-        """Tell whether a frame is new. Counts a frame that is not, and gives it a FAULT if it owes one."""
-        key, now_ns = trigger.key, self._clock.monotonic_ns()
-        sighting = self._tracker.frame(source, key, fingerprint, now_ns, sealed=sealed, fired_ns=fired_ns)
-        if sighting is Sighting.NEW:
-            self._count_skipped(key)
-            return True
-        if sighting is Sighting.JUMP:
-            detail = f"seq jumps to {key.seq}; believed only when the next ones confirm it"
-            self._reuse_log.jumped(key)
-            read = replace(trigger, frame=None)
-            self._tracker.orphan(
-                source, Orphan(Reason.MALFORMED, detail, trigger.received_ns or 0, now_ns, source, read)
-            )
-        elif sighting is Sighting.REUSED:
-            detail = f"seq {key.seq} of stream {key.stream_uuid[:100]} was used for another part before"
-            self._reuse_log.reused(source, key)
-            self._fault(replace(trigger, key=self._tracker.unattributed_key()), Reason.MALFORMED, detail)
-        elif sighting is Sighting.CHANGED:
-            detail = "sent again as the same part with other bytes, recipe or calibration"
-            self._post(Contradicted(key, fault(Reason.MALFORMED, detail)))
-        kind = sighting.name.lower()
-        self._post(Noticed(kind))
-        self._log.info(
-            "frame_not_new", camera=self._cameras.here, what=kind, stream_uuid=key.stream_uuid, seq=key.seq
-        )
-        return False
-
-    def _count_skipped(self, key: TriggerKey) -> None:
-        skipped = self._tracker.take_skipped()
-        if skipped:
-            self._post(Noticed("skipped", skipped))
-            self._log.error(
-                "jump_believed",
-                camera=self._cameras.here,
-                stream_uuid=key.stream_uuid,
-                seq=key.seq,
-                without_verdict=skipped,
-            )
-
-    def _orphan(self, source: str, reason: Reason, detail: str, received_ns: int) -> None:
-        now_ns = self._clock.monotonic_ns()
-        self._tracker.orphan(source, Orphan(reason, detail, received_ns, now_ns, source))
-
-    def _settle(self, missing: Sequence[Missing]) -> None:
-        for key, orphan in missing:
-            if orphan is None:
-                self._lost(key)
-            else:
-                self._cameras.source = orphan.source
-                read = orphan.trigger
-                trigger = self._triggers.without_frame(key, orphan.received_ns)
-                self._fault(trigger if read is None else replace(read, key=key), orphan.reason, orphan.detail)
-
-    def _lost(self, key: TriggerKey) -> None:
-        announced = self._announced.claim(key)
-        if announced is None:
-            self._fault(self._triggers.without_frame(key, None), Reason.LOST, "no frame arrived for this seq")
-        elif announced.deadline_ns > self._clock.monotonic_ns():
-            # Only in a drain. Otherwise the verdict book has closed it at its deadline.
-            self._post(Closed(key, fault(Reason.LOST, "announced, but no frame came before the drain")))
-
-    def _fault(self, trigger: Trigger, reason: Reason, detail: str) -> None:
-        announced = self._announced.claim(trigger.key)
-        if announced is None:
-            self._post(Opened(trigger, fault(reason, detail)))
-        else:
-            self._post(Arrived(arrived(announced, trigger), fault(reason, detail)))
+        if self._new_frames.is_new(source, trigger, fingerprint, fired_ns):
+            self._faults.give(trigger, error.reason, error.detail)

@@ -31,6 +31,10 @@ class CameraNames:
         """The name of the camera whose message is being handled, "" if there is none."""
         return self._names.get(self.source, "")
 
+    def name(self, endpoint: str) -> str:
+        """Return the name of the camera at an endpoint, the endpoint itself if it has none."""
+        return self._names.get(endpoint, endpoint)
+
     def heard(self, stream_uuid: str, *, frame: bool) -> None:
         """Note that `source` sent a readable message of a stream; a frame settles whose stream it is."""
         name = self.here

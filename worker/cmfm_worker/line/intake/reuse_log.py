@@ -2,33 +2,40 @@
 
 import structlog
 
+from cmfm_worker.line.intake.camera_names import CameraNames
 from cmfm_worker.line.intake.sequence import MAX_STREAMS, SequenceTracker
 from cmfm_worker.line.messages import TriggerKey
 
 
 class ReuseLog:
-    """Names the stream, the number and the endpoints in one error line a stream."""
+    """Names the stream, the number and the cameras in one error line a stream."""
 
-    def __init__(self, tracker: SequenceTracker) -> None:
+    def __init__(self, tracker: SequenceTracker, cameras: CameraNames) -> None:
         self._tracker = tracker
+        self._cameras = cameras
         self._logged: set[str] = set()
         self._log = structlog.get_logger("intake")
 
-    def reused(self, source: str, key: TriggerKey) -> None:
-        """Log that a frame from an endpoint used a number of its stream for another part."""
-        if self.jumped(key) or not self._is_first(key.stream_uuid):
-            return
-        owner = self._tracker.owner(key.stream_uuid)
-        if owner != source:
-            detail = f"{owner} and {source} send the same stream_uuid"
+    def reused(self, source: str, key: TriggerKey) -> str:
+        """Log that a frame from an endpoint used a number for another part. Returns the detail of the frame's FAULT."""
+        stream_uuid, seq = key
+        owner = self._tracker.owner(stream_uuid)
+        if owner not in ("", source):
+            here, there = self._cameras.name(source), self._cameras.name(owner)
+            detail = (
+                f"{there} and {here} send the same stream_uuid: two cameras with one, or exchanged cables"
+            )
+            found = f"stream {stream_uuid[:64]} is that of {there[:64]}, but came from {here[:64]}"
         else:
             detail = (
                 "the camera counts anew under the stream_uuid of before: it must be new at each of its boots"
             )
-        stream_uuid, seq = key
-        self._log.error(
-            "stream_uuid_reused", stream_uuid=stream_uuid, seq=seq, endpoint=source, detail=detail
-        )
+            found = f"seq {seq} of stream {stream_uuid[:100]} was used for another part before"
+        if not self.jumped(key) and self._is_first(stream_uuid):
+            self._log.error(
+                "stream_uuid_reused", stream_uuid=stream_uuid, seq=seq, endpoint=source, detail=detail
+            )
+        return found
 
     def jumped(self, key: TriggerKey) -> bool:
         """Log that a counter has wrapped, if this number shows it. Returns whether it does."""

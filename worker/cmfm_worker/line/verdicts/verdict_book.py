@@ -17,7 +17,7 @@ The rules:
 10. At the end every open trigger gets the FAULT that the caller names.
 11. A message that contradicts what an open trigger was inspected by closes it with a FAULT (`contradiction`). If the
     verdict is out it stands; that is counted (`contradiction_after_verdict`) and logged as an error. A further message
-    that agrees can fill what is empty and bring the deadline forward.
+    that agrees can fill what is empty and bring the deadline forward. What it fills counts for the decision too.
 12. `triggers = pass + fail + undecided + fault + open` holds after every step, for readers in other threads too.
 
 The book does no I/O: events and time go in, actions come out, to be carried out in order. One thread steps it.
@@ -160,6 +160,7 @@ class VerdictBook:
         if trigger is None:
             self._account.notice("decision_after_verdict")
             return []
+        decision = decision.for_calibration(trigger.calib_id)
         recipe_sha = decision.recipe_sha  # recorded also if the decision comes too late
         in_time = now.monotonic_ns <= trigger.deadline_ns
         if not in_time and decision.verdict is not Verdict.FAULT:
