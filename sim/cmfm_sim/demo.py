@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +78,9 @@ class DemoDisplay:
 
     def progress(self, done: int, total: int) -> None:
         """`done` of `total` items of the step are finished."""
+
+    def note(self, text: str) -> None:
+        """The step does this now."""
 
     def done(self, text: str) -> None:
         """The step is finished."""
@@ -158,8 +162,15 @@ class Demo:
             ]
             argv += ["--out", str(recipe), "--force"]
             child = children.start(f"fit-{category}", [*program("cmfm-worker"), *argv])
-            child.wait(self._stopped, FIT_LIMIT_S)
+            child.wait(partial(self._watch, child), FIT_LIMIT_S)
             self._display.done(f"taught recipe {category} from good parts")
+
+    def _watch(self, child: Child) -> bool:
+        """Show how far a child is, by the last line of its log; return True if the demo is to stop."""
+        said = child.output().splitlines()
+        if said:
+            self._display.note(said[-1])
+        return self._stopped()
 
     def _start_worker(self, children: Children, listener: LineListener) -> Child:
         self._display.begin("Starting the worker")
