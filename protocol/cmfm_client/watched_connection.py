@@ -68,6 +68,7 @@ class WatchedConnection:
 
     def __init__(self, make: Callable[[], ZmqSocket], endpoint: str) -> None:
         self.up = False
+        self.descriptor: int | None = None  # of the connection, which libzmq owns and may close at any time
         self.trouble = ""  # why libzmq gave the connection up, until the next handshake succeeds
         self._make = make
         self._endpoint = endpoint
@@ -88,7 +89,7 @@ class WatchedConnection:
     def renew(self) -> None:
         """Replace the socket. What it has received and not delivered is lost: read it before."""
         self.close()
-        self.up, self.trouble = False, self._suspect
+        self.up, self.trouble, self.descriptor = False, self._suspect, None
         self._wait_ns = min(2 * self._wait_ns, RENEW_MAX_NS)
         self._open()
 
@@ -112,7 +113,7 @@ class WatchedConnection:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self.up, self.trouble, self._renew_ns, self._wait_ns = True, "", None, RENEW_NS
         elif event == zmq.EVENT_CONNECTED:
-            self._suspect, self._renew_ns = NO_HANDSHAKE, now_ns + HANDSHAKE_NS
+            self._suspect, self._renew_ns, self.descriptor = NO_HANDSHAKE, now_ns + HANDSHAKE_NS, value
         elif event & RETRIED:
             self._renew_ns = None
         else:
@@ -120,7 +121,7 @@ class WatchedConnection:
                 self._suspect = OTHER_SECURITY if value in _SECURITY else NO_HANDSHAKE
             elif self.up:
                 self._suspect = PROTOCOL_ERROR
-            self.up = False
+            self.up, self.descriptor = False, None
             self._renew_ns = now_ns + self._wait_ns
 
 

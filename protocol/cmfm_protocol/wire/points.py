@@ -24,6 +24,15 @@ Heights over a tray (a world frame) have a small z and a large width."""
 MIN_FLATNESS: Final = 2.0
 """Least width of a world frame's points over their range of z."""
 
+TALL_VIEW: Final = 1.0
+"""The same as `MAX_VIEW` for a frame in which half of the points have z = 0 exactly: a tall part on a tray at 0."""
+
+LEAST_DEPTH: Final = 0.2
+"""Least share of the far points' z that near points have, where many points have z = 0 exactly.
+
+A part's flanks rise from the tray, so the lowest heights are near 0. Nothing is that near to a sensor that sees the
+rest of the frame."""
+
 _SAMPLES_A_SIDE: Final = 32
 _FEW: Final = 0.1
 """Least share of measured points with which the others are gaps, and not points in another unit."""
@@ -90,7 +99,8 @@ def _of_measured(points: NDArray[np.float32], near: NDArray[np.float32]) -> tupl
     ascending, cut = np.sort(near, axis=0), len(near) // 40
     x_m, y_m, z_m = (ascending[-1 - cut] - ascending[cut]).tolist()  # without the outer 2.5 % on either side
     width_m = min(x_m, y_m)
-    if width_m > MAX_VIEW * distance_m and width_m > MIN_FLATNESS * z_m:
+    is_flat = width_m > MAX_VIEW * distance_m and width_m > MIN_FLATNESS * z_m
+    if is_flat or _rises_from_zero(points[:, 2], near[:, 2], width_m > TALL_VIEW * distance_m):
         return distance_m, (
             f"points {width_m:.3g} m wide with a median z of {distance_m:.3g} m lie on or behind the tray's plane, as "
             "heights do: are they in the sensor's frame, z away from it?"
@@ -98,6 +108,13 @@ def _of_measured(points: NDArray[np.float32], near: NDArray[np.float32]) -> tupl
     if distance_m < MIN_DISTANCE_M:
         return distance_m, f"median distance {distance_m:.3g} m: converted to metres twice?"
     return distance_m, None
+
+
+def _rises_from_zero(z: NDArray[np.float32], near: NDArray[np.float32], wide: bool) -> bool:
+    """Tell whether heights `z` stand on a tray at exactly 0, which counts as not measured and is in `near` alone."""
+    zeros = float(np.mean(near == 0))
+    low, high = np.quantile(z, [0.05, 0.95])
+    return (wide and zeros > 0.5) or (zeros > _FEW and bool(low < LEAST_DEPTH * high))
 
 
 def _of_foreign_unit(z: NDArray[np.float32]) -> tuple[float | None, str | None]:

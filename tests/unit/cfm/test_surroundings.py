@@ -87,3 +87,7 @@ def test_pieces_are_counted_and_measured() -> None:
 def test_without_a_tray_there_are_no_other_pieces() -> None:
     """All valid points are the part, and the distance is that to the picture's edge."""
     assert around((slice(60, 120), slice(80, 140)), method="none") == (0, 0, 1, 0)
+    alone = points((slice(60, 120), slice(80, 140)))
+    alone[alone[..., 2] == TRAY_M] = torch.nan
+    for method in ("none", "ransac"):
+        assert look(alone, method) == (60, 60, 1, 0)

@@ -86,6 +86,39 @@ def test_heights_over_a_tray_are_told() -> None:
     assert "on or behind the tray's plane, as heights do: are they in the sensor's frame" in problem
 
 
+@pytest.mark.parametrize("shape", ["block", "dome", "tilted"])
+@pytest.mark.parametrize("tall_m", [0.05, 0.1, 0.19])
+def test_heights_of_a_tall_part_on_a_tray_at_exactly_zero_are_told(shape: str, tall_m: float) -> None:
+    """A world frame whose tray is exactly 0, so that it looks as if it was not measured."""
+    axis = np.linspace(-0.1, 0.1, SIDE)
+    x, y = np.meshgrid(axis, axis)
+    radius = np.hypot(x, y)
+    heights = {
+        "block": tall_m * (np.maximum(abs(x), abs(y)) < 0.05),
+        "dome": tall_m * np.sqrt(np.clip(1 - (radius / 0.08) ** 2, 0, 1)),
+        "tilted": tall_m * np.clip((x + 0.06) / 0.12, 0, 1) * (np.maximum(abs(x), abs(y)) < 0.06),
+    }
+    problem = look_at_sample(np.stack([x, y, heights[shape]], axis=-1).astype(np.float32))[1]
+    assert problem is not None
+    assert "as heights do" in problem
+
+
+def test_sensor_that_writes_zero_for_gaps_sees_a_deep_frame() -> None:
+    """Gaps with x, y and z = 0 in a third of a frame, over a tray and a floor far below: metres of a sensor."""
+    xyz = scene()
+    xyz[:, :33, 2] = 0
+    xyz[:, 90:, 2] = 1.4
+    assert look_at_sample(xyz)[1] is None
+
+
+def test_post_close_to_the_sensor_over_a_deep_pit_is_no_height() -> None:
+    """Without points at exactly 0 a frame may be as deep as it likes."""
+    xyz = scene()
+    xyz[:, 40:60, 2] = 0.25
+    xyz[:, :40, 2] = xyz[:, 60:, 2] = 1.6
+    assert look_at_sample(xyz)[1] is None
+
+
 def test_z_towards_the_sensor_is_told() -> None:
     """The axes of graphics: z points at the viewer."""
     problem = look_at_sample(scene() * np.float32(-1))[1]

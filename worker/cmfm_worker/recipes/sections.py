@@ -130,7 +130,7 @@ class ScoreSection(Section):
 
 
 class ThresholdOrigin(Section):
-    """When and from which parts `calibrate` set threshold and coverage. For people: the worker does not use it.
+    """When and from which parts `calibrate` set threshold and limits. For people: the worker does not use it.
 
     `tail` and `conformal` mean that a limit follows from the requested rate, `given` that a person chose it.
     """
@@ -172,6 +172,11 @@ class ThresholdSection(Section):
         default=None, description="95 % interval of the share of nominal parts that will FAIL, of method tail"
     )
     origin: ThresholdOrigin | None = None
+
+    @property
+    def nominal_scores(self) -> tuple[float, ...]:
+        """The scores of all nominal parts behind the threshold."""
+        return (*self.validation_scores, *self.out_of_fold_scores)
 
     @model_validator(mode="after")
     def _grey_below_fail(self) -> Self:
@@ -285,6 +290,9 @@ class ProvenanceSection(Section):
     category: str = ""
     light: int | None = Field(default=None, description="which of Eyecandies' six images was the RGB")
     shots: int | None = None
+    left_out: tuple[str, ...] = Field(
+        default=(), description="nominal parts that a person left out: neither fitted on nor used for limits"
+    )
     seed: int | None = None
     epochs: int | None = None
     train_parts: int = 0

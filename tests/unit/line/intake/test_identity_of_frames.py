@@ -316,3 +316,16 @@ def test_faults_in_bulk_wait_for_the_verdict_thread() -> None:
     while not intake.admission.finish_some():
         pass
     assert {key.seq for key in intake.faults} == set(range(1, 5001))
+
+
+def test_parts_without_names_and_times_after_a_reboot_have_results() -> None:
+    """A camera that sends neither part ids nor times keeps its stream id over a reboot: each part has a FAULT."""
+    intake = Intake(slots=20)
+    for boot in range(2):
+        for seq in range(3):
+            told = replace(HEADER, seq=seq, part_id="", trigger_ns=0, clock="none")
+            intake.send(message(told, picture=10 * boot + seq))
+        intake.wait(1000)
+    assert {key.stream_uuid for key in intake.faults} == {UNATTRIBUTED_STREAM}
+    assert list(intake.faults.values()) == [Reason.MALFORMED] * 3
+    assert intake.noticed.count("changed") == 3

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from cmfm_worker.cfm.image.torchvision_stub import make_torchvision_importable
 from cmfm_worker.cfm.weights import WeightsError
@@ -27,6 +28,7 @@ _SPAN: Final = 128.0
 class LiteNetwork(nn.Module):
     """Pictures (B, 3, H, W) float32 in [0, 1] → the maps of `STAGES`, float32, at 1/4, 1/8 and 1/16 of H and W.
 
+    H and W must be multiples of 16.
     `state` holds the published tensors in their order; `path` names them in errors. `dtype` is that of the
     convolutions. Raises WeightsError for tensors of another architecture.
     """
@@ -37,8 +39,9 @@ class LiteNetwork(nn.Module):
         super().__init__()
         model = _published(state, path)
         blocks = list(model.blocks)[: max(STAGES) + 1]
-        self._stem = _folded(nn.Sequential(model.conv_stem, model.bn1))
-        self._blocks = nn.ModuleList(_folded(block) for block in blocks)
+        stem = nn.Sequential(model.conv_stem, model.bn1)
+        self._stem = _padded_alike(_folded(stem))
+        self._blocks = nn.ModuleList(_padded_alike(_folded(block)) for block in blocks)
         self._dtype = dtype
         for parameter in self.parameters():
             layout = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
@@ -46,7 +49,9 @@ class LiteNetwork(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Compute the maps, finest first."""
+        """Compute the maps, finest first. Raises ValueError for pictures of other sizes than multiples of 16."""
+        if any(side % 16 for side in pictures.shape[2:]):
+            raise ValueError(f"sides must be multiples of 16, not {tuple(pictures.shape[2:])}")
         levels = (pictures * _LEVELS - _MIDDLE) / _SPAN
         x = self._stem(levels.to(self._dtype).contiguous(memory_format=torch.channels_last))
         found = []
@@ -81,6 +86,35 @@ def _folded(module: nn.Module) -> nn.Module:
     for child in module.children():
         _folded(child)
     return module
+
+
+def _padded_alike(module: nn.Module) -> nn.Module:
+    """Replace convolutions that pad one side more than the other, in place; results on even sizes stay the same.
+
+    TensorFlow pads a convolution of stride 2 at the end, for which a map is copied: a third of the network's time. A
+    kernel with zeros in a new first row and column is padded alike on all sides, without a copy.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and child.stride == (2, 2):
+            module._modules[name] = _with_leading_zeros(child)
+        else:
+            _padded_alike(child)
+    return module
+
+
+def _with_leading_zeros(convolution: nn.Conv2d) -> nn.Conv2d:
+    side = convolution.kernel_size[0]
+    alike = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        side + 1,
+        stride=2,
+        padding=(side - 1) // 2,
+        groups=convolution.groups,
+    )
+    alike.weight = nn.Parameter(F.pad(convolution.weight, (1, 0, 1, 0)), requires_grad=False)
+    alike.bias = convolution.bias
+    return alike
 
 
 def _fold(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> None:

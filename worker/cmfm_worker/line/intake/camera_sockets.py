@@ -3,8 +3,9 @@
 A camera is alive while both are connected. The socket for messages tells of its own connection; one that a protocol
 error has ended is made anew (`cmfm_client.watched_connection`). The socket for liveness subscribes to nothing: it finds
 a camera that is stopped, unplugged or hung, and frames that wait behind a full queue never make a camera look dead. A
-camera that sends its own heartbeats is also watched by them: damaged framing can make libzmq wait for bytes that never
-come, on a connection that looks healthy. `cmfm_client.sockets` explains these traps.
+damaged length can make libzmq wait for bytes that never come, on a connection that looks healthy: the bytes that the
+kernel received show that while frames come (`swallowed`), missing heartbeats of a camera that sends them show it at any
+time. `cmfm_client.sockets` explains these traps.
 
 Each camera has sockets of its own because a message does not tell which connection it came by, and because a monitor
 names a host by its address after a reconnect.
@@ -20,11 +21,14 @@ from cmfm_client.watched_connection import WatchedConnection
 from cmfm_protocol.clock import NS_PER_MS
 from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
 from cmfm_worker.errors import StartupError
+from cmfm_worker.line.intake.swallowed import Swallowed
 from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.line.net.sockets import Context, Socket, liveness_subscriber, subscriber
 from cmfm_worker.settings.sections.network import IntakeSection
 
 SILENT: Final = "nothing arrives although the camera is connected and sent heartbeats before"
+
+DAMAGED_LENGTH: Final = "bytes of several frames came and no message: a message length was damaged"
 
 MISSED_BEATS: Final = 4
 """Heartbeats of a camera that may be missing before its connection counts as silent."""
@@ -95,6 +99,8 @@ class CameraSockets:
         self._prefixes = prefixes
         self._keys = keys
         self._silence = Silence()
+        self._swallowed = Swallowed()
+        self._descriptor: int | None = None  # of the connection that brings messages
         self._connections: dict[Side, WatchedConnection] = {}
         try:
             self._connections["messages"] = WatchedConnection(self._for_messages, endpoint)
@@ -108,15 +114,20 @@ class CameraSockets:
         """The socket that messages arrive on; another one after `repair`."""
         return self._connections["messages"].socket
 
-    def heard(self, *, beat: bool) -> None:
-        """Note that a message was read; `beat` for a camera's heartbeat."""
+    def heard(self, size: int, *, beat: bool) -> None:
+        """Note that a message of so many bytes was read; `beat` for a camera's heartbeat."""
         self._silence.heard(time.monotonic_ns(), beat=beat)
+        self._swallowed.heard(size)
 
     def changes(self) -> Iterator[bool]:
         """Yield True if the camera came up since the last call, False if it went down."""
         now_ns = time.monotonic_ns()
         for connection in self._connections.values():
             connection.update(now_ns)
+        messages = self._connections["messages"]
+        if messages.descriptor != self._descriptor:
+            self._descriptor = messages.descriptor
+            self._swallowed.connected(self._descriptor)
         alive = all(connection.up for connection in self._connections.values())
         if alive is not self.alive:
             self.alive = alive
@@ -130,6 +141,9 @@ class CameraSockets:
         now_ns, why = time.monotonic_ns(), ""
         if self._silence.too_long(now_ns) and self.alive and not quiet:
             why = SILENT
+            self._renew("messages")
+        elif self._swallowed.too_much():
+            why = DAMAGED_LENGTH
             self._renew("messages")
         for side, connection in self._connections.items():
             if connection.given_up(now_ns):
@@ -146,6 +160,7 @@ class CameraSockets:
         self._connections[side].renew()
         if side == "messages":
             self._silence.restart()
+            self._swallowed.restart()
 
     def _for_messages(self) -> Socket:
         socket = subscriber(

@@ -76,12 +76,18 @@ class NewFrames:
             self.unreadable(source, Reason.MALFORMED, detail, trigger.received_ns or 0, read)
         elif sighting is Sighting.REUSED:
             detail = self._reuse_log.reused(source, key)
-            self._faults.give(
-                replace(trigger, key=self._tracker.unattributed_key()), Reason.MALFORMED, detail
-            )
+            self._faults.give(self._unattributed(trigger), Reason.MALFORMED, detail)
         elif sighting is Sighting.CHANGED:
             detail = "sent again as the same part with other bytes, recipe or calibration"
             self._post(Contradicted(key, fault(Reason.MALFORMED, detail)))
+            if (
+                not trigger.part_id
+            ):  # nothing says that it is the same part: a camera without names may have rebooted
+                detail = f"seq {key.seq} came before with other bytes, and neither names its part"
+                self._faults.give(self._unattributed(trigger), Reason.MALFORMED, detail)
+
+    def _unattributed(self, trigger: Trigger) -> Trigger:
+        return replace(trigger, key=self._tracker.unattributed_key())
 
     def _count_skipped(self, key: TriggerKey) -> None:
         skipped = self._tracker.take_skipped()

@@ -178,7 +178,7 @@ class Receiver:
                 return count
             message = [frame.buffer for frame in frames]
             prefix = bytes(message[0])
-            camera.heard(beat=prefix == self._beat)
+            camera.heard(sum(map(len, message)), beat=prefix == self._beat)
             handle = self._handlers.get(prefix, self._admission.frame_message)
             handle(camera.endpoint, message)
         return most
