@@ -33,12 +33,8 @@ def foreign() -> Iterator[SparkplugPayload]:
         yield library
 
 
-def node(**changes: object) -> EdgeNode:
-    return (
-        EdgeNode("cmfm", "line1", bd_seq=3, commands=False)
-        if not changes
-        else EdgeNode("cmfm", "line1", **changes)
-    )  # type: ignore[arg-type]
+def node(*, bd_seq: int = 3) -> EdgeNode:
+    return EdgeNode("cmfm", "line1", bd_seq=bd_seq, commands=False)
 
 
 def result_data(edge: EdgeNode, stored: StoredResult = LIVE, *, historical: bool = False) -> bytes:
@@ -135,7 +131,7 @@ def test_sequence_numbers_run_from_0_to_255_and_start_again_at_a_birth(foreign: 
 
 def test_bd_seq_wraps_at_256(foreign: SparkplugPayload) -> None:
     """It is one byte's worth."""
-    assert by_name(foreign.decode(node(bd_seq=256, commands=False).death(NOW_MS)))["bdSeq"]["value"] == "0"
+    assert by_name(foreign.decode(node(bd_seq=256).death(NOW_MS)))["bdSeq"]["value"] == "0"
 
 
 def test_negative_numbers_are_twos_complement(foreign: SparkplugPayload) -> None:
