@@ -111,6 +111,14 @@ def test_sensor_that_writes_zero_for_gaps_sees_a_deep_frame() -> None:
     assert look_at_sample(xyz)[1] is None
 
 
+def test_post_close_to_the_sensor_over_a_deep_pit_is_no_height() -> None:
+    """Without points at exactly 0 a frame may be as deep as it likes."""
+    xyz = scene()
+    xyz[:, 40:60, 2] = 0.25
+    xyz[:, :40, 2] = xyz[:, 60:, 2] = 1.6
+    assert look_at_sample(xyz)[1] is None
+
+
 def test_z_towards_the_sensor_is_told() -> None:
     """The axes of graphics: z points at the viewer."""
     problem = look_at_sample(scene() * np.float32(-1))[1]

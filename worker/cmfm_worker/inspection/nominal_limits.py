@@ -80,12 +80,12 @@ def _of_size(part: PartMeasures, recipe: Recipe) -> tuple[list[Deviation], list[
     if limits.pieces is not None:
         compared.append(("pieces above the tray", part.around.pieces, (limits.pieces[0], math.inf)))
     below = [
-        Deviation(Reason.LOW_COVERAGE, f"{name} {value:.4g}, nominal at least {least_and_most[0]:.4g}")
+        Deviation(Reason.LOW_COVERAGE, f"{name} {value:.5g}, nominal at least {least_and_most[0]:.5g}")
         for name, value, least_and_most in compared
         if least_and_most is not None and not value >= least_and_most[0]
     ]
     above = [
-        Deviation(Reason.HIGH_COVERAGE, f"{name} {value:.4g}, nominal at most {least_and_most[1]:.4g}")
+        Deviation(Reason.HIGH_COVERAGE, f"{name} {value:.5g}, nominal at most {least_and_most[1]:.5g}")
         for name, value, least_and_most in compared
         if least_and_most is not None and value > least_and_most[1]
     ]
