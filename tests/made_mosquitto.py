@@ -20,6 +20,7 @@ SUBSCRIBED = "cmfm/#"
 WAIT_S = 20.0
 DEBIAN = {
     "mosquitto_passwd": "mosquitto",
+    "mosquitto_rr": "mosquitto-clients",
     "mosquitto": "mosquitto",
     "mosquitto_sub": "mosquitto-clients",
     "mosquitto_pub": "mosquitto-clients",
