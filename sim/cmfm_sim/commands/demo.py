@@ -137,6 +137,12 @@ def demo(
     triggers: Annotated[
         bool, typer.Option("--triggers", help="Announce each part by a trigger message before its frame.")
     ] = False,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway", help="Also run cmfm-gateway (Modbus TCP, OPC UA), and print its addresses."
+        ),
+    ] = False,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Use the parts and recipes that an earlier demo left in the folder."),
@@ -171,6 +177,7 @@ def demo(
         keep=keep,
         jobs=os.cpu_count() or 1,
         triggers=triggers,
+        gateway=gateway,
     )
     folder = DemoFolder(out)
     console = stdout_console(stderr=as_json)

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import tomli_w
-
 from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_settings.names import is_name
@@ -21,6 +19,7 @@ from cmfm_worker.cfm.mapping.files import save_safetensors
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.commented_toml import commented_toml
 from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
 from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
 
@@ -167,8 +166,7 @@ def _write(folder: Path, draft: RecipeDraft, mapping: MappingPair) -> Recipe:
 
 
 def _write_toml(path: Path, recipe: Recipe) -> None:
-    table = recipe.model_dump(mode="json", exclude_none=True)
-    path.write_text(tomli_w.dumps(table, multiline_strings=False), encoding="utf-8")
+    path.write_text(commented_toml(recipe), encoding="utf-8")
 
 
 def _write_report(folder: Path, report: WriteReport | None) -> None:
