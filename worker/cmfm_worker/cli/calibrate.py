@@ -151,7 +151,7 @@ def calibrate(
         from cmfm_protocol.files.outputs import require_writable_files
         from cmfm_worker.cli import calibrate_report
         from cmfm_worker.cli.closing_page import write_report
-        from cmfm_worker.cli.closing_tables import show_closing, suspects_in_words
+        from cmfm_worker.cli.closing_tables import repeated_in_words, show_closing, suspects_in_words
         from cmfm_worker.cli.evaluate_recipe import write_json
         from cmfm_worker.datasets.scored import score_parts
         from cmfm_worker.inspection.inspector import Inspector
@@ -209,12 +209,10 @@ def calibrate(
             progress=progress,
         )
     remark_impossible({part.id: part.impossible_px for part in (*scored, *labelled_scored)})
-    calibrate_report.show(calibration)
+    calibrate_report.show(calibration, closing)
     show_closing(closing)
-    for text in calibrate_report.remarks(calibration):
-        remark(text)
     advice = suspects_in_words(closing, "calibrate")
-    for text in advice:
+    for text in (*calibrate_report.remarks(calibration), *repeated_in_words(closing.nominal), *advice):
         remark(text)
     if picture is not None:
         calibrate_report.draw(calibration, picture)

@@ -157,7 +157,7 @@ def fit(
     with progress_bars(STAGES) as progress:
         progress("start", 0, 1)  # what follows is imported for seconds
         from cmfm_worker.cli.closing_page import write_report
-        from cmfm_worker.cli.closing_tables import suspects_in_words
+        from cmfm_worker.cli.closing_tables import repeated_in_words, suspects_in_words
         from cmfm_worker.cli.fit_summary import show, summary
         from cmfm_worker.datasets.cache.store import source_of
         from cmfm_worker.line.compute.device import choose_device, choose_precision
@@ -260,5 +260,5 @@ def fit(
         print_json(summary(taught, loaded, closing))
     else:
         show(taught, loaded, closing)
-    for line in advice:
+    for line in (*repeated_in_words(taught.nominal), *advice):
         remark(line)

@@ -68,6 +68,12 @@ class LimitsSection(Section):
         allow_inf_nan=False,
         description="unlike_taught: greatest mean of Ψ over the part, before Ψ is divided by it",
     )
+    usual_level: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the median of that mean; tells a defect on an unlike part where [score] has no level_range",
+    )
     nominal_parts: int = Field(default=0, ge=0, description="the limits were learned from so many parts")
     expected_rate: float | None = Field(
         default=None,
