@@ -19,6 +19,8 @@ import pytest
 SUBSCRIBED = "cmfm/#"
 WAIT_S = 20.0
 DEBIAN = {
+    "mosquitto_passwd": "mosquitto",
+    "mosquitto_rr": "mosquitto-clients",
     "mosquitto": "mosquitto",
     "mosquitto_sub": "mosquitto-clients",
     "mosquitto_pub": "mosquitto-clients",
@@ -125,19 +127,25 @@ class Listener:
     """mosquitto_sub: a foreign subscriber with a session that outlives it; what it prints is kept over its kill."""
 
     def __init__(
-        self, broker: Broker, *options: str, topic: str = SUBSCRIBED, name: str = "listener"
+        self,
+        broker: Broker,
+        *options: str,
+        topic: str = SUBSCRIBED,
+        name: str = "listener",
+        binary: bool = False,
     ) -> None:
         self._broker = broker
         self._options = options
         self._topic = topic
         self._name = name
+        self._format = "%t %x" if binary else "%j"
         self._path = broker.folder / f"{name}.jsonl"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Listener:
         """Start it and wait until it has subscribed."""
         command = [program("mosquitto_sub"), "-p", str(self._broker.port), "-V", "mqttv5", "-q", "1", "-c"]
-        command += ["-i", self._name, "-x", "3600", "-t", self._topic, "-F", "%j", *self._options]
+        command += ["-i", self._name, "-x", "3600", "-t", self._topic, "-F", self._format, *self._options]
         mark = f"Sending SUBACK to {self._name}"
         before = self._broker.log().count(mark)
         with self._path.open("ab") as out, self._path.with_suffix(".err").open("ab") as errors:
@@ -165,12 +173,25 @@ class Listener:
         found = [json.loads(line) for line in lines if line]
         return [_read(message) for message in found if message["topic"].endswith(f"/{kind}" if kind else "")]
 
+    def count(self) -> int:
+        """How many messages have come."""
+        with self._path.open("rb") as file:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+
+    def payloads(self) -> list[tuple[str, bytes]]:
+        """Topic and payload of each message, if `binary`."""
+        lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [
+            (topic, bytes.fromhex(payload)) for topic, _, payload in (line.partition(" ") for line in lines)
+        ]
+
 
 def _read(message: dict[str, Any]) -> dict[str, Any]:
     return message | {"payload": json.loads(message["payload"])}
 
 
 def publish(broker: Broker, topic: str, payload: str, *options: str) -> None:
-    """Publish with mosquitto_pub."""
+    """Publish with mosquitto_pub; an empty payload leaves it to `options`."""
     command = [program("mosquitto_pub"), "-p", str(broker.port), "-V", "mqttv5", "-q", "1", "-t", topic]
-    subprocess.run([*command, "-m", payload, *options], check=True, capture_output=True, timeout=WAIT_S)
+    content = ["-m", payload] if payload else []
+    subprocess.run([*command, *content, *options], check=True, capture_output=True, timeout=WAIT_S)

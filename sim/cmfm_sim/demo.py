@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.accounting import Account, account, compare_with_worker
 from cmfm_sim.datasets.write import MARKER as DATASET_MARKER
 from cmfm_sim.datasets.write import write_dataset
+from cmfm_sim.demo_gateway import DemoGateway, start_gateway
 from cmfm_sim.demo_line import DemoFolder, Endpoints
 from cmfm_sim.errors import FailedError
 from cmfm_sim.listener import LineListener
@@ -56,6 +58,7 @@ class DemoOptions:
     keep: bool = False
     jobs: int = 2
     triggers: bool = False
+    gateway: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,9 @@ class DemoDisplay:
 
     def progress(self, done: int, total: int) -> None:
         """`done` of `total` items of the step are finished."""
+
+    def note(self, text: str) -> None:
+        """The step does this now."""
 
     def done(self, text: str) -> None:
         """The step is finished."""
@@ -109,9 +115,11 @@ class Demo:
                     subscriber, log=log, pictures=self._pictures, on_event=self._event_handler()
                 )
                 worker = self._start_worker(children, listener)
+                gateway = self._start_gateway(children, endpoints)
                 self._show_parts(children, endpoints, listener, worker)
                 self._end_worker(worker, listener)
-        return self._report(listener)
+                problems = self._ask_gateway(gateway, listener)
+        return self._report(listener, problems)
 
     def _make_parts(self) -> None:
         options, display = self._options, self._display
@@ -154,8 +162,15 @@ class Demo:
             ]
             argv += ["--out", str(recipe), "--force"]
             child = children.start(f"fit-{category}", [*program("cmfm-worker"), *argv])
-            child.wait(self._stopped, FIT_LIMIT_S)
+            child.wait(partial(self._watch, child), FIT_LIMIT_S)
             self._display.done(f"taught recipe {category} from good parts")
+
+    def _watch(self, child: Child) -> bool:
+        """Show how far a child is, by the last line of its log; return True if the demo is to stop."""
+        said = child.output().splitlines()
+        if said:
+            self._display.note(said[-1])
+        return self._stopped()
 
     def _start_worker(self, children: Children, listener: LineListener) -> Child:
         self._display.begin("Starting the worker")
@@ -240,9 +255,28 @@ class Demo:
         if self._stopped():
             raise FailedError("stopped")
 
-    def _report(self, listener: LineListener) -> DemoReport:
+    def _start_gateway(self, children: Children, endpoints: Endpoints) -> DemoGateway | None:
+        if not self._options.gateway:
+            return None
+        self._display.begin("Starting the gateway")
+        gateway = start_gateway(children, self._folder.root, endpoints, self._stopped)
+        self._display.done("gateway is ready")
+        for address in gateway.addresses:
+            self._display.done(address)
+        return gateway
+
+    def _ask_gateway(self, gateway: DemoGateway | None, listener: LineListener) -> list[str]:
+        """Compare what the gateway passed on with what was published."""
+        if gateway is None:
+            return []
+        passed_on, published = gateway.results(), len(listener.received)
+        self._display.done(f"gateway passed on {passed_on} of {published} results")
+        return [] if passed_on == published else [f"the gateway passed on {passed_on} of {published} results"]
+
+    def _report(self, listener: LineListener, gateway_problems: Sequence[str]) -> DemoReport:
         counted = account(read_triggers(self._folder.triggers), listener.received)
         problems = [*counted.problems(), *compare_with_worker(counted, listener.state)]
+        problems += gateway_problems
         if listener.lost:
             problems.append(f"{listener.lost} results were published but never received")
         return DemoReport(counted, tuple(problems), tuple(self._pictures.saved))

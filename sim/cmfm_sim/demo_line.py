@@ -58,6 +58,11 @@ class DemoFolder:
         return self.root / "rejected"
 
     @property
+    def kept(self) -> Path:
+        """Frames of rejected parts, which the worker archives beside its settings."""
+        return self.root / "kept"
+
+    @property
     def logs(self) -> Path:
         """Logs of the processes."""
         return self.root / "logs"
@@ -81,6 +86,10 @@ class DemoFolder:
     def summary(self) -> Path:
         """The figures at the end."""
         return self.root / "summary.json"
+
+    def taught(self) -> list[Path]:
+        """The folders of the recipes that are there."""
+        return sorted(path.parent for path in self.recipes.glob("*/recipe.toml"))
 
     def prepare(self, *, keep: bool) -> None:
         """Make the folder, or remove what an earlier demo left in it; `keep` keeps its parts and recipes.
@@ -119,7 +128,7 @@ class DemoFolder:
         self.config.write_text(tomli_w.dumps(settings), encoding="utf-8")
 
     def _empty(self, *, keep: bool) -> None:
-        for folder in (self.rejected, self.logs, *(() if keep else (self.dataset, self.recipes))):
+        for folder in (self.rejected, self.kept, self.logs, *(() if keep else (self.dataset, self.recipes))):
             shutil.rmtree(folder, ignore_errors=True)
         ledger = self.root.glob("ledger.sqlite*")
         for file in (self.config, self.triggers, self.results, self.summary, *ledger):

@@ -20,11 +20,15 @@ TAIL_LINES: Final = 15
 
 POLL_S: Final = 0.1
 
-_MODULES: Final = {"cmfm-worker": "cmfm_worker.app", "cmfm-sim": "cmfm_sim.app"}
+_MODULES: Final = {
+    "cmfm-worker": "cmfm_worker.app",
+    "cmfm-gateway": "cmfm_gateway.app",
+    "cmfm-sim": "cmfm_sim.app",
+}
 
 
 def program(name: str) -> list[str]:
-    """The command that starts `cmfm-worker` or `cmfm-sim` of this installation, on the path or not."""
+    """The command that starts a program of this installation, on the path or not."""
     script = Path(sys.executable).with_name(name)
     if script.is_file():
         return [str(script)]

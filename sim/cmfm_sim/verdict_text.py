@@ -19,6 +19,13 @@ TRUTH_CHARS: Final = 12
 PART_CHARS: Final = 34
 
 
+def verdict_header(*, truth: bool = False) -> Text:
+    """The names of the columns of `verdict_text`."""
+    known = f" {'truth':<{TRUTH_CHARS}}" if truth else ""
+    text = f" {'verdict':<9}  {'seq':>5}  {'part':<{PART_CHARS}}{known} {'score and threshold':<19} {'latency':>10}"
+    return Text(text, style="bold", no_wrap=True)
+
+
 def verdict_text(result: Result, *, truth: str | None = None, recovered: bool = False) -> Text:
     """Verdict, seq, part, score against threshold, latency, camera, reason; with `truth`, the part's true defect."""
     text = Text(no_wrap=True, overflow="ellipsis")

@@ -113,7 +113,7 @@ def _measured(preset: Preset, root: Path, category: str, seed: int, asked: argpa
         seed=seed,
         shots=asked.shots,
         distance=asked.distance,
-        background=pieces_on(parts.train, BackgroundSection(), 4, extractor.device),
+        background=pieces_on(parts.train, BackgroundSection(), 4, extractor.device, lambda *_: None),
     )
     start = time.perf_counter()
     taught = teach(extractor, parts, options, category, lambda *_: None)

@@ -64,13 +64,26 @@ def _try_file(file: Path) -> None:
         if file.is_file():
             file.open("ab").close()
             _require_space(file.parent)
-        return  # a device or a pipe: only writing to it can tell
+        elif file.is_char_device() and not _is_terminal(file):  # /dev/null, /dev/full
+            with file.open("wb") as device:
+                device.write(b"\n")
+        elif file.is_block_device() or file.is_socket():
+            raise OSError(None, "it is no file")
+        return  # of a terminal or a pipe only the writing itself can tell
     with file.open("xb") as tried:
         try:
             tried.write(bytes(TRIED_BYTES))
             tried.flush()
         finally:
             file.unlink()
+
+
+def _is_terminal(device: Path) -> bool:
+    descriptor = os.open(device, os.O_WRONLY | os.O_NOCTTY)
+    try:
+        return os.isatty(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make(folder: Path) -> list[Path]:

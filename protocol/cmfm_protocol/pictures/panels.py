@@ -37,12 +37,16 @@ _MARGIN, _HEADER, _CAPTION, _FOOT = 16, 92, 30, 40  # px
 
 @dataclass(frozen=True, slots=True)
 class _Tile:
-    """One square of a panel: its picture, its caption, its colour scale and the labels of the scale's ends."""
+    """One square of a panel: its picture, its caption, its colour scale and the labels of the scale's ends.
+
+    A tile without a scale may have a line of text at its foot.
+    """
 
     picture: Image.Image
     caption: str
     scale: tuple[str, ...] | None = None
     ends: tuple[str, str] = ("", "")
+    foot: str = ""
 
 
 def part_panel(
@@ -122,7 +126,11 @@ def _seen_tiles(
     relief, near_m, far_m = depth_picture(depth)
     ends = (f"far {far_m:.3f} m", f"near {near_m:.3f} m") if far_m > 0 else ("", "")
     return [
-        _Tile(outlined(rgb, *_defects(psi, threshold), tile_px), "Picture"),
+        _Tile(
+            outlined(rgb, *_defects(psi, threshold), tile_px),
+            "Picture",
+            foot="magenta outline: defect region",
+        ),
         _Tile(_squared(_fitted(relief, tile_px), tile_px), "Depth", DEPTH, ends),
     ]
 
@@ -169,6 +177,7 @@ def _draw_tile(panel: Image.Image, draw: ImageDraw.ImageDraw, place: tuple[int, 
     write(draw, (x, y), shortened(tile.caption, 19, side), 19, _INK)
     panel.paste(tile.picture, (x, y + _CAPTION))
     if tile.scale is None:
+        write(draw, (x, y + _CAPTION + side + 6), shortened(tile.foot, 15, side), 15, _QUIET)
         return
     bar = Image.fromarray(colour_table(tile.scale)[None, :, :]).resize((side, 8))
     foot = y + _CAPTION + side + 4
@@ -204,7 +213,7 @@ def _draw_gauge(
     threshold: float | None,
     fill: Rgb,
 ) -> None:
-    """Draw the score as a bar that reaches its middle at the threshold."""
+    """Draw the score as a bar that reaches its middle at the threshold, and says if it would be longer."""
     x, y = place
     if score is None or not np.isfinite(score):
         write(draw, (x, y), "no score: not inspected", 20, _INK)
@@ -218,6 +227,9 @@ def _draw_gauge(
     filled = gauge_px * min(max(score / threshold / 2.0, 0.0), 1.0)
     draw.rectangle([x, top, x + gauge_px, top + 16], fill=(228, 230, 235), outline=_LINE)
     draw.rectangle([x, top, x + filled, top + 16], fill=fill)
+    if score >= 2.0 * threshold:
+        text = "twice the threshold or more"
+        write(draw, (x + gauge_px - width(text, 13) - 6, top), text, 13, _PAPER)
     draw.line([(middle, top - 5), (middle, top + 21)], fill=_INK, width=3)
 
 

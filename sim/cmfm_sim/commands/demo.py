@@ -2,8 +2,10 @@
 
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -21,31 +23,44 @@ from cmfm_sim.faults import FaultPlan
 from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
 from cmfm_sim.summary import summary_map, summary_view
-from cmfm_sim.verdict_text import verdict_text
+from cmfm_sim.verdict_text import verdict_header, verdict_text
 
 DEFAULT_CATEGORIES = ("biscuit", "circuit")
 SHOWN_PICTURES = 8
+EVERY_S: Final = 10.0
+"""Time between two lines about one step, where there is no terminal."""
 
 
 class ConsoleDisplay(DemoDisplay):
-    """Shows the demo on a terminal, or line by line without one."""
+    """Shows the demo on a terminal, or line by line without one: each step, and how far it is every 10 s."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
         self._status: Status | None = None
-        self._title = ""
+        self._title, self._said_s = "", 0.0
+        self._verdicts = 0
 
     def begin(self, title: str) -> None:
-        """Show a spinner with the title."""
+        """Show a spinner with the title, or print it."""
         self.clear()
-        self._title = title
+        self._title, self._said_s = title, self._clock()
+        if not self._console.is_terminal:
+            self._console.print(f"{title} …", markup=False)
+            return
         self._status = self._console.status(f"{title} …")
         self._status.start()
 
     def progress(self, done: int, total: int) -> None:
-        """Show the progress beside the spinner."""
+        """Show how far the step is."""
+        self.note(f"{done} of {total}")
+
+    def note(self, text: str) -> None:
+        """Show what the step does beside the spinner, or print it if 10 s have passed."""
         if self._status is not None:
-            self._status.update(f"{self._title} … {done} of {total}")
+            self._status.update(Text(f"{self._title} … {text}"))
+        elif self._title and self._clock() >= self._said_s + EVERY_S:
+            self._said_s = self._clock()
+            self._console.print(f"{self._title} … {text}", markup=False)
 
     def done(self, text: str) -> None:
         """Print a line that stays."""
@@ -55,6 +70,9 @@ class ConsoleDisplay(DemoDisplay):
     def event(self, event: Event, truth: dict[str, str]) -> None:
         """Print a line for each verdict, with the kind of defect that the part has."""
         if isinstance(event, Received):
+            if not self._verdicts:
+                self._console.print(verdict_header(truth=True), soft_wrap=True)
+            self._verdicts += 1
             defect = truth.get(event.result.part_id, "")
             self._console.print(
                 verdict_text(event.result, truth=defect, recovered=event.received_ns is None), soft_wrap=True
@@ -64,6 +82,7 @@ class ConsoleDisplay(DemoDisplay):
 
     def clear(self) -> None:
         """Remove the spinner."""
+        self._title = ""
         if self._status is not None:
             self._status.stop()
             self._status = None
@@ -118,6 +137,12 @@ def demo(
     triggers: Annotated[
         bool, typer.Option("--triggers", help="Announce each part by a trigger message before its frame.")
     ] = False,
+    gateway: Annotated[
+        bool,
+        typer.Option(
+            "--gateway", help="Also run cmfm-gateway (Modbus TCP, OPC UA), and print its addresses."
+        ),
+    ] = False,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Use the parts and recipes that an earlier demo left in the folder."),
@@ -152,10 +177,12 @@ def demo(
         keep=keep,
         jobs=os.cpu_count() or 1,
         triggers=triggers,
+        gateway=gateway,
     )
     folder = DemoFolder(out)
     console = stdout_console(stderr=as_json)
     display = ConsoleDisplay(console)
+    console.print(f"everything that the demo writes is in {out.resolve()}", markup=False, soft_wrap=True)
     with stop_on_signals() as stop:
         try:
             report = Demo(folder, options, display, stop.is_set).run()
@@ -186,4 +213,17 @@ def _show_pictures(console: Console, folder: DemoFolder, pictures: tuple[Path, .
         console.print(f"  {path}", soft_wrap=True, markup=False)
     if len(pictures) > SHOWN_PICTURES:
         console.print(f"  … and {len(pictures) - SHOWN_PICTURES} more")
-    console.print(f"settings, logs, triggers and results: {folder.root}", soft_wrap=True, markup=False)
+    said = [
+        (
+            "magenta outline",
+            "region of a defect: Ψ reaches the threshold and half of its highest value nearby",
+        ),
+        ("frames of rejected parts", f"{folder.kept} (cmfm-worker replay-part computes one again)"),
+        *(
+            (f"threshold of {recipe.name}", str(recipe / "report" / "report.html"))
+            for recipe in folder.taught()
+        ),
+        ("settings, logs, triggers and results", str(folder.root)),
+    ]
+    for what, where in said:
+        console.print(f"{what}: {where}", soft_wrap=True, markup=False)

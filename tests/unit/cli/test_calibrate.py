@@ -25,7 +25,7 @@ from cmfm_worker.settings.sections.compute import RecipesSection
 
 
 def calibrate(recipe: Path, *more: object) -> int:
-    return run("calibrate", "--recipe", recipe, *more)
+    return run("calibrate", "--recipe", recipe, "--simulated-defects", 0, *more)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_in_place_only_the_limits_change(recipe: Path, split: list[object]) -> N
     assert limits.origin.parts == "data/dome/validation"
     assert (limits.origin.fail_at, limits.origin.grey_from) == ("conformal", "conformal")
     assert str(recipe.parent) not in (recipe / "recipe.toml").read_text()
-    assert sorted(path.name for path in recipe.iterdir()) == ["mapping.safetensors", "recipe.toml"]
+    assert sorted(path.name for path in recipe.iterdir()) == ["mapping.safetensors", "recipe.toml", "report"]
 
 
 def test_limits_of_parts_are_set_again_and_reasons_stay_off(recipe: Path, split: list[object]) -> None:
@@ -235,7 +235,7 @@ def test_nominal_parts_from_a_folder(recipe: Path, tmp_path: Path) -> None:
     assert threshold is not None
     assert threshold.origin is not None
     assert (threshold.validation_parts, threshold.origin.parts) == (12, "good-lot-7")
-    assert threshold.target_false_reject_rate == pytest.approx(1 / 13)
+    assert (threshold.method, threshold.target_false_reject_rate) == ("tail", 0.05)
     assert str(tmp_path) not in (recipe / "recipe.toml").read_text()
 
 

@@ -174,3 +174,13 @@ def test_recipe_without_threshold_keeps_the_line_from_running(
 def test_rule_of_a_score_in_words(score: ScoreSection, words: str) -> None:
     """The words name the paper's rule and what differs from it."""
     assert score_words(score) == words
+
+
+def test_frames_of_before_are_not_used_beside_named_cameras(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table shows the default of sockets.frames; a remark says that nobody connects there."""
+    for text, said in (("", False), ('[cameras]\nleft = "tcp://127.0.0.1:5600"\n', True)):
+        config.write_text(text)
+        assert run("check", "--config", config) == 0
+        assert ("sockets.frames is not used" in capsys.readouterr().out) is said

@@ -50,7 +50,8 @@ def test_summary_names_the_smallest_supported_rate(
     """The summary says that five parts support a false-reject rate of 1/6 and none below."""
     assert fit(data, tmp_path / "dome") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "5 nominal parts support no rate below 1/6 = 16.67%" in shown
+    assert "about 1 of 6 good parts will be rejected (16.7 %; 95 % interval" in shown
+    assert "from 5 nominal parts, which support no lower rate)" in shown
     assert "4 parts" in shown
     assert "96×96 pixels, 0." in shown
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,18 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, blocked: Path) -> None:
         with pytest.raises(OutputError, match=r"cannot be written \("):
             require_writable_folder(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_devices_and_pipes(tmp_path: Path) -> None:
+    """/dev/full is refused at once; /dev/null and a pipe, as of a shell's >(command), may be written to."""
+    with pytest.raises(OutputError, match=r"/dev/full: cannot be written \(No space left"):
+        require_writable_files(Path("/dev/full"))
+    os.mkfifo(tmp_path / "pipe")
+    require_writable_files(Path("/dev/null"), tmp_path / "pipe")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    with listener, pytest.raises(OutputError, match="it is no file"):
+        require_writable_files(tmp_path / "socket")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -1,6 +1,8 @@
 """Progress in a log: a line when a stage begins and ends, and every ten seconds between."""
 
-from cmfm_worker.cli.progress_lines import ProgressLines
+import threading
+
+from cmfm_worker.cli.progress_lines import ProgressLines, printed_regularly
 
 
 def test_a_long_stage_prints_a_line_every_ten_seconds() -> None:
@@ -12,13 +14,45 @@ def test_a_long_stage_prints_a_line_every_ten_seconds() -> None:
         now[0] += 1.0
     report("folds", 1, 3)
     assert lines == [
-        "fitting: 1 of 34",
-        "fitting: 11 of 34",
-        "fitting: 21 of 34",
-        "fitting: 31 of 34",
-        "fitting: 34 of 34",
-        "out of fold: 1 of 3",
+        "fitting: 1 of 34 (0 s)",
+        "fitting: 11 of 34 (10 s)",
+        "fitting: 21 of 34 (20 s)",
+        "fitting: 31 of 34 (30 s)",
+        "fitting: 34 of 34 (33 s)",
+        "out of fold: 1 of 3 (34 s)",
     ]
+
+
+def test_a_stage_that_reports_nothing_is_repeated_every_ten_seconds() -> None:
+    """A log is never silent for longer, but says nothing before the first stage, and never twice at once."""
+    lines, now = list[str](), [0.0]
+    report = ProgressLines({"metric": "metric"}, lines.append, lambda: now[0])
+    report.repeat()
+    now[0] = 20.0
+    report.repeat()
+    assert lines == []
+    report("metric", 0, 1)
+    for now[0] in (25.0, 29.9, 30.1, 30.2, 41.0):
+        report.repeat()
+    assert lines == ["metric: 0 of 1 (20 s)", "metric: 0 of 1 (30 s)", "metric: 0 of 1 (41 s)"]
+
+
+def test_repeating_needs_no_report_and_ends_with_the_work() -> None:
+    """While the caller is busy a line appears; afterwards no thread is left."""
+    written, twice = list[str](), threading.Event()
+    seconds = iter(range(0, 1_000_000, 11))
+
+    def write(text: str) -> None:
+        written.append(text)
+        if len(written) > 1:
+            twice.set()
+
+    lines = ProgressLines({"metric": "metric"}, write, lambda: float(next(seconds)))
+    with printed_regularly(lines):
+        lines("metric", 0, 1)
+        assert twice.wait(20)
+    assert {line.split(" (")[0] for line in written} == {"metric: 0 of 1"}
+    assert "progress" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_stages_side_by_side_have_their_own_ten_seconds() -> None:
@@ -31,10 +65,10 @@ def test_stages_side_by_side_have_their_own_ten_seconds() -> None:
         now[0] += 1.0
     report("fit", 1, 30)
     assert lines == [
-        "fitting: 1 of 30",
-        "out of fold: 1 of 14",
-        "fitting: 11 of 30",
-        "out of fold: 11 of 14",
-        "out of fold: 14 of 14",
-        "fitting: 1 of 30",
+        "fitting: 1 of 30 (0 s)",
+        "out of fold: 1 of 14 (0 s)",
+        "fitting: 11 of 30 (10 s)",
+        "out of fold: 11 of 14 (10 s)",
+        "out of fold: 14 of 14 (13 s)",
+        "fitting: 1 of 30 (14 s)",
     ]

@@ -70,7 +70,7 @@ def run(*arguments: object) -> int:
 
 
 def fit(root: Path, out: Path, *more: object) -> int:
-    """Run `cmfm-worker fit` on the data set above for three epochs."""
+    """Run `cmfm-worker fit` on the data set above for three epochs, without simulated defects."""
     return run(
         "fit",
         "--dataset",
@@ -85,6 +85,8 @@ def fit(root: Path, out: Path, *more: object) -> int:
         3,
         "--extractors",
         "classic",
+        "--simulated-defects",
+        0,
         *more,
     )
 

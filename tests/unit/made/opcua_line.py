@@ -44,10 +44,10 @@ class OpcUaLine:
     def refused(self, cause: str) -> int:
         return self.gateway.counts["opcua", f"refused_{cause}"]
 
-    def client_files(self, name: str = "client", *, trusted: bool = True) -> OwnFiles:
+    def client_files(self, name: str = "client", *, trusted: bool = True, uri: str = CLIENT_URI) -> OwnFiles:
         files = OwnFiles(self.folder / f"{name}.der", self.folder / f"{name}.pem")
         if not files.certificate.exists():
-            certificate = make_certificate(files, CLIENT_URI, ())
+            certificate = make_certificate(files, uri, ())
             if trusted:
                 self.trust_list.add(certificate)
         return files

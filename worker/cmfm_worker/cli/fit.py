@@ -9,7 +9,19 @@ from cmfm_worker.cfm.scoring import MAP_PX, SMOOTHING_PX
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.cli import options
 
-STAGES = {"extract": "features", "fit": "fitting", "validate": "validation", "folds": "out of fold"}
+STAGES = {
+    "start": "starting",
+    "pieces": "looking for pieces",
+    "tray": "looking for the tray",
+    "extract": "features",
+    "fit": "fitting",
+    "metric": "metric",
+    "validate": "validation",
+    "unseen": "validation features",
+    "folds": "out of fold",
+    "simulate": "simulated defects",
+    "worst": "pictures",
+}
 
 
 def fit(
@@ -92,6 +104,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    leave_out: options.LeaveOut = None,
     seed: Annotated[
         int, typer.Option(min=0, metavar="S", help="Random seed of parts, pixels and initial weights.")
     ] = 0,
@@ -117,6 +130,7 @@ def fit(
         ),
     ] = "tail",
     calib_id: options.CalibId = None,
+    simulated_defects: options.SimulatedDefects = 120,
     batch: options.Batch = 4,
     force: options.Force = False,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = False,
@@ -139,87 +153,112 @@ def fit(
     chosen_light = options.light_of(dataset, light)
     options.require_tiff(dataset, xyz_unit)
     from cmfm_worker.cli.console import print_json, progress_bars, remark, remark_impossible
-    from cmfm_worker.cli.fit_summary import show, summary
-    from cmfm_worker.datasets.cache.store import source_of
-    from cmfm_worker.line.compute.device import choose_device, choose_precision
-    from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
-    from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
-    from cmfm_worker.recipes.sections import background_section, calibration_section
-    from cmfm_worker.teaching.options import TeachOptions
-    from cmfm_worker.teaching.pieces import pieces_on
-    from cmfm_worker.teaching.teach import teach
-    from cmfm_worker.teaching.which_parts import choose_parts
 
-    check_target(out, replace=force)
-    calibration = calibration_section(calib_id or "")
-    name = recipe_name(out)
-    parts = choose_parts(
-        root,
-        category,
-        shots=shots,
-        seed=seed,
-        target_false_reject_rate=target_false_reject_rate,
-        threshold_method=threshold_by,
-        out_of_fold=extractors != "paper",
-        layout=dataset,
-        light=chosen_light,
-    ).in_unit(xyz_unit)
-    if parts.held_out:
-        remark(
-            f"{root / category} has no validation split: {len(parts.validation)} training parts are held out"
-        )
-    on = choose_device(device)
-    section = background_section(
-        method="ransac" if background == "fixed" else background,
-        plane_distance_m=plane_distance_m,
-        clusters=clusters or "largest",
-    )
-    if clusters is None and prepared is None:
-        section = pieces_on(parts.train, section, batch, on)
-        if section.clusters == "all":
-            remark(f"{category}: parts consist of several pieces; all are kept (--clusters all)")
-    source = source_of(prepared, [*parts.train, *parts.validation], section.options(), on)
-    products = choose_precision(precision, on)
-    taught_by = build_extractor(
-        extractors,
-        weights,
-        blocks=blocks,
-        group_size=group_size,
-        device=on,
-        precision=products,
-        image=image_extractor,
-    )
-    for line in unknown_hashes(taught_by.identity):
-        remark(line)
-    how = TeachOptions(
-        dataset=root.resolve().name,
-        category=category,
-        light=chosen_light if dataset == "eyecandies" else None,
-        shots=shots,
-        seed=seed,
-        epochs=epochs,
-        distance=distance,
-        architecture=mapping,
-        modality=modality,
-        aggregation=aggregation,
-        normalisation=normalisation,
-        smoothing_px=smoothing_px,
-        highest_px=highest_px,
-        background=section,
-        calibration=calibration,
-        precision=products,
-        fixed_tray=background == "fixed",
-        target_false_reject_rate=target_false_reject_rate,
-        threshold_method=threshold_by,
-        batch=batch,
-    )
     with progress_bars(STAGES) as progress:
+        progress("start", 0, 1)  # what follows is imported for seconds
+        from cmfm_worker.cli.closing_page import write_report
+        from cmfm_worker.cli.closing_tables import repeated_in_words, suspects_in_words
+        from cmfm_worker.cli.fit_summary import show, summary
+        from cmfm_worker.datasets.cache.store import source_of
+        from cmfm_worker.line.compute.device import choose_device, choose_precision
+        from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
+        from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
+        from cmfm_worker.recipes.sections import background_section, calibration_section
+        from cmfm_worker.teaching.closing import closing_of
+        from cmfm_worker.teaching.options import TeachOptions
+        from cmfm_worker.teaching.pieces import pieces_on
+        from cmfm_worker.teaching.teach import teach
+        from cmfm_worker.teaching.which_parts import choose_parts
+
+        check_target(out, replace=force)
+        calibration = calibration_section(calib_id or "")
+        name = recipe_name(out)
+        parts = choose_parts(
+            root,
+            category,
+            shots=shots,
+            seed=seed,
+            target_false_reject_rate=target_false_reject_rate,
+            threshold_method=threshold_by,
+            out_of_fold=extractors != "paper",
+            layout=dataset,
+            light=chosen_light,
+            leave_out=leave_out or (),
+        ).in_unit(xyz_unit)
+        if parts.held_out:
+            remark(
+                f"{root / category} has no validation split: {len(parts.validation)} training parts are held out"
+            )
+        on = choose_device(device)
+        products = choose_precision(precision, on)
+        taught_by = build_extractor(
+            extractors,
+            weights,
+            blocks=blocks,
+            group_size=group_size,
+            device=on,
+            precision=products,
+            image=image_extractor,
+        )
+        for line in unknown_hashes(taught_by.identity):
+            remark(line)
+        progress("start", 1, 1)
+        section = background_section(
+            method="ransac" if background == "fixed" else background,
+            plane_distance_m=plane_distance_m,
+            clusters=clusters or "largest",
+        )
+        if clusters is None and prepared is None:
+            section = pieces_on(parts.train, section, batch, on, progress)
+            if section.clusters == "all":
+                remark(f"{category}: parts consist of several pieces; all are kept (--clusters all)")
+        source = source_of(prepared, [*parts.train, *parts.validation], section.options(), on)
+        how = TeachOptions(
+            dataset=root.resolve().name,
+            category=category,
+            light=chosen_light if dataset == "eyecandies" else None,
+            shots=shots,
+            seed=seed,
+            epochs=epochs,
+            distance=distance,
+            architecture=mapping,
+            modality=modality,
+            aggregation=aggregation,
+            normalisation=normalisation,
+            smoothing_px=smoothing_px,
+            highest_px=highest_px,
+            background=section,
+            calibration=calibration,
+            precision=products,
+            fixed_tray=background == "fixed",
+            target_false_reject_rate=target_false_reject_rate,
+            threshold_method=threshold_by,
+            batch=batch,
+        )
         taught = teach(taught_by, parts, how, name, progress, source)
+        closing = closing_of(
+            taught_by,
+            taught.model,
+            taught.nominal,
+            simulated=simulated_defects,
+            batch=batch,
+            progress=progress,
+            source=source,
+        )
     remark_impossible(taught.impossible)
     if taught.draft.frame.height_px is None:
         remark(f"{category}: the parts' pictures have several sizes; the recipe accepts any size")
-    loaded = save_recipe(out, taught.draft, taught.mapping, replace=force)
+    advice = suspects_in_words(closing, "fit")
+    loaded = save_recipe(
+        out,
+        taught.draft,
+        taught.mapping,
+        replace=force,
+        report=lambda folder: write_report(folder, closing, name, advice),
+    )
     if json:
-        print_json(summary(taught, loaded))
+        print_json(summary(taught, loaded, closing))
     else:
-        show(taught, loaded)
+        show(taught, loaded, closing)
+    for line in (*repeated_in_words(taught.nominal), *advice):
+        remark(line)

@@ -153,6 +153,27 @@ ClustersOverride = Annotated[
     Clusters | None,
     typer.Option("--clusters", help=f"{_CLUSTERS_HELP} Default: the recipe's.", show_default=False),
 ]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leave-out",
+        metavar="NAME",
+        help="Use this nominal part for nothing, because it is mislabelled: its id (bagel-train-good-012) or its "
+        "file's name. Repeatable.",
+        show_default=False,
+    ),
+]
+SimulatedDefects = Annotated[
+    int,
+    typer.Option(
+        "--simulated-defects",
+        min=0,
+        max=10_000,
+        metavar="N",
+        help="Number of simulated defects on unseen good parts that show what each threshold catches; 0 for none "
+        "(paper: none).",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cmfm_protocol.files.dataset import GOOD, PartFiles
+from cmfm_protocol.wire.points import PointFacts
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
@@ -21,17 +22,23 @@ from cmfm_worker.recipes.recipe import Recipe
 class ScoredPart:
     """The score and the measures of one part. With a `problem` it has no verdict.
 
-    `impossible_px` counts impossible points in its file (`cmfm_protocol.wire.points`). `level` is the mean of Ψ over
-    the part, before the recipe divided Ψ by it.
+    `size_px` is height and width of its pictures, `points` what the points of its file were like. `level` is the mean
+    of Ψ over the part, before the recipe divided Ψ by it.
     """
 
     id: str
     defect: str
     score: float
     measures: PartMeasures
+    size_px: tuple[int, int]
+    points: PointFacts
     problem: str | None = None
-    impossible_px: int = 0
     level: float = math.nan
+
+    @property
+    def impossible_px(self) -> int:
+        """Number of impossible points in its file."""
+        return self.points.impossible_px
 
     @property
     def good(self) -> bool:
@@ -70,7 +77,7 @@ def score_parts(
             other or _problem(*both) for other, *both in zip(others, found.problems, scores, strict=True)
         ]
         scored += [
-            ScoredPart(files.id, files.defect, score, of_part, problem, points.impossible_px, level)
+            ScoredPart(files.id, files.defect, score, of_part, some.size_px, points, problem, level)
             for files, score, of_part, problem, points, level in zip(
                 some.files, scores, measures, problems, some.points, levels, strict=True
             )

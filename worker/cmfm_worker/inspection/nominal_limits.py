@@ -33,17 +33,26 @@ def deviation(part: PartMeasures, recipe: Recipe) -> Deviation | None:
 def unlike_taught(score: float, level: float, recipe: Recipe) -> Deviation | None:
     """Return the deviation of a part that is unusual all over; None for one that is not, or has a clear defect.
 
-    Its Ψ is high on average. A defect is clear if it stands out even from such a part: if the score still reaches the
-    threshold after it was divided by how far the level exceeds its limit.
+    Its Ψ is high on average: another product, another side up, another lamp. A defect is clear if it stands out even
+    from such a part, as it would on a nominal one (`relative_score`).
     """
     limit, threshold = recipe.limits.level, recipe.threshold
     if limit is None or level <= limit or Reason.UNLIKE_TAUGHT in recipe.limits.off:
         return None
-    if threshold is not None and score * limit / level >= threshold.fail_at:
+    if threshold is not None and relative_score(score, level, recipe) >= threshold.fail_at:
         return None
-    return Deviation(
-        Reason.UNLIKE_TAUGHT, f"mean Ψ of the part {level:.4g}, at most {limit:.4g} of nominal parts"
-    )
+    return Deviation(Reason.UNLIKE_TAUGHT, f"mean Ψ of the part {level:.4g}, nominal at most {limit:.4g}")
+
+
+def relative_score(score: float, level: float, recipe: Recipe) -> float:
+    """Return the score that a part would have if all of its Ψ were divided so far that its level is a nominal one.
+
+    `level` must exceed the nominal ones. Recipes that divide Ψ by its level have divided it by the upper end of their
+    range; for others the usual level of nominal parts is taken. A `published` score is already over the level's root.
+    """
+    usual = recipe.score.level_range[1] if recipe.score.level_range else recipe.limits.usual_level
+    nominal = (usual or level) / level
+    return score * (math.sqrt(nominal) if recipe.score.normalisation == "published" else nominal)
 
 
 def _deviations(part: PartMeasures, recipe: Recipe) -> Iterator[Deviation]:
@@ -80,12 +89,12 @@ def _of_size(part: PartMeasures, recipe: Recipe) -> tuple[list[Deviation], list[
     if limits.pieces is not None:
         compared.append(("pieces above the tray", part.around.pieces, (limits.pieces[0], math.inf)))
     below = [
-        Deviation(Reason.LOW_COVERAGE, f"{name} {value:.4g}, nominal at least {least_and_most[0]:.4g}")
+        Deviation(Reason.LOW_COVERAGE, f"{name} {value:.5g}, nominal at least {least_and_most[0]:.5g}")
         for name, value, least_and_most in compared
         if least_and_most is not None and not value >= least_and_most[0]
     ]
     above = [
-        Deviation(Reason.HIGH_COVERAGE, f"{name} {value:.4g}, nominal at most {least_and_most[1]:.4g}")
+        Deviation(Reason.HIGH_COVERAGE, f"{name} {value:.5g}, nominal at most {least_and_most[1]:.5g}")
         for name, value, least_and_most in compared
         if least_and_most is not None and value > least_and_most[1]
     ]

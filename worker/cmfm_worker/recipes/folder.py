@@ -1,16 +1,16 @@
 """Writes recipe folders. A folder appears complete or not at all, and never replaces anything but a recipe.
 
-New limits replace only `recipe.toml`, in one rename; the mapping beside it stays the same file.
+New limits replace only `recipe.toml`, in one rename; the mapping beside it stays the same file. Beside the two files a
+recipe may have a folder `report`, for people: how its threshold came about.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import tomli_w
+from typing import Final
 
 from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_protocol.wire.limits import NAME_RULE
@@ -19,11 +19,20 @@ from cmfm_worker.cfm.mapping.files import save_safetensors
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.commented_toml import commented_toml
 from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
 from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
 
+REPORT_FOLDER: Final = "report"
+"""Name of the folder beside `recipe.toml` that tells people about the threshold. The line does not read it."""
+
+WriteReport = Callable[[Path], None]
+"""Writes a report into an empty folder. May raise OSError."""
+
 _OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
+_REPORT_ENDINGS = frozenset({".html", ".json", ".png"})
 _READABLE_BY_ALL = 0o755  # temporary folders are private, but the line often runs as another user
+_FILE_READABLE_BY_ALL = 0o644
 
 
 def recipe_name(folder: Path) -> str:
@@ -42,10 +51,9 @@ def check_target(folder: Path, *, replace: bool) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file; a recipe is a folder")
     require_writable_folder(folder.parent)
-    names = {entry.name for entry in folder.iterdir()}
-    if not names:
+    if not any(folder.iterdir()):
         return
-    if foreign := sorted(names - _OWN_FILES):
+    if foreign := sorted(_foreign(folder)):
         raise InputError(
             f"{folder}: holds files that do not belong to a recipe ({', '.join(foreign[:3])}); nothing changed"
         )
@@ -53,25 +61,42 @@ def check_target(folder: Path, *, replace: bool) -> None:
         raise InputError(f"{folder}: holds a recipe already; give --force to replace it")
 
 
+def _foreign(folder: Path) -> Iterator[str]:
+    """Yield the names of files that do not belong to a recipe."""
+    for entry in folder.iterdir():
+        if entry.name == REPORT_FOLDER and entry.is_dir():
+            for inside in entry.iterdir():
+                if inside.suffix not in _REPORT_ENDINGS or not inside.is_file():
+                    yield f"{REPORT_FOLDER}/{inside.name}"
+        elif entry.name not in _OWN_FILES:
+            yield entry.name
+
+
 def save_recipe(
-    folder: Path, draft: RecipeDraft, mapping: MappingPair, *, replace: bool = False
+    folder: Path,
+    draft: RecipeDraft,
+    mapping: MappingPair,
+    *,
+    replace: bool = False,
+    report: WriteReport | None = None,
 ) -> LoadedRecipe:
-    """Write `draft` and `mapping` to `folder`, which appears complete.
+    """Write `draft`, `mapping` and the report to `folder`, which appears complete.
 
     Raises InputError if the folder holds anything else, or a recipe while `replace` is False, or if the disk is full.
     """
     check_target(folder, replace=replace)
     with _scratch_beside(folder) as scratch:
         recipe = _write(scratch / "new", draft, mapping)
+        _write_report(scratch / "new", report)
         _swap(scratch / "new", folder, scratch / "old")
     return LoadedRecipe(recipe, mapping, recipe.model_sha, folder)
 
 
-def replace_recipe_file(loaded: LoadedRecipe, recipe: Recipe) -> str:
-    """Replace the loaded `recipe.toml` by `recipe` in one rename. Return the new file's sha256.
+def replace_recipe_file(loaded: LoadedRecipe, recipe: Recipe, report: WriteReport | None = None) -> str:
+    """Replace the loaded `recipe.toml` by `recipe` in one rename, then the report. Return the new file's sha256.
 
-    A reader of the folder finds the old recipe or the new one at any moment. Raises InputError if the file has
-    changed since it was read, or cannot be written.
+    A report of the limits before is removed. A reader of the folder finds the old recipe or the new one at any moment.
+    Raises InputError if the file has changed since it was read, or cannot be written.
     """
     folder = loaded.folder.resolve()
     path = folder / RECIPE_FILE
@@ -84,12 +109,23 @@ def replace_recipe_file(loaded: LoadedRecipe, recipe: Recipe) -> str:
         sha256 = sha256_file(written)
         with written.open("rb") as file:
             os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the new name
+        _write_report(scratch, report)
         written.replace(path)
+        _replace_report(scratch, folder)
     return sha256
 
 
-def copy_recipe(loaded: LoadedRecipe, recipe: Recipe, folder: Path, *, replace: bool = False) -> str:
-    """Write `recipe` and the bytes of the loaded recipe's mapping to `folder`. Return the sha256 of its `recipe.toml`.
+def copy_recipe(
+    loaded: LoadedRecipe,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    replace: bool = False,
+    report: WriteReport | None = None,
+) -> str:
+    """Write `recipe`, the bytes of the loaded recipe's mapping and the report to `folder`.
+
+    Returns the sha256 of its `recipe.toml`.
 
     Raises InputError as `save_recipe` does, and if the mapping has changed since it was loaded.
     """
@@ -102,6 +138,7 @@ def copy_recipe(loaded: LoadedRecipe, recipe: Recipe, folder: Path, *, replace: 
             raise InputError(f"{source}: has changed since it was read; nothing written")
         _write_toml(written / RECIPE_FILE, recipe)
         sha256 = sha256_file(written / RECIPE_FILE)
+        _write_report(written, report)
         _swap(written, folder, scratch / "old")
     return sha256
 
@@ -121,6 +158,7 @@ def _write(folder: Path, draft: RecipeDraft, mapping: MappingPair) -> Recipe:
     folder.mkdir(mode=_READABLE_BY_ALL)
     path = folder / MAPPING_FILE
     save_safetensors(mapping, path)
+    path.chmod(_FILE_READABLE_BY_ALL)
     section = MappingSection.of(mapping, sha256_file(path))
     recipe = Recipe(**{name: getattr(draft, name) for name in RecipeDraft.model_fields}, mapping=section)
     _write_toml(folder / RECIPE_FILE, recipe)
@@ -128,8 +166,23 @@ def _write(folder: Path, draft: RecipeDraft, mapping: MappingPair) -> Recipe:
 
 
 def _write_toml(path: Path, recipe: Recipe) -> None:
-    table = recipe.model_dump(mode="json", exclude_none=True)
-    path.write_text(tomli_w.dumps(table, multiline_strings=False), encoding="utf-8")
+    path.write_text(commented_toml(recipe), encoding="utf-8")
+
+
+def _write_report(folder: Path, report: WriteReport | None) -> None:
+    """Write the report, if there is one, into `folder`/report."""
+    if report is not None:
+        (folder / REPORT_FOLDER).mkdir(mode=_READABLE_BY_ALL)
+        report(folder / REPORT_FOLDER)
+
+
+def _replace_report(scratch: Path, folder: Path) -> None:
+    """Move the report of `scratch` to the recipe's folder; the report that was there goes with `scratch`."""
+    old, new = folder / REPORT_FOLDER, scratch / REPORT_FOLDER
+    if old.is_dir():
+        old.rename(scratch / "old report")
+    if new.is_dir():
+        new.rename(old)
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:

@@ -32,7 +32,8 @@ class LimitsSection(Section):
 
     off: tuple[ContentReason, ...] = Field(
         default=(),
-        description="reasons that are never given, those of [coverage] included; calibrate keeps them",
+        description=f"reasons that are never given, of {', '.join(CONTENT_REASONS)}; [coverage] included; calibrate "
+        "keeps them",
     )
     edge_px: Pixels | None = Field(
         default=None, description="out_of_view: least distance of the part to the edge of the picture"
@@ -66,6 +67,12 @@ class LimitsSection(Section):
         gt=0,
         allow_inf_nan=False,
         description="unlike_taught: greatest mean of Ψ over the part, before Ψ is divided by it",
+    )
+    usual_level: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the median of that mean; tells a defect on an unlike part where [score] has no level_range",
     )
     nominal_parts: int = Field(default=0, ge=0, description="the limits were learned from so many parts")
     expected_rate: float | None = Field(
@@ -134,4 +141,4 @@ def _least(limit: int | None, unit: str) -> str:
 
 
 def _between(limits: tuple[float, float] | None, unit: str) -> str:
-    return "any" if limits is None else f"{limits[0]:.4g} to {limits[1]:.4g} {unit}"
+    return "any" if limits is None else f"{limits[0]:.0f} to {limits[1]:.0f} {unit}"

@@ -173,6 +173,11 @@ class ThresholdSection(Section):
     )
     origin: ThresholdOrigin | None = None
 
+    @property
+    def nominal_scores(self) -> tuple[float, ...]:
+        """The scores of all nominal parts behind the threshold."""
+        return (*self.validation_scores, *self.out_of_fold_scores)
+
     @model_validator(mode="after")
     def _grey_below_fail(self) -> Self:
         if self.grey_from is not None and self.grey_from > self.fail_at:
@@ -285,6 +290,9 @@ class ProvenanceSection(Section):
     category: str = ""
     light: int | None = Field(default=None, description="which of Eyecandies' six images was the RGB")
     shots: int | None = None
+    left_out: tuple[str, ...] = Field(
+        default=(), description="nominal parts that a person left out: neither fitted on nor used for limits"
+    )
     seed: int | None = None
     epochs: int | None = None
     train_parts: int = 0

@@ -15,6 +15,7 @@ from cmfm_worker.datasets.scored import ScoredPart, require_inspectable
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.recipes.sections import ThresholdOrigin, ThresholdSection
 from cmfm_worker.teaching.content_limits import content_limits
+from cmfm_worker.teaching.geometry import filled
 from cmfm_worker.teaching.limits import Wanted, nominal_px_from, threshold_from
 
 
@@ -30,14 +31,11 @@ class Calibration:
 
     @property
     def unlucky_rate(self) -> float | None:
-        """The false-reject rate that 19 of 20 sets of as many parts stay below; None if a score was given.
-
-        For a threshold by the tail of nominal scores it is the upper end of the rate's 95 % interval.
-        """
-        rate, interval = self.threshold.target_false_reject_rate, self.threshold.rate_interval
-        if interval is not None:
-            return interval[1]
-        return None if rate is None else unlucky_rate(len(self.nominal), rate)
+        """The false-reject rate that 19 of 20 sets of as many parts stay below, of a conformal threshold; else None."""
+        rate = self.threshold.target_false_reject_rate
+        if rate is None or self.threshold.method != "conformal":
+            return None
+        return unlucky_rate(len(self.nominal), rate)
 
     @property
     def nominal_failed(self) -> Share:
@@ -62,8 +60,8 @@ def calibrate(
 ) -> Calibration:
     """Set the limits of a recipe from nominal parts alone; `labelled` parts are only passed on for reporting.
 
-    Keeps the recipe's nominal part size if it has one. Raises InputError naming nominal parts that cannot be
-    inspected, and if the requested limits contradict each other.
+    Keeps the recipe's nominal part size, and the size and distance of its frames, if it has them. Raises InputError
+    naming nominal parts that cannot be inspected, and if the requested limits contradict each other.
     """
     require_inspectable(nominal)
     measures = [part.measures for part in nominal]
@@ -72,7 +70,13 @@ def calibrate(
     coverage, limits = content_limits(
         nominal_px, measures, [part.level for part in nominal], wanted.minimum_coverage, recipe.limits.off
     )
-    changed = recipe.model_copy(update={"threshold": threshold, "coverage": coverage, "limits": limits})
+    new = {
+        "threshold": threshold,
+        "coverage": coverage,
+        "limits": limits,
+        "frame": filled(recipe.frame, nominal),
+    }
+    changed = recipe.model_copy(update=new)
     return Calibration(recipe, changed, threshold, tuple(nominal), tuple(labelled))
 
 

@@ -5,6 +5,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from cmfm_worker.inspection.measures import PartMeasures
@@ -67,6 +68,7 @@ def content_limits(
         length_px=_rounded(learned.factors([part.length_px for part in parts], SIZE_MARGIN), 1),
         filled=_rounded(learned.shares([part.filled for part in parts], FILLED_MARGIN), 4),
         level=learned.level(levels),
+        usual_level=float(f"{median(levels):.5g}") if levels and min(levels) > 0 else None,
         nominal_parts=len(parts),
         expected_rate=0.0,
     )

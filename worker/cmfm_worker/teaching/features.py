@@ -74,12 +74,17 @@ class TeachFeatures:
         extractor: Extractor,
         parts: Sequence[PartFiles],
         options: TeachOptions,
+        progress: ReportProgress,
         source: PartSource,
     ) -> None:
-        """Fill `validation` with the features of parts that are not fitted on. They must be inspectable."""
+        """Fill `validation` with the features of parts that are not fitted on. They must be inspectable.
+
+        Reports the stage "unseen".
+        """
         background = options.background.options()
         for batch in source.batches(parts, options.batch, background, extractor.device):
             self.validation.add(extractor(batch.frames), [part.id for part in batch.files])
+            progress("unseen", len(self.validation), len(parts))
 
     @property
     def stores(self) -> tuple[FeatureStore, FeatureStore, FeatureStore]:
@@ -104,6 +109,7 @@ class TeachFeatures:
         """
         background, taught, bad = options.background.options(), list[TaughtPart](), list[str]()
         under_way = deque[Future[_Extracted]]()
+        progress("extract", 0, len(parts))
         for batch in source.batches(parts, options.batch, background, extractor.device):
             names = [part.id for part in batch.files]
             problems = find_problems(batch.frames, extractor.min_points)

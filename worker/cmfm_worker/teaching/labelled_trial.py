@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.binomial import Share
-from cmfm_worker.cfm.metrics.threshold import candidate_rates, conformal_threshold
 from cmfm_worker.datasets.scored import ScoredPart
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.recipes.sections import ThresholdSection
+from cmfm_worker.teaching.simulated_trial import SimulatedTrial
+from cmfm_worker.teaching.trade_off import trade_offs
 
 ALL_DEFECTS = "all defects"
 
@@ -63,22 +64,15 @@ def tally_kinds(parts: Sequence[ScoredPart], recipe: Recipe) -> list[KindTally]:
     return [*tallies, _tally(ALL_DEFECTS, defective, recipe)] if len(kinds) > 1 else tallies
 
 
-def curve(
-    labelled: Sequence[ScoredPart], nominal_scores: Sequence[float], recipe: Recipe, asked: float | None
-) -> list[CurvePoint]:
-    """Compute the mistakes at the false-reject rates that the nominal scores offer and at the `asked` rate.
+def curve(labelled: Sequence[ScoredPart], recipe: Recipe) -> list[CurvePoint]:
+    """Compute the mistakes at the false-reject rates that are shown of a recipe's threshold, the smallest rate first.
 
-    Each rate's threshold is the conformal one. Of rates with equal thresholds only one is listed: the asked rate, or
-    else the smallest. The recipe's limits apply, its grey band does not.
+    The recipe's limits apply, its grey band does not. Without a threshold there is no point.
     """
-    rates = [*([] if asked is None else [asked]), *candidate_rates(len(nominal_scores))]
-    by_threshold: dict[float, float] = {}
-    for rate in rates:
-        by_threshold.setdefault(conformal_threshold(nominal_scores, rate), rate)
-    return [
-        _point(labelled, recipe, rate, fail_at, rate == asked)
-        for fail_at, rate in sorted(by_threshold.items(), reverse=True)
-    ]
+    if recipe.threshold is None:
+        return []
+    points = trade_offs(recipe.threshold, SimulatedTrial())
+    return [_point(labelled, recipe, each.rate, each.fail_at, each.asked) for each in reversed(points)]
 
 
 def _tally(kind: str, parts: Sequence[ScoredPart], recipe: Recipe) -> KindTally:

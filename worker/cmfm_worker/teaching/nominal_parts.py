@@ -21,6 +21,7 @@ from cmfm_protocol.files.dataset import (
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.teaching.leave_out import names_left_out, without
 from cmfm_worker.teaching.which_parts import choose_parts
 
 Split = Literal["validation", "train"]
@@ -60,19 +61,31 @@ class CategoryAt:
         return list_parts(self.root, self.name, split, self.layout, light=self.light)
 
 
-def choose(category: CategoryAt | None, split: Split, folder: Path | None, recipe: Recipe) -> NominalParts:
+def choose(
+    category: CategoryAt | None,
+    split: Split,
+    folder: Path | None,
+    recipe: Recipe,
+    leave_out: Sequence[str] = (),
+) -> NominalParts:
     """Choose the parts of `folder` if given, else of a split; of `train` only those that were not fitted on.
 
-    Raises DatasetError for a folder that is not a data set, InputError if no usable part is left.
+    Parts that the recipe's fit left out stay out, and so do those named by `leave_out`. Raises DatasetError for a
+    folder that is not a data set, InputError for an unknown name, and if no usable part is left.
     """
     if folder is not None:
         remarks = tuple(_remarks(category, "validation", recipe)) if category else ()
-        return NominalParts(tuple(list_nominal_folder(folder)), folder.resolve().name, remarks)
-    if category is None:
+        chosen, source = list_nominal_folder(folder), folder.resolve().name
+    elif category is None:
         raise InputError("give nominal parts: either --root and --category, or --nominal FOLDER")
-    source = f"{category.root.resolve().name}/{category.name}/{split}"
-    chosen = _validation(category) if split == "validation" else _train(category, recipe)
-    return NominalParts(tuple(chosen), source, tuple(_remarks(category, split, recipe)))
+    else:
+        remarks = tuple(_remarks(category, split, recipe))
+        source = f"{category.root.resolve().name}/{category.name}/{split}"
+        chosen = _validation(category, recipe) if split == "validation" else _train(category, recipe)
+    left = without(chosen, names_left_out(chosen, leave_out))
+    if not left:
+        raise InputError(f"--leave-out: no part of {source} is left")
+    return NominalParts(tuple(left), source, remarks)
 
 
 def labelled_parts(category: CategoryAt | None, wanted: bool | None) -> tuple[PartFiles, ...]:
@@ -115,13 +128,18 @@ def _remarks(of: CategoryAt, split: Split, recipe: Recipe) -> Iterator[str]:
         )
 
 
-def _validation(category: CategoryAt) -> list[PartFiles]:
+def _validation(category: CategoryAt, recipe: Recipe) -> list[PartFiles]:
     if category.folder.is_dir() and not category.has("validation"):
         raise InputError(
             f"{category.folder} has no validation split; {_BRING_OTHERS}, or use the training parts that the fit "
             "held out: --split train"
         )
-    return category.parts("validation")
+    return without(category.parts("validation"), _left_out(category, recipe))
+
+
+def _left_out(category: CategoryAt, recipe: Recipe) -> tuple[str, ...]:
+    """Return the ids of this category's parts that the recipe's fit left out."""
+    return recipe.provenance.left_out if recipe.provenance.category == category.name else ()
 
 
 def _train(category: CategoryAt, recipe: Recipe) -> list[PartFiles]:
@@ -132,9 +150,17 @@ def _train(category: CategoryAt, recipe: Recipe) -> list[PartFiles]:
     folder = category.folder / "train"
     if made.made_by == "import":
         raise InputError(f"{folder}: the published networks were fitted on these parts; {_BRING_OTHERS}")
+    present = {
+        part.id for part in (*train, *(category.parts("validation") if category.has("validation") else ()))
+    }
     try:
         fitted = choose_parts(
-            category.root, category.name, shots=made.shots, seed=made.seed or 0, layout=category.layout
+            category.root,
+            category.name,
+            shots=made.shots,
+            seed=made.seed or 0,
+            layout=category.layout,
+            leave_out=[name for name in made.left_out if name in present],
         ).train
     except InputError:  # there are fewer parts now than `fit` drew
         fitted = ()
@@ -143,8 +169,8 @@ def _train(category: CategoryAt, recipe: Recipe) -> list[PartFiles]:
             f"{folder}: the recipe was fitted on {made.train_parts} parts; it cannot be determined which of the "
             f"{len(train)} present now they are; {_BRING_OTHERS}"
         )
-    seen = {part.id for part in fitted}
+    seen = {*(part.id for part in fitted), *made.left_out}
     left = [part for part in train if part.id not in seen]
     if not left:
-        raise InputError(f"{folder}: the recipe was fitted on all {len(train)} parts; {_BRING_OTHERS}")
+        raise InputError(f"{folder}: the recipe was fitted on all {len(fitted)} parts; {_BRING_OTHERS}")
     return left

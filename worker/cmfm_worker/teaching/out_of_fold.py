@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import median
 from threading import Lock
 from typing import Final
@@ -37,18 +38,32 @@ LEAST_PARTS: Final = 12
 EPOCHS_SHARE: Final = 1 / 3
 """Share of the fit's epochs that networks of a fold are fitted for: all folds together cost less than the fit."""
 
+LEAST_STEPS: Final = 500
+"""Networks of a fold are fitted for so many steps, if the fit itself is. A few dozen parts are learned by heart, and a
+shorter fit would hide how much higher an unusual part then scores.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Score and level of a part, before the score is divided by the level."""
+    """Score and level of a part by the networks `mapping`, before the score is divided by the level."""
 
     name: str
     score: float
     level: float
+    mapping: MappingPair
 
-    def scaled(self, other: Measured) -> Measured:
-        """Return both multiplied by those of another."""
-        return Measured(self.name, self.score * other.score, self.level * other.level)
+    def scaled(self, ratio: Ratio) -> Measured:
+        """Return both multiplied by a ratio."""
+        return replace(self, score=self.score * ratio.score, level=self.level * ratio.level)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How scores and levels of the recipe's own networks compare with those of a fold's."""
+
+    score: float
+    level: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,7 @@ def begin_folds(
     if len(names) < LEAST_PARTS:
         return []
     order = np.random.default_rng(options.seed).permutation(len(names))
-    quick = replace(options, epochs=max(1, round(EPOCHS_SHARE * options.epochs)))
+    quick = replace(options, epochs=_epochs(options, len(train) * (FOLDS - 1) // FOLDS))
     folds, done, lock = list[Fold](), [0] * FOLDS, Lock()
 
     def fitted(fold: int, others: FeatureStore) -> MappingPair:
@@ -119,6 +134,15 @@ def out_of_fold(
     return [found[name] for name in dict.fromkeys(train.names) if folds]
 
 
+def _epochs(options: FitOptions, parts: int) -> int:
+    """Return the epochs of a fit on `parts` parts and variations of the other folds."""
+    share = max(1, round(EPOCHS_SHARE * options.epochs))
+    if options.pixels_per_image is None:  # whole maps take many times as long
+        return share
+    steps_an_epoch = ceil(parts / options.batch_images)
+    return max(share, min(options.epochs, ceil(LEAST_STEPS / steps_an_epoch)))
+
+
 @torch.no_grad()
 def measure(store: FeatureStore, mapping: MappingPair, how: ScoreSection) -> list[Measured]:
     """Measure every part of a store as the line does from its features on."""
@@ -138,15 +162,13 @@ def measure(store: FeatureStore, mapping: MappingPair, how: ScoreSection) -> lis
             continue_map=how.continue_map,
         )
         of_part = score(maps.psi, how.normalisation, how.highest_px)
-        measured.append(Measured(name, float(of_part[0]), float(maps.level[0])))
+        measured.append(Measured(name, float(of_part[0]), float(maps.level[0]), mapping))
     return measured
 
 
-def _ratio(own: Sequence[Measured], folds: Sequence[Measured]) -> Measured:
+def _ratio(own: Sequence[Measured], folds: Sequence[Measured]) -> Ratio:
     """Return the median ratio of scores and of levels: those of the recipe's networks over those of a fold's."""
     pairs = [(a, b) for a, b in zip(own, folds, strict=True) if b.score > 0 and b.level > 0]
     if not pairs:
-        return Measured("", 1.0, 1.0)
-    return Measured(
-        "", median(a.score / b.score for a, b in pairs), median(a.level / b.level for a, b in pairs)
-    )
+        return Ratio(1.0, 1.0)
+    return Ratio(median(a.score / b.score for a, b in pairs), median(a.level / b.level for a, b in pairs))

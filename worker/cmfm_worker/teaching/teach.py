@@ -41,6 +41,7 @@ from cmfm_worker.teaching.limits import (
     over_level,
     threshold_from,
 )
+from cmfm_worker.teaching.nominal_score import NominalScore, Seen
 from cmfm_worker.teaching.options import TeachOptions, fit_options, limited_steps, score_section
 from cmfm_worker.teaching.out_of_fold import Fold, Measured, begin_folds, out_of_fold
 from cmfm_worker.teaching.tray import fixed_background
@@ -52,15 +53,23 @@ _UNWRITTEN = "0" * 64  # placeholder for the sha256 of a mapping that is not wri
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A recipe to be saved, its networks, the fit's report, the parts used and the validation scores."""
+    """A recipe to be saved, its networks, the fit's report, the parts used and the scores of nominal ones.
+
+    `model` is the same recipe as the line loads it.
+    """
 
     draft: RecipeDraft
     mapping: MappingPair
+    model: LoadedModel
     fit: FitReport
     parts: TeachParts
-    scores: tuple[float, ...]
+    nominal: tuple[NominalScore, ...]
     impossible: dict[str, int]
-    out_of_fold: tuple[Measured, ...] = ()
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The scores of the validation parts."""
+        return tuple(each.score for each in self.nominal if each.seen == "validation")
 
 
 def teach(
@@ -78,7 +87,9 @@ def teach(
     """
     options_of_fit = fit_options(extractor.identity.preset, options)
     if options.fixed_tray:
-        background = fixed_background(parts.train, options.background, options.batch, extractor.device)
+        background = fixed_background(
+            parts.train, options.background, options.batch, extractor.device, progress
+        )
         options = replace(options, background=background)
     with TeachFeatures(_precision(extractor)) as features, workers_for(extractor) as workers:
         progress = one_at_a_time(progress)
@@ -94,7 +105,9 @@ def teach(
         except FitError as error:
             raise InputError(f"{options.category}: {error}") from error
         if options_of_fit.metric:
+            progress("metric", 0, 1)
             mapping = with_metric(mapping, *features.stores, options_of_fit)
+            progress("metric", 1, 1)
         measures = [part.measures for part in taught]
         nominal_px = nominal_px_from([part.area_px for part in measures])
         draft = RecipeDraft(
@@ -104,14 +117,13 @@ def teach(
             frame=frame_section(taught),
             calibration=options.calibration,
             score=score_section(extractor.identity.preset, options, distance_of(mapping), nominal_px),
-            provenance=_provenance(extractor, options, options_of_fit, report),
+            provenance=_provenance(extractor, options, options_of_fit, report, parts.left_out),
         )
         as_on_the_line = replace(mapping, precision=options.precision)
-        validated = _validate(
-            extractor, draft, as_on_the_line, parts.validation, options.batch, progress, source
-        )
+        model = _model_of(draft, as_on_the_line)
+        validated = _validate(extractor, model, parts.validation, options.batch, progress, source)
         if folds:
-            features.extract_validation(extractor, parts.validation, options, source)
+            features.extract_validation(extractor, parts.validation, options, progress, source)
         left_out = out_of_fold(folds, features.nominal, features.validation, mapping, draft.score)
     levels = [part.level for part in validated] + [part.level for part in left_out]
     draft, scores, left_out = _over_levels(draft, validated, left_out)
@@ -120,9 +132,15 @@ def teach(
     coverage, limits = content_limits(nominal_px, measures, levels)
     threshold = threshold_from(scores, wanted, out_of_fold=[part.score for part in left_out])
     draft = draft.model_copy(update={"threshold": threshold, "coverage": coverage, "limits": limits})
+    nominal = [
+        *_nominal_scores(parts.validation, scores, "validation", [as_on_the_line] * len(scores)),
+        *_nominal_scores(
+            parts.train, [p.score for p in left_out], "out of fold", [p.mapping for p in left_out]
+        ),
+    ]
     impossible = {part.id: part.points.impossible_px for part in taught}
     impossible |= {part.id: part.impossible_px for part in validated}
-    return Taught(draft, mapping, report, parts, tuple(scores), impossible, tuple(left_out))
+    return Taught(draft, mapping, _model_of(draft, as_on_the_line), report, parts, tuple(nominal), impossible)
 
 
 def _begin_fit(
@@ -139,6 +157,16 @@ def _begin_fit(
         progress("fit", done, total)
 
     return workers.submit(fit_mapping, features, options, report, device)
+
+
+def _nominal_scores(
+    parts: Sequence[PartFiles], scores: Sequence[float], seen: Seen, mappings: Sequence[MappingPair]
+) -> list[NominalScore]:
+    """Return the scores of parts in their order; `scores` is empty if no part was scored."""
+    return [
+        NominalScore(part, score, seen, mapping)
+        for part, score, mapping in zip(parts if scores else (), scores, mappings, strict=True)
+    ]
 
 
 def _over_levels(
@@ -160,19 +188,22 @@ def _over_levels(
     )
 
 
+def _model_of(draft: RecipeDraft, mapping: MappingPair) -> LoadedModel:
+    """Return a draft with its networks as the line loads them."""
+    section = MappingSection.of(mapping, _UNWRITTEN)
+    recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
+    return LoadedModel(recipe, mapping, recipe.model_sha)
+
+
 def _validate(
     extractor: Extractor,
-    draft: RecipeDraft,
-    mapping: MappingPair,
+    model: LoadedModel,
     parts: Sequence[PartFiles],
     batch_size: int,
     progress: ReportProgress,
     source: PartSource,
 ) -> list[ScoredPart]:
     """Score the validation parts by the code path of the line."""
-    section = MappingSection.of(mapping, _UNWRITTEN)
-    recipe = Recipe(**{key: getattr(draft, key) for key in RecipeDraft.model_fields}, mapping=section)
-    model = LoadedModel(recipe, mapping, recipe.model_sha)
     scored = score_parts(
         Inspector(extractor),
         model,
@@ -191,7 +222,11 @@ def _precision(extractor: Extractor) -> KeptPrecision:
 
 
 def _provenance(
-    extractor: Extractor, options: TeachOptions, fitted: FitOptions, report: FitReport
+    extractor: Extractor,
+    options: TeachOptions,
+    fitted: FitOptions,
+    report: FitReport,
+    left_out: tuple[str, ...],
 ) -> ProvenanceSection:
     return ProvenanceSection(
         made_by="fit",
@@ -200,6 +235,7 @@ def _provenance(
         category=options.category,
         light=options.light,
         shots=options.shots,
+        left_out=left_out,
         seed=options.seed,
         epochs=fitted.epochs,
         train_parts=report.parts,

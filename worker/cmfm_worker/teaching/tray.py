@@ -13,6 +13,7 @@ from torch import Tensor
 from cmfm_protocol.files.dataset import PartFiles
 from cmfm_worker.cfm.background import common_plane, signed_height
 from cmfm_worker.cfm.prepare import resize, support_planes
+from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.datasets.batches import read_batches
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import BackgroundSection
@@ -30,13 +31,18 @@ _LEAST_POINTS = 30
 
 @torch.no_grad()
 def fixed_background(
-    parts: Sequence[PartFiles], background: BackgroundSection, batch: int, device: torch.device
+    parts: Sequence[PartFiles],
+    background: BackgroundSection,
+    batch: int,
+    device: torch.device,
+    progress: ReportProgress,
 ) -> BackgroundSection:
     """Return `background` with the common plane of all parts.
 
-    Raises InputError naming parts with another plane or without one.
+    Reports the stage "tray". Raises InputError naming parts with another plane or without one.
     """
     options = background.options()
+    progress("tray", 0, len(parts))
     planes, names, tray_points = list[Tensor](), list[str](), None
     for frames in read_batches(parts, batch, device):
         _, xyz, valid = resize(frames.rgb, frames.xyz)
@@ -45,6 +51,7 @@ def fixed_background(
             tray_points = _tray_points(xyz[0], valid[0], found[0], AGREEMENT * options.plane_distance_m)
         planes += found.cpu()
         names += [part.id for part in frames.files]
+        progress("tray", len(names), len(parts))
     _refuse(
         [name for name, plane in zip(names, planes, strict=True) if plane.isnan().any()],
         "no tray plane found in",

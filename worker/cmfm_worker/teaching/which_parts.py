@@ -20,6 +20,7 @@ from cmfm_protocol.files.dataset import (
     list_parts,
 )
 from cmfm_worker.errors import InputError
+from cmfm_worker.teaching.leave_out import names_left_out, without
 from cmfm_worker.teaching.limits import ThresholdMethod, require_enough
 from cmfm_worker.teaching.out_of_fold import LEAST_PARTS
 
@@ -29,16 +30,23 @@ HELD_OUT_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class TeachParts:
-    """Parts to fit on and parts that set the threshold; `held_out`: the latter come from the training split."""
+    """Parts to fit on and parts that set the threshold; `held_out`: the latter come from the training split.
+
+    `left_out` are the ids of parts that are in neither because a person said so.
+    """
 
     train: tuple[PartFiles, ...]
     validation: tuple[PartFiles, ...]
     held_out: bool
+    left_out: tuple[str, ...] = ()
 
     def in_unit(self, unit: XyzUnit) -> "TeachParts":
         """Return the same parts with points whose files are in another unit than metres."""
         return TeachParts(
-            tuple(in_unit(self.train, unit)), tuple(in_unit(self.validation, unit)), self.held_out
+            tuple(in_unit(self.train, unit)),
+            tuple(in_unit(self.validation, unit)),
+            self.held_out,
+            self.left_out,
         )
 
 
@@ -53,23 +61,37 @@ def choose_parts(
     out_of_fold: bool = False,
     layout: Layout = "mvtec3d",
     light: int = DEFAULT_LIGHT,
+    leave_out: Sequence[str] = (),
 ) -> TeachParts:
     """List the parts to teach from. `shots` None takes every training part, else `shots` of them drawn by `seed`.
 
+    `leave_out` names nominal parts that are used for nothing (`leave_out.names_left_out`).
     `layout` and `light` are those of `cmfm_protocol.files.dataset.list_parts`. Raises DatasetError for a folder that
     is not a data set, InputError if there are fewer parts than `shots` or than the false-reject rate needs. All of
     this is checked before any long work. With `out_of_fold` training parts will be scored, too.
     """
     train = list_parts(root, category, "train", layout, light=light)
     held_out = not has_split(root, category, "validation", layout)
+    validation = [] if held_out else list_parts(root, category, "validation", layout, light=light)
+    left_out = names_left_out([*train, *validation], leave_out)
+    train, validation = without(train, left_out), without(validation, left_out)
+    _require_some(train, validation, held_out, root / category)
     if held_out:
         train, validation = _hold_out(train, seed, root / category)
-    else:
-        validation = list_parts(root, category, "validation", layout, light=light)
-    parts = TeachParts(tuple(_draw(train, shots, seed, root / category)), tuple(validation), held_out)
+    train = _draw(train, shots, seed, root / category)
+    parts = TeachParts(tuple(train), tuple(validation), held_out, left_out)
     folds = len(parts.train) if out_of_fold and len(parts.train) >= LEAST_PARTS else 0
     require_enough(len(parts.validation) + folds, target_false_reject_rate, threshold_method)
     return parts
+
+
+def _require_some(
+    train: Sequence[PartFiles], validation: Sequence[PartFiles], held_out: bool, folder: Path
+) -> None:
+    """Raise InputError if nothing is left of a split after parts were left out."""
+    for split, some in (("train", train), *([] if held_out else [("validation", validation)])):
+        if not some:
+            raise InputError(f"--leave-out: no part of {folder / split} is left")
 
 
 def _hold_out(train: Sequence[PartFiles], seed: int, folder: Path) -> tuple[list[PartFiles], list[PartFiles]]:

@@ -182,7 +182,8 @@ def test_confirmed_jump_is_believed() -> None:
     while found := lost(t, 10_000):
         assert len(found) <= LOST_AT_ONCE  # the verdicts of parts that are there go out in between
         given += found
-    assert given == [("a", seq) for seq in range(1, 5001)]
+    assert given[-1] == ("a", 4999)  # 5000, whose frame came, is not behind all others
+    assert sorted(given) == [("a", seq) for seq in range(1, 5001)]
     assert t.take_skipped() == 0
 
 
@@ -491,3 +492,55 @@ def test_forgotten_stream_is_not_answered_again() -> None:
         Sighting.NEW,
     ]
     assert t.expire(10**6) == []
+
+
+SLOW_NS = 10 * WINDOW_NS
+
+
+def test_one_number_too_far_on_a_slow_line_is_not_believed_before_the_next_part() -> None:
+    """A flipped bit in an unsealed number, ten windows between the parts: the camera's own next number stands."""
+    t = tracker()
+    for seq in range(4):
+        see(t, seq, seq * SLOW_NS)
+    assert see(t, 6, 4 * SLOW_NS) is Sighting.NEW  # instead of 4
+    assert lost(t, 5 * SLOW_NS - 1) == []
+    assert see(t, 5, 5 * SLOW_NS) is Sighting.NEW
+    assert lost(t, 100 * SLOW_NS) == [("a", 4)]
+
+
+def test_sealed_gap_on_a_slow_line_is_believed_after_the_window() -> None:
+    """Its number has been verified."""
+    t = tracker()
+    for seq in range(3):
+        see(t, seq, seq * SLOW_NS)
+    t.frame("line1/s1", TriggerKey("a", 4), Fingerprint(4, "p"), 3 * SLOW_NS, sealed=True)
+    assert lost(t, 3 * SLOW_NS + WINDOW_NS) == [("a", 3)]
+
+
+def test_heartbeat_that_is_taken_back_costs_nothing() -> None:
+    """One flipped bit in `next_seq`, which no seal guards: the next heartbeat, a second later, says the truth."""
+    t = tracker()
+    see(t, 0, 0)
+    for beat in range(1, 4):
+        t.announce("line1/s1", "a", 1, beat * SLOW_NS)
+    t.announce("line1/s1", "a", 3, 4 * SLOW_NS)
+    assert lost(t, 5 * SLOW_NS - 1) == []
+    t.announce("line1/s1", "a", 1, 5 * SLOW_NS)
+    assert lost(t, 100 * SLOW_NS) == []
+    assert see(t, 1, 101 * SLOW_NS) is Sighting.NEW
+
+
+def test_long_gap_is_entered_in_steps() -> None:
+    """A believed jump of 100,000 numbers: each step is short, every number is lost once, and late ones are known."""
+    t = tracker()
+    see(t, 0, 0)
+    for seq in (MAX_JUMP, MAX_JUMP + 1):
+        see(t, seq, 1)
+    assert see(t, 50_000, 2) is Sighting.NEW  # late, but within the window
+    found: list[int] = []
+    while missing := t.expire(10 * WINDOW_NS):
+        assert len(missing) <= 32
+        found += [key.seq for key, _ in missing]
+    assert len(found) == len(set(found))
+    assert set(found) == set(range(1, MAX_JUMP + 1)) - {50_000}
+    assert see(t, 77_777, 10 * WINDOW_NS) is not Sighting.NEW

@@ -15,12 +15,16 @@ NO_LENGTH_LIMIT: Final = 0
 
 
 def structure_definition(structure: Structure, companion: int) -> ua.StructureDefinition:
-    """Return the definition of a structure: the fields of its bases, then its own."""
+    """Return the definition of a structure: the fields of its bases, then its own.
+
+    Its BaseDataType is always Structure. node-opcua loads types in parallel: where the definition names a base that it
+    has not loaded yet, it decodes the fields of the base twice. All fields are listed here, so nobody needs the base.
+    """
     fields = fields_of(structure)
     optional = any(field.optional for field in fields)
     definition = ua.StructureDefinition()
     definition.DefaultEncodingId = ua.NodeId(structure.binary_id, companion)
-    definition.BaseDataType = _type_id(structure.base, companion)
+    definition.BaseDataType = ua.NodeId(ua.ObjectIds.Structure)
     definition.StructureType = (
         ua.StructureType.StructureWithOptionalFields if optional else ua.StructureType.Structure
     )

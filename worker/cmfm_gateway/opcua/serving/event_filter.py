@@ -33,6 +33,12 @@ _OPERANDS: Final = {
 """Operators that are evaluated, and how many operands each needs at least."""
 
 
+def filter_of(parameters: Any) -> Any:
+    """Return the filter of a monitored item; None for none, which the library decodes as an empty object."""
+    given = parameters.Filter
+    return None if isinstance(given, ua.ExtensionObject) and given.Body is None else given
+
+
 def filter_status(item: Any, event_filter: Any) -> int:
     """Return 0 if a monitored item may have the filter, else the status code that says why not."""
     if item.AttributeId != ua.AttributeIds.EventNotifier:

@@ -12,7 +12,7 @@ MAX_SETUP_BYTES: Final = 65_536
 """All bytes of a connection before its session is activated: certificates and endpoint lists are a few kilobytes."""
 
 MAX_PENDING_MESSAGES: Final = 50
-"""Messages of one connection that wait to be processed."""
+"""Message chunks of one connection that wait to be processed. With that many its bytes are left in the socket."""
 
 MAX_UNACTIVATED: Final = 50
 """Connections without an activated session, beyond the sessions that the settings allow."""

@@ -51,13 +51,19 @@ class GuardedProtocol(OPCUAProtocol):
         self._bytes += data
         try:
             self._count_setup(len(data))
-            while (chunk := self._next_chunk()) is not None:
-                buffer = Buffer(chunk)
-                self.messages.put_nowait((header_from_binary(buffer), buffer))
-        except asyncio.QueueFull:
-            self._end(CutOffError("too_large", ua.StatusCodes.BadTcpNotEnoughResources, "queue is full"))
+            self._queue_chunks()
         except CutOffError as error:
             self._end(error)
+
+    def _queue_chunks(self) -> None:
+        """Queue the chunks that are there, as many as may wait; reading goes on only when they are processed."""
+        while not self.messages.full() and (chunk := self._next_chunk()) is not None:
+            buffer = Buffer(chunk)
+            self.messages.put_nowait((header_from_binary(buffer), buffer))
+        if self.messages.full():
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def _count_setup(self, size: int) -> None:
         """Raise CutOffError if the connection has sent too much before its session was activated."""
@@ -84,7 +90,10 @@ class GuardedProtocol(OPCUAProtocol):
 
     async def _process_one_msg(self, header: Any, buf: Buffer) -> bool:
         """Process a chunk. Return False, with the connection ended, if it was wrong."""
+        if self.transport is None or self.transport.is_closing():
+            return False
         try:
+            self._queue_chunks()
             await asyncio.wait_for(self._can_write.wait(), limits.WRITE_LIMIT_S)
             going_on: bool = await super()._process_one_msg(header, buf)
         except TimeoutError:

@@ -9,7 +9,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession, SessionState
 
 from cmfm_gateway.opcua.serving import limits
-from cmfm_gateway.opcua.serving.event_filter import EventWhere, filter_status
+from cmfm_gateway.opcua.serving.event_filter import EventWhere, filter_of, filter_status
 
 
 class GuardedSession(InternalSession):
@@ -55,8 +55,10 @@ class GuardedSession(InternalSession):
 
     async def _create_item(self, subscription: Any, params: Any, item: Any) -> Any:
         service = subscription.monitored_item_srv
+        asked = item.RequestedParameters
+        asked.Filter = filter_of(asked)
         refused = ua.MonitoredItemCreateResult()
-        refused.StatusCode = ua.StatusCode(filter_status(item.ItemToMonitor, item.RequestedParameters.Filter))
+        refused.StatusCode = ua.StatusCode(filter_status(item.ItemToMonitor, asked.Filter))
         if len(service._monitored_items) >= limits.MAX_ITEMS_PER_SUBSCRIPTION:
             refused.StatusCode = ua.StatusCode(ua.StatusCodes.BadTooManyMonitoredItems)
         if not refused.StatusCode.is_good():
@@ -80,14 +82,15 @@ class GuardedSession(InternalSession):
         ]
 
     async def _modify_item(self, made: Any, params: Any, item: Any) -> Any:
+        asked = item.RequestedParameters
+        asked.Filter = filter_of(asked)
         status = ua.StatusCodes.BadMonitoredItemIdInvalid
         if made is not None:
-            status = filter_status(made.read_value_id, item.RequestedParameters.Filter)
+            status = filter_status(made.read_value_id, asked.Filter or made.filter)
         if status:
             refused = ua.MonitoredItemModifyResult()
             refused.StatusCode = ua.StatusCode(status)
             return refused
-        asked = item.RequestedParameters
         asked.QueueSize = min(max(int(asked.QueueSize), 1), limits.MAX_QUEUE)
         single = ua.ModifyMonitoredItemsParameters()
         single.SubscriptionId = params.SubscriptionId

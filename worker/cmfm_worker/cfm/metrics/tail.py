@@ -6,6 +6,10 @@ Balkema and de Haan). Its two parameters are taken from the median and the upper
 Pickands (1975) does: parts that should not be among the nominal ones have the highest scores, and a quarter of the
 excesses may be theirs. The price is a model: a rate far below what the scores show is an extrapolation, and its
 interval is wide.
+
+A tail of a few dozen scores is uncertain, and the score that it gives for a rate is, on average, reached by more good
+parts than that. So a threshold for a rate is the one at which the *expected* rate, the mean over tails of resampled
+scores, is the rate asked for. With a hundred scores and more the difference is small.
 """
 
 from __future__ import annotations
@@ -13,17 +17,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_SCORES: Final = 10
-"""Fewer scores have no tail to speak of."""
-
-TAIL_SHARE: Final = 0.2
-LEAST_EXCESSES: Final = 8
-"""The tail is this share of the scores, and at least so many of them (but no more than half)."""
+from cmfm_worker.cfm.metrics.outliers import LEAST_SCORES, highest_scores, outlier_limit
+from cmfm_worker.cfm.metrics.rate_interval import rate_interval
 
 SHAPE: Final = (0.0, 0.5)
 """Bounds of the shape ξ. A few excesses tell it badly, and noise would make a tail that ends or a very heavy one.
@@ -33,8 +34,14 @@ Scores have no upper end, so a tail is at least exponential.
 EXTRAPOLATION: Final = 10.0
 """A rate is supported down to 1 / (10 n): ten times beyond what n scores show."""
 
-RESAMPLES: Final = 400
-CONFIDENCE: Final = 0.95
+RESAMPLES: Final = 200
+"""Sets of scores drawn from the scores, over which a rate is averaged."""
+
+_EXPONENTIAL: Final = 1e-6
+"""A shape nearer to 0 than this is 0: the tail is exponential."""
+
+_LEAST_SCALE: Final = 1e-9
+_HALVINGS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +63,33 @@ class Tail:
         ascending = np.sort(np.asarray(scores, dtype=np.float64))
         if len(ascending) < LEAST_SCORES or not np.isfinite(ascending).all():
             raise ValueError(f"a tail needs {LEAST_SCORES} finite scores or more")
-        excesses = min(max(math.ceil(TAIL_SHARE * len(ascending)), LEAST_EXCESSES), len(ascending) // 2)
-        start = float(ascending[-excesses - 1 : len(ascending) - excesses + 1].mean())
-        shape, scale = _pareto(ascending[-excesses:] - start)
-        return cls(tuple(ascending.tolist()), start, excesses / len(ascending), shape, scale)
+        start, highest = highest_scores(ascending)
+        shape, scale = _pareto(highest - start)
+        return cls(tuple(ascending.tolist()), start, len(highest) / len(ascending), shape, scale)
 
     def threshold(self, rate: float) -> float:
-        """Return the score that nominal parts reach at a rate."""
-        if rate >= self.share:
-            return float(np.quantile(np.asarray(self.scores), 1.0 - rate))
-        if abs(self.shape) < _EXPONENTIAL:
-            return self.start - self.scale * math.log(rate / self.share)
-        growth: float = (rate / self.share) ** -self.shape
-        return self.start + self.scale / self.shape * (growth - 1.0)
+        """Return the lowest score whose expected rate is at most `rate`."""
+        low = self._quantile(rate)
+        if self.expected_rate(low) <= rate:
+            return low
+        high = low + max(abs(low), _LEAST_SCALE)
+        while self.expected_rate(high) > rate:
+            high += high - low
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if self.expected_rate(middle) > rate else (low, middle)
+        return high
+
+    def expected_rate(self, threshold: float) -> float:
+        """Return the share of good parts that will reach a threshold, as expected from so few scores.
+
+        It is the mean over tails of resampled scores, or the share by the tail itself if that is higher. A few scores
+        may lack the odd parts that others would have had; the tail itself rejects more good parts than it says.
+        """
+        return max(self.rate(threshold), _mean_rate(self.scores, threshold))
 
     def rate(self, threshold: float) -> float:
-        """Return the share of nominal parts that reach a threshold."""
+        """Return the share of nominal parts that reach a threshold by the tail itself."""
         if threshold < self.start:
             return float((np.asarray(self.scores) >= threshold).mean())
         excess = (threshold - self.start) / self.scale
@@ -81,19 +99,33 @@ class Tail:
         return self.share * beyond
 
     def rate_interval(self, threshold: float) -> tuple[float, float]:
-        """Return the 95 % bootstrap interval of `rate`: the same sets of scores are drawn every time."""
-        generator, all_scores = np.random.default_rng(0), np.asarray(self.scores)
-        drawn = generator.integers(len(all_scores), size=(RESAMPLES, len(all_scores)))
-        rates = [Tail.of(all_scores[rows].tolist()).rate(threshold) for rows in drawn]
-        margin = (1.0 - CONFIDENCE) / 2.0
-        low, high = np.quantile(rates, [margin, 1.0 - margin]).tolist()
-        return low, high
+        """Return the 95 % interval of the share of good parts that will reach a threshold (`rate_interval`)."""
+        return rate_interval(self.expected_rate(threshold), len(self.scores))
+
+    def _quantile(self, rate: float) -> float:
+        """Return the score that nominal parts reach at a rate, by the tail itself."""
+        if rate >= self.share:
+            return float(np.quantile(np.asarray(self.scores), 1.0 - rate))
+        if abs(self.shape) < _EXPONENTIAL:
+            return self.start - self.scale * math.log(rate / self.share)
+        growth: float = (rate / self.share) ** -self.shape
+        return self.start + self.scale / self.shape * (growth - 1.0)
 
 
-_EXPONENTIAL: Final = 1e-6
-"""A shape nearer to 0 than this is 0: the tail is exponential."""
+@lru_cache(maxsize=8)
+def _resampled(scores: tuple[float, ...]) -> tuple[Tail, ...]:
+    """Return the tails of sets of as many scores, drawn from these. The same scores give the same sets.
 
-_LEAST_SCALE: Final = 1e-9
+    Outliers are not drawn: drawn twice, one of a few scores would make a tail of its own.
+    """
+    generator, every = np.random.default_rng(0), np.asarray(scores)
+    every = every[every <= (outlier_limit(scores) or math.inf)]
+    drawn = generator.integers(len(every), size=(RESAMPLES, len(scores)))
+    return tuple(Tail.of(every[rows].tolist()) for rows in drawn)
+
+
+def _mean_rate(scores: tuple[float, ...], threshold: float) -> float:
+    return sum(tail.rate(threshold) for tail in _resampled(scores)) / RESAMPLES
 
 
 def smallest_tail_rate(scores: int) -> float | None:

@@ -31,10 +31,11 @@ The rules (WIRE.md, sequence), stated first:
 9. At most MAX_STREAMS streams are tracked. A stream is never forgotten while it is the newest of its source or still
    owes a FAULT. Of a forgotten one it is known which numbers were used.
 10. A gap of up to `max_gap` numbers that one message shows is a *claim*: the frame is new, but the numbers below it are
-    missing only when a message from there on confirms it (up to NEAR beyond), or when the stream was silent for the
-    reorder window (a gap of more than SMALL_GAP: for SILENT_WINDOWS of them). If the camera goes on where it was, the
-    claim is forgotten. Heartbeats claim in the same way, and trigger messages that skip more than NEAR numbers. The
-    line's own count is believed.
+    missing only when a message from there on confirms it (up to NEAR beyond), or when the stream was silent for
+    SILENT_WINDOWS reorder windows. A gap of up to SMALL_GAP is believed after one reorder window if a sealed frame
+    shows it, else after twice the time between the stream's messages. If the camera goes on where it was, the claim is
+    forgotten. Heartbeats claim in the same way until a later one says less, and so do trigger messages that skip more
+    than NEAR numbers. The line's own count is believed.
 11. A stream belongs to the source of its first frame. A frame of it from another source is reused (rule 4), unless it
     is the very same frame: two cameras with one stream id.
 

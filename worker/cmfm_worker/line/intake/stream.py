@@ -1,7 +1,6 @@
 """The numbers of one stream of frames: new, missing, announced. `sequence` states the rules. No I/O and no clock."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice, takewhile
 from typing import Final, NamedTuple
 
 from cmfm_worker.line.intake.used_numbers import (
@@ -12,15 +11,17 @@ from cmfm_worker.line.intake.used_numbers import (
     Used,
     UsedNumbers,
 )
+from cmfm_worker.line.intake.waited_numbers import WaitedNumbers
 
 MAX_JUMP: Final = 100_000
 """Numbers of a believed jump that get a FAULT each: hours of a line without a worker. Further ones are only counted."""
 
 SMALL_GAP: Final = 2
-"""Skipped numbers that one message is believed if the stream is silent for the reorder window."""
+"""Skipped numbers that one message is believed if the stream is silent for the reorder window. On a slow line, where
+that says nothing, a message without a seal has to wait for twice the time between two messages."""
 
 SILENT_WINDOWS: Final = 50
-"""Reorder windows of silence after which a larger gap is believed: 10 s by default."""
+"""Reorder windows of silence after which any gap is believed: 10 s by default."""
 
 NEAR: Final = 8
 """How far beyond a claim the message that confirms it may lie; numbers that one trigger message opens below its own."""
@@ -32,6 +33,7 @@ class Claim(NamedTuple):
     next_seq: int  # the number after the gap and the message
     at_ns: int
     until_ns: int  # believed then, if the stream stays silent
+    beat: bool  # made by a heartbeat
 
 
 class StreamSequence:
@@ -53,12 +55,13 @@ class StreamSequence:
         self.skipped = 0  # numbers passed over by a confirmed jump, beyond those that get a FAULT each
         self._max_gap = max_gap
         self._window_ns = window_ns
-        self._missing: dict[int, int] = {}  # seq -> time at which it counts as lost
         self._used = UsedNumbers(2 * max_gap + 64, past)
+        self._waited = WaitedNumbers(self._used)
         self._jumped_to: int | None = None
         self._successors = 0  # numbers in a row after a jump
         self._claim: Claim | None = None
-        self._announced: dict[int, int] = {}  # seq -> its deadline
+        self._message_ns: int | None = None  # of the last message of any kind
+        self._interval_ns = 0  # between messages; a long one is forgotten slowly
         self.announces = False
 
     @classmethod
@@ -77,7 +80,7 @@ class StreamSequence:
         already_expired_ns = -window_ns  # nothing that was sent before the restart still comes
         stream._miss(range(first, newest), already_expired_ns)
         for seq in numbers:
-            stream._missing.pop(seq, None)
+            stream._waited.discard(seq)
             stream._used.add(seq, Used(None, times.get(seq, UNKNOWN_NS)))
         return stream
 
@@ -98,6 +101,7 @@ class StreamSequence:
         fired_ns: int | None = None,
     ) -> Sighting:
         """Record a frame with number `seq`. `sealed`: its header has been verified; `fired_ns`: None if not known."""
+        self._pace(now_ns)
         before = self.seen_before(seq, fingerprint, fired_ns)
         if before is not None:
             return before
@@ -108,15 +112,16 @@ class StreamSequence:
             self._doubt_past(seq)
             self._confirm(now_ns)
             if believed:
-                self._miss(range(self.next_seq, seq), now_ns)
+                # The frame of `seq - 1` has come, so its FAULT waits neither for it nor behind those passed over.
+                self._miss(range(seq - 1, seq), now_ns - self._window_ns)
+                self._miss(range(self.next_seq, seq - 1), now_ns)
                 self.next_seq = seq + 1
             else:
-                self._weigh(seq, seq + 1, now_ns)
+                self._weigh(seq, seq + 1, now_ns, sealed=sealed)
         else:
             self._past = range(self.next_seq, seq)
             self.next_seq = max(self.next_seq, seq + 1)
-        self._missing.pop(seq, None)
-        self._announced.pop(seq, None)
+        self._waited.discard(seq)
         self.last_arrival_ns = now_ns
         self._used.add(seq, Used(fingerprint, now_ns))
         self.next_seq = self._used.next_free(self.next_seq)
@@ -136,8 +141,9 @@ class StreamSequence:
 
         `sure`: no flipped bit can have invented this stream, so rules 1 and 10 need no second message.
         """
+        self._pace(now_ns)
         known = self._used.recent(seq)
-        if known is not None or seq in self._announced:
+        if known is not None or self._waited.is_announced(seq):
             return Sighting.LATE if known is not None and known.frame is None else Sighting.DUPLICATE, []
         if self._is_used(seq):
             return Sighting.LATE, []
@@ -151,7 +157,7 @@ class StreamSequence:
             self._settle_claim(seq)
             if not (believed or sure) and seq - self.next_seq > NEAR:
                 self._weigh(seq, seq + 1, now_ns)
-                self._announced[seq] = due_ns
+                self._waited.announce([seq], due_ns)
                 return Sighting.NEW, [seq]
             first = min(self.next_seq, seq)
         else:
@@ -160,41 +166,38 @@ class StreamSequence:
         self._miss(range(first, newest), now_ns)  # of a long jump (rule 5)
         below = range(newest, seq) if seq >= self.next_seq else range(0)
         numbers = [*(number for number in below if not self._is_open_or_used(number)), seq]
-        self._missing.pop(seq, None)
-        self._announced.update(dict.fromkeys(numbers, due_ns))
+        self._waited.announce(numbers, due_ns)
         self.next_seq = self._used.next_free(max(self.next_seq, seq + 1))
         return Sighting.NEW, numbers
 
     def announce(self, next_seq: int, now_ns: int) -> None:
         """Record the camera's statement that every number below `next_seq` has been sent."""
+        self._pace(now_ns)
         self._doubt_past(next_seq)
         self._confirm(now_ns)
-        if self._claim is not None and next_seq + NEAR < self._claim.next_seq:
+        tolerance = 0 if self._claim is not None and self._claim.beat else NEAR
+        if self._claim is not None and next_seq + tolerance < self._claim.next_seq:
             self._claim = None  # the camera itself says that it has not come so far
         if self.next_seq < next_seq <= self.next_seq + self._max_gap:
-            self._weigh(next_seq, next_seq, now_ns)
+            self._weigh(next_seq, next_seq, now_ns, beat=True)
 
     def expire(self, now_ns: int, most: int | None = None) -> list[int]:
         """Return the numbers no longer waited for, in order, each once. Of skipped ones `most` at once."""
         if self._claim is not None and self._claim.until_ns <= now_ns:
             self._believe(self._claim)
-        closed = (seq for seq, _ in takewhile(lambda item: item[1] <= now_ns, self._missing.items()))
-        due = (seq for seq, until in self._announced.items() if until <= now_ns)
-        lost = sorted([*islice(closed, most), *due])  # what is missing stands in the order of the windows
+        lost = self._waited.lost(now_ns, most)
         for seq in lost:
             self.answer(seq, now_ns)
         return lost
 
     def answer(self, seq: int, now_ns: int) -> None:
         """Stop waiting for a number, because its FAULT is out."""
-        self._missing.pop(seq, None)
-        self._announced.pop(seq, None)
+        self._waited.discard(seq)
         self._used.add(seq, Used(None, now_ns))
 
     def announced_due(self, before_ns: int) -> int | None:
         """Return the announced number that is due first, if it is due by a time; else None."""
-        seq = min(self._announced, key=lambda number: (self._announced[number], number), default=None)
-        return seq if seq is not None and self._announced[seq] <= before_ns else None
+        return self._waited.first_announced(before_ns)
 
     def claim_next(self, now_ns: int) -> int:
         """Use up the number that would have come next, for an orphan (rule 6)."""
@@ -205,22 +208,28 @@ class StreamSequence:
 
     def is_missing(self, seq: int) -> bool:
         """Tell whether a number is still waited for."""
-        return seq in self._missing or seq in self._announced
+        return seq in self._waited
 
     @property
     def has_missing(self) -> bool:
         """Tell whether any number is still waited for."""
-        return bool(self._missing or self._announced or self._claim)
+        return bool(self._waited or self._claim)
 
     @property
     def _is_known(self) -> bool:
-        return bool(self._used or self._announced or self._confirmed)
+        return bool(self._used or self._waited.any_announced or self._confirmed)
 
     def _is_used(self, seq: int) -> bool:
         return seq in self._used and not self.is_missing(seq)
 
     def _is_open_or_used(self, seq: int) -> bool:
-        return seq in self._announced or seq in self._used
+        return self._waited.is_announced(seq) or seq in self._used
+
+    def _pace(self, now_ns: int) -> None:
+        """Measure the time between messages."""
+        if self._message_ns is not None:
+            self._interval_ns = max(self._interval_ns * 3 // 4, now_ns - self._message_ns)
+        self._message_ns = now_ns
 
     def _believes_jump(self, seq: int, now_ns: int) -> bool | None:
         """Return None for a number that is no jump, else whether it is believed (rule 5)."""
@@ -244,13 +253,17 @@ class StreamSequence:
                 self._used.add(answered, Used(None, now_ns))
         return True
 
-    def _weigh(self, seq: int, next_seq: int, now_ns: int) -> None:
+    def _weigh(
+        self, seq: int, next_seq: int, now_ns: int, *, sealed: bool = False, beat: bool = False
+    ) -> None:
         """Count on to `next_seq`, or note the claim of a message with number `seq` that skips some (rule 10)."""
         self._settle_claim(seq)
         gap = seq - self.next_seq
         if gap > 0:
-            windows = 1 if gap <= SMALL_GAP else SILENT_WINDOWS
-            self._claim = Claim(next_seq, now_ns, now_ns + windows * self._window_ns)
+            longest_ns = SILENT_WINDOWS * self._window_ns
+            wait_ns = self._window_ns if sealed else max(self._window_ns, 2 * self._interval_ns)
+            until_ns = now_ns + (min(wait_ns, longest_ns) if gap <= SMALL_GAP else longest_ns)
+            self._claim = Claim(next_seq, now_ns, until_ns, beat)
         elif gap == 0:
             self._claim = None  # the camera goes on where it was
             self.next_seq = next_seq
@@ -276,6 +289,4 @@ class StreamSequence:
         self._past = range(0)
 
     def _miss(self, numbers: range, now_ns: int) -> None:
-        for seq in numbers:
-            if not self._is_open_or_used(seq):
-                self._missing[seq] = now_ns + self._window_ns
+        self._waited.skip(numbers, now_ns + self._window_ns)
