@@ -142,6 +142,9 @@ def fit(
     ROOT/CATEGORY/validation/good (eyecandies: val/data), and the training parts, each by networks that were fitted on
     the others. Without a validation split a fifth of the training parts is held out. A part that cannot be read stops
     the command; it is named.
+
+    Ends with what thresholds cost and catch, and with the nominal parts that look mislabelled or should be looked at;
+    report/report.html in the recipe's folder has it all with pictures (docs/calibration.md).
     """
     if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
