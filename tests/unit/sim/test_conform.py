@@ -365,14 +365,20 @@ def test_other_layouts_of_pictures_are_seen() -> None:
 
 
 def test_frozen_camera_is_seen() -> None:
-    """The same bytes under new numbers; of one array alone it is a remark, because the worker does not see it."""
+    """The same bytes under new numbers, buffers in turn, and one array of two; a simulator may play parts again."""
     same = Session.good().replace("frame", lambda _, n: frame(n, *pictures(0)))
+    said_of_it = said(same.play(), FAIL)["repeated bytes"]
     assert (
-        "under a new number (11 times, first frame 1 after frame 0)"
-        in said(same.play(), FAIL)["repeated bytes"]
+        "the bytes of an earlier frame, under a new number (11 times, first frame 1 as frame 0)" in said_of_it
     )
-    half = Session.good().replace("frame", lambda _, n: frame(n, rgb=pictures(0)[0]))
-    assert "rgb has the bytes of the frame before" in said(half.play(), REMARK)["repeated bytes"]
+    turns = Session.good().replace("frame", lambda _, n: frame(n, *pictures(n % 3)))
+    assert "(9 times, first frame 3 as frame 0)" in said(turns.play(), FAIL)["repeated bytes"]
+    half = Session.good().replace("frame", lambda _, n: frame(n, rgb=pictures(n % 4)[0]))
+    assert "the rgb of an earlier frame" in said(half.play(), FAIL)["repeated bytes"]
+    dark = Session.good().replace("frame", lambda _, n: frame(n, rgb=np.zeros_like(pictures(0)[0])))
+    assert "repeated bytes" not in said(dark.play(), FAIL)
+    played = Session.good().replace("frame", lambda _, n: frame(n, *pictures(n % 3), simulated=True))
+    assert "repeated bytes" not in said(played.play(), FAIL)
 
 
 def test_numbers_again() -> None:
@@ -392,18 +398,17 @@ def test_numbers_again() -> None:
 def test_restart_with_a_new_stream_passes_and_with_the_old_one_fails() -> None:
     """The two boots of a camera that was stopped and started while conform listened."""
     second = Session.good(4)
+
+    def again(data: dict[str, Any], number: int) -> None:
+        trigger_ns = at(2000 + number * 100).realtime_ns
+        data.update(stream_uuid="e" * 32, trigger_ns=trigger_ns, simulated=True)
+
     moved = [
         (2000 + ms, message)
         for ms, message in Session.good(4)
-        .change(
-            "frame",
-            lambda data, n: data.update(stream_uuid="e" * 32, trigger_ns=at(2000 + n * 100).realtime_ns),
-        )
-        .change(
-            "trigger",
-            lambda data, n: data.update(stream_uuid="e" * 32, trigger_ns=at(2000 + n * 100).realtime_ns),
-        )
-        .change("state", lambda data, n: data.update(stream_uuid="e" * 32, sent_ns=at(2000).realtime_ns))
+        .change("frame", again)
+        .change("trigger", again)
+        .change("state", lambda data, _: data.update(stream_uuid="e" * 32, sent_ns=at(2000).realtime_ns))
         .messages
     ]
     second.messages += moved
