@@ -87,6 +87,15 @@ def test_expected_rate_falls_with_the_number_of_parts() -> None:
     assert rates[2] <= 0.0101
 
 
+def test_parts_left_out_are_counted() -> None:
+    """One part unlike the others is outside the limits that they give; a single part has no others."""
+    alike = parts(20)
+    odd = measures(1500, filled=0.8, length_px=60.0)
+    assert content_limits(1000, alike, [])[1].left_out_outside == 0
+    assert content_limits(1000, [*alike, odd], [])[1].left_out_outside == 1
+    assert content_limits(1000, alike[:1], [])[1].left_out_outside is None
+
+
 def test_missing_quadrant_of_a_part_that_varies_in_size() -> None:
     """Where areas differ by a third, 0.72 of the median area is nominal, but not with a quarter of the outline gone."""
     rng = np.random.default_rng(2)

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.inspection.measures import PartMeasures
+from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.recipes.sections import CoverageSection
 
 
 class Deviation(NamedTuple):
@@ -19,15 +21,16 @@ class Deviation(NamedTuple):
     detail: str
 
 
-def deviation(part: PartMeasures, recipe: Recipe) -> Deviation | None:
-    """Return the first limit that the part does not keep, None if it keeps all that the recipe has.
+def deviation(part: PartMeasures, coverage: CoverageSection, limits: LimitsSection) -> Deviation | None:
+    """Return the first limit that the part does not keep, None if it keeps all that there are.
 
     The order tells causes before their effects: a part that leaves the picture also lacks area, and a part with a gap
     falls apart into pieces. The measured field comes last, because a sensor that misses half of a frame also measures a
     smaller field.
     """
-    off = recipe.limits.off
-    return next((found for found in _deviations(part, recipe) if found.reason not in off), None)
+    return next(
+        (found for found in _deviations(part, coverage, limits) if found.reason not in limits.off), None
+    )
 
 
 def unlike_taught(score: float, level: float, recipe: Recipe) -> Deviation | None:
@@ -55,12 +58,12 @@ def relative_score(score: float, level: float, recipe: Recipe) -> float:
     return score * (math.sqrt(nominal) if recipe.score.normalisation == "published" else nominal)
 
 
-def _deviations(part: PartMeasures, recipe: Recipe) -> Iterator[Deviation]:
-    limits, around = recipe.limits, part.around
+def _deviations(part: PartMeasures, coverage: CoverageSection, limits: LimitsSection) -> Iterator[Deviation]:
+    around = part.around
     if limits.edge_px is not None and around.edge_px < limits.edge_px:
         what = f"{around.edge_px} px from the edge of the picture, nominal parts at least {limits.edge_px}"
         yield Deviation(Reason.OUT_OF_VIEW, what)
-    too_small, too_large = _of_size(part, recipe)
+    too_small, too_large = _of_size(part, coverage, limits)
     yield from too_small
     if limits.pieces is not None and around.pieces > limits.pieces[1]:
         what = f"{around.pieces} pieces above the tray, nominal at most {limits.pieces[1]}"
@@ -74,9 +77,10 @@ def _deviations(part: PartMeasures, recipe: Recipe) -> Iterator[Deviation]:
         yield Deviation(Reason.OUT_OF_VIEW, what)
 
 
-def _of_size(part: PartMeasures, recipe: Recipe) -> tuple[list[Deviation], list[Deviation]]:
+def _of_size(
+    part: PartMeasures, coverage: CoverageSection, limits: LimitsSection
+) -> tuple[list[Deviation], list[Deviation]]:
     """Return the limits of the part's size that it lies below, and those that it lies above."""
-    limits, coverage = recipe.limits, recipe.coverage
     compared: list[tuple[str, float, tuple[float, float] | None]] = [
         ("share of the outline with 3D", part.filled, limits.filled),
         ("outline in px", part.outline_px, limits.outline_px),

@@ -79,7 +79,13 @@ class LimitsSection(Section):
         default=None,
         ge=0,
         le=1,
-        description="share of good parts that is expected outside the learned limits, at most",
+        description="greatest share of good parts that is expected outside the learned limits, by the model of their "
+        "tails",
+    )
+    left_out_outside: int | None = Field(
+        default=None,
+        ge=0,
+        description="number of the nominal parts that are outside the limits of size and place learned from all others",
     )
 
     @model_validator(mode="after")
@@ -115,9 +121,10 @@ class LimitsSection(Section):
         if self.expected_rate is None or not self.nominal_parts:
             return "unknown"
         few = "; so few give wide limits" if self.nominal_parts < FEW_PARTS else ""
-        return (
-            f"at most {self.expected_rate:.1%} of good parts (from {self.nominal_parts} nominal parts{few})"
-        )
+        parts = f"from {self.nominal_parts} nominal parts{few}"
+        known = self.left_out_outside is not None
+        seen = f"; each left out in turn, {self.left_out_outside} of them were outside" if known else ""
+        return f"at most {self.expected_rate:.1%} of good parts ({parts}{seen})"
 
 
 FEW_PARTS: Final = 50
