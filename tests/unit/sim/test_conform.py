@@ -543,7 +543,7 @@ def test_no_message_ends_the_checker(seed: int) -> None:
     assert session.play()
 
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     None,
     True,
     -1,
