@@ -1,6 +1,7 @@
 """The conformance checker: a good camera passes every line, and each broken one fails the line that names its fault."""
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -531,3 +532,50 @@ def test_uuid_of_the_tests_is_one() -> None:
         short.change(kind, put("stream_uuid", "cam1"))
     assert "does not look random" in said(short.play(), REMARK)["stream_uuid"]
     assert len(UUID) == 32
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_message_ends_the_checker(seed: int) -> None:
+    """Whatever a camera sends: other values in its maps, flipped bytes, message frames left out, added or exchanged."""
+    rng = random.Random(seed)
+    session = Session.good(4)
+    session.messages = [(ms, roughened(message, rng)) for ms, message in session.messages]
+    assert session.play()
+
+
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    1.5,
+    float("nan"),
+    "",
+    "x" * 300,
+    "\n",
+    b"a",
+    [],
+    {},
+    [[1]],
+    [{"name": "rgb"}],
+    2**64 - 1,
+)
+
+
+def roughened(message: Message, rng: random.Random) -> Message:
+    message = list(message)
+    if rng.random() < 0.5:
+        data = msgpack.unpackb(message[1])
+        for key in rng.sample(list(data), k=2):
+            data[key] = rng.choice(VALUES)
+        message[1] = msgpack.packb(data)
+        message[-1] = seal(message[1]) if rng.random() < 0.5 else message[-1]
+    if rng.random() < 0.3:
+        place = rng.randrange(len(message))
+        flipped = bytearray(message[place])
+        flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
+        message[place] = bytes(flipped)
+    if rng.random() < 0.2:
+        message.insert(rng.randrange(len(message)), rng.randbytes(9))
+    if rng.random() < 0.1:
+        rng.shuffle(message)
+    return message[: rng.randrange(1, len(message) + 1)] if rng.random() < 0.2 else message
