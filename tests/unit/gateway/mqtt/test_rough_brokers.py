@@ -51,6 +51,10 @@ async def all_confirmed(gateway: MadeGateway, number: int) -> None:
     await until(lambda: gateway.store.cursor("mqtt") == number, LIMIT_S)
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_a_broker_that_closes_in_mid_publish_loses_nothing(tmp_path: Path) -> None:
     """Each connection ends after a few publications; every result is acknowledged in the end."""
 
@@ -112,14 +116,15 @@ def test_brokers_that_do_not_answer_leave_no_socket_behind(tmp_path: Path) -> No
     answers: list[Answer] = [None, connack(reason=0x87), b"\xff\xff\xff\xff\xff\xff", CLOSE, GOOD_CONNACK]
 
     async def scenario() -> None:
-        before = len(list(Path("/proc/self/fd").iterdir()))
         broker = RoughBroker(connected=lambda count: answers[min(count, len(answers)) - 1])
-        async with broker, running(tmp_path, broker, acknowledge_s=0.3) as gateway:
-            gateway.add(result(1))
-            await all_confirmed(gateway, 1)
-            assert gateway.counts["mqtt", "failures"] == len(answers) - 1
-        await asyncio.sleep(0.1)
-        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+        async with broker:
+            before = open_files()
+            async with running(tmp_path, broker, acknowledge_s=0.3) as gateway:
+                gateway.add(result(1))
+                await all_confirmed(gateway, 1)
+                assert gateway.counts["mqtt", "failures"] == len(answers) - 1
+            await asyncio.sleep(0.2)
+            assert open_files() <= before
 
     asyncio.run(scenario())
 
