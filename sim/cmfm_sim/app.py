@@ -10,7 +10,7 @@ from cmfm_protocol.files.key_files import KeyFileError
 from cmfm_protocol.files.outputs import OutputError
 from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
 from cmfm_protocol.wire.errors import ProtocolError
-from cmfm_sim.commands import chaos, conform, demo, make, record, replay, watch
+from cmfm_sim.commands import chaos, conform, demo, make, record, replay, rough_camera, watch
 from cmfm_sim.errors import FailedError, InputError
 
 FAILED, BAD_INPUT = 1, 2
@@ -43,6 +43,7 @@ app.command("demo")(demo.demo)
 app.command("make")(make.make)
 app.command("record")(record.record)
 app.command("replay")(replay.replay)
+app.command("rough-camera", hidden=True)(rough_camera.rough_camera)
 app.command("watch")(watch.watch)
 
 

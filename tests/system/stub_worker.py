@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.cli.run import run_line
+from cmfm_worker.errors import ExitCode, StartupError
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import Decision, fault
 from cmfm_worker.line.service import serve
@@ -65,4 +66,9 @@ class StubInspector:
 
 if __name__ == "__main__":
     factories = Factories(batch_inspector=StubInspector)
-    sys.exit(run_line(Path(sys.argv[-1]), lambda settings: serve(settings, factories)))
+    try:
+        code = run_line(Path(sys.argv[-1]), lambda settings: serve(settings, factories))
+    except StartupError as error:
+        sys.stderr.write(f"{error}\n")
+        code = ExitCode.STARTUP
+    sys.exit(code)

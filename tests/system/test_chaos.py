@@ -1,6 +1,7 @@
 """Chaos on a short line: real processes killed and stopped, connections cut, the disk full, frames damaged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,20 @@ CONNECTIONS_AND_DISK = (
 )
 
 
+SECOND_AND_ROUGH = (
+    Act(0.3, ActKind.SECOND_WORKER, 2.0),
+    Act(3.0, ActKind.ROUGH_CHANGED, 3.0),
+    Act(6.5, ActKind.ROUGH_TWIN, 3.0),
+    Act(10.0, ActKind.ROUGH_JUMP, 3.0),
+)
+FRAMING = (
+    Act(0.3, ActKind.FLAG_FRAMES, 0.0),
+    Act(3.0, ActKind.OVERSIZE_FRAMES, 0.0),
+    Act(6.0, ActKind.GREETING_FRAMES, 0.0),
+    Act(9.0, ActKind.FOREIGN_FRAMES, 0.5),
+)
+
+
 @pytest.mark.parametrize(
     ("seed", "acts"), [(1, PROCESSES), (2, CONNECTIONS_AND_DISK)], ids=["processes", "connections-and-disk"]
 )
@@ -54,3 +69,30 @@ def test_account_holds_whatever_happens_to_the_line(
     assert figures["verdicts"]["PASS"] > 50
     assert figures["verdicts"]["FAULT"] > 10
     assert len(report.deaths) == (2 if acts is PROCESSES else 0)  # the others had no undisturbed witness
+
+
+@pytest.mark.parametrize(
+    ("seed", "acts"), [(3, SECOND_AND_ROUGH), (4, FRAMING)], ids=["second-and-rough", "framing"]
+)
+def test_foreign_cameras_and_workers_cost_the_line_nothing(
+    tmp_path: Path, recipes: Path, seed: int, acts: tuple[Act, ...]
+) -> None:
+    """A second worker ends with 3, each scene has its results, a damaged connection is made again, the rest goes on."""
+    settings: LineSettings = {
+        "recipes": {"folder": str(recipes), "default": "praline"},
+        "device": {"threads": 1, "warmup_px": 160},
+    }
+    options = stub_line(write_tiny_parts(tmp_path / "tiny"), settings, rate_hz=30, limit=100_000)
+    plan = ChaosPlan(seed, acts[-1].at_s + 4.0, acts, frame_faults="")
+    report = play(plan, replace(options, rough=True), tmp_path / "run", dead_peer_ms=DEAD_PEER_MS)
+    figures = report_map(report)
+    assert report.problems == (), json.dumps(figures, indent=1)
+    assert figures["worker_boots"] == 1
+    assert len(report.course.done) == len(acts)
+    if acts is SECOND_AND_ROUGH:
+        assert figures["scenes"] == {"changed": 1, "jump": 1, "twin": 1}
+        assert figures["scenes_judged"] == 3
+        assert figures["verdicts"]["FAULT"] == 0
+        assert figures["rough_results"] > 20_000
+    else:
+        assert figures["verdicts"]["FAULT"] > 0  # the parts of the connections that broke

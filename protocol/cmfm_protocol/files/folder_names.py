@@ -4,7 +4,9 @@
   accented letters match in both of Unicode's spellings (a file system may change one into the other).
 - Two files of one kind with one name are an error, because nothing says which of them is the part's.
 - Hidden files (".DS_Store", "._000.png") are ignored.
-- A name that is not UTF-8 is an error, because recipes, tables and ids are UTF-8 text.
+- A name that is not UTF-8, or that holds a line break or another control character, is an error, because recipes,
+  tables and ids are lines of UTF-8 text.
+- A link that leads nowhere, a folder or a pipe in place of a file is an error: a part must not vanish with it.
 """
 
 import os
@@ -18,13 +20,19 @@ from cmfm_protocol.files.dataset_error import DatasetError
 def files_by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     """Files of a folder with one of the `endings` (".png"), by their name without it.
 
-    Raises DatasetError for two files of one name, and for a name that is not UTF-8.
+    Raises DatasetError for two files of one name, for an entry that is no file, and for a name as in `visible`.
     """
-    return unique(
-        (normal(entry.stem), entry)
-        for entry in visible(folder)
-        if entry.suffix.lower() in endings and entry.is_file()
-    )
+    found = [entry for entry in visible(folder) if entry.suffix.lower() in endings]
+    for entry in found:
+        if not entry.is_file():
+            raise DatasetError(f"{entry} {_instead_of_file(entry)}; expected a file")
+    return unique((normal(entry.stem), entry) for entry in found)
+
+
+def _instead_of_file(entry: Path) -> str:
+    if entry.is_symlink():
+        return f"is a link to {entry.readlink()}, where no file is"
+    return "is a folder" if entry.is_dir() else "is a pipe, a socket or a device"
 
 
 def unique(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
@@ -38,10 +46,18 @@ def unique(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """Entries of a folder that are not hidden, sorted. Raises DatasetError if one is not named in UTF-8."""
-    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    """Entries of a folder that are not hidden, sorted.
+
+    Raises DatasetError if the folder cannot be read, or an entry is not named in UTF-8 without control characters.
+    """
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DatasetError(f"{escaped(folder)} cannot be read ({error.strerror or error})") from error
     for entry in entries:
         require_utf8(entry)
+        if any(unicodedata.category(character) == "Cc" for character in entry.name):
+            raise DatasetError(f"{str(entry)!r} has a control character in its name; rename it")
     return entries
 
 

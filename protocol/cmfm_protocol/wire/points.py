@@ -37,6 +37,9 @@ _SAMPLES_A_SIDE: Final = 32
 _FEW: Final = 0.1
 """Least share of measured points with which the others are gaps, and not points in another unit."""
 
+_MANY: Final = 0.25
+"""Share of points behind the sensor that no sensor gives, whatever the others are: swapped axes, or a world frame."""
+
 _GREATEST: Final = 1e7
 _UNITS: Final = (("millimetres", 1e-3), ("micrometres", 1e-6))
 
@@ -82,14 +85,23 @@ def look_at_sample(xyz: NDArray[np.float32]) -> tuple[float | None, str | None]:
     sample = sample[np.isfinite(sample).all(axis=1) & sample.any(axis=1)]
     near = np.abs(sample).max(axis=1, initial=0.0) <= MAX_RANGE_M
     inside = near & (sample[:, 2] > 0)
+    below = sample[near & (sample[:, 2] < 0), 2]
+    if (
+        len(below) > _MANY * len(sample) and below.min() < below.max()
+    ):  # one value for all marks what was not measured
+        return None, _behind(len(below) / len(sample))
     if np.count_nonzero(inside) >= max(_FEW * len(sample), 1):
         return _of_measured(sample[inside], sample[near])
-    behind = np.count_nonzero(near & (sample[:, 2] < 0))
-    if behind > _FEW * len(sample):
-        return None, (
-            f"{behind / len(sample):.0%} of the points have z < 0: are they in the sensor's frame, z away from it?"
-        )
+    if len(below) > _FEW * len(sample):
+        return None, _behind(len(below) / len(sample))
     return _of_foreign_unit(sample[:, 2])
+
+
+def _behind(share: float) -> str:
+    return (
+        f"{share:.0%} of the points have z < 0: are they in the sensor's frame, z away from it, and the axes in the "
+        "order x, y, z?"
+    )
 
 
 def _of_measured(points: NDArray[np.float32], near: NDArray[np.float32]) -> tuple[float, str | None]:

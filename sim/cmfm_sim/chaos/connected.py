@@ -24,9 +24,12 @@ class Span(NamedTuple):
 
 
 def connected_spans(done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> list[Span]:
-    """Spans in which the worker reported the camera at `endpoint` as alive, MARGIN_NS off every disturbance."""
+    """Spans in which the worker reported the camera at `endpoint` as alive, MARGIN_NS off every disturbance.
+
+    A rough camera and a second worker disturb nothing.
+    """
     spans = [Span(start + MARGIN_NS, end - MARGIN_NS) for start, end in _alive(heard, endpoint)]
-    for act in done:
+    for act in (act for act in done if act.kind.verb not in ("rough", "second")):
         disturbed = Span(act.at_ns - MARGIN_NS, back_ns(act, heard) + MARGIN_NS)
         spans = [piece for span in spans for piece in _without(span, disturbed)]
     return [span for span in spans if span.from_ns < span.until_ns]

@@ -25,6 +25,9 @@ LineSettings = Mapping[str, Mapping[str, Any]]
 
 KEPT_MB: Final = 32.0
 STATUS_S: Final = 0.5
+BOUND: Final = ("results", "maps", "recovery", "control")
+ROUGH: Final = ("rough", "rough_twin")
+PORTS: Final = ("frames", *BOUND, *ROUGH, *(f"second_{name}" for name in BOUND))
 FOREVER: Final = 10**9
 
 
@@ -35,6 +38,7 @@ class LineOptions:
     `limit`: triggers a camera boot at most; `deadline_ms` must lie below the delay of late frames. `proxied`: with
     proxies between the processes. `worker`: command of the worker without its `--config`. `camera`: further options
     of `cmfm-sim replay`. `disk_mb`: size of the disk for ledger and kept parts; None takes the folder's own disk.
+    `rough`: the worker also listens to the two endpoints of a rough camera.
     """
 
     root: Path
@@ -48,6 +52,7 @@ class LineOptions:
     camera: Sequence[str] = ()
     proxied: bool = True
     disk_mb: int | None = 96
+    rough: bool = False
 
 
 class ChaosLine:
@@ -58,9 +63,8 @@ class ChaosLine:
         self.options = options
         self.trigger_files: list[Path] = []
         self._boots = {"camera": 0, "worker": 0, "subscriber": 0}
-        self._ports = dict(
-            zip(("frames", "results", "maps", "recovery", "control"), free_ports(5), strict=True)
-        )
+        self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self._rough = 0
         with ExitStack() as closing:
             self.disk = small_disk(folder / "disk", size_mb=options.disk_mb)
             closing.callback(self.disk.close)
@@ -95,6 +99,11 @@ class ChaosLine:
         return self.folder / "events.jsonl"
 
     @property
+    def worker_logs(self) -> list[Path]:
+        """The logs of all boots of the worker."""
+        return [self.folder / "logs" / f"worker-{boot}.log" for boot in range(self._boots["worker"])]
+
+    @property
     def camera_endpoint(self) -> str:
         """The camera's endpoint in the worker's settings."""
         return self._reached("frames")
@@ -105,6 +114,38 @@ class ChaosLine:
         self._boots[name] += 1
         argv = {"camera": self._camera, "worker": self._worker, "subscriber": self._subscriber}[name]
         return self._children.start(f"{name}-{boot}", argv(boot, faults, seed))
+
+    def start_second_worker(self) -> Child:
+        """Start a second worker with sockets of its own and the ledger of the first."""
+        path = self._write_config("second.toml", prefix="second_")
+        boot = self._boots["second"] = self._boots.get("second", 0) + 1
+        return self._children.start(f"second-{boot}", [*self.options.worker, "--config", str(path)])
+
+    def start_rough(self, scene: str, seed: int) -> tuple[Child, Path]:
+        """Start a rough camera that plays a scene. Returns it and its log."""
+        options = self.options
+        self._rough += 1
+        name = f"rough-{self._rough}-{scene}"
+        log = self.folder / f"{name}.jsonl"
+        arguments = {
+            "--scene": scene,
+            "--seed": seed,
+            "--root": options.root,
+            "--category": options.category,
+            "--recipe": options.recipe or options.category,
+            "--deadline-ms": options.deadline_ms,
+            "--line": options.settings.get("line", {}).get("name", "line1"),
+            "--station": options.settings.get("line", {}).get("station", "station1"),
+            "--log": log,
+        }
+        command = [
+            *program("cmfm-sim"),
+            "rough-camera",
+            *(str(item) for pair in arguments.items() for item in pair),
+        ]
+        for port in ROUGH:
+            command += ["--endpoint", self._bound(port)]
+        return self._children.start(name, command), log
 
     def boots(self, name: str) -> int:
         """Number of times that a process was started."""
@@ -159,13 +200,14 @@ class ChaosLine:
             self._bound("recovery"),
         ]
 
-    def _write_config(self) -> Path:
+    def _write_config(self, name: str = "line.toml", prefix: str = "") -> Path:
         given = {name: dict(table) for name, table in self.options.settings.items()}
-        sockets = {name: self._bound(name) for name in ("results", "maps", "recovery", "control")}
-        given["sockets"] = {"frames": [self.camera_endpoint], **sockets}
+        sockets = {name: self._bound(prefix + name) for name in BOUND}
+        cameras = [self.camera_endpoint, *(self._bound(rough) for rough in ROUGH if self.options.rough)]
+        given["sockets"] = {"frames": cameras, **sockets}
         given["ledger"] = {**given.get("ledger", {}), "path": "disk/ledger.sqlite"}
         given["kept"] = {**given.get("kept", {}), "folder": "disk/kept", "max_mb": KEPT_MB}
-        path = self.folder / "line.toml"
+        path = self.folder / name
         path.write_text(tomli_w.dumps(given), encoding="utf-8")
         return path
 

@@ -21,16 +21,37 @@ class ActKind(StrEnum):
     CUT_RESULTS = "cut-results"
     SLOW_FRAMES = "slow-frames"
     FULL_DISK = "full-disk"
+    FLAG_FRAMES = "flag-frames"  # the proxy damages ZMTP's framing: a flag byte
+    LENGTH_FRAMES = "length-frames"  # a length byte
+    GREETING_FRAMES = "greeting-frames"  # the greeting of the next connection
+    OVERSIZE_FRAMES = "oversize-frames"  # a message frame above every limit is announced
+    FOREIGN_FRAMES = "foreign-frames"  # another service answers at the camera's address
+    SECOND_WORKER = "second-worker"  # a second worker is started on the same ledger
+    ROUGH_JUMP = "rough-jump"  # a rough camera plays a scene on an endpoint of its own (`scenes`)
+    ROUGH_REPEAT = "rough-repeat"
+    ROUGH_CHANGED = "rough-changed"
+    ROUGH_REBOOT = "rough-reboot"
+    ROUGH_TWIN = "rough-twin"
+    ROUGH_OLD = "rough-old"
+    ROUGH_WRAP = "rough-wrap"
+    ROUGH_AHEAD = "rough-ahead"
+    ROUGH_WILD = "rough-wild"
+    ROUGH_BEAT = "rough-beat"
 
     @property
     def verb(self) -> str:
-        """kill, stop, cut, slow or full."""
+        """What is done: kill, stop, cut, slow, full, a damage to framing, second, rough."""
         return self.partition("-")[0]
 
     @property
     def target(self) -> str:
-        """The process, connection or disk that it is done to."""
+        """The process, connection or disk that it is done to; of a rough camera the scene."""
         return self.partition("-")[2]
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """Targets to which nothing else may be done meanwhile."""
+        return ("rough", "worker") if self.verb == "rough" else (self.target,)
 
 
 PROCESS_KINDS: Final = (
@@ -48,8 +69,23 @@ DURATION_S: Final = {
     "cut": (0.0, 0.0),
     "slow": (1.0, 3.0),
     "full": (1.0, 4.0),
+    "flag": (0.0, 0.0),
+    "length": (0.0, 0.0),
+    "greeting": (0.0, 0.0),
+    "oversize": (0.0, 0.0),
+    "foreign": (0.5, 2.0),
+    "second": (6.0, 6.0),
+    "rough": (6.0, 6.0),
 }
-"""Shortest and longest duration of each verb, until the process runs, the link is fast or the disk has room again."""
+"""Shortest and longest duration of each verb, until the process runs, the link is fast or the disk has room again.
+
+A second worker and a rough camera end by themselves; their time is what they take on a quiet machine."""
+
+DAMAGES: Final = ("flag", "length", "greeting", "oversize", "foreign")
+"""Verbs that damage the framing of a connection."""
+
+HEAL_S: Final = 5.0
+"""Time after such an act in which the connection may be made again undisturbed."""
 
 QUIET_S: Final = 1.0
 """Shortest time between two acts on one target: the second must find something to disturb."""
@@ -104,12 +140,13 @@ class ChaosPlan:
             for index in rng.permutation(len(kinds)):
                 kind = kinds[index]
                 for_s = round(float(rng.uniform(*DURATION_S[kind.verb])), 2)
-                start_s = round(max(at_s, free_s.get(kind.target, 0.0)), 2)
+                start_s = round(max(at_s, *(free_s.get(target, 0.0) for target in kind.holds)), 2)
                 at_s += float(rng.uniform(0.5, 1.5)) * every_s
                 if start_s + for_s > duration_s:
                     return cls(seed, duration_s, tuple(sorted(acts, key=lambda act: act.at_s)), frame_faults)
                 acts.append(Act(start_s, kind, for_s))
-                free_s[kind.target] = start_s + for_s + QUIET_S
+                quiet_s = HEAL_S if kind.verb in DAMAGES else QUIET_S
+                free_s |= dict.fromkeys(kind.holds, start_s + for_s + quiet_s)
 
     @classmethod
     def in_turn(

@@ -1,10 +1,10 @@
-"""A TCP proxy between two processes of a line that cuts connections in mid-message or slows them down."""
+"""A TCP proxy between two processes of a line: cuts connections, slows them down, damages ZMTP framing."""
 
 import contextlib
 import socket
 import threading
 import time
-from typing import Final
+from typing import Final, Literal
 
 CHUNK_BYTES: Final = 65_536
 SLOW_BYTES_PER_S: Final = 40_000
@@ -12,6 +12,16 @@ SLOW_BYTES_PER_S: Final = 40_000
 
 SLOW_TICK_S: Final = 0.05
 ACCEPT_S: Final = 0.2
+
+TOPIC: Final = b"cmfm/1/"
+"""Start of a message on the wire, behind one byte of flags and one of length (ZMTP 3, short message frames)."""
+
+HUGE: Final = b"\x02" + (1 << 40).to_bytes(8, "big")
+"""Head of a message frame of a terabyte: flags (long), length."""
+
+FOREIGN: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
+
+Damage = Literal["flag", "length", "greeting", "oversize"]
 
 
 class Proxy:
@@ -27,6 +37,8 @@ class Proxy:
         self._cut = threading.Event()
         self._slow = threading.Event()
         self._closing = threading.Event()
+        self._foreign = threading.Event()
+        self._damage: Damage | None = None
         self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
         self._thread.start()
@@ -54,6 +66,21 @@ class Proxy:
         """Forward as fast as possible again."""
         self._slow.clear()
 
+    def damage(self, kind: Damage) -> None:
+        """Damage the framing of the next message from the target, or the greeting of the next connection."""
+        self._damage = kind
+        if kind == "greeting":
+            self._hang_up()
+
+    def foreign(self) -> None:
+        """Answer as another service from now on, instead of the target."""
+        self._foreign.set()
+        self._hang_up()
+
+    def own(self) -> None:
+        """Forward to the target again."""
+        self._foreign.clear()
+
     def close(self) -> None:
         """Close everything."""
         self._closing.set()
@@ -67,6 +94,11 @@ class Proxy:
                 near = self._listener.accept()[0]
             except TimeoutError:
                 continue
+            if self._foreign.is_set():
+                with contextlib.suppress(OSError):
+                    near.sendall(FOREIGN)
+                near.close()
+                continue
             try:
                 far = socket.create_connection(self._target, timeout=ACCEPT_S)
             except OSError:  # no process listens; the caller notices the same
@@ -74,12 +106,16 @@ class Proxy:
                 continue
             far.settimeout(None)
             self._open |= {near, far}
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink), name="pump", daemon=True).start()
+            for ends in ((near, far, False), (far, near, True)):
+                threading.Thread(target=self._pump, args=ends, name="pump", daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, from_target: bool) -> None:
+        greeting = True
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK_BYTES):
+                if from_target:
+                    data = self._damaged(data, greeting=greeting)
+                    greeting = False
                 if self._cut.is_set():
                     sink.sendall(data[: len(data) // 2])
                     self._cut.clear()
@@ -88,6 +124,20 @@ class Proxy:
                 self._forward(sink, data)
         for end in (source, sink):
             self._shut(end)
+
+    def _damaged(self, data: bytes, *, greeting: bool) -> bytes:
+        """The data, damaged as planned if it is the greeting or has the beginning of a message."""
+        kind, at = self._damage, data.find(TOPIC) - 2
+        if kind is None or (kind == "greeting") is not greeting or (kind != "greeting" and at < 0):
+            return data
+        self._damage = None
+        if kind == "greeting":
+            return b"\x00" + data[1:]
+        if kind == "flag":
+            return data[:at] + b"\xff" + data[at + 1 :]
+        if kind == "length":
+            return data[: at + 1] + bytes([data[at + 1] ^ 0x80]) + data[at + 2 :]
+        return data[:at] + HUGE + data[at:]
 
     def _forward(self, sink: socket.socket, data: bytes) -> None:
         while self._slow.is_set() and data:

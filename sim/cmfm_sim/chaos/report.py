@@ -1,6 +1,7 @@
 """Report of a chaos run: the account, the dead peers and the problems, for people and for programs."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.chaos.connected import connected_spans
+from cmfm_sim.chaos.guests import healing_ms, not_healed, scene_problems, scenes_of
 from cmfm_sim.chaos.line import ChaosLine
 from cmfm_sim.chaos.peers import Report, read_events, reports, spread_of
 from cmfm_sim.chaos.plan import ChaosPlan
@@ -30,6 +32,9 @@ class ChaosReport:
     tally: Tally
     deaths: tuple[Report, ...]
     disk: str
+    scenes: Mapping[str, int]
+    scenes_judged: int
+    healing_ms: tuple[float, ...]
     problems: tuple[str, ...]
 
 
@@ -39,14 +44,20 @@ def report_of(
     """Read the files of a run and check them. Raises InputError or RecordError for a file that cannot be read."""
     heard = read_events(line.events)
     connected = connected_spans(course.done, heard, line.camera_endpoint)
-    tally = tally_of(line.trigger_files, course.killed_cameras, line.ledger, line.record, connected)
+    scenes = scenes_of(course)
+    rough = [scene.stream_uuid for scene in scenes]
+    tally = tally_of(line.trigger_files, course.killed_cameras, line.ledger, line.record, connected, rough)
     deaths = tuple(reports(course.done, heard, line.camera_endpoint))
     late = [death for death in deaths if death.after_ms is None or death.after_ms > dead_peer_ms]
-    problems = [*course.problems, *tally.problems()]
+    problems = [*course.problems, *tally.problems(), *not_healed(course.done, heard, line.camera_endpoint)]
+    of_scenes, judged = scene_problems(course, scenes, line.ledger, line.worker_logs, course.ended_ns)
+    problems += of_scenes
     problems += [f"{death.kind}: reported {_after(death)}, not within {dead_peer_ms:g} ms" for death in late]
     if not tally.triggers:
         problems.append("no trigger was fired: the run shows nothing")
-    return ChaosReport(plan, course, tally, deaths, line.disk.how, tuple(problems))
+    played = Counter(scene.name for scene in scenes)
+    healing = tuple(healing_ms(course.done, heard, line.camera_endpoint))
+    return ChaosReport(plan, course, tally, deaths, line.disk.how, played, judged, healing, tuple(problems))
 
 
 def report_map(report: ChaosReport) -> dict[str, Any]:
@@ -62,6 +73,10 @@ def report_map(report: ChaosReport) -> dict[str, Any]:
         },
         "worker_boots": course.worker_boots,
         "disk": report.disk,
+        "scenes": dict(sorted(report.scenes.items())),
+        "scenes_judged": report.scenes_judged,
+        "rough_results": tally.rough,
+        "healing_ms": [round(ms) for ms in report.healing_ms],
         "triggers": tally.triggers,
         "frame_faults": dict(sorted(tally.faults.items())),
         "verdicts": {str(verdict): tally.verdicts[verdict] for verdict in Verdict},
@@ -87,6 +102,7 @@ def report_view(report: ChaosReport) -> Group:
         "acts", f"{len(report.course.done)}, the worker was started {report.course.worker_boots} times"
     )
     table.add_row("disk", report.disk)
+    table.add_row("rough camera", _scenes(report))
     table.add_row(
         "frame faults", ", ".join(f"{kind} {n}" for kind, n in sorted(tally.faults.items())) or "none"
     )
@@ -95,6 +111,7 @@ def report_view(report: ChaosReport) -> Group:
         "received", f"{tally.received}, {tally.unheard} more only in the ledger (their worker was killed)"
     )
     table.add_row("dead peers", _deaths(report.deaths))
+    table.add_row("framing", ", ".join(f"{ms:.0f} ms" for ms in report.healing_ms) or "no damage alone")
     return Group(table, _identity(tally, report.problems))
 
 
@@ -116,6 +133,13 @@ def _deaths(deaths: Sequence[Report]) -> str:
     if spread is None:
         return "none that could have been reported"
     return f"{len(deaths)} reported after p50 {spread.p50:.0f} ms, max {spread.most:.0f} ms"
+
+
+def _scenes(report: ChaosReport) -> str:
+    if not report.scenes:
+        return "no scene"
+    names = ", ".join(f"{name} {count}" for name, count in sorted(report.scenes.items()))
+    return f"{names}; {report.scenes_judged} judged in full, {report.tally.rough} results"
 
 
 def _after(death: Report) -> str:

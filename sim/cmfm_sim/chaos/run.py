@@ -9,7 +9,8 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from cmfm_sim.chaos.line import ChaosLine
 from cmfm_sim.chaos.plan import Act, ActKind, ChaosPlan
@@ -18,7 +19,8 @@ from cmfm_sim.processes import Child
 
 READY_LIMIT_S: Final = 180.0
 SETTLE_LIMIT_S: Final = 90.0
-END_LIMIT_S: Final = 60.0
+END_LIMIT_S: Final = 120.0
+GUEST_LIMIT_S: Final = 60.0
 TICK_S: Final = 0.02
 LAST_FRAMES_S: Final = 2.0
 """Time that the camera goes on after the last act, so that a disturbed stream is heard of again."""
@@ -32,6 +34,9 @@ NO_ROOM: Final = 3
 AGAIN_S: Final = 1.0
 """Time after which a supervisor starts such a worker again."""
 
+
+IN_USE: Final = "is in use by pid"
+"""Words of a worker whose ledger another one holds."""
 
 SAMPLE_S: Final = 5.0
 
@@ -50,12 +55,14 @@ class Done:
 
 @dataclass(slots=True)
 class Course:
-    """Record of a run: acts done, camera boots that were killed, and problems."""
+    """Record of a run: acts done, camera boots that were killed, logs of rough cameras, and problems."""
 
     done: list[Done] = field(default_factory=list)
+    rough_logs: list[Path] = field(default_factory=list)
     killed_cameras: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     worker_boots: int = 0
+    ended_ns: int = 0  # when the worker was told to end
     seconds: float = 0.0
 
 
@@ -82,6 +89,7 @@ class ChaosRun:
         self._running: dict[str, Child] = {}
         self._disk_full = False
         self._worker_met_full_disk = False
+        self._guests: dict[ActKind, Child] = {}  # second workers and rough cameras that may still run
         self._begun: dict[ActKind, int] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # heap: time.monotonic(), order, what
         self._order = itertools.count()
@@ -128,6 +136,7 @@ class ChaosRun:
             self._tick()
 
     def _end(self) -> None:
+        self.course.ended_ns = time.time_ns()
         self._finish("worker")
         time.sleep(LAST_RESULTS_S / 2)
         self._finish("subscriber")
@@ -145,10 +154,16 @@ class ChaosRun:
             "cut": lambda act: self._line.proxies[act.kind.target].cut(),
             "slow": lambda act: self._line.proxies[act.kind.target].slow(),
             "full": lambda _: self._fill_disk(),
+            "foreign": lambda act: self._line.proxies[act.kind.target].foreign(),
+            "second": lambda _: self._start_second(),
+            "rough": self._start_rough,
+            **dict.fromkeys(("flag", "length", "greeting", "oversize"), self._damage),
         }
 
     def _over(self, act: Act) -> None:
         verb, target = act.kind.verb, act.kind.target
+        if verb in ("second", "rough"):
+            self._wait_for_guest(act.kind)
         self.course.done.append(Done(act.kind, self._begun[act.kind], time.time_ns()))
         if verb == "kill":
             self._start(target)
@@ -158,6 +173,34 @@ class ChaosRun:
             self._line.proxies[target].fast()
         elif verb == "full":
             self._free_disk()
+        elif verb == "foreign":
+            self._line.proxies[target].own()
+
+    def _damage(self, act: Act) -> None:
+        kind: Any = act.kind.verb
+        self._line.proxies[act.kind.target].damage(kind)
+
+    def _start_second(self) -> None:
+        self._guests[ActKind.SECOND_WORKER] = self._line.start_second_worker()
+
+    def _start_rough(self, act: Act) -> None:
+        seed = self._plan.seed + len(self.course.done)
+        self._guests[act.kind], log = self._line.start_rough(act.kind.target, seed)
+        self.course.rough_logs.append(log)
+
+    def _wait_for_guest(self, kind: ActKind) -> None:
+        """Wait until a second worker or a rough camera has ended by itself, and look how. The plan waits with it."""
+        guest, since_s = self._guests.pop(kind), time.monotonic()
+        while guest.returncode is None and time.monotonic() < since_s + GUEST_LIMIT_S:
+            self._look_after_children()
+            time.sleep(TICK_S)
+        waited_s = time.monotonic() - since_s
+        self._due = [(at_s + waited_s, order, what) for at_s, order, what in self._due]
+        if guest.returncode is None:
+            guest.kill()
+            self.course.problems.append(f"{kind} did not end within {GUEST_LIMIT_S:g} s")
+        elif problem := _guest_problem(kind, guest, self._running.get("worker")):
+            self.course.problems.append(problem)
 
     def _kill(self, name: str) -> None:
         if name == "camera":
@@ -196,13 +239,16 @@ class ChaosRun:
             raise FailedError("stopped")
         while self._due and self._due[0][0] <= time.monotonic():
             heapq.heappop(self._due)[2]()
-        for name, child in list(self._running.items()):
-            if child.returncode is not None:
-                self._ended(name, child)
+        self._look_after_children()
         if self._sample is not None and time.monotonic() >= self._next_sample_s:
             self._sample({name: child.pid for name, child in self._running.items()})
             self._next_sample_s = time.monotonic() + SAMPLE_S
         time.sleep(TICK_S)
+
+    def _look_after_children(self) -> None:
+        for name, child in list(self._running.items()):
+            if child.returncode is not None:
+                self._ended(name, child)
 
     def _ended(self, name: str, child: Child) -> None:
         """Handle a process that ended without being told to."""
@@ -244,3 +290,18 @@ class ChaosRun:
 
     def _at(self, when_s: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._due, (when_s, next(self._order), what))
+
+
+def _guest_problem(kind: ActKind, guest: Child, worker: Child | None) -> str | None:
+    """What is wrong with the end of a second worker, or of a rough camera; None if nothing is."""
+    if kind is not ActKind.SECOND_WORKER:
+        return (
+            f"{kind} ended with exit code {guest.returncode}:\n{guest.output()[-500:]}"
+            if guest.returncode
+            else None
+        )
+    if guest.returncode != NO_ROOM:
+        return f"a second worker on one ledger ended with exit code {guest.returncode} instead of {NO_ROOM}"
+    if IN_USE not in guest.output() or (worker is not None and str(worker.pid) not in guest.output()):
+        return "a second worker on one ledger does not say who holds it"
+    return None

@@ -64,7 +64,7 @@ def chaos(
     ] = 1,
     duration_s: Annotated[
         float, typer.Option("--duration-s", min=5, help="Length of the disturbance.")
-    ] = 30.0,
+    ] = 60.0,
     parts: Annotated[
         int | None,
         typer.Option(
@@ -103,11 +103,15 @@ def chaos(
 
     Starts a camera, `cmfm-worker` and a recording subscriber as processes, damages
     and loses frames, lets clocks jump, kills (-9) and stops the processes, cuts and
-    slows their connections, and fills the disk. Then the camera's own list of
-    triggers is compared with the worker's ledger and the subscriber's record.
+    slows their connections, damages their framing, and fills the disk. A second
+    worker is started on the same ledger, and a rough camera plays scenes: numbers
+    that jump, wrap or come twice, repeated pictures, a stream_uuid of before. Then
+    the cameras' own lists of triggers are compared with the worker's ledger and the
+    subscriber's record.
 
     Exit code 0 only if every trigger has its one verdict, every part that cannot
-    have been inspected has a FAULT, and each dead peer was reported within 1 s.
+    have been inspected has a FAULT, no other part is lost for it, each dead peer was
+    reported within 1 s, and each damaged connection was made again.
     """
     console = stdout_console(stderr=as_json)
     if parts is not None:
@@ -127,7 +131,7 @@ def chaos(
             raise InputError("--root is missing: which parts are to be sent to the line of --config?")
         limit = int(rate * duration_s * SPARE) + 1000 if parts is None else parts
         options = LineOptions(
-            root.absolute(), category, rate, deadline_ms, limit, recipe, read_settings(config)
+            root.absolute(), category, rate, deadline_ms, limit, recipe, read_settings(config), rough=True
         )
         for plan in plans:
             command = _replay_command(plan.seed)

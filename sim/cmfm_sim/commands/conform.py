@@ -13,6 +13,7 @@ from cmfm_sim.conform.checker import FRAMES, Conformance, fails
 from cmfm_sim.conform.connection_check import connection_lines
 from cmfm_sim.conform.listen import listen, now
 from cmfm_sim.conform.show import report_map, show
+from cmfm_sim.errors import InputError
 from cmfm_sim.key_options import OwnKey, client_keys
 from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
@@ -64,6 +65,9 @@ def conform(
     endpoints = {FRAMES: endpoint}
     if triggers:
         endpoints[TRIGGERS] = check_endpoint(triggers, "--triggers")
+    for option, given in (("--endpoint", endpoint), ("--triggers", triggers)):
+        if "*" in given:
+            raise InputError(f"{option} {given!r}: name the camera's host and port; only who binds writes *")
     topic(line or "line1", station or "station1", "frame")
     keys = client_keys(key, server_key)
     console = stdout_console()

@@ -109,6 +109,17 @@ def test_part_over_the_edge_is_undecided(
     assert np.load(tmp_path / "out" / "psi.npy").any()
 
 
+def test_part_unlike_those_taught_is_undecided(made: tuple[Path, Path], tmp_path: Path) -> None:
+    """Another product of the same shape: high Ψ all over, and no defect that stands out from it."""
+    good = made[0].parent / "validation" / "good"
+    rgb, xyz = np.asarray(Image.open(good / "rgb" / "000.png")), tifffile.imread(good / "xyz" / "000.tiff")
+    write_part(tmp_path / "unlike", "000", np.ascontiguousarray(rgb[..., ::-1]), xyz)
+    assert inspect(tmp_path / "unlike", "000", made[1], tmp_path / "out") == 0
+    result = read_json(tmp_path / "out" / "result.json")
+    assert (result["verdict"], result["reason"]) == ("UNDECIDED", "unlike_taught")
+    assert result["measures"]["level"] > result["limits"]["level"]
+
+
 def test_good_part_passes(made: tuple[Path, Path], tmp_path: Path) -> None:
     """A part like those that the recipe was taught from scores below the threshold."""
     assert inspect(made[0].parent / "validation" / "good", "000", made[1], tmp_path / "out") == 0

@@ -225,7 +225,7 @@ def test_a_data_set_as_others_write_it_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "bagel" / "train" / "good"
     for kind in ("rgb", "xyz"):
         (folder / kind).mkdir(parents=True)
-    points = np.random.default_rng(0).normal(size=(20, 30, 3)).astype(np.float32)
+    points = np.random.default_rng(0).uniform(0.4, 0.6, size=(20, 30, 3)).astype(np.float32)
     tifffile.imwrite(folder / "xyz" / "000.tiff", points, photometric="minisblack")
     Image.new("RGBA", (30, 20), (10, 20, 30, 40)).save(folder / "rgb" / "000.png")
     rgb, xyz = read_part(list_parts(tmp_path, "bagel", "train")[0])

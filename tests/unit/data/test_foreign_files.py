@@ -68,6 +68,44 @@ def test_two_files_of_one_name_are_refused(root: Path, hole: Path, kind: str, na
         list_parts(root, "praline", "test")
 
 
+def to_nowhere(path: Path) -> None:
+    path.symlink_to("/nowhere")
+
+
+def to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (to_nowhere, "is a link to /nowhere"),
+        (to_itself, "is a link to 000"),
+        (os.mkfifo, "is a pipe"),
+        (os.mkdir, "is a folder"),
+    ],
+)
+def test_a_part_does_not_vanish_with_its_files(
+    root: Path, hole: Path, put: Callable[[Path], None], said: str
+) -> None:
+    """Both files of a part lie on a disk that is not there, or are no files at all: the first is named."""
+    for name in ("rgb/000.png", "xyz/000.tiff"):
+        (hole / name).unlink()
+        put(hole / name)
+    with pytest.raises(DatasetError, match=rf"rgb/000\.png {said}"):
+        list_parts(root, "praline", "test")
+
+
+@pytest.mark.parametrize("control", ["\n", "\t", "\x1b", "\x7f"])
+def test_control_characters_in_names_are_refused(root: Path, hole: Path, control: str) -> None:
+    """A line break would tear tables and logs, an escape sequence repaint the terminal: the name is shown escaped."""
+    for kind, ending in (("rgb", "png"), ("xyz", "tiff"), ("gt", "png")):
+        (hole / kind / f"000.{ending}").rename(hole / kind / f"0{control}0.{ending}")
+    with pytest.raises(DatasetError, match="has a control character in its name") as refused:
+        list_parts(root, "praline", "test")
+    assert control not in str(refused.value)
+
+
 def test_accents_match_in_both_of_unicodes_spellings(root: Path, hole: Path) -> None:
     """A file system that takes letters apart does not part a picture from its points."""
     (hole / "rgb" / "000.png").rename(hole / "rgb" / "t\u00fcr.png")

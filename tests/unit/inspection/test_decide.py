@@ -13,7 +13,7 @@ from cmfm_protocol.wire.verdict import REASONS_OF, Reason, Verdict
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.inspection.measures import PartMeasures
 from cmfm_worker.recipes.limits_section import LimitsSection
-from cmfm_worker.recipes.sections import CalibrationSection, CoverageSection, ThresholdSection
+from cmfm_worker.recipes.sections import CalibrationSection, CoverageSection, ScoreSection, ThresholdSection
 
 FAILED = (Verdict.FAIL, Reason.ABOVE_THRESHOLD)
 PASSED = (Verdict.PASS, Reason.BELOW_THRESHOLD)
@@ -64,6 +64,7 @@ LIMITS = LimitsSection(
     outline_px=(100.0, 150.0),
     length_px=(15.0, 25.0),
     filled=(0.7, 0.9),
+    compactness=(0.13, 0.5),
 )
 
 OUTSIDE: list[tuple[Reason, str, PartMeasures]] = [
@@ -79,6 +80,8 @@ OUTSIDE: list[tuple[Reason, str, PartMeasures]] = [
     (Reason.LOW_COVERAGE, "outline in px 99", measures(80, filled=80 / 99, length_px=20.0)),
     (Reason.LOW_COVERAGE, "length in px 14.9", measures(100, length_px=14.9)),
     (Reason.LOW_COVERAGE, "share of the outline with 3D 0.69", measures(100, filled=0.69, length_px=20.0)),
+    (Reason.LOW_COVERAGE, "square of the length 0.128", measures(80, filled=80 / 110, length_px=25.0)),
+    (Reason.HIGH_COVERAGE, "square of the length 0.524", measures(118, filled=118 / 140, length_px=15.0)),
     (Reason.HIGH_COVERAGE, "outline in px 151", measures(121, filled=121 / 151, length_px=20.0)),
     (Reason.HIGH_COVERAGE, "length in px 25.1", measures(100, length_px=25.1)),
     (Reason.HIGH_COVERAGE, "share of the outline with 3D 0.91", measures(100, filled=0.91, length_px=20.0)),
@@ -115,24 +118,47 @@ def test_cause_is_told_before_its_effects(tmp_path: Path) -> None:
     assert decide(0.1, 1.0, half, recipe).reason is Reason.LOW_COVERAGE
 
 
+UNLIKE = (Verdict.UNDECIDED, Reason.UNLIKE_TAUGHT)
+
+
 @pytest.mark.parametrize(
-    ("score", "level", "verdict", "reason"),
+    ("score", "level", "expected"),
     [
-        (0.1, 2.0, Verdict.PASS, Reason.BELOW_THRESHOLD),
-        (0.1, 2.1, Verdict.UNDECIDED, Reason.UNLIKE_TAUGHT),
-        (0.5, 2.0, Verdict.FAIL, Reason.ABOVE_THRESHOLD),
-        (0.9, 4.0, Verdict.UNDECIDED, Reason.UNLIKE_TAUGHT),  # 0.45 at twice the level
-        (1.0, 4.0, Verdict.FAIL, Reason.ABOVE_THRESHOLD),
+        (0.1, 2.0, PASSED),
+        (0.1, 2.1, UNLIKE),
+        (0.5, 2.0, FAILED),
+        (1.9, 4.0, UNLIKE),  # 0.475 at the usual level of 1
+        (2.0, 4.0, FAILED),
     ],
 )
 def test_unusual_part_is_undecided_unless_a_defect_stands_out(
-    tmp_path: Path, score: float, level: float, verdict: Verdict, reason: Reason
+    tmp_path: Path, score: float, level: float, expected: tuple[Verdict, Reason]
 ) -> None:
     """Above the level of nominal parts nothing passes, and only a score that is high even for that level FAILs."""
-    recipe = saved(tmp_path / "part", limits=LimitsSection(level=2.0), coverage=CoverageSection()).recipe
-    assert decide(score, level, NOMINAL, recipe)[:2] == (verdict, reason)
-    off = recipe.model_copy(update={"limits": LimitsSection(level=2.0, off=("unlike_taught",))})
+    limits = LimitsSection(level=2.0, usual_level=1.0)
+    recipe = saved(tmp_path / "part", limits=limits, coverage=CoverageSection()).recipe
+    assert decide(score, level, NOMINAL, recipe)[:2] == expected
+    off = recipe.model_copy(update={"limits": limits.model_copy(update={"off": ("unlike_taught",)})})
     assert decide(score, level, NOMINAL, off)[:2] == (FAILED if score >= 0.5 else PASSED)
+
+
+@pytest.mark.parametrize(
+    ("how", "unlike", "failed"),
+    [
+        # Ψ has been divided by 1.5 only, although the level is 3
+        (ScoreSection(level_range=(0.5, 1.5)), 0.99, 1.01),
+        # the score has been divided by √3 already, nominal ones by 1
+        (ScoreSection(normalisation="published"), 0.5 * 3**0.5 - 0.01, 0.5 * 3**0.5 + 0.01),
+    ],
+)
+def test_level_counts_once_in_a_score(
+    tmp_path: Path, how: ScoreSection, unlike: float, failed: float
+) -> None:
+    """What the recipe's own score has already divided by the level is not divided again."""
+    limits = LimitsSection(level=2.0, usual_level=1.0)
+    recipe = saved(tmp_path / "part", score=how, limits=limits, coverage=CoverageSection()).recipe
+    assert decide(unlike, 3.0, NOMINAL, recipe)[:2] == UNLIKE
+    assert decide(failed, 3.0, NOMINAL, recipe)[:2] == FAILED
 
 
 @pytest.mark.parametrize(

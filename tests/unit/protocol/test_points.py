@@ -126,6 +126,20 @@ def test_z_towards_the_sensor_is_told() -> None:
     assert "z < 0: are they in the sensor's frame" in problem
 
 
+def test_axes_in_another_order_are_told() -> None:
+    """x lies on both sides of the sensor's axis: where it stands for z, half of the points are behind the sensor."""
+    problem = look_at_sample(np.ascontiguousarray(scene()[..., [2, 1, 0]]))[1]
+    assert problem is not None
+    assert "the axes in the order x, y, z" in problem
+
+
+def test_one_negative_number_for_gaps_is_a_mark() -> None:
+    """A sensor that writes z = -1 with x and y where it measured nothing, in a third of a frame."""
+    xyz = scene()
+    xyz[:, :33, 2] = -1
+    assert look_at_sample(xyz)[1] is None
+
+
 def test_long_scan_of_a_conveyor_is_no_height_map() -> None:
     """A profile scanner's frame may be many times longer than its distance."""
     xyz = scene()

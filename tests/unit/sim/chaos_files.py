@@ -10,7 +10,7 @@ from cmfm_client.result_log import ResultLog
 from cmfm_protocol.wire.result import Result
 from cmfm_sim.trigger_log import TriggerLog, TriggerRecord
 
-ROW = ("boot_id", "result_id", "stream_uuid", "seq", "verdict", "reason")
+ROW = ("boot_id", "result_id", "stream_uuid", "seq", "verdict", "reason", "part_id", "done_ns")
 
 
 def write_triggers(path: Path, triggers: Iterable[TriggerRecord]) -> Path:
@@ -32,7 +32,7 @@ def write_ledger(path: Path, results: Iterable[Result], **endings: str) -> Path:
         connection.execute("INSERT INTO boots VALUES (?, ?, 0)", (boot, endings.get(boot, "clean")))
     for result in results:
         values = [asdict(result)[name] for name in ROW]
-        connection.execute("INSERT INTO triggers VALUES (?, ?, ?, ?, ?, ?)", values)
+        connection.execute("INSERT INTO triggers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     connection.commit()
     connection.close()
     return path

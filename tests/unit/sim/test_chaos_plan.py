@@ -3,6 +3,7 @@
 import pytest
 
 from cmfm_sim.chaos.connected import Span, connected_spans
+from cmfm_sim.chaos.guests import healing_ms, not_healed
 from cmfm_sim.chaos.peers import Report, reports
 from cmfm_sim.chaos.plan import ActKind, ChaosPlan
 from cmfm_sim.chaos.run import Done
@@ -22,12 +23,12 @@ def test_the_seed_says_all() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_acts_leave_each_other_room(seed: int) -> None:
     """All within the time; nothing is done to a target that is still disturbed; every kind has its turn."""
-    plan = ChaosPlan.draw(seed, 120)
+    plan = ChaosPlan.draw(seed, 240)
     until_s: dict[str, float] = {}
     for act in plan.acts:
-        assert act.at_s >= until_s.get(act.kind.target, 0)
-        assert act.at_s + act.for_s <= 120
-        until_s[act.kind.target] = act.at_s + act.for_s
+        assert all(act.at_s >= until_s.get(target, 0) for target in act.kind.holds)
+        assert act.at_s + act.for_s <= 240
+        until_s |= dict.fromkeys(act.kind.holds, act.at_s + act.for_s)
     assert {act.kind for act in plan.acts} == set(ActKind)
 
 
@@ -84,6 +85,25 @@ def test_a_camera_is_connected_where_the_worker_said_so_and_nothing_was_disturbe
     events = heard(camera_gone_ns=40 * S, link_gone_ns=50 * S)
     done = [Done(ActKind.SLOW_FRAMES, 10 * S, 20 * S), Done(ActKind.KILL_CAMERA, 40 * S, 41 * S)]
     assert connected_spans(done, events, CAMERA) == [Span(3 * S, 8 * S), Span(22 * S, 38 * S)]
+
+
+def test_damaged_connection_must_be_made_again() -> None:
+    """Within 15 s, as the worker's state says; a disturbance beside it, or the end of the run, excuses."""
+    damage = Done(ActKind.FLAG_FRAMES, 10 * S, 10 * S)
+    up = {"at_ns": 1 * S, "event": "state", "boot_id": "b", "alive": {CAMERA: True}}
+    down = {"at_ns": 11 * S, "event": "state", "boot_id": "b", "alive": {CAMERA: False}}
+    back = {"at_ns": 12 * S, "event": "state", "boot_id": "b", "alive": {CAMERA: True}}
+    later = {"at_ns": 40 * S, "event": "link", "alive": False}
+    assert not_healed([damage], [up, down, back, later], CAMERA) == []
+    assert healing_ms([damage], [up, down, back, later], CAMERA) == [2000.0]
+    assert healing_ms([damage], [up, down, later], CAMERA) == []
+    assert (
+        "flag-frames: the camera was not connected again"
+        in not_healed([damage], [up, down, later], CAMERA)[0]
+    )
+    assert not_healed([damage], [up, down], CAMERA) == []
+    killed = Done(ActKind.KILL_CAMERA, 12 * S, 14 * S)
+    assert not_healed([damage, killed], [up, down, later], CAMERA) == []
 
 
 def test_another_boot_of_the_worker_is_another_connection() -> None:

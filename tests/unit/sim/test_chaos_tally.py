@@ -64,6 +64,42 @@ def test_a_connected_cameras_last_triggers_are_no_exception(tmp_path: Path) -> N
     assert found.unannounced == 3
 
 
+def test_good_part_of_a_connected_camera_is_not_lost(tmp_path: Path) -> None:
+    """One wrong message before it is no excuse; a fault of the part's own, or no connection, is."""
+    lost = [*(result(seq) for seq in range(4)), result(4, Verdict.FAULT)]
+    span = Span(FIVE[3].trigger_ns, FIVE[4].trigger_ns + 1)
+    found = tally(tmp_path, FIVE, lost, connected=[span])
+    assert found.problems() == ["1 good parts of a connected camera that count as lost: ('stream', 4)"]
+    for triggers, spans in ((FIVE, []), ([*FIVE[:4], trigger(4, faults=(FaultKind.REORDER,))], [span])):
+        (tmp_path / "l.sqlite").unlink()
+        assert tally(tmp_path, triggers, lost, connected=spans).problems() == []
+
+
+def test_good_part_is_answered_in_time_whatever_else_is(tmp_path: Path) -> None:
+    """More than a second after the deadline is no matter of load."""
+    late = result(4, done_ns=FIVE[4].trigger_ns + 2_100_000_000)
+    span = Span(FIVE[3].trigger_ns, FIVE[4].trigger_ns + 1)
+    found = tally(tmp_path, FIVE, [*(result(seq) for seq in range(4)), late], connected=[span])
+    assert "answered more than a second late: ('stream', 4)" in found.problems()[0]
+
+
+def test_results_of_a_rough_camera_are_counted_apart(tmp_path: Path) -> None:
+    """They are judged by their scenes; the record must have them all the same."""
+    rough = [
+        result(5, stream_uuid="rough", result_id=6),
+        result(0, Verdict.FAULT, stream_uuid="unattributed", part_id="rough-x-1", result_id=7),
+    ]
+    rows = [*(result(seq) for seq in range(5)), *rough]
+    found = tally_of(
+        [write_triggers(tmp_path / "t.jsonl", FIVE)],
+        set(),
+        write_ledger(tmp_path / "l.sqlite", rows),
+        write_record(tmp_path / "r.jsonl", rows),
+        rough=["rough"],
+    )
+    assert (found.problems(), found.rough, found.unattributed, found.received) == ([], 2, 0, 7)
+
+
 def test_a_gap_is_a_loss_also_of_a_killed_camera(tmp_path: Path) -> None:
     """A trigger before one that was answered was known to the worker, so it owes a verdict."""
     found = tally(tmp_path, FIVE, [result(seq) for seq in (0, 1, 3)], camera_killed=True)

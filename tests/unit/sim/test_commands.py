@@ -222,7 +222,7 @@ def test_chaos_plan_is_printed_and_reproducible(
     said = []
     for _ in range(2):
         assert (
-            run(monkeypatch, "chaos", "--seed", 7, "--duration-s", 60, "--deadline-ms", 2000, "--show-plan")
+            run(monkeypatch, "chaos", "--seed", 7, "--duration-s", 240, "--deadline-ms", 2000, "--show-plan")
             == 0
         )
         said.append(capsys.readouterr().out)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cmfm_sim.chaos.proxy import Proxy
+from cmfm_sim.chaos.proxy import Damage, Proxy
 
 
 class Ends:
@@ -69,3 +69,57 @@ def test_slow_link_takes_its_time(ends: Ends) -> None:
     ends.near.sendall(b"x" * 20_000)
     assert len(received(ends.far, 20_000)) == 20_000
     assert time.monotonic() - started_s > 0.3
+
+
+MESSAGE = b"\x01\x1bcmfm/1/line1/station1/frame/\x00\x05hello"
+
+
+@pytest.mark.parametrize(
+    ("kind", "damaged"),
+    [
+        ("flag", b"\xff" + MESSAGE[1:]),
+        ("length", MESSAGE[:1] + b"\x9b" + MESSAGE[2:]),
+        ("oversize", b"\x02" + (1 << 40).to_bytes(8, "big") + MESSAGE),
+    ],
+)
+def test_damage_changes_one_message_of_the_target(ends: Ends, kind: Damage, damaged: bytes) -> None:
+    """One byte of framing, or a head that announces a terabyte. The other direction and the next message are whole."""
+    ends.far.sendall(b"greeting")
+    assert received(ends.near, 8) == b"greeting"
+    ends.proxy.damage(kind)
+    ends.near.sendall(MESSAGE)
+    assert received(ends.far, len(MESSAGE)) == MESSAGE
+    ends.far.sendall(MESSAGE)
+    assert received(ends.near, len(damaged)) == damaged
+    ends.far.sendall(MESSAGE)
+    assert received(ends.near, len(MESSAGE)) == MESSAGE
+
+
+def test_damaged_greeting_is_that_of_the_next_connection(ends: Ends) -> None:
+    """The present connection ends; the first bytes of the next are wrong, and of the one after right."""
+    ends.far.sendall(b"greeting")
+    assert received(ends.near, 8) == b"greeting"
+    ends.proxy.damage("greeting")
+    assert received(ends.near, 1) == b""
+    for greeting in (b"\x00MTP", b"ZMTP"):
+        near, far = ends.connect()
+        far.sendall(b"ZMTP")
+        assert received(near, 4) == greeting
+        near.close()
+        far.close()
+
+
+def test_foreign_service_answers_until_the_own_is_back(ends: Ends) -> None:
+    """Whoever connects meanwhile hears HTTP."""
+    ends.far.sendall(b"greeting")
+    assert received(ends.near, 8) == b"greeting"
+    ends.proxy.foreign()
+    port = int(ends.proxy.endpoint.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as visitor:
+        assert received(visitor, 1000).startswith(b"HTTP/1.1 400")
+    ends.proxy.own()
+    near, far = ends.connect()
+    near.sendall(b"own")
+    assert received(far, 3) == b"own"
+    near.close()
+    far.close()

@@ -211,6 +211,15 @@ def test_first_part_after_a_jump_keeps_its_name() -> None:
     assert set(intake.readable) == parts("a", 5)
 
 
+def test_first_part_after_a_jump_does_not_wait_for_the_numbers_passed_over() -> None:
+    """Its frame has come, so its FAULT goes ahead of theirs."""
+    intake = Intake()
+    play(intake, [0, 1, 30_000, 30_001, 30_002])
+    intake.wait(50)
+    assert intake.readable["a2"] == (TriggerKey("cam", 30_000), Reason.MALFORMED)
+    assert len(intake.faults) < 100
+
+
 def test_number_that_was_damaged_keeps_the_name_of_its_part() -> None:
     """The FAULT stands for the missing number and says which part it was."""
     intake = Intake()

@@ -182,7 +182,8 @@ def test_confirmed_jump_is_believed() -> None:
     while found := lost(t, 10_000):
         assert len(found) <= LOST_AT_ONCE  # the verdicts of parts that are there go out in between
         given += found
-    assert given == [("a", seq) for seq in range(1, 5001)]
+    assert given[-1] == ("a", 4999)  # 5000, whose frame came, is not behind all others
+    assert sorted(given) == [("a", seq) for seq in range(1, 5001)]
     assert t.take_skipped() == 0
 
 

@@ -112,7 +112,9 @@ class StreamSequence:
             self._doubt_past(seq)
             self._confirm(now_ns)
             if believed:
-                self._miss(range(self.next_seq, seq), now_ns)
+                # The frame of `seq - 1` has come, so its FAULT waits neither for it nor behind those passed over.
+                self._miss(range(seq - 1, seq), now_ns - self._window_ns)
+                self._miss(range(self.next_seq, seq - 1), now_ns)
                 self.next_seq = seq + 1
             else:
                 self._weigh(seq, seq + 1, now_ns, sealed=sealed)
