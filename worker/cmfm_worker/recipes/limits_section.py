@@ -62,6 +62,10 @@ class LimitsSection(Section):
     filled: Range | None = Field(
         default=None, description="low_coverage, high_coverage: share of the outline that has valid 3D"
     )
+    compactness: Range | None = Field(
+        default=None,
+        description="low_coverage, high_coverage: the part's pixels over the square of its length",
+    )
     level: float | None = Field(
         default=None,
         gt=0,
@@ -112,6 +116,11 @@ class LimitsSection(Section):
             "outline with 3D": "any"
             if self.filled is None
             else f"{self.filled[0]:.1%} to {self.filled[1]:.1%}",
+            "area over length²": (
+                "any"
+                if self.compactness is None
+                else f"{self.compactness[0]:.3f} to {self.compactness[1]:.3f}"
+            ),
             "mean Ψ": "any" if self.level is None else f"at most {self.level:.4g}",
         }
         return rows | ({"never given": ", ".join(self.off)} if self.off else {})
@@ -138,6 +147,7 @@ LIMIT_KEYS: Final = (
     "outline_px",
     "length_px",
     "filled",
+    "compactness",
     "level",
 )
 """The keys of `LimitsSection` that are compared."""

@@ -14,11 +14,11 @@ from cmfm_worker.recipes.limits_section import ContentReason, LimitsSection
 from cmfm_worker.recipes.sections import CoverageSection
 from cmfm_worker.teaching.nominal_range import Bound, lower_bound, upper_bound
 
-FALSE_ALARMS: Final = 0.01
+FALSE_ALARMS: Final = 0.02
 """Share of good parts that may be outside the limits, all limits together, where there are enough parts to say so."""
 
-SIDES: Final = 14
-"""Number of bounds that share it: two sides of five ranges, and four limits with one side."""
+SIDES: Final = 16
+"""Number of bounds that share it: two sides of six ranges, and four limits with one side."""
 
 SIZE_MARGIN: Final = 0.05
 """Least margin of areas and lengths beyond the nominal parts, as a share of them."""
@@ -87,6 +87,7 @@ def _learned_from(
         outline_px=_rounded(learned.factors([part.outline_px for part in parts], SIZE_MARGIN), 1),
         length_px=_rounded(learned.factors([part.length_px for part in parts], SIZE_MARGIN), 1),
         filled=_rounded(learned.shares([part.filled for part in parts], FILLED_MARGIN), 4),
+        compactness=_rounded(learned.factors([part.compactness for part in parts], SIZE_MARGIN), 4),
         level=learned.level(levels),
         usual_level=float(f"{median(levels):.5g}") if levels and min(levels) > 0 else None,
         nominal_parts=len(parts),
