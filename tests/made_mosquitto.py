@@ -20,6 +20,8 @@ SUBSCRIBED = "cmfm/#"
 WAIT_S = 20.0
 DEBIAN = {
     "mosquitto_passwd": "mosquitto",
+    "mosquitto_rr": "mosquitto-clients",
+    "mbpoll": "mbpoll",
     "mosquitto": "mosquitto",
     "mosquitto_sub": "mosquitto-clients",
     "mosquitto_pub": "mosquitto-clients",
@@ -171,6 +173,11 @@ class Listener:
         lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
         found = [json.loads(line) for line in lines if line]
         return [_read(message) for message in found if message["topic"].endswith(f"/{kind}" if kind else "")]
+
+    def count(self) -> int:
+        """How many messages have come."""
+        with self._path.open("rb") as file:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
     def payloads(self) -> list[tuple[str, bytes]]:
         """Topic and payload of each message, if `binary`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -18,7 +19,7 @@ from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
-from cmfm_worker.recipes.folder import recipe_name, save_recipe
+from cmfm_worker.recipes.folder import recipe_name, replace_recipe_file, save_recipe
 from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.recipe import load_recipe
 from cmfm_worker.recipes.sections import (
@@ -78,6 +79,25 @@ def test_model_sha_can_be_computed_from_the_file(tmp_path: Path) -> None:
     table = {name: getattr(recipe, name).model_dump(mode="json") for name in sections}
     text = json.dumps(table | {"mapping": recipe.mapping.sha256}, sort_keys=True)
     assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    """If the disk is full while the report is written, there is no recipe, and an earlier one stays as it was."""
+
+    def full(folder: Path) -> None:
+        (folder / "report.html").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(InputError, match=r"part: cannot be written \(No space left on device\)"):
+        save_recipe(tmp_path / "part", draft(), pair(), report=full)
+    assert not list(tmp_path.iterdir())
+    loaded = saved(tmp_path / "part")
+    before = (tmp_path / "part" / "recipe.toml").read_bytes()
+    other = loaded.recipe.model_copy(update={"threshold": ThresholdSection(fail_at=9.0)})
+    with pytest.raises(InputError, match="No space left"):
+        replace_recipe_file(load_recipe(tmp_path / "part"), other, full)
+    assert (tmp_path / "part" / "recipe.toml").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mapping.safetensors", "part", "recipe.toml"]
 
 
 def test_spreads_are_stored_and_required(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from cmfm_worker.bench.seeded import seeded_mapping, write_seeded_weights
 from cmfm_worker.bench.sizes import Sizes, Work
 from cmfm_worker.bench.stages import Setup, Stopwatch, run_watched
 from cmfm_worker.bench.twin import compare
-from cmfm_worker.bench.work import classic_work, paper_work
+from cmfm_worker.bench.work import classic_work, lite_work, paper_work
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.extractor import Extractor, Preset, TooFewPointsError
 from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
@@ -245,7 +245,8 @@ def _stages(
 
 def _work(setup: Setup, variant: Variant, sizes: Sizes) -> Mapping[str, Work]:
     if not isinstance(setup.extractor, PaperExtractor):
-        return classic_work(sizes, setup.mapping)
+        lite = setup.extractor.identity.preset == "lite"
+        return (lite_work if lite else classic_work)(sizes, setup.mapping)
     dtype_bytes = DTYPES[variant.precision].itemsize
     picture = Picture.of(setup.extractor.image_encoder)
     return paper_work(sizes, variant.blocks, variant.group_size, setup.mapping, dtype_bytes, picture)

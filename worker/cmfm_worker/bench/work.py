@@ -8,6 +8,7 @@ read once a batch. A floor from these numbers can only be too low.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from cmfm_worker.bench.mapping_work import mapping_of_pixels, mapping_of_tokens
 from cmfm_worker.bench.picture_work import Picture, picture_work, transformer
@@ -16,6 +17,10 @@ from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.points.features import TAPS
 from cmfm_worker.cfm.points.grouping import CENTRES
 from cmfm_worker.cfm.prepare import SIZE_PX
+
+LITE_FLOP: Final = 0.993e9
+LITE_WEIGHTS: Final = 700_704
+"""EfficientNet-Lite0 up to 1/16 of an input of 320×320: operations of its convolutions as published, and weights."""
 
 _POINT = 12
 _POINT_WIDTH, _MAP_PX = 384, SIZE_PX**2
@@ -66,6 +71,13 @@ def classic_work(sizes: Sizes, mapping: MappingPair) -> Mapping[str, Work]:
         "mapping": mapping_of_pixels(sizes, mapping),
         "aggregate": _aggregate(sizes),
     }
+
+
+def lite_work(sizes: Sizes, mapping: MappingPair) -> Mapping[str, Work]:
+    """Return stage → work for the `lite` preset: that of `classic` and the network over the square of every frame."""
+    work = classic_work(sizes, mapping)
+    features = Work(sizes.frames * LITE_FLOP, work["features"].bytes + LITE_WEIGHTS * F32)
+    return {**work, "features": features}
 
 
 def _prepare(sizes: Sizes) -> dict[str, Work]:

@@ -9,11 +9,12 @@ from cmfm_protocol.files.dataset import GOOD
 from cmfm_protocol.pictures.score_picture import ScoreGroup, score_picture
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.binomial import Share
-from cmfm_worker.cli.closing_tables import rates_in_words
+from cmfm_worker.cli.closing_tables import rates_in_words, suspects_summary
 from cmfm_worker.cli.console import show_facts, show_table
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import Recipe
 from cmfm_worker.teaching.calibrate import Calibration
+from cmfm_worker.teaching.closing import Closing
 from cmfm_worker.teaching.labelled_trial import CurvePoint, KindTally, curve, tally_kinds
 from cmfm_worker.teaching.simulated_trial import SimulatedTrial
 from cmfm_worker.teaching.trade_off import trade_offs
@@ -50,20 +51,15 @@ def remarks(found: Calibration) -> Iterator[str]:
             f"the recipe had a grey band from {before.grey_from:.6g} on and has none now; "
             "set one with --grey-rate or --grey-from"
         )
-    repeated = len(found.nominal) - len({part.score for part in found.nominal})
-    if repeated:
-        yield (
-            f"{repeated} of {len(found.nominal)} nominal parts have exactly the score of another one: a duplicated "
-            "picture counts as one part only"
-        )
     for part in found.labelled:
         if part.problem is not None:
             yield f"not inspected: {part.id}: {part.problem}"
 
 
-def show(found: Calibration) -> None:
+def show(found: Calibration, closing: Closing) -> None:
     """Print the limits before and after, then the counts on the labelled set with them and at other rates."""
-    show_facts(f"limits of recipe {found.recipe.name!r}", _facts(found))
+    facts = [*_facts(found), ("mislabelled parts", suspects_summary(closing))]
+    show_facts(f"limits of recipe {found.recipe.name!r}", facts)
     if not found.labelled:
         return
     tallies = tally_kinds(found.labelled, found.recipe)

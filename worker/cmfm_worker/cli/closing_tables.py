@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from cmfm_worker.cfm.metrics.binomial import Share
+from cmfm_worker.cfm.metrics.outliers import LEAST_SCORES
 from cmfm_worker.cli.console import show_table
 from cmfm_worker.recipes.sections import ThresholdSection
 from cmfm_worker.teaching.closing import Closing
+from cmfm_worker.teaching.nominal_score import NominalScore
 from cmfm_worker.teaching.simulated_trial import KINDS, LINE, SIZES, SimulatedTrial
 from cmfm_worker.teaching.trade_off import TradeOff, trade_offs
 
@@ -59,6 +61,27 @@ def suspects_in_words(closing: Closing, command: str) -> list[str]:
         f"  Look at {'its picture' if one else 'their pictures'}. If {'it' if one else 'one'} has a defect, leave it "
         f"out and {command} again: {options}",
         "  If it is good, it shows a view that the recipe hardly knows, and such parts will FAIL: teach more of them.",
+    ]
+
+
+def suspects_summary(closing: Closing) -> str:
+    """Return in one line which nominal parts look mislabelled."""
+    suspects = closing.suspects
+    if suspects.limit is None:
+        return f"{LEAST_SCORES} scores of nominal parts are needed to tell, there are {len(closing.nominal)}"
+    if not suspects.parts:
+        return f"none (no score above {suspects.limit:.4g})"
+    return f"{', '.join(each.name for each in suspects.parts)}, or a rare view; see below"
+
+
+def repeated_in_words(nominal: Sequence[NominalScore]) -> list[str]:
+    """Return a warning if nominal parts have the score of another one."""
+    repeated = len(nominal) - len({f"{each.score:.6g}" for each in nominal})
+    if not repeated:
+        return []
+    return [
+        f"{repeated} of {len(nominal)} nominal parts have exactly the score of another one: a duplicated picture "
+        "counts as one part only"
     ]
 
 
@@ -120,7 +143,7 @@ def percent(rate: float) -> str:
 
 def interval(bounds: tuple[float, float]) -> str:
     """Return an interval of rates in percent."""
-    low, high = (f"{100 * bound:.2g}" if bound >= _NEXT_TO_NOTHING else "0" for bound in bounds)
+    low, high = (f"{float(f'{100 * bound:.2g}'):g}" if bound >= _NEXT_TO_NOTHING else "0" for bound in bounds)
     return f"{low} to {high} %"
 
 

@@ -142,6 +142,9 @@ def fit(
     ROOT/CATEGORY/validation/good (eyecandies: val/data), and the training parts, each by networks that were fitted on
     the others. Without a validation split a fifth of the training parts is held out. A part that cannot be read stops
     the command; it is named.
+
+    Ends with what thresholds cost and catch, and with the nominal parts that look mislabelled or should be looked at;
+    report/report.html in the recipe's folder has it all with pictures (docs/calibration.md).
     """
     if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
@@ -157,7 +160,7 @@ def fit(
     with progress_bars(STAGES) as progress:
         progress("start", 0, 1)  # what follows is imported for seconds
         from cmfm_worker.cli.closing_page import write_report
-        from cmfm_worker.cli.closing_tables import suspects_in_words
+        from cmfm_worker.cli.closing_tables import repeated_in_words, suspects_in_words
         from cmfm_worker.cli.fit_summary import show, summary
         from cmfm_worker.datasets.cache.store import source_of
         from cmfm_worker.line.compute.device import choose_device, choose_precision
@@ -260,5 +263,5 @@ def fit(
         print_json(summary(taught, loaded, closing))
     else:
         show(taught, loaded, closing)
-    for line in advice:
+    for line in (*repeated_in_words(taught.nominal), *advice):
         remark(line)

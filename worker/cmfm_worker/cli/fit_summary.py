@@ -46,7 +46,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe", closing: "Closing") -> None:
     """Print the summary as tables."""
     from statistics import quantiles
 
-    from cmfm_worker.cli.closing_tables import rates_in_words, show_closing
+    from cmfm_worker.cli.closing_tables import rates_in_words, show_closing, suspects_summary
     from cmfm_worker.cli.console import show_facts
     from cmfm_worker.teaching.trade_off import trade_offs
 
@@ -81,6 +81,7 @@ def show(taught: "Taught", loaded: "LoadedRecipe", closing: "Closing") -> None:
     facts.append(("frames", f"{recipe.frame.in_words()}; others are FAULTs"))
     facts += recipe.limits.in_words(recipe.coverage).items()
     facts += [("outside: UNDECIDED", recipe.limits.rate_in_words())]
+    facts.append(("mislabelled parts", suspects_summary(closing)))
     if taught.parts.left_out:
         facts.append(("left out", ", ".join(taught.parts.left_out)))
     facts.append(("report", str(loaded.folder / REPORT_FOLDER / PAGE)))

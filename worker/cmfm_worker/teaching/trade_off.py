@@ -54,7 +54,7 @@ def whole_curve(threshold: ThresholdSection, trial: SimulatedTrial) -> list[Trad
     """Return the curve over evenly spaced thresholds."""
     scores = threshold.nominal_scores
     shown = [point.fail_at for point in trade_offs(threshold, trial)]
-    low, high = float(np.median(scores)), 1.1 * max(*shown, *scores[-1:])
+    low, high = float(np.median(scores)), 1.1 * max(shown)
     return [
         _trade_off(fail_at, _rate_at(scores, fail_at), len(scores), trial)
         for fail_at in np.linspace(low, max(high, low), CURVE_POINTS).tolist()
