@@ -23,7 +23,8 @@ TRIGGERS = "triggers"
 
 def conform(
     endpoint: Annotated[
-        str, typer.Option("--endpoint", help="Frames endpoint that the camera binds, as under [cameras].")
+        str,
+        typer.Option("--endpoint", help="Frames endpoint that the camera binds; the worker connects to it."),
     ] = "tcp://127.0.0.1:5555",
     triggers: Annotated[
         str,
