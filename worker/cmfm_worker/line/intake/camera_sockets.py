@@ -81,8 +81,8 @@ class Silence:
 class CameraSockets:
     """The connected sockets of one camera endpoint.
 
-    `frame_bytes` is the size of the largest frame that can be inspected. Raises StartupError for an invalid endpoint. An
-    unreachable camera is not an error.
+    `frame_bytes` is the size of the largest frame that can be inspected. Raises StartupError for an invalid endpoint.
+    An unreachable camera is not an error.
     """
 
     def __init__(
