@@ -29,6 +29,9 @@ libzmq's defaults suit chat, not a line. The traps, each explained here and nowh
 - **Monitors.** Behind 2000 events that nobody has read, the context's I/O thread waits, and with it every socket and
   the end of the context. The receiving side of a monitor needs `RCVHWM` 0.
 - **REQ.** After a lost reply a REQ socket refuses to send. A DEALER that sends REQ's empty delimiter does not.
+- **Routing ids.** A ROUTER ignores a client whose `ROUTING_ID` is that of a connection which it still believes in: a
+  client that was unplugged and starts again is unheard until TCP gives the old one up. `ROUTER_HANDOVER` lets the
+  newer one take over.
 - **Late delivery.** A connecting socket queues messages for a peer that is not there and delivers them when it comes,
   minutes later. `IMMEDIATE` lets it send only over a connection, so that a request that timed out is not done later.
 - **IPv6.** It is off by default; an endpoint such as `tcp://[::1]:5556` needs it.

@@ -65,10 +65,10 @@ class SparkplugAdapter:
             identifier = f"{mqtt.identifier}-sparkplug"
             async with broker_client(mqtt, identifier=identifier, will=death) as client:
                 counts.add("connections")
-                self._log.info("sparkplug_connected", host=mqtt.host, port=mqtt.port, bd_seq=node.bd_seq)
+                self._log.info("sparkplug_connected", broker=f"{mqtt.host}:{mqtt.port}", bd_seq=node.bd_seq)
                 await Connection(gateway, section, client, node, counts).run()
 
-        await keep_connected(self.name, one_connection, counts, longest_pause_s=mqtt.reconnect_max_s)
+        await keep_connected(self.name, one_connection, counts, mqtt)
 
 
 class Connection:

@@ -32,6 +32,9 @@ LEVEL_MARGIN: Final = 0.15
 EDGE_MARGIN_PX: Final = 2.0
 """Least margin of distances to an edge: the mask of a part differs by a pixel or two from frame to frame."""
 
+MOST_LEFT_OUT: Final = 500
+"""With more parts the model of the tails extrapolates little, and leaving out each of them would take many seconds."""
+
 BESIDE_SHARE: Final = 0.01
 """Least margin of a piece beside the part, as a share of the part: reflections and fluff are smaller."""
 
@@ -57,8 +60,8 @@ def content_limits(
 
 
 def _left_out_outside(nominal_px: int, parts: Sequence[PartMeasures]) -> int | None:
-    """Return how many parts are outside the limits that all others give; None if there are no others."""
-    if len(parts) < 2:
+    """Return how many parts are outside the limits that all others give; None for one part and for very many."""
+    if not 2 <= len(parts) <= MOST_LEFT_OUT:
         return None
     outside = 0
     for i, part in enumerate(parts):
