@@ -21,6 +21,7 @@ WAIT_S = 20.0
 DEBIAN = {
     "mosquitto_passwd": "mosquitto",
     "mosquitto_rr": "mosquitto-clients",
+    "mbpoll": "mbpoll",
     "mosquitto": "mosquitto",
     "mosquitto_sub": "mosquitto-clients",
     "mosquitto_pub": "mosquitto-clients",

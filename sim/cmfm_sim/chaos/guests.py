@@ -1,7 +1,7 @@
 """Judges what rough cameras and damaged connections did to a run, from its files and its acts."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,9 @@ from cmfm_sim.errors import InputError
 MARGIN_NS: Final = 2 * 10**9
 BULK_NS: Final = 60 * 10**9
 """Time in which the FAULTs of a long jump are out, also on a busy machine."""
+
+HARMLESS: Final = ("rough", "second", "full")
+"""Verbs that disturb no connection of the camera."""
 
 HEALED_NS: Final = 15 * 10**9
 """Time after which a damaged connection must be made again: libzmq and the worker wait up to 2 s between attempts."""
@@ -47,19 +50,36 @@ def scene_problems(
 
 def not_healed(done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> list[str]:
     """Damages after which the worker did not report the camera as alive again, though nothing else was disturbed."""
-    problems = []
+    return [
+        f"{act.kind}: the camera was not connected again within {HEALED_NS / 1e9:g} s"
+        for act in _undisturbed_damages(done)
+        if _alive_at(heard, endpoint, act.until_ns + HEALED_NS) is False
+    ]
+
+
+def healing_ms(done: Sequence[Done], heard: Sequence[Event], endpoint: str) -> list[float]:
+    """Milliseconds from each damage that ended the connection until the camera was reported as alive again."""
+    found = []
+    for act in _undisturbed_damages(done):
+        states = [
+            (event["at_ns"], event["alive"].get(endpoint))
+            for event in heard
+            if event["event"] == "state" and act.at_ns < event["at_ns"] < act.until_ns + HEALED_NS
+        ]
+        down = next((at_ns for at_ns, alive in states if not alive), None)
+        back = next((at_ns for at_ns, alive in states if alive and down is not None and at_ns > down), None)
+        if back is not None:
+            found.append((back - act.until_ns) / 1e6)
+    return found
+
+
+def _undisturbed_damages(done: Sequence[Done]) -> Iterator[Done]:
+    """Damages of framing beside which nothing else was done to camera, worker, subscriber or their connections."""
     for act in (act for act in done if act.kind.verb in DAMAGES):
         by_ns = act.until_ns + HEALED_NS
-        others = (
-            other for other in done if other is not act and other.kind.verb not in ("rough", "second", "full")
-        )
-        if any(other.at_ns < by_ns and other.until_ns > act.at_ns - MARGIN_NS for other in others):
-            continue
-        if (alive := _alive_at(heard, endpoint, by_ns)) is False:
-            problems.append(f"{act.kind}: the camera was not connected again within {HEALED_NS / 1e9:g} s")
-        elif alive is None:
-            continue
-    return problems
+        others = (other for other in done if other is not act and other.kind.verb not in HARMLESS)
+        if not any(other.at_ns < by_ns and other.until_ns > act.at_ns - MARGIN_NS for other in others):
+            yield act
 
 
 def _alive_at(heard: Sequence[Event], endpoint: str, at_ns: int) -> bool | None:

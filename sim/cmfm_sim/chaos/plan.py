@@ -35,6 +35,7 @@ class ActKind(StrEnum):
     ROUGH_OLD = "rough-old"
     ROUGH_WRAP = "rough-wrap"
     ROUGH_AHEAD = "rough-ahead"
+    ROUGH_WILD = "rough-wild"
     ROUGH_BEAT = "rough-beat"
 
     @property

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.chaos.connected import connected_spans
-from cmfm_sim.chaos.guests import not_healed, scene_problems, scenes_of
+from cmfm_sim.chaos.guests import healing_ms, not_healed, scene_problems, scenes_of
 from cmfm_sim.chaos.line import ChaosLine
 from cmfm_sim.chaos.peers import Report, read_events, reports, spread_of
 from cmfm_sim.chaos.plan import ChaosPlan
@@ -34,6 +34,7 @@ class ChaosReport:
     disk: str
     scenes: Mapping[str, int]
     scenes_judged: int
+    healing_ms: tuple[float, ...]
     problems: tuple[str, ...]
 
 
@@ -55,7 +56,8 @@ def report_of(
     if not tally.triggers:
         problems.append("no trigger was fired: the run shows nothing")
     played = Counter(scene.name for scene in scenes)
-    return ChaosReport(plan, course, tally, deaths, line.disk.how, played, judged, tuple(problems))
+    healing = tuple(healing_ms(course.done, heard, line.camera_endpoint))
+    return ChaosReport(plan, course, tally, deaths, line.disk.how, played, judged, healing, tuple(problems))
 
 
 def report_map(report: ChaosReport) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def report_map(report: ChaosReport) -> dict[str, Any]:
         "scenes": dict(sorted(report.scenes.items())),
         "scenes_judged": report.scenes_judged,
         "rough_results": tally.rough,
+        "healing_ms": [round(ms) for ms in report.healing_ms],
         "triggers": tally.triggers,
         "frame_faults": dict(sorted(tally.faults.items())),
         "verdicts": {str(verdict): tally.verdicts[verdict] for verdict in Verdict},
@@ -108,6 +111,7 @@ def report_view(report: ChaosReport) -> Group:
         "received", f"{tally.received}, {tally.unheard} more only in the ledger (their worker was killed)"
     )
     table.add_row("dead peers", _deaths(report.deaths))
+    table.add_row("framing", ", ".join(f"{ms:.0f} ms" for ms in report.healing_ms) or "no damage alone")
     return Group(table, _identity(tally, report.problems))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cmfm_sim.chaos.guest_processes import NO_ROOM, Guests
 from cmfm_sim.chaos.line import ChaosLine
 from cmfm_sim.chaos.plan import Act, ActKind, ChaosPlan
 from cmfm_sim.errors import FailedError
@@ -20,7 +21,6 @@ from cmfm_sim.processes import Child
 READY_LIMIT_S: Final = 180.0
 SETTLE_LIMIT_S: Final = 90.0
 END_LIMIT_S: Final = 120.0
-GUEST_LIMIT_S: Final = 60.0
 TICK_S: Final = 0.02
 LAST_FRAMES_S: Final = 2.0
 """Time that the camera goes on after the last act, so that a disturbed stream is heard of again."""
@@ -28,15 +28,9 @@ LAST_FRAMES_S: Final = 2.0
 LAST_RESULTS_S: Final = 1.5
 """Time from the last verdict to the end of the worker: the subscriber asks for missed results at a heartbeat."""
 
-NO_ROOM: Final = 3
-"""Exit code of a worker that cannot write its ledger at its start."""
-
 AGAIN_S: Final = 1.0
-"""Time after which a supervisor starts such a worker again."""
+"""Time after which a supervisor starts a worker again that had no room for its ledger."""
 
-
-IN_USE: Final = "is in use by pid"
-"""Words of a worker whose ledger another one holds."""
 
 SAMPLE_S: Final = 5.0
 
@@ -89,11 +83,11 @@ class ChaosRun:
         self._running: dict[str, Child] = {}
         self._disk_full = False
         self._worker_met_full_disk = False
-        self._guests: dict[ActKind, Child] = {}  # second workers and rough cameras that may still run
+        self._guests = Guests(line)
         self._begun: dict[ActKind, int] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # heap: time.monotonic(), order, what
         self._order = itertools.count()
-        self.course = Course()
+        self.course = Course(rough_logs=self._guests.rough_logs)
 
     def run(self) -> Course:
         """Carry out the whole run."""
@@ -155,8 +149,7 @@ class ChaosRun:
             "slow": lambda act: self._line.proxies[act.kind.target].slow(),
             "full": lambda _: self._fill_disk(),
             "foreign": lambda act: self._line.proxies[act.kind.target].foreign(),
-            "second": lambda _: self._start_second(),
-            "rough": self._start_rough,
+            **dict.fromkeys(("second", "rough"), self._start_guest),
             **dict.fromkeys(("flag", "length", "greeting", "oversize"), self._damage),
         }
 
@@ -180,27 +173,17 @@ class ChaosRun:
         kind: Any = act.kind.verb
         self._line.proxies[act.kind.target].damage(kind)
 
-    def _start_second(self) -> None:
-        self._guests[ActKind.SECOND_WORKER] = self._line.start_second_worker()
-
-    def _start_rough(self, act: Act) -> None:
-        seed = self._plan.seed + len(self.course.done)
-        self._guests[act.kind], log = self._line.start_rough(act.kind.target, seed)
-        self.course.rough_logs.append(log)
+    def _start_guest(self, act: Act) -> None:
+        self._guests.start(act.kind, self._plan.seed)
 
     def _wait_for_guest(self, kind: ActKind) -> None:
-        """Wait until a second worker or a rough camera has ended by itself, and look how. The plan waits with it."""
-        guest, since_s = self._guests.pop(kind), time.monotonic()
-        while guest.returncode is None and time.monotonic() < since_s + GUEST_LIMIT_S:
-            self._look_after_children()
-            time.sleep(TICK_S)
+        """Wait until a second worker or a rough camera has ended. The plan waits with it."""
+        since_s = time.monotonic()
+        problem = self._guests.wait(kind, self._running.get("worker"), self._look_after_children)
+        if problem is not None:
+            self.course.problems.append(problem)
         waited_s = time.monotonic() - since_s
         self._due = [(at_s + waited_s, order, what) for at_s, order, what in self._due]
-        if guest.returncode is None:
-            guest.kill()
-            self.course.problems.append(f"{kind} did not end within {GUEST_LIMIT_S:g} s")
-        elif problem := _guest_problem(kind, guest, self._running.get("worker")):
-            self.course.problems.append(problem)
 
     def _kill(self, name: str) -> None:
         if name == "camera":
@@ -290,18 +273,3 @@ class ChaosRun:
 
     def _at(self, when_s: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._due, (when_s, next(self._order), what))
-
-
-def _guest_problem(kind: ActKind, guest: Child, worker: Child | None) -> str | None:
-    """What is wrong with the end of a second worker, or of a rough camera; None if nothing is."""
-    if kind is not ActKind.SECOND_WORKER:
-        return (
-            f"{kind} ended with exit code {guest.returncode}:\n{guest.output()[-500:]}"
-            if guest.returncode
-            else None
-        )
-    if guest.returncode != NO_ROOM:
-        return f"a second worker on one ledger ended with exit code {guest.returncode} instead of {NO_ROOM}"
-    if IN_USE not in guest.output() or (worker is not None and str(worker.pid) not in guest.output()):
-        return "a second worker on one ledger does not say who holds it"
-    return None

@@ -171,6 +171,15 @@ def ahead(rng: Rng) -> Iterator[Step]:
     yield from (Part(seq, seq) for seq in range(n + 1, n + 10))
 
 
+def wild(rng: Rng) -> Iterator[Step]:
+    """One frame with a number that a flipped bit would make, far beyond `max_gap`. It stands for the one left out."""
+    n = int(rng.integers(3, 6))
+    yield from (Part(seq, seq) for seq in range(n))
+    yield PassedOver(n, n + 1)
+    yield Part(n + (1 << int(rng.integers(12, 40))), n, Expect.FAULT, ("malformed",), miscounted=True)
+    yield from (Part(seq, seq) for seq in range(n + 1, n + 10))
+
+
 def beat(rng: Rng) -> Iterator[Step]:
     """One heartbeat that counts 900 numbers too many."""
     n = int(rng.integers(3, 6))
@@ -192,6 +201,7 @@ SCENES: Final[Mapping[str, Callable[[Rng], Iterator[Step]]]] = {
     "old": old,
     "wrap": wrap,
     "ahead": ahead,
+    "wild": wild,
     "beat": beat,
 }
 """The scenes by name."""

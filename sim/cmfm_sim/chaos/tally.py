@@ -34,16 +34,11 @@ from cmfm_sim.faults import MUST_FAULT
 
 FIRED, MUST_BE_FAULT, HAS_VERDICT, FAULTY, LOST, LATE = 1, 2, 4, 8, 16, 32
 LOSSES: Final = frozenset(
-    {
-        Reason.LOST,
-        Reason.MALFORMED,
-        Reason.REPEATED_FRAME,
-        Reason.CHECKSUM,
-        Reason.TRUNCATED,
-        Reason.CLOCK_SKEW,
-    }
+    {Reason.LOST, Reason.MALFORMED, Reason.CHECKSUM, Reason.TRUNCATED, Reason.CLOCK_SKEW}
 )
-"""Reasons of a FAULT that neither load nor a disturbed connection explains."""
+"""Reasons of a FAULT that neither load nor a disturbed connection explains.
+
+`repeated_frame` is not among them: the feed has few parts, and one may follow itself if those between are lost."""
 
 LATE_NS: Final = 10**9
 ROUGH_PART: Final = "rough-"

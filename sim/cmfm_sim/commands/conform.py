@@ -13,6 +13,7 @@ from cmfm_sim.conform.checker import FRAMES, Conformance, fails
 from cmfm_sim.conform.connection_check import connection_lines
 from cmfm_sim.conform.listen import listen, now
 from cmfm_sim.conform.show import report_map, show
+from cmfm_sim.errors import InputError
 from cmfm_sim.key_options import OwnKey, client_keys
 from cmfm_sim.stdout import stdout_console
 from cmfm_sim.stopping import stop_on_signals
@@ -22,7 +23,8 @@ TRIGGERS = "triggers"
 
 def conform(
     endpoint: Annotated[
-        str, typer.Option("--endpoint", help="Frames endpoint that the camera binds, as under [cameras].")
+        str,
+        typer.Option("--endpoint", help="Frames endpoint that the camera binds; the worker connects to it."),
     ] = "tcp://127.0.0.1:5555",
     triggers: Annotated[
         str,
@@ -64,6 +66,9 @@ def conform(
     endpoints = {FRAMES: endpoint}
     if triggers:
         endpoints[TRIGGERS] = check_endpoint(triggers, "--triggers")
+    for option, given in (("--endpoint", endpoint), ("--triggers", triggers)):
+        if "*" in given:
+            raise InputError(f"{option} {given!r}: name the camera's host and port; only who binds writes *")
     topic(line or "line1", station or "station1", "frame")
     keys = client_keys(key, server_key)
     console = stdout_console()

@@ -27,7 +27,7 @@ NOT_THERE: Final = {
 
 @dataclass(slots=True)
 class Link:
-    """What became of a connection: handshakes, disconnects, those that libzmq does not follow up, failed pulses.
+    """What became of a connection: handshakes, how often it was lost, and by how many protocol errors (`given_up`).
 
     `keys`: CURVE is used on this side. `pulses_lost` counts ends of a connection that only asks for ZMTP heartbeats.
     """
@@ -36,10 +36,15 @@ class Link:
     probe: Probe
     keys: bool = False
     handshakes: int = 0
-    disconnects: int = 0
+    lost: int = 0
     given_up: int = 0
     pulses: int = 0
     pulses_lost: int = 0
+
+    @property
+    def disconnects(self) -> int:
+        """How often the camera, or the network, ended the connection."""
+        return max(self.lost - self.given_up, 0)
 
 
 def connection_lines(link: Link, *, name: str, messages: int, kinds: int, wanted: str) -> list[ReportLine]:

@@ -7,10 +7,16 @@ from contextlib import contextmanager
 from typing import Final
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from cmfm_client.curve import ClientKeys
-from cmfm_client.sockets import ZmqContext, ZmqSocket, connect, notice_dead_host, notice_dead_peer
+from cmfm_client.sockets import (
+    RECONNECT_MAX_MS,
+    ZmqContext,
+    ZmqSocket,
+    notice_dead_host,
+    notice_dead_peer,
+)
+from cmfm_client.watched_connection import PROTOCOL_ERROR, watched
 from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
 from cmfm_sim.conform.checker import Conformance
 from cmfm_sim.conform.connection_check import Link
@@ -22,47 +28,44 @@ RECEIVE_HWM: Final = 64
 BACKLOG: Final = 16
 """Frames that wait for their check, from which on contents are skipped: times and numbers matter more."""
 
-AGAIN_S: Final = 0.5
-"""Wait after a disconnect that libzmq does not follow up, until the socket is made anew."""
-
-RETRIED: Final = zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
-FAILED: Final = (
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
-EVENTS: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | RETRIED | FAILED
-
 
 class Line:
-    """A SUB socket with its monitor; made anew when libzmq has given it up. `link` has what became of it."""
+    """A watched SUB connection; `link` has what became of it. A `pulse` only asks for ZMTP heartbeats.
+
+    Raises EndpointError.
+    """
 
     def __init__(self, context: ZmqContext, link: Link, keys: ClientKeys | None, *, pulse: bool) -> None:
         self.link = link
-        self.up = False
         self._context = context
         self._keys = keys
         self._pulse = pulse
-        self._again_s: float | None = None
-        self._open()
+        self._connection = watched(self._socket, link.endpoint, "--endpoint")
+
+    @property
+    def socket(self) -> ZmqSocket:
+        """The socket; another one after `watch` has made it anew."""
+        return self._connection.socket
 
     def close(self) -> None:
-        """Close the socket and its monitor."""
-        self.socket.disable_monitor()
-        self._monitor.close(0)
-        self.socket.close(0)
+        """Close the connection."""
+        self._connection.close()
 
     def watch(self) -> bool:
-        """Read the monitor; make a lost socket anew. Returns True if the connection has come back."""
-        back = False
-        while self._monitor.poll(0):
-            back = self._take(int(recv_monitor_message(self._monitor)["event"])) or back
-        if self._again_s is not None and time.monotonic() >= self._again_s:
-            self.link.given_up += self.up and not self._pulse
-            self.up = False
-            self.close()
-            self._open()
-        return back
+        """Note changes; make a lost socket anew. Returns True if the connection has come back."""
+        was_up, now_ns = self._connection.up, time.monotonic_ns()
+        self._connection.update(now_ns)
+        came, went = self._connection.up and not was_up, was_up and not self._connection.up
+        if self._connection.given_up(now_ns):
+            self._connection.renew()
+            self.link.given_up += not self._pulse and self._connection.trouble == PROTOCOL_ERROR
+        if self._pulse:
+            self.link.pulses += came
+            self.link.pulses_lost += went
+            return False
+        self.link.handshakes += came
+        self.link.lost += went
+        return came and self.link.handshakes > 1
 
     def receive(self) -> Iterator[tuple[list[bytes], Arrival]]:
         """Everything that has come, stamped now."""
@@ -73,39 +76,20 @@ class Line:
                 return
             yield frames, now()
 
-    def _open(self) -> None:
-        self._again_s = None
-        self.socket: ZmqSocket = self._context.socket(zmq.SUB)
-        self.socket.setsockopt(zmq.RCVHWM, RECEIVE_HWM)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+    def _socket(self) -> ZmqSocket:
+        socket: ZmqSocket = self._context.socket(zmq.SUB)
+        socket.setsockopt(zmq.RCVHWM, RECEIVE_HWM)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        socket.setsockopt(zmq.IPV6, "[" in self.link.endpoint)
         if self._pulse:
-            notice_dead_peer(self.socket)
+            notice_dead_peer(socket)
         else:
-            notice_dead_host(self.socket)
-            self.socket.setsockopt(zmq.SUBSCRIBE, b"")
+            notice_dead_host(socket)
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
         if self._keys is not None:
-            self._keys.apply_to(self.socket)
-        self._monitor: ZmqSocket = self.socket.get_monitor_socket(EVENTS)
-        connect(self.socket, self.link.endpoint, "--endpoint")
-
-    def _take(self, event: int) -> bool:
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self.up, self._again_s = True, None
-            return self._shook_hands()
-        if event & RETRIED:
-            self.link.disconnects += self.up and not self._pulse
-            self.up, self._again_s = False, None
-        else:
-            self.link.pulses_lost += self._pulse and self.up
-            self._again_s = time.monotonic() + AGAIN_S
-        return False
-
-    def _shook_hands(self) -> bool:
-        if self._pulse:
-            self.link.pulses += 1
-            return False
-        self.link.handshakes += 1
-        return self.link.handshakes > 1
+            self._keys.apply_to(socket)
+        return socket
 
 
 def now() -> Arrival:

@@ -1,14 +1,19 @@
 """Points: unit, frame of reference, marks of points that were not measured, and repeated bytes."""
 
 import zlib
-from typing import Final
+from collections import deque
+from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmfm_protocol.wire.frame import Frame
 from cmfm_protocol.wire.points import measured, point_facts
 from cmfm_sim.conform.heard import Heard
 from cmfm_sim.conform.report_lines import CheckLog, ReportLine
+
+BUFFERS: Final = 16
+"""Frames with which each array is compared alone, as in the worker."""
 
 FEW: Final = 0.01
 """Share of measured points below which a frame shows nothing."""
@@ -69,38 +74,80 @@ def _example(frame: Frame) -> str:
     return f"({', '.join(f'{value:.6g}' for value in points[0].tolist())})"
 
 
+class Content(NamedTuple):
+    """Size and CRC-32 of a frame's arrays."""
+
+    shape: tuple[int, ...]
+    rgb: int
+    xyz: int
+
+
+Key = tuple[str, int]
+"""stream_uuid and seq."""
+
+
 class RepeatCheck:
-    """Finds frames with the bytes of the frame before them on their stream: a frozen grabber."""
+    """Finds frames with the bytes of an earlier one, by the rules of the worker: a frozen grabber, buffers in turn.
+
+    Simulated frames are compared with the one before on their stream alone.
+    """
 
     def __init__(self) -> None:
         self._log = CheckLog("repeated bytes", "Sequence")
-        self._last: dict[str, tuple[int, int, int]] = {}
+        self._seen: dict[Content, Key] = {}
+        self._newest: deque[tuple[Key, Content]] = deque(maxlen=BUFFERS)
+        self._simulated: dict[str, tuple[Key, Content]] = {}
         self._frames = 0
 
-    def decoded(self, heard: Heard, frame: Frame) -> tuple[int, int]:
-        """Compare a readable frame with the one before. Returns the CRC-32 of both arrays."""
+    def decoded(self, heard: Heard, frame: Frame) -> Content:
+        """Compare a readable frame with earlier ones. Returns its content."""
         self._frames += 1
         rgb, xyz = (zlib.crc32(np.ascontiguousarray(array).data) for array in (frame.rgb, frame.xyz))
-        seq = frame.header.seq
-        before = self._last.get(frame.header.stream_uuid)
-        self._last[frame.header.stream_uuid] = (seq, rgb, xyz)
-        if before is None or before[0] == seq:
-            return rgb, xyz
-        if before[1:] == (rgb, xyz):
-            self._log.fail(
-                "the bytes of the frame before, under a new number",
-                'a frozen grabber or driver is a FAULT repeated_frame; a test source needs intake.repeated = "warn"',
-                f"{heard.name} after frame {before[0]}",
-            )
-        elif rgb == before[1] or xyz == before[2]:
-            which = "rgb" if rgb == before[1] else "xyz"
-            self._log.remark(
-                f"{which} has the bytes of the frame before, and the other array has not",
-                "does one half of the camera stand still? The worker does not see that",
-                f"{heard.name} after frame {before[0]}",
-            )
-        return rgb, xyz
+        content, key = Content(frame.rgb.shape, rgb, xyz), (frame.header.stream_uuid, frame.header.seq)
+        if frame.header.simulated:
+            self._compare_simulated(heard, key, content)
+        else:
+            self._compare(heard, key, content, frame)
+        return content
 
     def lines(self) -> list[ReportLine]:
         """The report."""
-        return self._log.lines("no frame repeats the one before" if self._frames > 1 else "")
+        return self._log.lines("no frame repeats an earlier one" if self._frames > 1 else "")
+
+    def _compare(self, heard: Heard, key: Key, content: Content, frame: Frame) -> None:
+        before = self._seen.setdefault(content, key)
+        if before != key:
+            self._repeats(heard, "the bytes", before)
+        else:
+            for earlier, other in reversed(self._newest):
+                if earlier == key or other.shape != content.shape:
+                    continue
+                if other.rgb == content.rgb and not _is_uniform(frame.rgb):
+                    self._repeats(heard, "the rgb", earlier)
+                    break
+                if other.xyz == content.xyz and not _is_uniform(frame.xyz):
+                    self._repeats(heard, "the xyz", earlier)
+                    break
+        self._newest.append((key, content))
+
+    def _compare_simulated(self, heard: Heard, key: Key, content: Content) -> None:
+        before = self._simulated.get(key[0])
+        self._simulated[key[0]] = (key, content)
+        if before is not None and before[0] != key and before[1] == content:
+            self._repeats(heard, "the bytes", before[0])
+
+    def _repeats(self, heard: Heard, what: str, before: Key) -> None:
+        self._log.fail(
+            f"{what} of an earlier frame, under a new number",
+            "no sensor gives the same bytes twice (FAULT repeated_frame): look at grabber, driver and buffers. A test "
+            'source that plays pictures again sends simulated: true, or needs intake.repeated = "warn"',
+            f"{heard.name} as frame {before[1]}",
+        )
+
+
+def _is_uniform(array: NDArray[np.uint8] | NDArray[np.float32]) -> bool:
+    """True if all pixels are equal: nothing was measured, or there was no light."""
+    pixels = array.reshape(-1, array.shape[-1])
+    return bool(
+        np.array_equal(pixels, np.broadcast_to(pixels[0], pixels.shape), equal_nan=array.dtype != np.uint8)
+    )

@@ -95,6 +95,26 @@ def test_limits_of_parts_are_set_again_and_reasons_stay_off(recipe: Path, split:
     assert after.limits.level is not None
 
 
+def test_a_recipe_without_a_frame_gets_that_of_the_nominal_parts(
+    recipe: Path, split: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An imported recipe has neither size nor distance; what a recipe states already stays as it is."""
+    path = recipe / "recipe.toml"
+    table = tomllib.loads(path.read_text())
+    taught = read_recipe_file(recipe).frame
+    table["frame"] = {"distance_m": 0.52, "distance_tolerance_m": 0.3}
+    path.write_text(tomli_w.dumps(table))
+    assert calibrate(recipe, *split, "--force", "--no-labelled") == 0
+    frame = read_recipe_file(recipe).frame
+    assert (frame.height_px, frame.width_px) == (taught.height_px, taught.width_px) == (96, 96)
+    assert (frame.distance_m, frame.distance_tolerance_m) == (0.52, 0.3)
+    assert "any size, 0.52 ± 0.3 m away → 96×96 pixels, 0.52 ± 0.3 m away" in capsys.readouterr().out
+    del table["frame"]
+    path.write_text(tomli_w.dumps(table))
+    assert calibrate(recipe, *split, "--force", "--no-labelled") == 0
+    assert read_recipe_file(recipe).frame.distance_m == pytest.approx(0.5, abs=0.05)
+
+
 def test_same_parts_as_fit_same_threshold(recipe: Path, split: list[object]) -> None:
     """With the validation parts of `fit` and no option, the threshold is that of `fit`."""
     before = read_recipe_file(recipe)

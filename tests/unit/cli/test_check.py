@@ -46,6 +46,7 @@ def test_limits_of_a_part_are_told_in_words(
         level=1.5,
         nominal_parts=20,
         expected_rate=0.03,
+        left_out_outside=1,
     )
     saved(tmp_path / "recipes" / "part", limits=limits)
     (tmp_path / "line.toml").write_text("")
@@ -56,7 +57,7 @@ def test_limits_of_a_part_are_told_in_words(
         "80.0% to 95.0%",
         "at most 1.5",
         "unexpected_piece",
-        "at most 3.0% of good parts (from 20 nominal parts; so few give wide limits)",
+        "at most 3.0% of good parts (from 20 nominal parts; so few give wide limits; each left out in turn, 1",
     ):
         assert text in said
 

@@ -41,7 +41,7 @@ def test_figures_have_the_names_scripts_rely_on(
     assert 0 <= figures["p_auroc"] <= 1
     assert figures["frames"] == 4
     assert figures["fps"] > 0
-    assert sum(figures["verdicts"].values()) == 4
+    assert sum(figures["verdicts"].values()) == sum(figures["reasons"].values()) == 4
     assert figures["escapes"] + figures["verdicts"]["FAIL"] + figures["verdicts"]["UNDECIDED"] >= 2
     assert "I-AUROC" in capsys.readouterr().out
 
@@ -57,7 +57,24 @@ def test_parts_from_another_distance_are_faults_on_the_line(
     assert figures["verdicts"]["FAULT"] == 4
     assert figures["frames"] == 4
     assert "the recipe was taught at" in figures["other_geometry"]["dome-test-good-000"]
+    assert figures["reasons"] == {"other_geometry": 4}
     assert "4 parts would be FAULTs on the line (other_geometry)" in capsys.readouterr().err
+
+
+def test_parts_outside_the_limits_are_counted_by_reason(
+    own_data: Path, taught: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part at the edge and one with a second piece beside it are UNDECIDED, as on the line; the table names both."""
+    edge, beside = sorted((own_data / "dome" / "test" / "good" / "xyz").glob("*.tiff"))
+    for path, piece in ((edge, np.s_[40:56, 0:40]), (beside, np.s_[2:10, 2:10])):
+        xyz = tifffile.imread(path)
+        xyz[(*piece, 2)] = 0.47
+        tifffile.imwrite(path, xyz, photometric="rgb")
+    assert evaluate(own_data, taught[1], "--json", tmp_path / "figures.json") == 0
+    figures = read_json(tmp_path / "figures.json")
+    assert figures["verdicts"]["UNDECIDED"] == figures["false_rejects"] == 2
+    assert (figures["reasons"]["out_of_view"], figures["reasons"]["unexpected_piece"]) == (1, 1)
+    assert "1 out_of_view, 1 unexpected_piece" in capsys.readouterr().out
 
 
 def test_batching_changes_no_figure(taught: tuple[Path, Path], tmp_path: Path) -> None:

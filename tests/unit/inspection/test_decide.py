@@ -64,6 +64,7 @@ LIMITS = LimitsSection(
     outline_px=(100.0, 150.0),
     length_px=(15.0, 25.0),
     filled=(0.7, 0.9),
+    compactness=(0.13, 0.5),
 )
 
 OUTSIDE: list[tuple[Reason, str, PartMeasures]] = [
@@ -79,6 +80,8 @@ OUTSIDE: list[tuple[Reason, str, PartMeasures]] = [
     (Reason.LOW_COVERAGE, "outline in px 99", measures(80, filled=80 / 99, length_px=20.0)),
     (Reason.LOW_COVERAGE, "length in px 14.9", measures(100, length_px=14.9)),
     (Reason.LOW_COVERAGE, "share of the outline with 3D 0.69", measures(100, filled=0.69, length_px=20.0)),
+    (Reason.LOW_COVERAGE, "square of the length 0.128", measures(80, filled=80 / 110, length_px=25.0)),
+    (Reason.HIGH_COVERAGE, "square of the length 0.524", measures(118, filled=118 / 140, length_px=15.0)),
     (Reason.HIGH_COVERAGE, "outline in px 151", measures(121, filled=121 / 151, length_px=20.0)),
     (Reason.HIGH_COVERAGE, "length in px 25.1", measures(100, length_px=25.1)),
     (Reason.HIGH_COVERAGE, "share of the outline with 3D 0.91", measures(100, filled=0.91, length_px=20.0)),

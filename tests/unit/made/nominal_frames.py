@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from tests.unit.made.recipes import draft
 from tests.unit.made.scenes import Scene, scene
 
 from cmfm_worker.cfm.prepare import BackgroundOptions, PreparedFrames, prepare
@@ -38,8 +37,7 @@ class NominalFrames:
     def compare(self, of: Scene) -> Deviation | None:
         """Compare a frame as the line does."""
         (part,) = measure_frames(self.prepared(of))
-        recipe = draft(coverage=self.coverage, limits=self.limits)
-        return deviation(part, recipe)  # type: ignore[arg-type]  # a draft has the sections that are compared
+        return deviation(part, self.coverage, self.limits)
 
 
 @cache

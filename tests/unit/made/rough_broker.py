@@ -46,21 +46,27 @@ def disconnect(reason: int) -> bytes:
 
 
 class RoughBroker:
-    """Counts connections and publications. `published` decides by topic and count what a PUBLISH is answered with."""
+    """Counts connections and publications.
+
+    `connected` decides by count what a CONNECT is answered with, `published` by topic, packet and count a PUBLISH of
+    QoS 1. At the subscriptions `closes_at`, counted from 1, the connection ends.
+    """
 
     def __init__(
         self,
         *,
         connected: Callable[[int], Answer] = lambda _: GOOD_CONNACK,
         published: Callable[[str, int, int], Answer] = lambda _topic, mid, _count: puback(mid),
+        closes_at: tuple[int, ...] = (),
     ) -> None:
         self.connections = 0
+        self.subscriptions = 0
         self.publications: list[tuple[str, bytes]] = []
-        self.unacknowledged = 0
-        self.most_unacknowledged = 0
         self._connected = connected
         self._published = published
+        self._closes_at = closes_at
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.StreamWriter | None = None
 
     async def __aenter__(self) -> "RoughBroker":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -76,10 +82,16 @@ class RoughBroker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
 
+    def send(self, packet: bytes) -> None:
+        """Send bytes over the newest connection, whatever came before."""
+        assert self._writer is not None
+        self._writer.write(packet)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writer = writer
         try:
             while (answer := await self._answer(reader)) != CLOSE:
                 if answer:
@@ -101,7 +113,9 @@ class RoughBroker:
         if kind == PUBLISH:
             return self._take(first, body)
         if kind == SUBSCRIBE:
-            return bytes([SUBACK << 4, 4]) + body[:2] + bytes([0, 1])
+            self.subscriptions += 1
+            answer = bytes([SUBACK << 4, 4]) + body[:2] + bytes([0, 1])
+            return CLOSE if self.subscriptions in self._closes_at else answer
         if kind == PINGREQ:
             return bytes([PINGRESP << 4, 0])
         return CLOSE if kind == DISCONNECT else None
@@ -112,12 +126,7 @@ class RoughBroker:
         self.publications.append((topic, body[end:]))
         if not first & 0x06:
             return None  # QoS 0
-        self.unacknowledged += 1
-        self.most_unacknowledged = max(self.most_unacknowledged, self.unacknowledged)
-        answer = self._published(topic, int.from_bytes(body[end : end + 2], "big"), len(self.publications))
-        if answer is not None:
-            self.unacknowledged -= 1
-        return answer
+        return self._published(topic, int.from_bytes(body[end : end + 2], "big"), len(self.publications))
 
 
 async def _length(reader: asyncio.StreamReader) -> int:

@@ -3,7 +3,7 @@
 import pytest
 
 from cmfm_sim.chaos.connected import Span, connected_spans
-from cmfm_sim.chaos.guests import not_healed
+from cmfm_sim.chaos.guests import healing_ms, not_healed
 from cmfm_sim.chaos.peers import Report, reports
 from cmfm_sim.chaos.plan import ActKind, ChaosPlan
 from cmfm_sim.chaos.run import Done
@@ -95,6 +95,8 @@ def test_damaged_connection_must_be_made_again() -> None:
     back = {"at_ns": 12 * S, "event": "state", "boot_id": "b", "alive": {CAMERA: True}}
     later = {"at_ns": 40 * S, "event": "link", "alive": False}
     assert not_healed([damage], [up, down, back, later], CAMERA) == []
+    assert healing_ms([damage], [up, down, back, later], CAMERA) == [2000.0]
+    assert healing_ms([damage], [up, down, later], CAMERA) == []
     assert (
         "flag-frames: the camera was not connected again"
         in not_healed([damage], [up, down, later], CAMERA)[0]

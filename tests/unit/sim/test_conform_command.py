@@ -267,6 +267,8 @@ def test_triggers_of_a_gateway(check: Check, tcp: str) -> None:
     ("arguments", "message"),
     [
         (["--endpoint", "5555"], "--endpoint '5555' is not an endpoint"),
+        (["--endpoint", "tcp://127.0.0.1:*"], "name the camera's host and port"),
+        (["--endpoint", "tcp://*:5555"], "name the camera's host and port"),
         (["--triggers", "udp://x"], "--triggers 'udp://x' is not an endpoint"),
         (["--line", "a b"], "line 'a b'"),
         (["--key", "/nowhere"], "go together"),

@@ -10,7 +10,7 @@ from tests.unit.made.line_messages import result
 
 from cmfm_client.events import Received
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_sim.commands.demo import ConsoleDisplay
+from cmfm_sim.commands.demo_display import ConsoleDisplay
 from cmfm_sim.demo_line import DemoFolder
 from cmfm_sim.verdict_text import verdict_header, verdict_text
 

@@ -87,6 +87,8 @@ MUTANTS = [
     ("wrap", lambda rows: [row._replace(stream_uuid=UUID, seq=row.seq % 6) for row in rows], "more than one result"),
     ("ahead", lambda rows: [*rows, *(Row(UUID, n, "", "FAULT", "lost", 0) for n in range(100, 400))], "never used"),
     ("ahead", lambda rows: [row._replace(verdict="FAULT", reason="lost") for row in rows], "other than inspected"),
+    ("wild", lambda rows: [row._replace(verdict="PASS", reason="") for row in rows], "other than fault"),
+    ("wild", lambda rows: [*rows, *(Row(UUID, n, "", "FAULT", "lost", 0) for n in range(50, 90))], "never used"),
     ("beat", lambda rows: [*rows, *(Row(UUID, n, "", "FAULT", "lost", 0) for n in range(20, 900))], "never used"),
     ("jump", lambda rows: rows[:-1], "FAULTs of numbers passed over"),
     ("jump", lambda rows: [row._replace(done_ns=3 * DEADLINE_NS) for row in rows], "more than a second late"),

@@ -1,6 +1,7 @@
 """A PLC's end of the handshake over a Modbus connection: registers by name, waits with limits."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,6 +13,8 @@ from pymodbus.exceptions import ModbusException
 from cmfm_gateway.grade.report import FailedError
 from cmfm_gateway.modbus.registers import BY_NAME, Control, Status, WordOrder
 from cmfm_gateway.modbus.words import from_words, to_words
+
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it dumps bytes on stderr; findings say what failed
 
 POLL_S: Final = 0.01
 REPLY_LIMIT_S: Final = 3.0

@@ -4,6 +4,7 @@ The status word is written last, in a request of its own: when `results valid` r
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +15,8 @@ from cmfm_gateway.errors import AdapterError
 from cmfm_gateway.modbus.plc_port import PlcPort
 from cmfm_gateway.modbus.registers import BY_NAME, CONTROL, CONTROL_END, OUTPUT
 from cmfm_gateway.settings.modbus import ModbusSection
+
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # our log says that the PLC does not answer
 
 MAX_WRITE: Final = 120
 """Registers in one request; Modbus allows 123."""

@@ -17,9 +17,7 @@ READ: Final = frozenset({3, 4})
 WRITE: Final = frozenset({6, 16, 22, 23})
 """Function codes: read holding and input registers; write one, several, by mask, and read with write."""
 
-logging.getLogger("pymodbus_apply").setLevel(
-    logging.CRITICAL
-)  # bad requests are counted and logged by the server
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # bad requests are counted and logged by the server
 
 
 class RegisterAccess(Protocol):

@@ -115,7 +115,7 @@ class ResultSender:
                     acknowledged = await client.send(publication)
             except TimeoutError:
                 raise self._no_acknowledgement() from None
-            acknowledged.add_done_callback(self._settled(number))
+            acknowledged.add_done_callback(self._settled(number, publication.topic))
         self._counts.add("sent")
         self._counts.add("repeated", outgoing.repeated)
 
@@ -147,7 +147,7 @@ class ResultSender:
             for topic in topics
         ]
 
-    def _settled(self, number: int) -> Callable[["asyncio.Future[None]"], Any]:
+    def _settled(self, number: int, topic: str) -> Callable[["asyncio.Future[None]"], Any]:
         """What to do when one of a result's messages is acknowledged, refused or lost with its connection."""
 
         def note(acknowledged: "asyncio.Future[None]") -> None:
@@ -161,7 +161,7 @@ class ResultSender:
                 self._skip(number, str(error))
             elif isinstance(error, BrokerRefusedError):
                 self._counts.add("refused")
-                self._refusal = str(error)
+                self._refusal = f"{topic}: {error}"
                 self._refused.add(number)
             elif error is None and number not in self._pending and number not in self._refused:
                 self._counts.add("acknowledged")

@@ -65,10 +65,10 @@ class SparkplugAdapter:
             identifier = f"{mqtt.identifier}-sparkplug"
             async with broker_client(mqtt, identifier=identifier, will=death) as client:
                 counts.add("connections")
-                self._log.info("sparkplug_connected", host=mqtt.host, port=mqtt.port, bd_seq=node.bd_seq)
+                self._log.info("sparkplug_connected", broker=f"{mqtt.host}:{mqtt.port}", bd_seq=node.bd_seq)
                 await Connection(gateway, section, client, node, counts).run()
 
-        await keep_connected(self.name, one_connection, counts, longest_pause_s=mqtt.reconnect_max_s)
+        await keep_connected(self.name, one_connection, counts, mqtt)
 
 
 class Connection:
@@ -225,7 +225,12 @@ class Connection:
             self._log.warning("sparkplug_refused", topic=topic, why=str(refused))
 
     async def _send(self, kind: str, payload: bytes) -> None:
-        await self._client.send(Publication(self._node.topic(kind), payload, qos=0))
+        publication = Publication(self._node.topic(kind), payload, qos=0)
+        if publication.size > self._client.max_packet:
+            self._counts.add("skipped")
+            self._log.error("sparkplug_too_large", topic=publication.topic, limit=self._client.max_packet)
+            return
+        await self._client.send(publication)
 
     async def _die(self) -> None:
         """Publish NDEATH: the broker does not publish the will of a client that disconnects in order."""

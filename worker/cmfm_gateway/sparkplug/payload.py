@@ -100,7 +100,10 @@ def decode_commands(payload: bytes) -> list[Command]:
         raise PayloadError(f"not a Sparkplug payload: {error}") from error
     if len(message.metrics) > MAX_COMMAND_METRICS:
         raise PayloadError(f"a command of more than {MAX_COMMAND_METRICS} metrics")
-    return [Command(metric.name, _value(metric)) for metric in message.metrics]
+    commands = [Command(metric.name, _value(metric)) for metric in message.metrics]
+    if any(isinstance(text, bytes) for command in commands for text in (command.name, command.value)):
+        raise PayloadError("text that is not UTF-8")  # protobuf's runtime gives it as bytes
+    return commands
 
 
 def _fill(target: Any, metric: Metric) -> None:

@@ -1,19 +1,14 @@
-"""`cmfm-worker calibrate`: sets threshold, grey band and limits of a recipe from nominal parts."""
+"""`cmfm-worker calibrate`: sets threshold, grey band and minimum coverage of a recipe from nominal parts."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from cmfm_worker.cli import options
-from cmfm_worker.errors import InputError
-
-if TYPE_CHECKING:
-    from cmfm_worker.recipes.folder import WriteReport
-    from cmfm_worker.recipes.recipe import LoadedRecipe, Recipe
-    from cmfm_worker.teaching.limits import Wanted
+from cmfm_worker.cli.calibrate_target import choose_target, write
+from cmfm_worker.cli.wanted_limits import read_wanted
 
 STAGES = {
     "start": "starting",
@@ -232,63 +227,3 @@ def calibrate(
     remark(
         f"{target}: written, recipe.toml has sha256 {written}" if written else "dry run: no recipe written"
     )
-
-
-def read_wanted(
-    false_reject_rate: float | None,
-    grey_rate: float | None,
-    fail_at: float | None,
-    grey_from: float | None,
-    minimum_coverage: float | None,
-) -> "Wanted":
-    """Read the limits asked for. Raises typer.BadParameter naming an option that is out of range or superfluous."""
-    for option, rate in (("--target-false-reject-rate", false_reject_rate), ("--grey-rate", grey_rate)):
-        if rate is not None and not 0 < rate < 1:
-            raise typer.BadParameter("must lie between 0 and 1", param_hint=option)
-    for option, score in (("--fail-at", fail_at), ("--grey-from", grey_from)):
-        if score is not None and not math.isfinite(score):
-            raise typer.BadParameter("must be a finite number", param_hint=option)
-    if fail_at is not None and false_reject_rate is not None:
-        raise typer.BadParameter("cannot be given with --target-false-reject-rate", param_hint="--fail-at")
-    if grey_rate is not None and fail_at is not None:
-        raise typer.BadParameter(
-            "needs a false-reject rate; with --fail-at give --grey-from", param_hint="--grey-rate"
-        )
-    if grey_rate is not None and grey_from is not None:
-        raise typer.BadParameter("cannot be given with --grey-rate", param_hint="--grey-from")
-    if fail_at is not None and grey_from is not None and grey_from >= fail_at:
-        raise typer.BadParameter(f"must lie below --fail-at {fail_at:g}", param_hint="--grey-from")
-    from cmfm_worker.teaching.limits import Wanted
-
-    return Wanted(false_reject_rate, grey_rate, fail_at, grey_from, minimum_coverage)
-
-
-def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> Path:
-    """Return the folder to write to. Raises InputError, before long work, if it would be refused."""
-    from cmfm_protocol.files.outputs import require_writable_folder
-    from cmfm_worker.recipes.folder import check_target, recipe_name
-
-    if out is not None and out.resolve() != loaded.folder.resolve():
-        recipe_name(out)
-        check_target(out, replace=force)
-        return out
-    if not force:
-        raise InputError(
-            f"{loaded.folder}: its limits would be replaced; give --force, or --out FOLDER for a new recipe, "
-            "or --dry-run to write nothing"
-        )
-    require_writable_folder(loaded.folder.resolve().parent)
-    return loaded.folder
-
-
-def write(loaded: "LoadedRecipe", recipe: "Recipe", target: Path, report: "WriteReport") -> str:
-    """Write the recipe and its report in place or to a new folder. Return the sha256 of its recipe.toml.
-
-    Raises InputError.
-    """
-    from cmfm_worker.recipes.folder import copy_recipe, recipe_name, replace_recipe_file
-
-    if target == loaded.folder:
-        return replace_recipe_file(loaded, recipe, report)
-    named = recipe.model_copy(update={"name": recipe_name(target)})
-    return copy_recipe(loaded, named, target, replace=True, report=report)

@@ -142,6 +142,9 @@ def fit(
     ROOT/CATEGORY/validation/good (eyecandies: val/data), and the training parts, each by networks that were fitted on
     the others. Without a validation split a fifth of the training parts is held out. A part that cannot be read stops
     the command; it is named.
+
+    Ends with what thresholds cost and catch, and with the nominal parts that look mislabelled or should be looked at;
+    report/report.html in the recipe's folder has it all with pictures (docs/calibration.md).
     """
     if target_false_reject_rate is not None and not 0 < target_false_reject_rate < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--target-false-reject-rate")
@@ -152,8 +155,10 @@ def fit(
         )
     chosen_light = options.light_of(dataset, light)
     options.require_tiff(dataset, xyz_unit)
+    from cmfm_protocol.files.outputs import require_writable_folder
     from cmfm_worker.cli.console import print_json, progress_bars, remark, remark_impossible
 
+    require_writable_folder(out.parent if out.exists() else out)
     with progress_bars(STAGES) as progress:
         progress("start", 0, 1)  # what follows is imported for seconds
         from cmfm_worker.cli.closing_page import write_report

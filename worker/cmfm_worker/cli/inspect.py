@@ -132,6 +132,7 @@ def measures_of(part: "InspectedPart") -> dict[str, float | None]:
         "outline_px": measures.outline_px,
         "length_px": measures.length_px,
         "filled": round(measures.filled, 4),
+        "compactness": round(measures.compactness, 4),
         "level": None if part.problem else part.level,
     }
 

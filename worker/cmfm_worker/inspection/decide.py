@@ -42,7 +42,8 @@ def decide(
         return Judgement(Verdict.FAULT, Reason.WORKER_ERROR, "its score is not a finite number")
     if calib_id is not None and recipe.calibration.id not in ("", calib_id):
         return Judgement(Verdict.UNDECIDED, Reason.OTHER_CALIBRATION, _calibration(recipe))
-    if (outside := deviation(measures, recipe) or unlike_taught(score, level, recipe)) is not None:
+    outside = deviation(measures, recipe.coverage, recipe.limits) or unlike_taught(score, level, recipe)
+    if outside is not None:
         return Judgement(Verdict.UNDECIDED, *outside)
     if score >= threshold.fail_at:
         return Judgement(Verdict.FAIL, Reason.ABOVE_THRESHOLD)

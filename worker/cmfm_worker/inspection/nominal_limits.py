@@ -4,12 +4,14 @@ A part outside a limit was not inspected as the recipe's threshold means it, so 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.inspection.measures import PartMeasures
+from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.recipes.sections import CoverageSection
 
 
 class Deviation(NamedTuple):
@@ -19,15 +21,16 @@ class Deviation(NamedTuple):
     detail: str
 
 
-def deviation(part: PartMeasures, recipe: Recipe) -> Deviation | None:
-    """Return the first limit that the part does not keep, None if it keeps all that the recipe has.
+def deviation(part: PartMeasures, coverage: CoverageSection, limits: LimitsSection) -> Deviation | None:
+    """Return the first limit that the part does not keep, None if it keeps all that there are.
 
     The order tells causes before their effects: a part that leaves the picture also lacks area, and a part with a gap
     falls apart into pieces. The measured field comes last, because a sensor that misses half of a frame also measures a
     smaller field.
     """
-    off = recipe.limits.off
-    return next((found for found in _deviations(part, recipe) if found.reason not in off), None)
+    return next(
+        (found for found in _deviations(part, coverage, limits) if found.reason not in limits.off), None
+    )
 
 
 def unlike_taught(score: float, level: float, recipe: Recipe) -> Deviation | None:
@@ -55,47 +58,65 @@ def relative_score(score: float, level: float, recipe: Recipe) -> float:
     return score * (math.sqrt(nominal) if recipe.score.normalisation == "published" else nominal)
 
 
-def _deviations(part: PartMeasures, recipe: Recipe) -> Iterator[Deviation]:
-    limits, around = recipe.limits, part.around
+def _deviations(part: PartMeasures, coverage: CoverageSection, limits: LimitsSection) -> Iterator[Deviation]:
+    around = part.around
+    sizes, shapes = _outside(_sizes(part, coverage, limits)), _outside(_shapes(part, limits))
     if limits.edge_px is not None and around.edge_px < limits.edge_px:
         what = f"{around.edge_px} px from the edge of the picture, nominal parts at least {limits.edge_px}"
         yield Deviation(Reason.OUT_OF_VIEW, what)
-    too_small, too_large = _of_size(part, recipe)
-    yield from too_small
+    yield from sizes.below
+    if not sizes.above:  # two parts that touch are large, and fill their outline less
+        yield from shapes.below
     if limits.pieces is not None and around.pieces > limits.pieces[1]:
         what = f"{around.pieces} pieces above the tray, nominal at most {limits.pieces[1]}"
         yield Deviation(Reason.UNEXPECTED_PIECE, what)
     if limits.beside_px is not None and around.beside_px > limits.beside_px:
         what = f"a piece of {around.beside_px} px beside the part, nominal at most {limits.beside_px}"
         yield Deviation(Reason.UNEXPECTED_PIECE, what)
-    yield from too_large
+    yield from (*sizes.above, *shapes.below, *shapes.above)
     if limits.field_px is not None and around.field_px < limits.field_px:
         what = f"{around.field_px} px from the edge of the measured field, nominal parts at least {limits.field_px}"
         yield Deviation(Reason.OUT_OF_VIEW, what)
 
 
-def _of_size(part: PartMeasures, recipe: Recipe) -> tuple[list[Deviation], list[Deviation]]:
-    """Return the limits of the part's size that it lies below, and those that it lies above."""
-    limits, coverage = recipe.limits, recipe.coverage
-    compared: list[tuple[str, float, tuple[float, float] | None]] = [
-        ("share of the outline with 3D", part.filled, limits.filled),
-        ("outline in px", part.outline_px, limits.outline_px),
-        ("length in px", part.length_px, limits.length_px),
-    ]
+class _Compared(NamedTuple):
+    name: str
+    value: float
+    limits: tuple[float, float] | None
+
+
+class _Outside(NamedTuple):
+    below: list[Deviation]
+    above: list[Deviation]
+
+
+def _sizes(part: PartMeasures, coverage: CoverageSection, limits: LimitsSection) -> Iterator[_Compared]:
     if coverage.nominal_median_px is not None:
         most = math.inf if coverage.maximum is None else coverage.maximum
-        share = part.area_px / coverage.nominal_median_px
-        compared.insert(0, ("3D coverage", share, (coverage.minimum, most)))
+        yield _Compared("3D coverage", part.area_px / coverage.nominal_median_px, (coverage.minimum, most))
+    yield _Compared("outline in px", part.outline_px, limits.outline_px)
+    yield _Compared("length in px", part.length_px, limits.length_px)
     if limits.pieces is not None:
-        compared.append(("pieces above the tray", part.around.pieces, (limits.pieces[0], math.inf)))
-    below = [
-        Deviation(Reason.LOW_COVERAGE, f"{name} {value:.5g}, nominal at least {least_and_most[0]:.5g}")
-        for name, value, least_and_most in compared
-        if least_and_most is not None and not value >= least_and_most[0]
-    ]
-    above = [
-        Deviation(Reason.HIGH_COVERAGE, f"{name} {value:.5g}, nominal at most {least_and_most[1]:.5g}")
-        for name, value, least_and_most in compared
-        if least_and_most is not None and value > least_and_most[1]
-    ]
-    return below, above
+        yield _Compared("pieces above the tray", part.around.pieces, (limits.pieces[0], math.inf))
+
+
+def _shapes(part: PartMeasures, limits: LimitsSection) -> Iterator[_Compared]:
+    yield _Compared("share of the outline with 3D", part.filled, limits.filled)
+    yield _Compared("area over the square of the length", part.compactness, limits.compactness)
+
+
+def _outside(compared: Iterable[_Compared]) -> _Outside:
+    """Return the deviations below and above the limits; a value that is no number is below them."""
+    below, above = [], []
+    for name, value, limits in compared:
+        if limits is None:
+            continue
+        if not value >= limits[0]:
+            below.append(
+                Deviation(Reason.LOW_COVERAGE, f"{name} {value:.5g}, nominal at least {limits[0]:.5g}")
+            )
+        if value > limits[1]:
+            above.append(
+                Deviation(Reason.HIGH_COVERAGE, f"{name} {value:.5g}, nominal at most {limits[1]:.5g}")
+            )
+    return _Outside(below, above)

@@ -62,6 +62,10 @@ class LimitsSection(Section):
     filled: Range | None = Field(
         default=None, description="low_coverage, high_coverage: share of the outline that has valid 3D"
     )
+    compactness: Range | None = Field(
+        default=None,
+        description="low_coverage, high_coverage: the part's pixels over the square of its length",
+    )
     level: float | None = Field(
         default=None,
         gt=0,
@@ -79,7 +83,13 @@ class LimitsSection(Section):
         default=None,
         ge=0,
         le=1,
-        description="share of good parts that is expected outside the learned limits, at most",
+        description="greatest share of good parts that is expected outside the learned limits, by the model of their "
+        "tails",
+    )
+    left_out_outside: int | None = Field(
+        default=None,
+        ge=0,
+        description="number of the nominal parts that are outside the limits of size and place learned from all others",
     )
 
     @model_validator(mode="after")
@@ -106,6 +116,11 @@ class LimitsSection(Section):
             "outline with 3D": "any"
             if self.filled is None
             else f"{self.filled[0]:.1%} to {self.filled[1]:.1%}",
+            "area over length²": (
+                "any"
+                if self.compactness is None
+                else f"{self.compactness[0]:.3f} to {self.compactness[1]:.3f}"
+            ),
             "mean Ψ": "any" if self.level is None else f"at most {self.level:.4g}",
         }
         return rows | ({"never given": ", ".join(self.off)} if self.off else {})
@@ -115,9 +130,10 @@ class LimitsSection(Section):
         if self.expected_rate is None or not self.nominal_parts:
             return "unknown"
         few = "; so few give wide limits" if self.nominal_parts < FEW_PARTS else ""
-        return (
-            f"at most {self.expected_rate:.1%} of good parts (from {self.nominal_parts} nominal parts{few})"
-        )
+        parts = f"from {self.nominal_parts} nominal parts{few}"
+        known = self.left_out_outside is not None
+        seen = f"; each left out in turn, {self.left_out_outside} of them were outside" if known else ""
+        return f"at most {self.expected_rate:.1%} of good parts ({parts}{seen})"
 
 
 FEW_PARTS: Final = 50
@@ -131,6 +147,7 @@ LIMIT_KEYS: Final = (
     "outline_px",
     "length_px",
     "filled",
+    "compactness",
     "level",
 )
 """The keys of `LimitsSection` that are compared."""

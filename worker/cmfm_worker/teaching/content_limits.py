@@ -9,15 +9,16 @@ from statistics import median
 from typing import Final
 
 from cmfm_worker.inspection.measures import PartMeasures
+from cmfm_worker.inspection.nominal_limits import deviation
 from cmfm_worker.recipes.limits_section import ContentReason, LimitsSection
 from cmfm_worker.recipes.sections import CoverageSection
 from cmfm_worker.teaching.nominal_range import Bound, lower_bound, upper_bound
 
-FALSE_ALARMS: Final = 0.01
+FALSE_ALARMS: Final = 0.02
 """Share of good parts that may be outside the limits, all limits together, where there are enough parts to say so."""
 
-SIDES: Final = 14
-"""Number of bounds that share it: two sides of five ranges, and four limits with one side."""
+SIDES: Final = 16
+"""Number of bounds that share it: two sides of six ranges, and four limits with one side."""
 
 SIZE_MARGIN: Final = 0.05
 """Least margin of areas and lengths beyond the nominal parts, as a share of them."""
@@ -30,6 +31,9 @@ LEVEL_MARGIN: Final = 0.15
 
 EDGE_MARGIN_PX: Final = 2.0
 """Least margin of distances to an edge: the mask of a part differs by a pixel or two from frame to frame."""
+
+MOST_LEFT_OUT: Final = 500
+"""With more parts the model of the tails extrapolates little, and leaving out each of them would take many seconds."""
 
 BESIDE_SHARE: Final = 0.01
 """Least margin of a piece beside the part, as a share of the part: reflections and fluff are smaller."""
@@ -49,6 +53,26 @@ def content_limits(
     out: the distance to an edge that nominal parts touch, levels that are not positive. Raises ValueError without
     parts.
     """
+    coverage, limits = _learned_from(nominal_px, parts, levels, minimum_coverage)
+    return coverage, limits.model_copy(
+        update={"off": tuple(off), "left_out_outside": _left_out_outside(nominal_px, parts)}
+    )
+
+
+def _left_out_outside(nominal_px: int, parts: Sequence[PartMeasures]) -> int | None:
+    """Return how many parts are outside the limits that all others give; None for one part and for very many."""
+    if not 2 <= len(parts) <= MOST_LEFT_OUT:
+        return None
+    outside = 0
+    for i, part in enumerate(parts):
+        limits = _learned_from(nominal_px, [*parts[:i], *parts[i + 1 :]], [], None)
+        outside += deviation(part, *limits) is not None
+    return outside
+
+
+def _learned_from(
+    nominal_px: int, parts: Sequence[PartMeasures], levels: Sequence[float], minimum_coverage: float | None
+) -> tuple[CoverageSection, LimitsSection]:
     learned = _Learned()
     least, most = learned.factors([part.area_px / nominal_px for part in parts], SIZE_MARGIN)
     if minimum_coverage is None:
@@ -57,7 +81,6 @@ def content_limits(
         minimum=minimum_coverage, maximum=max(minimum_coverage, round(most, 4)), nominal_median_px=nominal_px
     )
     limits = LimitsSection(
-        off=tuple(off),
         edge_px=learned.distance([part.around.edge_px for part in parts]),
         field_px=learned.distance([part.around.field_px for part in parts]),
         pieces=learned.counts([part.around.pieces for part in parts]),
@@ -67,6 +90,7 @@ def content_limits(
         outline_px=_rounded(learned.factors([part.outline_px for part in parts], SIZE_MARGIN), 1),
         length_px=_rounded(learned.factors([part.length_px for part in parts], SIZE_MARGIN), 1),
         filled=_rounded(learned.shares([part.filled for part in parts], FILLED_MARGIN), 4),
+        compactness=_rounded(learned.factors([part.compactness for part in parts], SIZE_MARGIN), 4),
         level=learned.level(levels),
         usual_level=float(f"{median(levels):.5g}") if levels and min(levels) > 0 else None,
         nominal_parts=len(parts),

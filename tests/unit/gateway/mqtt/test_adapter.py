@@ -93,7 +93,7 @@ def test_the_state_is_retained_and_says_not_valid_when_the_gateway_stops(
     """Whoever subscribes later reads the newest state; after a stop in order that is *not valid*."""
 
     async def scenario() -> None:
-        gateway = made_gateway(tmp_path, broker)
+        gateway = made_gateway(tmp_path, broker, heartbeat_s=60)
         async with running(gateway):
             await until(lambda: listener.messages("recipe") and listener.messages("health"), LIMIT_S)
             with Listener(broker, name="during") as during:

@@ -123,6 +123,9 @@ def test_a_retained_request_is_never_carried_out(broker: Broker, tmp_path: Path)
     async def scenario() -> None:
         async with running(tmp_path, broker, recipe_requests=True) as gateway:
             await asyncio.sleep(0.5)
+            assert gateway.counts["mqtt", "requests_refused"] == 0  # the broker does not even send it
+            await asyncio.to_thread(publish, broker, f"{BASE}/recipe/set", '{"recipe": "circuit"}', "-r")
+            await until(lambda: gateway.counts["mqtt", "requests_refused"] == 1, LIMIT_S)
             assert gateway.loaded == []
 
     asyncio.run(scenario())

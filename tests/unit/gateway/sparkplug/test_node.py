@@ -1,9 +1,12 @@
 """Births, deaths and data of the edge node, as Sparkplug's own library reads them."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.made_sparkplug import SparkplugPayload, by_name
 from tests.unit.made.mqtt_gateway import SILENT, STATE, VALID
 from tests.unit.made.verdicts import result
@@ -158,13 +161,36 @@ def test_commands_of_a_host_are_read(foreign: SparkplugPayload) -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    [b"\xff\xff\xff", b"\x12\xff\xff\xff\xff\x0f", b"\x0a\x01a" * 2000, b"\x12\x00" * 65],
-    ids=["no message", "a length beyond the end", "too long", "too many metrics"],
+    [
+        b"\x12\x04\x0a\x02\xff\xfe",
+        b"\x12\x07\x0a\x01a\x7a\x02\xff\xfe",
+        b"\xff\xff\xff",
+        b"\x12\xff\xff\xff\xff\x0f",
+        b"\x0a\x01a" * 2000,
+        b"\x12\x00" * 65,
+    ],
+    ids=[
+        "a name that is not UTF-8",
+        "a value that is not UTF-8",
+        "no message",
+        "a length beyond the end",
+        "too long",
+        "too many metrics",
+    ],
 )
 def test_bytes_that_are_no_command_are_an_error_of_the_protocol(payload: bytes) -> None:
     """Whatever arrives, it is a PayloadError or a command, nothing else."""
     with pytest.raises(PayloadError):
         decode_commands(payload)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=40).map(lambda text: b"\x12" + text.encode()))
+def test_any_bytes_are_a_command_or_an_error_of_the_protocol(payload: bytes) -> None:
+    """Nothing else comes out of what a host may send; names and values are text, numbers or nothing."""
+    with contextlib.suppress(PayloadError):
+        for command in decode_commands(payload):
+            assert isinstance(command.name, str)
+            assert command.value is None or isinstance(command.value, str | int | float | bool)
 
 
 def test_the_primary_host_is_online_by_its_newest_message() -> None:

@@ -59,6 +59,14 @@ def test_part_announced_by_a_gateway_belongs_to_the_camera_of_its_frames() -> No
     assert named(intake)["cam", 2] == "left"
 
 
+def test_gateway_with_another_stream_announces_parts_of_its_own() -> None:
+    """Its trigger never meets the camera's frame: each part is two, the second under the gateway's name."""
+    intake = Intake()
+    intake.send(message(), LEFT)
+    intake.admission.trigger_message(RIGHT, announced(0, stream="before-the-restart"))
+    assert named(intake) == {("cam", 0): "left", ("before-the-restart", 0): "right"}
+
+
 def test_heartbeat_from_elsewhere_does_not_name_the_camera() -> None:
     """A gateway may send a stream's heartbeats; its frames settle whose it is."""
     intake = Intake()

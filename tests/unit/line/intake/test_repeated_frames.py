@@ -169,3 +169,21 @@ def test_simulators_may_play_their_parts_again() -> None:
         intake.send(sensed(seq, seq % 3, 100 + seq % 3, simulated=True))
     intake.send(sensed(12, 2, 102, simulated=True))
     assert set(repeats(intake)) == {("cam", 12)}
+
+
+def test_picture_of_a_frame_that_was_refused_is_remembered() -> None:
+    """A frame whose number nobody believes, then its picture again as the next part: it shows the refused one."""
+    intake = Intake(slots=10, max_gap=10)
+    intake.send(sensed(0, 0, 100))
+    intake.send(sensed(5000, 1, 101))  # a jump
+    intake.send(sensed(1, 1, 101))
+    assert repeats(intake)[TriggerKey("cam", 1)] == "the same bytes as seq 5000"
+
+
+def test_frame_sent_again_after_others_is_still_a_duplicate() -> None:
+    """Its own bytes are no repetition of another part."""
+    intake = Intake(slots=10)
+    for seq in (0, 1, 0, 1, 2):
+        intake.send(sensed(seq, seq, 100 + seq))
+    assert intake.noticed == ["duplicate"] * 2
+    assert intake.faults == {}

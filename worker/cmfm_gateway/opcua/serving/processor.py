@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from asyncua import ua
+from asyncua.common.connection import SecureConnection
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.security_policies import SecurityPolicyNone
 from asyncua.server.uaprocessor import UaProcessor
@@ -36,10 +37,25 @@ NEVER: Final = _requests(
 """Requests that this server does not serve. The library takes RegisterServer from anybody, without a session."""
 
 
+class GuardedConnection(SecureConnection):
+    """Puts chunks together; a message above the limits ends the connection and is counted."""
+
+    def receive_from_header_and_body(self, header: Any, body: Any) -> Any:
+        """Return a message, None if more chunks belong to it. Raises CutOffError for one that is too large."""
+        try:
+            return super().receive_from_header_and_body(header, body)
+        except ua.uaerrors.BadRequestTooLarge as error:
+            raise CutOffError("too_large", error.code, "message") from error
+
+
 class GuardedProcessor(UaProcessor):
     """Serves discovery to everybody, sessions to trusted certificates, all else to activated sessions."""
 
     session: Any
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._connection = GuardedConnection(SecurityPolicyNone(), self._limits)
 
     @property
     def peer(self) -> str:

@@ -180,13 +180,13 @@ class Admission:
         fingerprint = Fingerprint(header.trigger_ns, header.part_id, content, header.recipe, header.calib_id)
         trigger = self._triggers.of_frame(frame, received_ns)
         fired_ns = self._deadlines.fired_ns(header.trigger_ns, header.clock)
+        repeat = self._repeats.find(source, frame, content)  # remembers also a frame that is not new
         if not self._new_frames.is_new(source, trigger, fingerprint, fired_ns, sealed=frame.sealed):
             return
         announced = self._announced.claim(key)
         refusal = contradiction(announced, trigger) if announced is not None else None
         if announced is not None:
             trigger = arrived(announced, trigger)
-        repeat = self._repeats.find(source, frame, content)
         if repeat is not None:
             trigger, refusal = self._repeated(trigger, repeat, refusal)
         opened: type[Opened | Arrived] = Opened if announced is None else Arrived

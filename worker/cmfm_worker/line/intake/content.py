@@ -76,7 +76,7 @@ class Repeats:
         self._simulated: OrderedDict[str, _Seen] = OrderedDict()  # by stream
 
     def find(self, source: str, frame: Frame, content: Content) -> Repeat | None:
-        """Return what a new frame of a camera (its endpoint) repeats, or None. Remembers the frame."""
+        """Return what a frame of a camera (its endpoint) repeats of another number, or None. Remembers the frame."""
         header = frame.header
         seen = _Seen(source, TriggerKey(header.stream_uuid, header.seq), header.part_id, content)
         if header.simulated:
@@ -91,14 +91,14 @@ class Repeats:
 
     def _same_frame(self, seen: _Seen) -> Repeat | None:
         before = self._frames.get(seen.content)
-        if before is None:
+        if before is None or before.key == seen.key:
             return None
         once_more = before.source != seen.source and before.part_id == seen.part_id != ""
         return None if once_more else Repeat("bytes", before.key)
 
     def _same_array(self, seen: _Seen, frame: Frame) -> Repeat | None:
         for before in reversed(self._newest.get(seen.source, ())):
-            if before.content.shape != seen.content.shape:
+            if before.content.shape != seen.content.shape or before.key == seen.key:
                 continue
             if before.content.rgb_crc32 == seen.content.rgb_crc32 and not _is_uniform(frame.rgb):
                 return Repeat("rgb", before.key)
@@ -113,7 +113,9 @@ class Repeats:
         self._simulated.move_to_end(stream_uuid)
         if len(self._simulated) > MAX_STREAMS:
             self._simulated.popitem(last=False)
-        return Repeat("bytes", before.key) if before is not None and before.content == seen.content else None
+        if before is None or before.key == seen.key or before.content != seen.content:
+            return None
+        return Repeat("bytes", before.key)
 
 
 def _is_uniform(array: NDArray[np.uint8] | NDArray[np.float32]) -> bool:
