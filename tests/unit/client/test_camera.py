@@ -8,6 +8,7 @@ import zmq
 from tests.unit.made.line_messages import message, pictures
 from tests.unit.made.line_sockets import Connect
 
+from cmfm_client import sockets
 from cmfm_client.camera import Camera
 from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.errors import BindError, ClientError, EndpointError, NoSubscriberError
@@ -271,3 +272,29 @@ def rest(camera: Camera, seconds: float) -> None:
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         camera.rest(0.05)
+
+
+def test_slow_worker_loses_nothing_that_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that does not read for a while has a full queue, and answers no PING behind it: it is not dead."""
+    monkeypatch.setattr(sockets, "HEARTBEAT_IVL_MS", 50)
+    monkeypatch.setattr(sockets, "HEARTBEAT_TIMEOUT_MS", 100)
+    body = bytes(1_000_000)
+    with Camera(CameraOptions("tcp://127.0.0.1:*", send_limit_ms=1)) as camera, zmq.Context() as context:
+        worker = context.socket(zmq.SUB)
+        worker.setsockopt(zmq.RCVHWM, 2)
+        worker.setsockopt(zmq.RCVTIMEO, 2000)
+        worker.setsockopt(zmq.LINGER, 0)
+        worker.subscribe(camera.frame_topic)
+        worker.connect(camera.endpoint)
+        camera.wait_for_subscriber(5)
+        sent = [
+            seq for seq in range(30) if camera.send(seq, [camera.frame_topic, seq.to_bytes(2, "big"), body])
+        ]
+        assert len(sent) < 30  # the queues are full
+        until_s = time.monotonic() + 0.6
+        while time.monotonic() < until_s:
+            camera.rest(0.05)
+        try:
+            assert [int.from_bytes(worker.recv_multipart()[1], "big") for _ in sent] == sent
+        finally:
+            worker.close()
