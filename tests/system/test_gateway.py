@@ -23,7 +23,7 @@ from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.ports import free_ports
 from cmfm_sim.processes import Child, program
 
-from . import stub_worker
+from . import long_gateway, stub_worker
 from .conftest import Line
 from .tiny_parts import write_tiny_parts
 
@@ -268,3 +268,12 @@ def assert_only_the_killed_worker_kept_any(
     assert len(boots) == 2
     newest = max(result_id for boot, result_id in stored if boot == boots[0])
     assert all(boot == boots[0] and result_id > newest for boot, result_id in set(truth) - stored)
+
+
+def test_a_plc_has_every_result_once_over_kills(tmp_path: Path) -> None:
+    """The short form of `long_gateway`: gateway and PLC are killed; each result is taken once by its number."""
+    found = long_gateway.run(
+        tmp_path, ["--results", "300", "--rate-hz", "100", "--kill-s", "2", "--seed", "3"]
+    )
+    assert found.are_good, found
+    assert found.gateway_kills + found.plc_kills >= 2

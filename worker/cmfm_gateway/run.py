@@ -9,9 +9,10 @@ from pathlib import Path
 import structlog
 
 from cmfm_gateway.adapters import adapters_of
-from cmfm_gateway.errors import ExitCode
+from cmfm_gateway.errors import ExitCode, InputError
 from cmfm_gateway.gateway import Adapter, Gateway
 from cmfm_gateway.metrics import serve_metrics
+from cmfm_gateway.problems import problems_of
 from cmfm_gateway.settings.load import load_with_sources
 from cmfm_gateway.settings.model import GatewaySettings
 from cmfm_service.log import logging_to_stderr
@@ -21,6 +22,8 @@ from cmfm_service.systemd import SystemdNotifier
 def run_gateway(config: Path) -> int:
     """Run until told to stop; returns the exit code. Raises InputError, StartupError and errors of key files."""
     settings = load_with_sources(config).settings
+    if problems := problems_of(settings):
+        raise InputError("\n".join(problems))
     adapters = adapters_of(settings)
     with logging_to_stderr(settings.log.format, settings.log.level):
         asyncio.run(serve(settings, adapters))
