@@ -111,6 +111,24 @@ def test_a_broker_that_never_acknowledges_is_left(tmp_path: Path) -> None:
     assert "no acknowledgement within 1 s" in [line.get("why") for line in lines]
 
 
+def test_a_broker_that_acknowledges_all_but_results_is_left(tmp_path: Path) -> None:
+    """It answers pings and states; new results that come all the time do not make it look alive."""
+
+    async def scenario() -> None:
+        def published(topic: str, mid: int, _count: int) -> Answer:
+            return None if topic == RESULT and broker.connections == 1 else puback(mid)
+
+        broker = RoughBroker(published=published)
+        async with broker, running(tmp_path, broker) as gateway:
+            for number in range(1, 61):
+                gateway.add(result(number))
+                await asyncio.sleep(0.05)
+            assert gateway.counts["mqtt", "failures"] == 1
+            await all_confirmed(gateway, 60)
+
+    asyncio.run(scenario())
+
+
 def test_brokers_that_do_not_answer_leave_no_socket_behind(tmp_path: Path) -> None:
     """Silence instead of a CONNACK, a refusal, garbage, a closed door: each attempt closes its socket."""
     answers: list[Answer] = [None, connack(reason=0x87), b"\xff\xff\xff\xff\xff\xff", CLOSE, GOOD_CONNACK]
