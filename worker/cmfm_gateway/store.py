@@ -34,8 +34,11 @@ BUSY_S: Final = 5.0
 RECENT: Final = 2_000
 """Newest results that are also held decoded in memory, for consumers that keep up."""
 
-TRIM_EVERY: Final = 500
-"""Results between two looks at the size of the file."""
+TIDY_EVERY: Final = 200
+"""Results between two times that the log is written back and the size of the file looked at: about 1 MB of log."""
+
+DELETED_AT_ONCE: Final = 500
+"""Results that go at least when the file is too large."""
 
 BOOTS_KEPT: Final = 100
 
@@ -85,7 +88,6 @@ class ResultStore:
             self._writer = _connect(path)
             _prepare(self._writer, path)
             self._reader = _connect(path)
-            self._reader.execute("PRAGMA wal_autocheckpoint = 0")  # the feed's thread waits for the disk
             self.received: Mapping[str, ReceivedIds] = _read_boots(self._writer)
             self._newest = self.newest_at_start = int(self._one("SELECT max(number) FROM results") or 0)
         except sqlite3.Error as error:
@@ -93,6 +95,7 @@ class ResultStore:
         self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         self._present_boot = next(reversed(list(self.received)), "")
         self._ids = {boot: ReceivedIds(ids.newest, list(ids.owed)) for boot, ids in self.received.items()}
+        self._tidied_at = self._newest
         self._cursors: dict[str, int] = {}
         self._recent: dict[int, StoredResult] = {}
         self.deleted_unconfirmed: dict[str, int] = {}
@@ -124,9 +127,19 @@ class ResultStore:
                 for number, each in new
             ]
             self._remember(stored)
-            if stored and stored[-1].number // TRIM_EVERY != (stored[0].number - 1) // TRIM_EVERY:
-                self._trim()
         return stored
+
+    def tidy(self) -> None:
+        """Write the log back into the file and delete what nobody needs, once enough has come since the last time.
+
+        It waits for the disk. The feed calls it after consumers have been told of the newest results.
+        """
+        with self._write_lock:
+            if self._newest - self._tidied_at < TIDY_EVERY:
+                return
+            self._tidied_at = self._newest
+            self._trim()
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def give_up(self, lost: Lost) -> None:
         """Note that results will not come, so that a restart does not ask for them."""
@@ -286,7 +299,7 @@ class ResultStore:
         if used > self._max_bytes:
             oldest = int(self._writer.execute("SELECT ifnull(min(number), 0) FROM results").fetchone()[0])
             count = self._newest - oldest + 1
-            last = oldest + max(int(count * (1 - self._max_bytes / used)), TRIM_EVERY)
+            last = oldest + max(int(count * (1 - self._max_bytes / used)), DELETED_AT_ONCE)
             self._count_unconfirmed(oldest, min(last, self._newest - 1))
             self._delete_to(min(last, self._newest - 1))
 
@@ -322,6 +335,7 @@ def _note(ids: dict[str, ReceivedIds], result: Result) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # a commit never waits for the disk: `tidy` does
     return connection
 
 

@@ -114,7 +114,7 @@ def changed(rng: Rng) -> Iterator[Step]:
     yield Part(3, 3, Expect.ONE, ("malformed",))
     yield SendAgain(3, picture=4)
     yield from (Part(seq, seq + 2) for seq in range(4, 7))
-    yield SendAgain(int(rng.integers(0, 3)), picture=9, after_s=1.5)
+    yield SendAgain(int(rng.integers(0, 3)), picture=12, after_s=1.5)
     yield from (Part(seq, seq + 2) for seq in range(7, 9))
     yield Logged("contradiction_after_verdict")
 

@@ -27,7 +27,7 @@ def test_the_line_is_valid_while_the_worker_is_heard_and_complete(
     """Silence, another phase and a gap that is not recovered each make it not valid, with the cause."""
 
     async def scenario() -> None:
-        settings = gateway_settings(line, tmp_path, worker={"silence_s": 0.6})
+        settings = gateway_settings(line, tmp_path, worker={"silence_s": 1.5})
         async with running(settings, []) as gateway:
             line.wait_for_subscriber()
             assert gateway.view.cause is Cause.SILENCE
