@@ -16,10 +16,11 @@ import structlog
 
 from cmfm_client.errors import NoReplyError, RefusedError
 from cmfm_gateway.gateway import Gateway
-from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError, Publication
+from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.payloads import CONTENT_TYPE, as_json
 from cmfm_gateway.mqtt.pictures import Picture, Pictures
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.topics import Topics
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_gateway.store import StoredResult

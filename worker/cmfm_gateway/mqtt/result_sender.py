@@ -15,11 +15,11 @@ from cmfm_gateway.mqtt.client import (
     PACKET_TOO_LARGE,
     BrokerClient,
     BrokerRefusedError,
-    Publication,
 )
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.outbox import Outbox, Outgoing
 from cmfm_gateway.mqtt.payloads import CONTENT_TYPE, delivery, result_json
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.topics import Topics
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_protocol.wire.verdict import Verdict

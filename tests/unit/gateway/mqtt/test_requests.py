@@ -43,7 +43,8 @@ async def running(
     task = asyncio.create_task(MqttAdapter(gateway.settings.mqtt).run(gateway))  # type: ignore[arg-type]
     try:
         await until(lambda: gateway.counts["mqtt", "connections"], LIMIT_S)
-        await asyncio.sleep(0.2)  # it has subscribed
+        topics = section.get("recipe_requests", False) + section.get("pictures", False)
+        await until(lambda: broker.log().count("Sending SUBACK to cmfm-site1-line1") >= topics, LIMIT_S)
         yield gateway
         assert not task.done()
     finally:
