@@ -149,7 +149,7 @@ class ResultSender:
         ]
 
     def _settled(self, number: int, topic: str) -> Callable[["asyncio.Future[None]"], Any]:
-        """What to do when one of a result's messages is acknowledged, refused or lost with its connection."""
+        """Return a callback that notes the end of one of a result's messages: acknowledged, refused, or lost."""
 
         def note(acknowledged: "asyncio.Future[None]") -> None:
             error = (

@@ -188,6 +188,9 @@ def test_the_picture_of_a_rejected_part_comes_from_the_archive(broker: Broker, t
                 ({"boot_id": "../..", "result_id": 2}, "no such result"),
                 ({"boot_id": "b", "result_id": "2"}, "name part_id"),
                 ({}, "name part_id"),
+                ({"part_id": "\ud800"}, "name part_id"),
+                ({"boot_id": "\udfff", "result_id": 2}, "name part_id"),
+                ({"part_id": "x" * 257}, "name part_id"),
             ):
                 answer = await asked(broker, f"{BASE}/picture/get", request)
                 assert why in answer["error"]
