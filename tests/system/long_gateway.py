@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -112,7 +113,7 @@ class Plc:
             for name in ("result_number", "trigger_number", "verdict_on_record")
         )
         self._take(number, trigger, verdict)
-        acknowledge = (
+        acknowledge: tuple[Callable[[], Awaitable[None]], ...] = (
             lambda: plc.put("ack_number", number),
             lambda: plc.control(Control.RESULTS_ACK),
             plc.control,
