@@ -15,11 +15,11 @@ from cmfm_gateway.mqtt.client import (
     PACKET_TOO_LARGE,
     BrokerClient,
     BrokerRefusedError,
-    Publication,
 )
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.outbox import Outbox, Outgoing
 from cmfm_gateway.mqtt.payloads import CONTENT_TYPE, delivery, result_json
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.topics import Topics
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_protocol.wire.verdict import Verdict
@@ -149,7 +149,7 @@ class ResultSender:
         ]
 
     def _settled(self, number: int, topic: str) -> Callable[["asyncio.Future[None]"], Any]:
-        """What to do when one of a result's messages is acknowledged, refused or lost with its connection."""
+        """Return a callback that notes the end of one of a result's messages: acknowledged, refused, or lost."""
 
         def note(acknowledged: "asyncio.Future[None]") -> None:
             error = (
