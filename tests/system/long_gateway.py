@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -112,12 +113,14 @@ class Plc:
             for name in ("result_number", "trigger_number", "verdict_on_record")
         )
         self._take(number, trigger, verdict)
-        steps = (plc.put("ack_number", number), plc.control(Control.RESULTS_ACK), plc.control())
-        for step in steps:
-            if self._killed:
-                step.close()
-            else:
-                await step
+        acknowledge: tuple[Callable[[], Awaitable[None]], ...] = (
+            lambda: plc.put("ack_number", number),
+            lambda: plc.control(Control.RESULTS_ACK),
+            plc.control,
+        )
+        for step in acknowledge:
+            if not self._killed:
+                await step()
 
     def _take(self, number: int, trigger: int, verdict: int) -> None:
         newest = next(reversed(self._record), 0)
