@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 from asyncua import Client, ua
 from tests.unit.made.opcua_line import opcua_line
 from tests.unit.made.publishing_line import PublishingLine
-from tests.unit.made.running_gateway import until
+from tests.unit.made.running_gateway import gateway_settings, until
 
+from cmfm_gateway.errors import StartupError
+from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.opcua import structures
+from cmfm_gateway.opcua.adapter import OpcUaAdapter
 from cmfm_gateway.opcua.errors import ErrorCode
 from cmfm_protocol.wire.control import AnnounceRequest, DrainRequest, LoadRecipeRequest
 from cmfm_protocol.wire.result import Region
@@ -411,3 +415,18 @@ def test_results_keep_number_and_job_over_a_restart(line: PublishingLine, tmp_pa
     asyncio.run(run("first"))
     line.restart("boot2")
     asyncio.run(run("second"))
+
+
+def test_a_port_that_is_taken_ends_the_start(line: PublishingLine, tmp_path: Path) -> None:
+    """The gateway exits with 3; the message names address and port."""
+
+    async def started(port: int) -> None:
+        settings = gateway_settings(
+            line, tmp_path, opcua={"port": port, "certificates": str(tmp_path / "opcua")}
+        )
+        await Gateway(settings).run([OpcUaAdapter(settings.opcua)])
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupError, match=str(port)):
+            asyncio.run(started(port))
