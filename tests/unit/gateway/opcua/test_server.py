@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from asyncua import Client, ua
-from tests.unit.made.opcua_line import opcua_line
+from tests.unit.made.opcua_line import opcua_line, until
 from tests.unit.made.publishing_line import PublishingLine
-from tests.unit.made.running_gateway import gateway_settings, until
+from tests.unit.made.running_gateway import gateway_settings
 
 from cmfm_gateway.errors import StartupError
 from cmfm_gateway.gateway import Gateway
@@ -115,7 +115,7 @@ def test_each_verdict_is_announced_with_its_content(line: PublishingLine, tmp_pa
 
 
 async def until_status(client: Client, path: str, *expected: tuple[str, Any]) -> None:
-    for _ in range(500):
+    for _ in range(3000):
         if await status_of(client, path) in expected:
             return
         await asyncio.sleep(0.01)
@@ -185,6 +185,8 @@ def test_a_client_that_was_away_reads_what_it_missed_by_number(line: PublishingL
             assert numbers == list(range(1, 251))
             _, _, _, page, _ = await listed(client, part="part-000007")
             assert [each.ResultId.Id for each in page] == ["7"]
+            beyond = (await listed(client, part="part-000101"))[3]  # the first of the search's second step
+            assert [each.ResultId.Id for each in beyond] == ["101"]
             assert [each.ResultId.Id for each in (await listed(client, start=100, most=3))[3]] == [
                 "101",
                 "102",
@@ -369,7 +371,7 @@ async def recipes(client: Client, prepared: int = 2) -> list[str]:
 
 
 async def until_recipes(client: Client, expected: list[str]) -> None:
-    for _ in range(300):
+    for _ in range(3000):
         if await recipes(client) == expected:
             return
         await asyncio.sleep(0.01)
