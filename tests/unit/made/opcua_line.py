@@ -88,7 +88,7 @@ async def opcua_line(
     folder: Path,
     line: PublishingLine,
     *,
-    silence_s: float = 60.0,
+    silence_s: float = 600.0,
     port: int = 0,
     section: dict[str, Any] | None = None,
 ) -> AsyncIterator[OpcUaLine]:

@@ -194,7 +194,7 @@ def test_floods_and_giants_end_with_an_error_and_the_others_go_on(
             ):
                 reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
                 writer.write(first)
-                answer = await asyncio.wait_for(reader.read(), 5)
+                answer = await asyncio.wait_for(reader.read(), 30)
                 assert answer.startswith(b"ERRF"), first
                 writer.close()
             assert (served.refused("too_large"), served.refused("malformed")) == (1, 2)
@@ -222,7 +222,7 @@ def test_floods_and_giants_end_with_an_error_and_the_others_go_on(
                 assert await status_of(too_many) == "BadTooManyOperations"
                 started_s = time.monotonic()
                 await read_time(other.uaclient)
-                assert time.monotonic() - started_s < 5
+                assert time.monotonic() - started_s < 30
             giant = await served.new_client()
             await giant.connect()
             big = ua.Variant(b"x" * (limits.MAX_MESSAGE_BYTES + 100_000), ua.VariantType.ByteString)
