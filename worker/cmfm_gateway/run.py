@@ -1,10 +1,12 @@
 """`cmfm-gateway --config gateway.toml`: run the gateway until SIGTERM or SIGINT."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -18,6 +20,8 @@ from cmfm_gateway.settings.model import GatewaySettings
 from cmfm_service.log import logging_to_stderr
 from cmfm_service.systemd import SystemdNotifier
 
+CANCEL_AGAIN_S: Final = 2.0
+
 
 def run_gateway(config: Path) -> int:
     """Run until told to stop; returns the exit code. Raises InputError, StartupError and errors of key files."""
@@ -30,6 +34,22 @@ def run_gateway(config: Path) -> int:
     return int(ExitCode.OK)
 
 
+async def end(running: asyncio.Task[None]) -> None:
+    """Cancel the gateway's task and wait for it; raises what it raises.
+
+    `asyncio.wait_for` of Python 3.11 and libraries that use it lose a cancellation that comes with a result. What has
+    not ended by then is cancelled again.
+    """
+    running.cancel()
+    await asyncio.wait({running}, timeout=CANCEL_AGAIN_S)
+    while not running.done():
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.wait({running}, timeout=CANCEL_AGAIN_S)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
 async def serve(settings: GatewaySettings, adapters: Sequence[Adapter]) -> None:
     """Start, run, stop. Returns after SIGTERM or SIGINT; raises StartupError, and the error that ended the gateway."""
     log = structlog.get_logger("gateway")
@@ -37,14 +57,17 @@ async def serve(settings: GatewaySettings, adapters: Sequence[Adapter]) -> None:
     gateway = Gateway(settings)
     stop_metrics = serve_metrics(gateway)
     running = asyncio.create_task(gateway.run(adapters, lambda: notifier.ready("running")))
+    told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
     log.info("gateway_started", adapters=[adapter.name for adapter in adapters])
+    waiting = asyncio.create_task(told.wait())
     try:
-        await running
-    except asyncio.CancelledError:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await (end(running) if told.is_set() else running)
         log.info("gateway_stopped")
     finally:
+        waiting.cancel()
         notifier.stopping("stopping")
         notifier.close()
         stop_metrics()
