@@ -6,7 +6,7 @@ from typing import Final
 import zmq
 
 from cmfm_client.curve import CameraKeys
-from cmfm_client.sockets import ZmqContext, ZmqSocket, notice_dead_peer
+from cmfm_client.sockets import ZmqContext, ZmqSocket, notice_dead_host
 
 MAX_SUBSCRIPTION_BYTES: Final = 4096
 """A subscription is a topic; what is longer is cut off."""
@@ -35,7 +35,9 @@ def camera_socket(context: ZmqContext, options: CameraOptions) -> ZmqSocket:
     socket.setsockopt(zmq.SNDHWM, options.send_hwm)
     socket.setsockopt(zmq.SNDTIMEO, options.send_limit_ms)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-    notice_dead_peer(socket)
+    notice_dead_host(
+        socket
+    )  # a worker behind a full queue answers no PING: heartbeats would cut it off with its frames
     if options.keys is not None:
         options.keys.apply_to(socket)
     return socket

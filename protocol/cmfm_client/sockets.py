@@ -14,7 +14,8 @@ libzmq's defaults suit chat, not a line. The traps, each explained here and nowh
 - **Heartbeats.** `HEARTBEAT_IVL` finds a peer that hangs or was unplugged; TCP alone takes minutes. Never set it on a
   connecting socket whose receive queue can fill up, nor `HEARTBEAT_TTL` on its peer: behind a full queue libzmq does
   not read the replies, takes a healthy peer for dead, and up to 4.3.5 can abort the process (libzmq issue 3937,
-  `_input_stopped`). TCP keepalive does not have that fault and takes four seconds.
+  `_input_stopped`). Nor set it on a socket that sends frames: a receiver with a full queue replies to no PING, and is
+  cut off with all that is on its way. TCP keepalive does not have that fault and takes four seconds.
 - **CONFLATE.** Never set it: of a message of several frames it delivers the last frame alone.
 - **Size.** `MAXMSGSIZE` has no limit by default. It applies to each message frame; a peer that sends a larger one is
   cut off before anything is allocated.
@@ -29,6 +30,9 @@ libzmq's defaults suit chat, not a line. The traps, each explained here and nowh
 - **Monitors.** Behind 2000 events that nobody has read, the context's I/O thread waits, and with it every socket and
   the end of the context. The receiving side of a monitor needs `RCVHWM` 0.
 - **REQ.** After a lost reply a REQ socket refuses to send. A DEALER that sends REQ's empty delimiter does not.
+- **Routing ids.** A ROUTER ignores a client whose `ROUTING_ID` is that of a connection which it still believes in: a
+  client that was unplugged and starts again is unheard until TCP gives the old one up. `ROUTER_HANDOVER` lets the
+  newer one take over.
 - **Late delivery.** A connecting socket queues messages for a peer that is not there and delivers them when it comes,
   minutes later. `IMMEDIATE` lets it send only over a connection, so that a request that timed out is not done later.
 - **IPv6.** It is off by default; an endpoint such as `tcp://[::1]:5556` needs it.

@@ -25,7 +25,16 @@ def recipes(tmp_path_factory: pytest.TempPathFactory, synthetic_root: Path) -> P
     """A folder with the recipe `praline`, taught from six parts as a user would."""
     folder = tmp_path_factory.mktemp("recipes")
     with Children(folder / "logs") as children:
-        fit = [*program("cmfm-worker"), "fit", "--dataset", "mvtec3d", "--root", str(synthetic_root)]
+        fit = [
+            *program("cmfm-worker"),
+            "fit",
+            "--simulated-defects",
+            "0",
+            "--dataset",
+            "mvtec3d",
+            "--root",
+            str(synthetic_root),
+        ]
         fit += ["--category", "praline", "--out", str(folder / "praline"), "--epochs", "5"]
         fit += ["--extractors", "classic"]
         children.start("fit", fit).wait(lambda: False, 300)

@@ -122,6 +122,8 @@ def _create(path: Path, mode: int, entries: str) -> None:
 
 
 def _read(path: Path) -> dict[str, bytes]:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise KeyFileError(f"{path}: this key file is no file")
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES).decode("utf-8-sig", "replace")

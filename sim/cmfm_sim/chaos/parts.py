@@ -26,7 +26,17 @@ def ensure_parts(out: Path, category: str, stopped: Callable[[], bool]) -> tuple
         write_dataset(
             root, categories=(category,), train=6, validation=3, good=6, per_defect=1, seed=7, size_px=SIZE_PX
         )
-        fit = ["fit", "--extractors", "classic", "--dataset", "mvtec3d", "--root", str(root)]
+        fit = [
+            "fit",
+            "--extractors",
+            "classic",
+            "--simulated-defects",
+            "0",
+            "--dataset",
+            "mvtec3d",
+            "--root",
+            str(root),
+        ]
         fit += ["--category", category]
         with Children(out / "logs") as children:
             child = children.start(

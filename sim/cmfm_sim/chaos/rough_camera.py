@@ -15,8 +15,9 @@ import numpy as np
 import zmq
 
 from cmfm_client.camera_socket import CameraOptions, camera_socket
+from cmfm_client.errors import BindError
 from cmfm_client.json_lines import open_json_lines, write_json_line
-from cmfm_client.sockets import ZmqContext, bind
+from cmfm_client.sockets import ZmqContext, ZmqSocket, bind
 from cmfm_client.subscriptions import Subscriptions
 from cmfm_protocol.wire.frame import FrameHeader, encode_frame
 from cmfm_protocol.wire.state import CameraState, encode_camera_state
@@ -55,8 +56,7 @@ class RoughSocket:
     def __init__(self, context: ZmqContext, endpoint: str, options: RoughOptions) -> None:
         self._topic = topic(options.line, options.station, "frame")
         self._subscriptions = Subscriptions()
-        self._socket = camera_socket(context, CameraOptions(endpoint, options.line, options.station))
-        bind(self._socket, endpoint, "--endpoint")
+        self._socket = _bound(context, CameraOptions(endpoint, options.line, options.station))
 
     def wait_for_worker(self) -> None:
         """Wait until a worker has subscribed."""
@@ -186,6 +186,21 @@ class RoughCamera:
 
     def _write(self, event: str, **fields: Any) -> None:
         write_json_line(self._log, {"event": event, "at_ns": time.time_ns(), **fields})
+
+
+def _bound(context: ZmqContext, options: CameraOptions) -> ZmqSocket:
+    """A bound socket; waits while libzmq still closes the one from before the camera's restart."""
+    until_s = time.monotonic() + WAIT_S
+    while True:
+        socket = camera_socket(context, options)
+        try:
+            bind(socket, options.endpoint, "--endpoint")
+        except BindError:
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(PERIOD_S)
+        else:
+            return socket
 
 
 def _filler(number: int) -> Pictures:

@@ -52,7 +52,16 @@ def prepare(folder: Path, *, size_px: int, recipes: Mapping[str, int], train: in
         for name, seed in recipes.items():
             out = folder / "recipes" / name
             if not out.is_dir():
-                fit = [*program("cmfm-worker"), "fit", "--dataset", "mvtec3d", "--root", str(dataset)]
+                fit = [
+                    *program("cmfm-worker"),
+                    "fit",
+                    "--simulated-defects",
+                    "0",
+                    "--dataset",
+                    "mvtec3d",
+                    "--root",
+                    str(dataset),
+                ]
                 fit += ["--category", CATEGORY, "--out", str(out), "--epochs", "5", "--seed", str(seed)]
                 fit += ["--extractors", "classic"]
                 children.start(f"fit-{name}", fit).wait(lambda: False, 600)

@@ -197,10 +197,10 @@ def test_the_network_sees_what_the_map_s_grid_does_not_show() -> None:
     across = torch.linspace(-0.1, 0.1, 896).expand(896, -1)
     xyz = torch.stack([across, across.T, torch.full_like(across, 0.5)], dim=-1)
     plain, striped = (torch.full((1, 896, 896, 3), 128, dtype=torch.uint8) for _ in range(2))
-    striped[:, 400:500:2, 400:500], striped[:, 401:500:2, 400:500] = 88, 168
+    striped[:, ::2], striped[:, 1::2] = 88, 168
     options = BackgroundOptions(method="none")
     one, other = (prepare(picture, xyz[None], options) for picture in (plain, striped))
-    inside = slice(102, 123)
+    inside = slice(8, -8)
     assert (one.rgb - other.rgb)[..., inside, inside].abs().max() < 0.01
     extractor = LiteExtractor()
     a, b = (_shrunk(frames) for frames in (one, other))

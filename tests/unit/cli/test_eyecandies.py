@@ -22,7 +22,10 @@ def command(name: str, root: Path, *more: object) -> int:
 def recipe(eyecandies_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Teach a recipe with the preset `classic` and otherwise default options."""
     out = tmp_path_factory.mktemp("eyecandies-recipe") / "gummy"
-    assert command("fit", eyecandies_root, "--out", out, "--extractors", "classic") == 0
+    assert (
+        command("fit", eyecandies_root, "--out", out, "--extractors", "classic", "--simulated-defects", 0)
+        == 0
+    )
     return out
 
 

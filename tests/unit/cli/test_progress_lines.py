@@ -32,9 +32,30 @@ def test_a_stage_that_reports_nothing_is_repeated_every_ten_seconds() -> None:
     report.repeat()
     assert lines == []
     report("metric", 0, 1)
-    for now[0] in (25.0, 29.9, 30.1, 30.2, 41.0):
+    for now[0] in (21.9, 22.1, 25.0, 32.0, 32.2, 32.3, 43.0):
         report.repeat()
-    assert lines == ["metric: 0 of 1 (20 s)", "metric: 0 of 1 (30 s)", "metric: 0 of 1 (41 s)"]
+    assert lines == ["metric: 0 of 1 (22 s)", "metric: 0 of 1 (32 s)", "metric: 0 of 1 (43 s)"]
+
+
+def test_a_stage_that_fails_or_ends_at_once_does_not_say_that_it_began() -> None:
+    """The first line of a command that is refused is the reason; a short stage has one line."""
+    lines, now = list[str](), [0.0]
+    report = ProgressLines({"start": "starting", "fit": "fitting"}, lines.append, lambda: now[0])
+    report("start", 0, 1)
+    report.repeat()
+    assert lines == []
+    now[0] = 1.0
+    report("start", 1, 1)
+    assert lines == ["starting: 1 of 1 (1 s)"]
+
+
+def test_a_stage_without_a_title_is_not_shown() -> None:
+    """A command names the stages that it shows; work below it may report others."""
+    lines = list[str]()
+    report = ProgressLines({"fit": "fitting"}, lines.append, lambda: 0.0)
+    report("metric", 1, 1)
+    report("fit", 1, 1)
+    assert lines == ["fitting: 1 of 1 (0 s)"]
 
 
 def test_repeating_needs_no_report_and_ends_with_the_work() -> None:

@@ -1,13 +1,17 @@
 """A camera on real sockets."""
 
+import contextlib
+import socket
 import time
 from dataclasses import fields, replace
+from typing import Final
 
 import pytest
 import zmq
 from tests.unit.made.line_messages import message, pictures
 from tests.unit.made.line_sockets import Connect
 
+from cmfm_client import sockets
 from cmfm_client.camera import Camera
 from cmfm_client.camera_socket import CameraOptions
 from cmfm_client.errors import BindError, ClientError, EndpointError, NoSubscriberError
@@ -271,3 +275,66 @@ def rest(camera: Camera, seconds: float) -> None:
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         camera.rest(0.05)
+
+
+def test_slow_worker_loses_nothing_that_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that does not read for a while has a full queue, and answers no PING behind it: it is not dead."""
+    monkeypatch.setattr(sockets, "HEARTBEAT_IVL_MS", 50)
+    monkeypatch.setattr(sockets, "HEARTBEAT_TIMEOUT_MS", 100)
+    body = bytes(1_000_000)
+    with Camera(CameraOptions("tcp://127.0.0.1:*", send_limit_ms=1)) as camera, zmq.Context() as context:
+        worker = context.socket(zmq.SUB)
+        worker.setsockopt(zmq.RCVHWM, 2)
+        worker.setsockopt(zmq.RCVTIMEO, 2000)
+        worker.setsockopt(zmq.LINGER, 0)
+        worker.subscribe(camera.frame_topic)
+        worker.connect(camera.endpoint)
+        camera.wait_for_subscriber(5)
+        sent = [
+            seq for seq in range(30) if camera.send(seq, [camera.frame_topic, seq.to_bytes(2, "big"), body])
+        ]
+        assert len(sent) < 30  # the queues are full
+        until_s = time.monotonic() + 0.6
+        while time.monotonic() < until_s:
+            camera.rest(0.05)
+        try:
+            assert [int.from_bytes(worker.recv_multipart()[1], "big") for _ in sent] == sent
+        finally:
+            worker.close()
+
+
+ZMTP: Final = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)
+"""The greeting of a ZMTP 3 peer without security."""
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        bytes(range(256)) * 40,
+        ZMTP,
+        ZMTP + b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB\x02\x7f\xff\xff\xff\xff\xff\xff\xff",
+        ZMTP + b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB\x00\x06\x01cmfm/\xff\xff\xff",
+    ],
+    ids=["http", "bytes", "greeting", "oversize", "framing"],
+)
+def test_rough_visitors_cost_the_worker_nothing(connect: Connect, noise: bytes) -> None:
+    """Whatever connects to a camera and however it ends: the subscriber that was there has every frame, once."""
+    with contextlib.ExitStack() as stack, Camera(CameraOptions("tcp://127.0.0.1:*")) as camera:
+        worker = connect(zmq.SUB, camera.endpoint)
+        camera.wait_for_subscriber(5)
+        port = int(camera.endpoint.rpartition(":")[2])
+        for seq in range(6):
+            visitor = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            visitor.sendall(noise)
+            camera.rest(0.05)
+            if seq % 2:
+                visitor.close()
+            assert camera.send(seq, message(seq))
+        heard: list[int] = []
+        while len(heard) < 6:
+            received = worker.recv_multipart()
+            if parse_topic(received[0]).kind == "frame":
+                heard.append(decode_frame(received).header.seq)
+        assert heard == list(range(6))
+        assert camera.pub_drops == 0

@@ -12,9 +12,10 @@ from tests.unit.made.recipes import ColourAndPlace, draft, frames, model, saved
 
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.cfm.mapping.pair import new_pair
+from cmfm_worker.cfm.prepare import COMPUTED, BackgroundOptions, prepare
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
-from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.inspection.inspector import Inspector, prepare_mixed, select_frames
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import load_recipe
@@ -36,6 +37,31 @@ def test_recipes_mixed_in_a_batch_do_not_mix(tmp_path: Path) -> None:
         np.testing.assert_allclose(part.psi, alone.psi, rtol=1e-4, atol=1e-7)
         assert part.score == pytest.approx(alone.score, rel=1e-4)
     assert together[0].score != pytest.approx(together[3].score)
+
+
+def test_every_frame_of_a_mixed_batch_keeps_its_own_picture() -> None:
+    """Frames that are prepared in groups, or chosen from a batch, are those that they are alone, picture included."""
+    rgb, xyz = frames(3)
+    backgrounds = [BackgroundOptions("none"), BackgroundOptions(), BackgroundOptions("none")]
+    mixed = prepare_mixed(rgb, xyz, backgrounds, prepare)
+    for i, background in enumerate(backgrounds):
+        alone, chosen = prepare(rgb[i : i + 1], xyz[i : i + 1], background), select_frames(mixed, [i])
+        assert torch.equal(chosen.picture, rgb[i : i + 1])
+        for name in (*COMPUTED, "picture"):
+            torch.testing.assert_close(
+                getattr(chosen, name), getattr(alone, name), rtol=0, atol=0, equal_nan=True
+            )
+
+
+def test_a_frame_chosen_from_simulated_ones_keeps_its_own_change() -> None:
+    """The colour that was added to a frame goes with it."""
+    batch = prepare(*frames(3), BackgroundOptions("none"))
+    added = torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(1)) * 0.1
+    simulated = batch.recoloured(batch.rgb + added, batch.xyz)
+    chosen = select_frames(simulated, [2, 0]).change
+    assert chosen is not None
+    torch.testing.assert_close(chosen, added[[2, 0]])
+    assert select_frames(batch, [1]).change is None
 
 
 def test_variants_of_the_mapping_mixed_in_a_batch(tmp_path: Path) -> None:

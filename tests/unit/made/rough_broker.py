@@ -46,18 +46,25 @@ def disconnect(reason: int) -> bytes:
 
 
 class RoughBroker:
-    """Counts connections and publications. `published` decides by topic and count what a PUBLISH is answered with."""
+    """Counts connections and publications.
+
+    `connected` decides by count what a CONNECT is answered with, `published` by topic, packet and count a PUBLISH of
+    QoS 1. At the subscriptions `closes_at`, counted from 1, the connection ends.
+    """
 
     def __init__(
         self,
         *,
         connected: Callable[[int], Answer] = lambda _: GOOD_CONNACK,
         published: Callable[[str, int, int], Answer] = lambda _topic, mid, _count: puback(mid),
+        closes_at: tuple[int, ...] = (),
     ) -> None:
         self.connections = 0
+        self.subscriptions = 0
         self.publications: list[tuple[str, bytes]] = []
         self._connected = connected
         self._published = published
+        self._closes_at = closes_at
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
 
@@ -106,7 +113,9 @@ class RoughBroker:
         if kind == PUBLISH:
             return self._take(first, body)
         if kind == SUBSCRIBE:
-            return bytes([SUBACK << 4, 4]) + body[:2] + bytes([0, 1])
+            self.subscriptions += 1
+            answer = bytes([SUBACK << 4, 4]) + body[:2] + bytes([0, 1])
+            return CLOSE if self.subscriptions in self._closes_at else answer
         if kind == PINGREQ:
             return bytes([PINGRESP << 4, 0])
         return CLOSE if kind == DISCONNECT else None

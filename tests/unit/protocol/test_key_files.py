@@ -113,3 +113,12 @@ def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     """A folder that is not there is an error, not an empty list."""
     with pytest.raises(KeyFileError, match="No such file"):
         read_allowed(tmp_path / "readers")
+
+
+def test_pipe_among_the_keys_is_a_problem_of_its_own(tmp_path: Path, pair: KeyPair) -> None:
+    """Reading it would wait for ever, and nobody could connect any more."""
+    write_pair(tmp_path, "plc1", pair)
+    os.mkfifo(tmp_path / "pipe.key")
+    allowed, problems = read_allowed(tmp_path)
+    assert list(allowed.values()) == ["plc1"]
+    assert problems == [f"{tmp_path}/pipe.key: this key file is no file"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -364,3 +365,13 @@ def test_wrong_limits_are_told_by_key(tmp_path: Path) -> None:
         path.write_text(text.replace(old, new))
         with pytest.raises(InputError, match=re.escape(said)):
             load_recipe(tmp_path / "part")
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "mapping.safetensors"])
+def test_pipe_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    """Reading it would wait for ever."""
+    saved(tmp_path / "part")
+    (tmp_path / "part" / name).unlink()
+    os.mkfifo(tmp_path / "part" / name)
+    with pytest.raises(InputError, match=f"{name}: not a file"):
+        load_recipe(tmp_path / "part")

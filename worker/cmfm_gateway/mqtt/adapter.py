@@ -48,10 +48,10 @@ class MqttAdapter:
                     section, identifier=section.identifier, will=will(section)
                 ) as client:
                     counts.add("connections")
-                    self._log.info("mqtt_connected", host=section.host, port=section.port)
+                    self._log.info("mqtt_connected", broker=f"{section.host}:{section.port}")
                     await _serve(client, section, sender, reports, requests)
 
-            await keep_connected(self.name, one_connection, counts, longest_pause_s=section.reconnect_max_s)
+            await keep_connected(self.name, one_connection, counts, section)
 
 
 async def _serve(

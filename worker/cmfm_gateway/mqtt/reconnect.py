@@ -12,11 +12,12 @@ from cmfm_gateway.errors import AdapterError
 from cmfm_gateway.mqtt.client import BrokerRefusedError
 from cmfm_gateway.mqtt.connection import Backoff
 from cmfm_gateway.mqtt.counts import Counts
+from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_settings.errors import InputError
 
 
 async def keep_connected(
-    name: str, one_connection: Callable[[], Awaitable[None]], counts: Counts, *, longest_pause_s: float
+    name: str, one_connection: Callable[[], Awaitable[None]], counts: Counts, section: MqttSection
 ) -> None:
     """Run one connection after another until cancelled, with growing pauses.
 
@@ -24,7 +25,8 @@ async def keep_connected(
     settings that can no longer be used.
     """
     log = structlog.get_logger(name)
-    backoff = Backoff(longest_pause_s)
+    backoff = Backoff(section.reconnect_max_s)
+    broker = f"{section.host}:{section.port}"
     while True:
         began_s, made = time.monotonic(), counts.of("connections")
         why, unusable = "", ""
@@ -39,7 +41,7 @@ async def keep_connected(
         counts.add("failures")
         lived_s = time.monotonic() - began_s if counts.of("connections") > made else 0.0
         pause_s = backoff.pause_s(lived_s)
-        log.warning(f"{name}_disconnected", why=why, again_in_s=round(pause_s, 2))
+        log.warning(f"{name}_disconnected", broker=broker, why=why, again_in_s=round(pause_s, 2))
         await asyncio.sleep(pause_s)
 
 

@@ -15,11 +15,12 @@ import structlog
 
 from cmfm_client.errors import NoReplyError, RefusedError
 from cmfm_gateway.gateway import Gateway
-from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError, Publication
+from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError
 from cmfm_gateway.mqtt.connection import broker_client, check_files
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.outbox import Outbox, Outgoing
 from cmfm_gateway.mqtt.payloads import LATE, STALE, delivery
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.reconnect import keep_connected
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_gateway.settings.sparkplug import SparkplugSection
@@ -65,10 +66,10 @@ class SparkplugAdapter:
             identifier = f"{mqtt.identifier}-sparkplug"
             async with broker_client(mqtt, identifier=identifier, will=death) as client:
                 counts.add("connections")
-                self._log.info("sparkplug_connected", host=mqtt.host, port=mqtt.port, bd_seq=node.bd_seq)
+                self._log.info("sparkplug_connected", broker=f"{mqtt.host}:{mqtt.port}", bd_seq=node.bd_seq)
                 await Connection(gateway, section, client, node, counts).run()
 
-        await keep_connected(self.name, one_connection, counts, longest_pause_s=mqtt.reconnect_max_s)
+        await keep_connected(self.name, one_connection, counts, mqtt)
 
 
 class Connection:

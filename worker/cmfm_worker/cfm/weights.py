@@ -84,6 +84,8 @@ def find_weights(folder: Path, kind: str) -> Path:
 
 def sha256_file(path: Path) -> str:
     """Return the hex sha256 of a file's bytes. Raises `WeightsError` if it cannot be read."""
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise WeightsError(f"{path}: not a file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,7 +20,8 @@ def progress_bars(titles: Mapping[str, str]) -> Iterator[ReportProgress]:
 
     Yields the callback for reports.
 
-    `titles` names the stages in their order. When a stage starts again, the bars of the later ones are reset.
+    `titles` names the stages in their order; others are not shown. When a stage starts again, the bars of the later
+    ones are reset.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -38,6 +39,8 @@ def progress_bars(titles: Mapping[str, str]) -> Iterator[ReportProgress]:
         tasks: dict[str, TaskID] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
+            if stage not in titles:
+                return
             if stage not in tasks:
                 tasks[stage] = progress.add_task(titles[stage], total=total)
             elif done < progress.tasks[tasks[stage]].completed:

@@ -27,6 +27,8 @@ STAGES = {
     "experiments": "experiments",
     "extract": "  features",
     "fit": "  fitting",
+    "folds": "  out of fold",
+    "metric": "  metric",
     "validate": "  validation",
     "test": "  inspecting",
 }

@@ -155,8 +155,10 @@ def fit(
         )
     chosen_light = options.light_of(dataset, light)
     options.require_tiff(dataset, xyz_unit)
+    from cmfm_protocol.files.outputs import require_writable_folder
     from cmfm_worker.cli.console import print_json, progress_bars, remark, remark_impossible
 
+    require_writable_folder(out.parent if out.exists() else out)
     with progress_bars(STAGES) as progress:
         progress("start", 0, 1)  # what follows is imported for seconds
         from cmfm_worker.cli.closing_page import write_report

@@ -159,6 +159,8 @@ def _read_recipe(folder: Path) -> tuple[Recipe, str]:
 def _read_toml(folder: Path, path: Path) -> tuple[dict[str, Any], str]:
     if not folder.is_dir():
         raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such recipe folder'}")
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise InputError(f"{path}: not a file")
     try:
         content = path.read_bytes()
         return tomllib.loads(content.decode("utf-8-sig")), hashlib.sha256(content).hexdigest()

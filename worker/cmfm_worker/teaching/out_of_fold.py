@@ -89,7 +89,7 @@ def begin_folds(
     if len(names) < LEAST_PARTS:
         return []
     order = np.random.default_rng(options.seed).permutation(len(names))
-    quick = replace(options, epochs=_epochs(options, len(train) * (FOLDS - 1) // FOLDS))
+    quick = replace(options, epochs=epochs_of_a_fold(options, len(train) * (FOLDS - 1) // FOLDS))
     folds, done, lock = list[Fold](), [0] * FOLDS, Lock()
 
     def fitted(fold: int, others: FeatureStore) -> MappingPair:
@@ -134,7 +134,7 @@ def out_of_fold(
     return [found[name] for name in dict.fromkeys(train.names) if folds]
 
 
-def _epochs(options: FitOptions, parts: int) -> int:
+def epochs_of_a_fold(options: FitOptions, parts: int) -> int:
     """Return the epochs of a fit on `parts` parts and variations of the other folds."""
     share = max(1, round(EPOCHS_SHARE * options.epochs))
     if options.pixels_per_image is None:  # whole maps take many times as long

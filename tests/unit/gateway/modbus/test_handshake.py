@@ -80,6 +80,14 @@ CASES = [
         ],
     ),
     Case(
+        "the number corrected while the acknowledge is held confirms nothing either",
+        [
+            ({"control": BUFFER, "newest": 1}, (1, 0)),
+            ({"control": ACK, "ack_number": 7}, (1, 0)),
+            ({"ack_number": 1}, (1, 0)),
+        ],
+    ),
+    Case(
         "after a restart an acknowledge of the shown number confirms it, without a number it confirms nothing",
         [
             ({"newest": 2}, (0, 0)),

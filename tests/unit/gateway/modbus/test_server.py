@@ -201,6 +201,25 @@ def test_an_old_and_a_recovered_result_are_not_valid(line: PublishingLine, tmp_p
     asyncio.run(scenario())
 
 
+def test_a_result_of_the_worker_before_is_not_valid(line: PublishingLine, tmp_path: Path) -> None:
+    """A PASS that was shown when the worker was restarted becomes a 0, also once the new worker is ready."""
+
+    async def scenario() -> None:
+        async with serving(line, tmp_path) as (gateway, port), Plc(port) as plc:
+            await plc.put("control", BUFFER)
+            line.publish()
+            await plc.until_status(Status.RESULTS_VALID)
+            assert await plc.get("result.verdict") == 1
+            line.restart("boot2")
+            line.heartbeat()
+            await until(lambda: gateway.view.state and gateway.view.state.boot_id == "boot2")
+            assert Status.ONLINE in await plc.status()
+            assert (await plc.get("result.verdict"), await plc.get("result.verdict_on_record")) == (0, 1)
+            assert int(await plc.get("result.flags")) & 1
+
+    asyncio.run(scenario())
+
+
 def test_acknowledged_is_durable_and_the_rest_comes_after_a_restart(
     line: PublishingLine, tmp_path: Path
 ) -> None:

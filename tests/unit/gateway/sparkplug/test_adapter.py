@@ -11,6 +11,7 @@ import pytest
 from tests.made_mosquitto import Broker, Listener, publish
 from tests.made_sparkplug import SparkplugPayload, by_name
 from tests.unit.made.mqtt_gateway import SILENT, MadeGateway
+from tests.unit.made.rough_broker import RoughBroker
 from tests.unit.made.running_gateway import until
 from tests.unit.made.verdicts import result
 
@@ -48,7 +49,7 @@ def heard(listener: Listener) -> Iterator[Messages]:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, broker: Broker, **changes: Any) -> AsyncIterator[MadeGateway]:
+async def running(folder: Path, broker: Broker | RoughBroker, **changes: Any) -> AsyncIterator[MadeGateway]:
     gateway = MadeGateway(
         folder / "store.sqlite",
         mqtt={"port": broker.port, "reconnect_max_s": 0.3},
@@ -162,15 +163,52 @@ def test_what_happened_while_the_broker_was_away_is_historical(
             await confirmed(gateway, 12)
 
     asyncio.run(scenario())
-    with contextlib.suppress(AssertionError):
-        asyncio.run(until(lambda: len(results(heard())) >= 12, 3.0))
+    asyncio.run(until(lambda: len(results(heard())) == 12, LIMIT_S))
     births = [by_name(payload)["bdSeq"]["value"] for kind, payload in heard() if kind == "NBIRTH"]
     assert births[0] == "0"
-    numbers = [int(metrics["Result/number"]["value"]) for metrics in results(heard())]
-    assert numbers == sorted(numbers)
-    late = [metrics for metrics in results(heard()) if 2 <= int(metrics["Result/number"]["value"]) <= 11]
+    assert len(births) == len(set(births)) == 2
+    assert [int(metrics["Result/number"]["value"]) for metrics in results(heard())] == list(range(1, 13))
+    late = results(heard())[1:11]
     assert all(metric["isHistorical"] for metrics in late for metric in metrics.values())
     assert all(metrics["Result/valid"]["value"] is False for metrics in late)
+
+
+def test_what_may_have_been_sent_before_a_kill_comes_again_as_history(
+    broker: Broker, heard: Messages, tmp_path: Path
+) -> None:
+    """Killed between sending and the broker's answer: the result is repeated, marked, and no present value."""
+
+    async def scenario(number: int, *, killed_before: int = 0) -> None:
+        async with running(tmp_path, broker) as gateway:
+            if killed_before:
+                gateway.store._reader.execute(
+                    "UPDATE cursors SET number = ? WHERE consumer = 'sparkplug'", (killed_before - 1,)
+                )
+                gateway.store._cursors.clear()
+            gateway.add(result(number))
+            await confirmed(gateway, number)
+            await until(lambda: results(heard())[-1]["Result/number"]["value"] == str(number), LIMIT_S)
+
+    asyncio.run(scenario(1))
+    asyncio.run(scenario(2, killed_before=1))
+    first, again, second = results(heard())
+    assert [metrics["Result/dup"]["value"] for metrics in (first, again, second)] == [False, True, False]
+    assert again["Result/verdict"]["isHistorical"]
+    assert not second["Result/verdict"].get("isHistorical")
+
+
+def test_a_result_is_confirmed_by_the_broker_s_answer_alone(tmp_path: Path) -> None:
+    """Data goes at QoS 0: what was sent before the connection ended may be lost, and is sent again, marked."""
+
+    async def scenario() -> None:
+        async with RoughBroker(closes_at=(2,)) as broker, running(tmp_path, broker) as gateway:
+            gateway.add(result(1))
+            await confirmed(gateway, 1)
+            assert gateway.counts["sparkplug", "sent"] == 2
+            assert gateway.counts["sparkplug", "repeated"] == 1
+            assert gateway.counts["sparkplug", "failures"] == 1
+
+    asyncio.run(scenario())
 
 
 def test_the_primary_host_decides_when_the_node_lives(

@@ -74,7 +74,9 @@ class Line:
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, keys: Keys) -> None:
         self.events: list[BookEvent] = []
-        settings = Settings(sockets={"frames": [endpoint]}, intake={"heartbeat_ms": 100})
+        settings = Settings(
+            sockets={"frames": [endpoint]}, intake={"heartbeat_ms": 100}, ring={"max_pixels": 40_000}
+        )
         admission = Admission(
             settings=settings.intake,
             ring=Ring(slots=64, max_pixels=10_000, pinned=False),

@@ -38,7 +38,7 @@ from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.settings.sections.network import IntakeSection
 from cmfm_worker.line.intake.camera_sockets import CameraSockets
 source = CameraSockets(
-    zmq.Context(), sys.argv[1], IntakeSection(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()], Keys()
+    zmq.Context(), sys.argv[1], IntakeSection(receive_hwm=8, heartbeat_ms=50), [sys.argv[2].encode()], Keys(), 10**6
 )
 until_s, went_down = time.monotonic() + float(sys.argv[3]), 0
 while time.monotonic() < until_s:
@@ -105,7 +105,7 @@ def wait_for(sockets: CameraSockets, *, alive: bool, limit_s: float) -> None:
 def sockets(camera: tuple[subprocess.Popen[str], str]) -> Iterator[CameraSockets]:
     """The sockets of the camera, after it came up."""
     context = zmq.Context()
-    watched = CameraSockets(context, camera[1], IntakeSection(heartbeat_ms=100), [TOPIC], Keys())
+    watched = CameraSockets(context, camera[1], IntakeSection(heartbeat_ms=100), [TOPIC], Keys(), 10**6)
     wait_for(watched, alive=True, limit_s=20)
     yield watched
     watched.close()

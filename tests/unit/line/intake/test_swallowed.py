@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
-from cmfm_worker.line.intake.swallowed import FRAME_BYTES, Swallowed
+from cmfm_protocol.wire.limits import MAX_HEADER_BYTES
+from cmfm_worker.line.intake.swallowed import Swallowed
 from cmfm_worker.line.net.received_bytes import ReceivedBytes
 
 
@@ -38,39 +38,51 @@ def connection() -> Iterator[Connection]:
     made.close()
 
 
+FITS = 10_000_000
+LIMIT = FITS + 2 * MAX_HEADER_BYTES
+LARGE = 5_000_000
+
+
+def watched(connection: Connection) -> Swallowed:
+    """The watch of a connection whose ring takes frames of 10 MB."""
+    swallowed = Swallowed(FITS)
+    swallowed.connected(connection.receiver.fileno())
+    assert not swallowed.too_much()
+    return swallowed
+
+
 def test_frames_that_are_delivered_are_never_too_much(connection: Connection) -> None:
     """However many come, and small messages between them."""
-    swallowed = Swallowed()
-    swallowed.connected(connection.receiver.fileno())
-    for size in [FRAME_BYTES, 100, 100, 2 * FRAME_BYTES, 100] * 10:
+    swallowed = watched(connection)
+    for size in [LARGE, 100, 100, 2 * LARGE, 100] * 3:
         connection.send(size)
         swallowed.heard(size)
         assert not swallowed.too_much()
 
 
-def test_bytes_of_several_frames_without_a_message_are_too_much(connection: Connection) -> None:
-    """Three times the largest frame. The next time twice as much is waited for: frames may have become larger."""
-    swallowed = Swallowed()
-    swallowed.connected(connection.receiver.fileno())
-    swallowed.heard(FRAME_BYTES)
+@pytest.mark.parametrize(("frame", "limit"), [(1000, LIMIT), (LARGE, 3 * LARGE)])
+def test_bytes_of_several_frames_without_a_message_are_too_much(
+    connection: Connection, frame: int, limit: int
+) -> None:
+    """Of three of the largest so far, and at least of one that fits the ring. The next time of twice as many."""
+    swallowed = watched(connection)
+    swallowed.heard(frame)
     assert not swallowed.too_much()
-    for times in (3, 6):
-        connection.send(times * FRAME_BYTES)
+    for times in (1, 2):
+        connection.send(times * limit - 3)
         assert not swallowed.too_much()
-        connection.send(1)
+        connection.send(10)
         assert swallowed.too_much()
         swallowed.restart()
         swallowed.connected(connection.receiver.fileno())
         assert not swallowed.too_much()
 
 
-def test_first_frame_may_be_as_large_as_the_wire_allows(connection: Connection) -> None:
-    """Triggers and heartbeats before it say nothing of its size."""
-    swallowed = Swallowed()
-    swallowed.connected(connection.receiver.fileno())
+def test_frame_that_fits_the_ring_is_waited_for_after_small_ones(connection: Connection) -> None:
+    """Recipes with pictures of several sizes, and triggers and heartbeats between them."""
+    swallowed = watched(connection)
     swallowed.heard(200)
-    assert not swallowed.too_much()
-    connection.send(MAX_MESSAGE_BYTES // 8)
+    connection.send(FITS)
     assert not swallowed.too_much()
 
 

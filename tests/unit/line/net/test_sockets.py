@@ -4,8 +4,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import zmq
 
 from cmfm_sim.ports import free_ports
+from cmfm_worker.line.net.sockets import bind
 
 STALLED = """
 import time, zmq
@@ -87,3 +91,19 @@ def test_client_that_floods_and_dies_does_not_end_the_worker() -> None:
             time.sleep(1.2)
         complaint = worker.communicate(timeout=60)[1]
     assert worker.returncode == 0, complaint
+
+
+def test_client_that_starts_again_under_its_routing_id_is_heard(tmp_path: Path) -> None:
+    """Its former connection hangs, as after a pulled cable, and the worker does not know yet."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    endpoint = f"ipc://{tmp_path}/control"
+    control = bind(context, zmq.ROUTER, endpoint, send_hwm=100)
+    clients = [context.socket(zmq.DEALER) for _ in range(2)]
+    for number, client in zip((b"1", b"2"), clients, strict=True):
+        client.setsockopt(zmq.ROUTING_ID, b"plc")
+        client.connect(endpoint)
+        client.send(number)
+        assert control.poll(5000), number
+        control.send_multipart(control.recv_multipart())
+        assert client.poll(5000), number
+    context.destroy(0)

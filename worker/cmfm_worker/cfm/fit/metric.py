@@ -22,7 +22,7 @@ from cmfm_worker.cfm.prepare import PreparedFrames
 NOMINAL_PIXELS: Final = 200_000
 """Pixels drawn from all good parts together, the same number from each. Their residuals take about 90 MB."""
 
-SIMULATED_FRAMES: Final = 200
+SIMULATED_FRAMES: Final = 300
 MOST_FRAMES_PER_PART: Final = 8
 """Frames with simulated defects in all, and the most of one part. With many parts some have none."""
 

@@ -81,7 +81,8 @@ class Silence:
 class CameraSockets:
     """The connected sockets of one camera endpoint.
 
-    Raises StartupError for an invalid endpoint. An unreachable camera is not an error.
+    `frame_bytes` is the size of the largest frame that can be inspected. Raises StartupError for an invalid endpoint.
+    An unreachable camera is not an error.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class CameraSockets:
         settings: IntakeSection,
         prefixes: Sequence[bytes],
         keys: Keys,
+        frame_bytes: int,
     ) -> None:
         self.endpoint = endpoint
         self.alive = False
@@ -99,7 +101,7 @@ class CameraSockets:
         self._prefixes = prefixes
         self._keys = keys
         self._silence = Silence()
-        self._swallowed = Swallowed()
+        self._swallowed = Swallowed(frame_bytes)
         self._descriptor: int | None = None  # of the connection that brings messages
         self._connections: dict[Side, WatchedConnection] = {}
         try:

@@ -17,6 +17,7 @@ from cmfm_worker.errors import StartupError
 from cmfm_worker.line.health.liveness import CompletedTurns
 from cmfm_worker.line.intake.admission import Admission
 from cmfm_worker.line.intake.camera_sockets import CameraSockets
+from cmfm_worker.line.intake.ring import BYTES_PER_PIXEL
 from cmfm_worker.line.messages import BookEvent, SourceChanged
 from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.line.net.sockets import Context
@@ -81,9 +82,11 @@ class Receiver:
         """Connect to the cameras and begin receiving. Raises StartupError naming the endpoint."""
         prefixes = tuple(self._handlers)
         try:
+            intake, frame_bytes = self._settings.intake, self._settings.ring.max_pixels * BYTES_PER_PIXEL
             for endpoint in self._settings.camera_names:
-                intake = self._settings.intake
-                self._cameras.append(CameraSockets(self._context, endpoint, intake, prefixes, self._keys))
+                self._cameras.append(
+                    CameraSockets(self._context, endpoint, intake, prefixes, self._keys, frame_bytes)
+                )
         except StartupError:
             self._close()
             raise

@@ -2,27 +2,25 @@
 
 from typing import Final
 
-from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
+from cmfm_protocol.wire.limits import MAX_HEADER_BYTES, MAX_MESSAGE_BYTES
 from cmfm_worker.line.net.received_bytes import ReceivedBytes
 
 FACTOR: Final = 3
 """Bytes without a message that are waited for, as a multiple of the largest message so far."""
 
-FRAME_BYTES: Final = 65_536
-"""Messages from this size on are frames; smaller ones say nothing of how large a frame is."""
-
 
 class Swallowed:
     """Compares what the kernel has received with what was read. No clock of its own.
 
-    The limit doubles whenever it was reached, so that a camera whose frames have become larger still gets through.
+    Bytes of a frame that fits the ring, `frame_bytes`, are waited for at any time. The limit doubles whenever it was
+    reached, so that larger frames get through in the end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes: int) -> None:
         self._received: ReceivedBytes | None = None
         self._before = 0  # bytes at the last message
         self._delivered = False
-        self._largest = MAX_MESSAGE_BYTES // FACTOR  # until the first frame: libzmq's own limit
+        self._largest = (frame_bytes + 2 * MAX_HEADER_BYTES) // FACTOR
         self._patience = 1
 
     def connected(self, descriptor: int | None) -> None:
@@ -33,9 +31,7 @@ class Swallowed:
     def heard(self, size: int) -> None:
         """Note a message of so many bytes."""
         self._delivered = True
-        if size >= FRAME_BYTES:
-            known = self._largest < MAX_MESSAGE_BYTES // FACTOR
-            self._largest = max(self._largest, size) if known else size
+        self._largest = max(self._largest, size)
 
     def too_much(self) -> bool:
         """Tell whether more bytes came since the last message than any message has. Call it when none is to be read."""

@@ -38,6 +38,8 @@ def bind(
     _keep_alive_by_tcp(socket, idle_s=10)
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
+    if kind == zmq.ROUTER:
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
     if curve is not None:
         curve.configure(socket)
     try:

@@ -118,6 +118,8 @@ def read_archived_part(folder: Path) -> ArchivedPart:
 def read_facts(folder: Path) -> dict[str, Any]:
     """The contents of result.json. Raises InputError if it is not that of a kept part."""
     path = folder / RESULT_FILE
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a file")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -41,6 +41,8 @@ class Journal:
 
     def __init__(self, path: Path, slots: int = SLOTS) -> None:
         self._path = path
+        if path.exists() and not path.is_file():  # writing to a pipe would wait for ever
+            raise OSError(None, f"{path} is not a file")
         size = path.stat().st_size if path.is_file() else 0
         if size <= HEAD_BYTES or (size - HEAD_BYTES) % SLOT_BYTES:
             size = file_bytes(slots)
