@@ -169,13 +169,13 @@ class Listener:
         self.kill()
 
     def messages(self, kind: str = "") -> list[dict[str, Any]]:
-        """What came: topic, retain, properties, and `payload` as an object; `kind` selects a topic by its end."""
+        """The messages so far, `payload` as an object; `kind` selects topics by their end."""
         lines = self._path.read_text(encoding="utf-8").split("\n")[:-1]
         found = [json.loads(line) for line in lines if line]
         return [_read(message) for message in found if message["topic"].endswith(f"/{kind}" if kind else "")]
 
     def count(self) -> int:
-        """How many messages have come."""
+        """The number of messages so far."""
         with self._path.open("rb") as file:
             return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 

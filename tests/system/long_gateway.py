@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -83,13 +84,20 @@ class Plc:
 
     def __init__(self, port: int, figures: Figures, record: dict[int, tuple[int, int]]) -> None:
         self._port, self._figures, self._record = port, figures, record
+        self._killed = False
+        self._task = asyncio.create_task(self._run())
 
-    async def run(self) -> None:
-        while True:
+    async def kill(self) -> None:
+        """End it where it is: between two requests, with the connection and whatever bit is set."""
+        self._killed = True
+        await self._task
+
+    async def _run(self) -> None:
+        while not self._killed:
             try:
                 async with PlcClient("127.0.0.1", self._port, "high_first") as plc:
                     await plc.control()
-                    while True:
+                    while not self._killed:
                         await self._turn(plc)
             except FailedError:  # the gateway was killed
                 await asyncio.sleep(0.05)
@@ -105,9 +113,14 @@ class Plc:
             for name in ("result_number", "trigger_number", "verdict_on_record")
         )
         self._take(number, trigger, verdict)
-        await plc.put("ack_number", number)
-        await plc.control(Control.RESULTS_ACK)
-        await plc.control()
+        acknowledge: tuple[Callable[[], Awaitable[None]], ...] = (
+            lambda: plc.put("ack_number", number),
+            lambda: plc.control(Control.RESULTS_ACK),
+            plc.control,
+        )
+        for step in acknowledge:
+            if not self._killed:
+                await step()
 
     def _take(self, number: int, trigger: int, verdict: int) -> None:
         newest = next(reversed(self._record), 0)
@@ -135,7 +148,7 @@ async def play(
             f"gateway{figures.gateway_kills}", [*program("cmfm-gateway"), "--config", str(config)]
         )
 
-    gateway, plc = start(), asyncio.create_task(Plc(port, figures, record).run())
+    gateway, plc = start(), Plc(port, figures, record)
     await asyncio.to_thread(line.wait_for_subscriber)
     line.heartbeat()
     await asyncio.sleep(0.3)
@@ -153,12 +166,12 @@ async def play(
             figures.gateway_kills += 1
             gateway = start()
         else:
-            plc.cancel()
+            await plc.kill()
             figures.plc_kills += 1
-            plc = asyncio.create_task(Plc(port, figures, record).run())
+            plc = Plc(port, figures, record)
         while settings.results > len(record) == source.published:  # the line is slower than the kills
             await asyncio.sleep(0.01)
-    plc.cancel()
+    await plc.kill()
     source.stop.set()
     source.join()
     triggers = [trigger for trigger, _ in record.values()]

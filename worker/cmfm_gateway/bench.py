@@ -28,6 +28,7 @@ from cmfm_protocol.wire.verdict import Reason, Verdict
 RESULT_TOPIC: Final = topic("line1", "station1", "result")
 STATE_TOPIC: Final = topic("line1", "station1", "state")
 STATE_S: Final = 0.5
+RECIPE: Final = "praline"
 START_LIMIT_S: Final = 30.0
 LOST_S: Final = 1.0
 """A result that no read shows within this time counts as lost."""
@@ -64,7 +65,9 @@ class Publisher:
             return
         self._state_s = time.monotonic()
         counts = dict.fromkeys(COUNTS, 0) | {"triggers": self.sent, "pass": self.sent}
-        state = WorkerState(self._boot_id, "ready", 1.0, counts, {}, (), 4, 0, (), "cpu", time.time_ns())
+        state = WorkerState(
+            self._boot_id, "ready", 1.0, counts, {}, (), 4, 0, (RECIPE,), "cpu", time.time_ns()
+        )
         self._socket.send_multipart(encode_worker_state(STATE_TOPIC, state))
 
     def close(self) -> None:
@@ -84,7 +87,7 @@ class Publisher:
             detail="",
             score=0.5,
             threshold=1.0,
-            recipe="praline",
+            recipe=RECIPE,
             model_sha="0" * 64,
             calib_id="",
             trigger_ns=now_ns,

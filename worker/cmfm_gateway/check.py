@@ -6,13 +6,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from cmfm_gateway.adapters import adapters_of
-from cmfm_gateway.errors import ExitCode, InputError
-from cmfm_gateway.feed import read_keys
-from cmfm_gateway.part_numbers import part_numbers
+from cmfm_gateway.errors import ExitCode
+from cmfm_gateway.problems import problems_of
 from cmfm_gateway.settings.load import load_with_sources
-from cmfm_gateway.settings.model import GatewaySettings
-from cmfm_protocol.files.key_files import KeyFileError
 from cmfm_settings.explain import as_json, print_settings
 
 
@@ -34,18 +30,3 @@ def check_gateway(config: Path, json: bool) -> int:
         if not problems:
             console.print("[green]This gateway can run.[/]")
     return int(ExitCode.BAD_INPUT if problems else ExitCode.OK)
-
-
-def problems_of(settings: GatewaySettings) -> list[str]:
-    """Return what keeps the gateway from starting, as far as files and settings tell."""
-    problems = []
-    for attempt in (
-        lambda: adapters_of(settings),
-        lambda: read_keys(settings.worker),
-        lambda: part_numbers(settings.gateway.part_number, settings.gateway.part_table),
-    ):
-        try:
-            attempt()
-        except (InputError, KeyFileError) as error:
-            problems.append(str(error))
-    return problems

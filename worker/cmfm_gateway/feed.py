@@ -1,5 +1,6 @@
 """The feed: a thread that takes a worker's events, stores results durably and tells the loop that something changed."""
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -79,6 +80,8 @@ class Feed:
             self._tell(event)
             self.facts = self._watch.take(event, now_s)
         self._changed()
+        with contextlib.suppress(sqlite3.Error):  # the next result that cannot be stored tells
+            self._store.tidy()
 
     def _stored(self, events: list[Event]) -> bool:
         """Store what must survive a kill. False if the disk refused it: the line is not valid until it does not."""

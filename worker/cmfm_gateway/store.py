@@ -7,8 +7,7 @@ A number is never used again: the newest result is never deleted.
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,43 +15,21 @@ from typing import Any, Final
 import structlog
 
 from cmfm_client import IdRange, Lost, Received, ReceivedIds
-from cmfm_gateway.errors import InputError, StartupError
+from cmfm_gateway.errors import StartupError
+from cmfm_gateway.store_file import UNATTRIBUTED, connect, prepare, read_boots, transaction
 from cmfm_protocol.wire.result import Result, decode_result, encode_result
 from cmfm_protocol.wire.topics import topic
-
-APPLICATION_ID: Final = 0x434D4647
-""" "CMFG"."""
-
-SCHEMA_VERSION: Final = 1
-
-UNATTRIBUTED: Final = "unattributed"
-"""The stream of results that belong to no trigger; their numbers start again at each boot of the worker."""
-
-BUSY_S: Final = 5.0
-"""Time that one connection waits for the other's write, which takes well below a millisecond."""
 
 RECENT: Final = 2_000
 """Newest results that are also held decoded in memory, for consumers that keep up."""
 
-TRIM_EVERY: Final = 500
-"""Results between two looks at the size of the file."""
+TIDY_EVERY: Final = 200
+"""Results between two times that the log is written back and the size of the file looked at: about 1 MB of log."""
 
-BOOTS_KEPT: Final = 100
+DELETED_AT_ONCE: Final = 500
+"""Results that go at least when the file is too large."""
 
 _TOPIC: Final = topic("store", "store", "result")
-
-CREATE: Final = (
-    "CREATE TABLE results (number INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, "
-    "result_id INTEGER NOT NULL, stream_uuid TEXT NOT NULL, seq INTEGER NOT NULL, part_id TEXT NOT NULL, "
-    "received_ns INTEGER, payload BLOB NOT NULL, UNIQUE (boot_id, result_id))",
-    f"CREATE UNIQUE INDEX by_trigger ON results (stream_uuid, seq) WHERE stream_uuid != '{UNATTRIBUTED}'",
-    "CREATE INDEX by_part ON results (part_id)",
-    "CREATE TABLE cursors (consumer TEXT PRIMARY KEY, number INTEGER NOT NULL)",
-    "CREATE TABLE boots (position INTEGER PRIMARY KEY AUTOINCREMENT, boot_id TEXT NOT NULL UNIQUE, "
-    "newest INTEGER NOT NULL, owed TEXT NOT NULL)",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +59,17 @@ class ResultStore:
         self._path, self._keep, self._max_bytes = path, keep, max_bytes
         self._log = structlog.get_logger("store")
         try:
-            self._writer = _connect(path)
-            _prepare(self._writer, path)
-            self._reader = _connect(path)
-            self._reader.execute("PRAGMA wal_autocheckpoint = 0")  # the feed's thread waits for the disk
-            self.received: Mapping[str, ReceivedIds] = _read_boots(self._writer)
+            self._writer = connect(path)
+            prepare(self._writer, path)
+            self._reader = connect(path)
+            self.received: Mapping[str, ReceivedIds] = read_boots(self._writer)
             self._newest = self.newest_at_start = int(self._one("SELECT max(number) FROM results") or 0)
         except sqlite3.Error as error:
             raise StartupError(f"gateway.store: {path} cannot be used: {error}") from error
         self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         self._present_boot = next(reversed(list(self.received)), "")
         self._ids = {boot: ReceivedIds(ids.newest, list(ids.owed)) for boot, ids in self.received.items()}
+        self._tidied_at = self._newest
         self._cursors: dict[str, int] = {}
         self._recent: dict[int, StoredResult] = {}
         self.deleted_unconfirmed: dict[str, int] = {}
@@ -104,7 +81,7 @@ class ResultStore:
     def append_all(self, received: Sequence[Received]) -> list[StoredResult]:
         """Store results in one step and return those that are new, numbered. All or none is stored."""
         with self._write_lock:
-            with _transaction(self._writer):
+            with transaction(self._writer):
                 ids = {boot: ReceivedIds(known.newest, list(known.owed)) for boot, known in self._ids.items()}
                 new: list[tuple[int, Received]] = []
                 for each in received:
@@ -124,9 +101,19 @@ class ResultStore:
                 for number, each in new
             ]
             self._remember(stored)
-            if stored and stored[-1].number // TRIM_EVERY != (stored[0].number - 1) // TRIM_EVERY:
-                self._trim()
         return stored
+
+    def tidy(self) -> None:
+        """Write the log back into the file and delete what nobody needs, once enough has come since the last time.
+
+        It waits for the disk. The feed calls it after consumers have been told of the newest results.
+        """
+        with self._write_lock:
+            if self._newest - self._tidied_at < TIDY_EVERY:
+                return
+            self._tidied_at = self._newest
+            self._trim()
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def give_up(self, lost: Lost) -> None:
         """Note that results will not come, so that a restart does not ask for them."""
@@ -135,7 +122,7 @@ class ResultStore:
             ids = self._ids.setdefault(missing.boot_id, ReceivedIds())
             ids.expect(missing.last_id)
             ids.remove(IdRange(missing.first_id, missing.last_id))
-            with _transaction(self._writer):
+            with transaction(self._writer):
                 self._write_boot(missing.boot_id, ids)
 
     def enter_boot(self, boot_id: str, published: int) -> None:
@@ -146,7 +133,7 @@ class ResultStore:
         with self._write_lock:
             if boot_id not in self._ids:
                 self._ids[boot_id] = ReceivedIds(0 if self._ids else published)
-                with _transaction(self._writer):
+                with transaction(self._writer):
                     self._write_boot(boot_id, self._ids[boot_id])
             self._enter_boot(boot_id)
 
@@ -187,7 +174,7 @@ class ResultStore:
 
     def begin(self, consumer: str, number: int) -> int:
         """Register a consumer; a new one has confirmed everything up to `number`. Return its cursor."""
-        with self._read_lock, _transaction(self._reader):
+        with self._read_lock, transaction(self._reader):
             self._reader.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?)", (consumer, number))
         return self.cursor(consumer)
 
@@ -202,7 +189,7 @@ class ResultStore:
         """Note durably that a consumer has confirmed everything up to `number`; a lower number changes nothing."""
         if number <= self.cursor(consumer):
             return
-        with self._read_lock, _transaction(self._reader):
+        with self._read_lock, transaction(self._reader):
             self._reader.execute(
                 "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (consumer) DO UPDATE SET number = excluded.number",
                 (consumer, number),
@@ -286,7 +273,7 @@ class ResultStore:
         if used > self._max_bytes:
             oldest = int(self._writer.execute("SELECT ifnull(min(number), 0) FROM results").fetchone()[0])
             count = self._newest - oldest + 1
-            last = oldest + max(int(count * (1 - self._max_bytes / used)), TRIM_EVERY)
+            last = oldest + max(int(count * (1 - self._max_bytes / used)), DELETED_AT_ONCE)
             self._count_unconfirmed(oldest, min(last, self._newest - 1))
             self._delete_to(min(last, self._newest - 1))
 
@@ -301,7 +288,7 @@ class ResultStore:
 
     def _delete_to(self, last: int) -> None:
         if last > 0:
-            with _transaction(self._writer):
+            with transaction(self._writer):
                 self._writer.execute("DELETE FROM results WHERE number <= ?", (last,))
 
     def _used_bytes(self) -> int:
@@ -317,47 +304,3 @@ def _note(ids: dict[str, ReceivedIds], result: Result) -> None:
     if result.boot_id not in ids:
         ids[result.boot_id] = ReceivedIds(0 if ids else result.result_id - 1)
     ids[result.boot_id].take(result.result_id)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in an empty file. Raises InputError for a file of another program or version."""
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if tables and (application != APPLICATION_ID or version != SCHEMA_VERSION):
-        raise InputError(f"gateway.store: {path} is not a store of this version; name another file")
-    connection.execute("PRAGMA journal_mode = WAL")
-    if not tables:
-        with _transaction(connection):
-            for statement in CREATE:
-                connection.execute(statement)
-
-
-def _read_boots(connection: sqlite3.Connection) -> dict[str, ReceivedIds]:
-    connection.execute(
-        "DELETE FROM boots WHERE position <= (SELECT max(position) FROM boots) - ?", (BOOTS_KEPT,)
-    )
-    rows = connection.execute("SELECT boot_id, newest, owed FROM boots ORDER BY position")
-    return {
-        boot_id: ReceivedIds(newest, [IdRange(first, last) for first, last in json.loads(owed)])
-        for boot_id, newest, owed in rows
-    }
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, for a connection in autocommit mode."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

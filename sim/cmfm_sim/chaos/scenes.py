@@ -114,8 +114,10 @@ def changed(rng: Rng) -> Iterator[Step]:
     yield Part(3, 3, Expect.ONE, ("malformed",))
     yield SendAgain(3, picture=4)
     yield from (Part(seq, seq + 2) for seq in range(4, 7))
-    yield SendAgain(int(rng.integers(0, 3)), picture=9, after_s=1.5)
-    yield from (Part(seq, seq + 2) for seq in range(7, 9))
+    yield SendAgain(int(rng.integers(0, 3)), picture=12, after_s=1.5)
+    yield from (
+        Part(seq, seq + 3) for seq in range(7, 9)
+    )  # no picture comes twice, also not one that was refused
     yield Logged("contradiction_after_verdict")
 
 

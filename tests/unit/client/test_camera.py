@@ -1,7 +1,10 @@
 """A camera on real sockets."""
 
+import contextlib
+import socket
 import time
 from dataclasses import fields, replace
+from typing import Final
 
 import pytest
 import zmq
@@ -298,3 +301,40 @@ def test_slow_worker_loses_nothing_that_was_sent(monkeypatch: pytest.MonkeyPatch
             assert [int.from_bytes(worker.recv_multipart()[1], "big") for _ in sent] == sent
         finally:
             worker.close()
+
+
+ZMTP: Final = b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + bytes(48)
+"""The greeting of a ZMTP 3 peer without security."""
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        bytes(range(256)) * 40,
+        ZMTP,
+        ZMTP + b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB\x02\x7f\xff\xff\xff\xff\xff\xff\xff",
+        ZMTP + b"\x04\x19\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB\x00\x06\x01cmfm/\xff\xff\xff",
+    ],
+    ids=["http", "bytes", "greeting", "oversize", "framing"],
+)
+def test_rough_visitors_cost_the_worker_nothing(connect: Connect, noise: bytes) -> None:
+    """Whatever connects to a camera and however it ends: the subscriber that was there has every frame, once."""
+    with contextlib.ExitStack() as stack, Camera(CameraOptions("tcp://127.0.0.1:*")) as camera:
+        worker = connect(zmq.SUB, camera.endpoint)
+        camera.wait_for_subscriber(5)
+        port = int(camera.endpoint.rpartition(":")[2])
+        for seq in range(6):
+            visitor = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            visitor.sendall(noise)
+            camera.rest(0.05)
+            if seq % 2:
+                visitor.close()
+            assert camera.send(seq, message(seq))
+        heard: list[int] = []
+        while len(heard) < 6:
+            received = worker.recv_multipart()
+            if parse_topic(received[0]).kind == "frame":
+                heard.append(decode_frame(received).header.seq)
+        assert heard == list(range(6))
+        assert camera.pub_drops == 0

@@ -59,6 +59,11 @@ def test_exit_codes(error: Exception, code: ExitCode) -> None:
         ('[modbus]\ncertificate = "a.pem"\n', ["modbus", "private_key belong together"]),
         ('[gateway]\npart_number = "table"\n', ["gateway", "needs part_table"]),
         ('[worker]\nkey = "a"\n', ["worker", "both"]),
+        (
+            '[modbus]\nenabled = true\n[worker]\nkey = "own.key_secret"\nworker_key = "worker.key"\n',
+            ["own.key_secret"],
+        ),
+        ('[modbus]\nenabled = true\n[gateway]\npart_number = "table"\npart_table = "no.csv"\n', ["no.csv"]),
         ('[worker]\nresults = "tcp://*:5556"\n', ["worker.results", "name host and port"]),
         ("", ["nothing is enabled"]),
         ("[gateway\n", ["TOML"]),

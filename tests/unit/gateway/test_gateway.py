@@ -1,6 +1,8 @@
 """The gateway's core against a worker's sockets: validity, recovery, requests, adapters that fail."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from cmfm_client import RefusedError
 from cmfm_gateway.errors import AdapterError, StartupError
 from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.line_view import Cause
+from cmfm_gateway.run import serve
 from cmfm_protocol.wire.control import AnnounceRequest, LoadRecipeRequest
 
 
@@ -27,7 +30,7 @@ def test_the_line_is_valid_while_the_worker_is_heard_and_complete(
     """Silence, another phase and a gap that is not recovered each make it not valid, with the cause."""
 
     async def scenario() -> None:
-        settings = gateway_settings(line, tmp_path, worker={"silence_s": 0.6})
+        settings = gateway_settings(line, tmp_path, worker={"silence_s": 1.5})
         async with running(settings, []) as gateway:
             line.wait_for_subscriber()
             assert gateway.view.cause is Cause.SILENCE
@@ -163,3 +166,29 @@ def test_a_port_that_is_taken_at_the_start_ends_the_gateway(line: PublishingLine
 
     with pytest.raises(StartupError, match="port 502 is taken"):
         asyncio.run(scenario())
+
+
+class Deaf:
+    """Loses its first cancellation, as `asyncio.wait_for` of Python 3.11 does when a result comes with it."""
+
+    name = "deaf"
+
+    async def run(self, gateway: Gateway) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()
+
+
+def test_sigterm_ends_also_an_adapter_that_loses_a_cancellation(
+    line: PublishingLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cancelled again; the process does not wait for systemd's SIGKILL."""
+    monkeypatch.setattr("cmfm_gateway.run.CANCEL_AGAIN_S", 0.1)
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().call_later(0.5, os.kill, os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await serve(gateway_settings(line, tmp_path), [Deaf()])
+
+    asyncio.run(scenario())

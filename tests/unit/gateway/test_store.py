@@ -10,7 +10,8 @@ from tests.unit.made.line_messages import result
 
 from cmfm_client import IdRange, LossCause, Lost, Missing, Received
 from cmfm_gateway.errors import InputError, StartupError
-from cmfm_gateway.store import TRIM_EVERY, ResultStore
+from cmfm_gateway.store import DELETED_AT_ONCE as MANY
+from cmfm_gateway.store import ResultStore
 
 
 @pytest.fixture
@@ -118,12 +119,14 @@ def test_retention_keeps_the_newest_and_what_is_not_confirmed(path: Path) -> Non
     """Confirmed results beyond `keep` go; those that a consumer has not confirmed stay."""
     store = ResultStore(path, keep=100)
     store.cursor("slow")
-    store.append_all([heard(each) for each in range(1, TRIM_EVERY + 1)])
+    store.append_all([heard(each) for each in range(1, MANY + 1)])
+    store.tidy()
     assert store.after(0)[0].number == 1
-    store.advance("slow", TRIM_EVERY)
-    store.append_all([heard(each) for each in range(TRIM_EVERY + 1, 2 * TRIM_EVERY + 1)])
-    assert store.by_number(TRIM_EVERY + 1) is not None
-    assert ResultStore(path).after(0)[0].number == TRIM_EVERY + 1
+    store.advance("slow", MANY)
+    store.append_all([heard(each) for each in range(MANY + 1, 2 * MANY + 1)])
+    store.tidy()
+    assert store.by_number(MANY + 1) is not None
+    assert ResultStore(path).after(0)[0].number == MANY + 1
     assert store.deleted_unconfirmed == {}
     store.close()
 
@@ -132,10 +135,11 @@ def test_a_file_that_is_too_large_costs_the_oldest_and_says_so(path: Path) -> No
     """The bound of bytes holds even against a consumer that never confirms; what it misses is counted."""
     store = ResultStore(path, keep=100, max_bytes=300_000)
     store.cursor("slow")
-    for first in range(1, 4 * TRIM_EVERY, TRIM_EVERY):
-        store.append_all([heard(each) for each in range(first, first + TRIM_EVERY)])
+    for first in range(1, 4 * MANY, MANY):
+        store.append_all([heard(each) for each in range(first, first + MANY)])
+        store.tidy()
     (left,) = sqlite3.connect(path).execute("SELECT min(number) FROM results").fetchone()
-    assert left > TRIM_EVERY
+    assert left > MANY
     assert store.deleted_unconfirmed == {"slow": left - 1}
     store.close()
 

@@ -210,7 +210,8 @@ async def grade_plc(
 ) -> list[Finding]:
     """Wait for the PLC to connect, then try the cases. `told` hears each finding at once."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(grade.vision.heard.wait(), connect_s)
+        async with asyncio.timeout(connect_s):
+            await grade.vision.heard.wait()
     findings = []
     for case in cases:
         outcome, seen = Outcome.NOT_TRIED, f"no PLC connected within {connect_s:g} s"

@@ -45,5 +45,6 @@ async def step_for_ever(gateway: Gateway, port: PlcPort) -> None:
     change = -1
     while True:
         with contextlib.suppress(TimeoutError):
-            change = await asyncio.wait_for(gateway.changed(change), STEP_S)
+            async with asyncio.timeout(STEP_S):
+                change = await gateway.changed(change)
         port.step()

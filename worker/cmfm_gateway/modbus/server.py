@@ -96,11 +96,13 @@ class ModbusServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            header = await asyncio.wait_for(reader.readexactly(MBAP.size), IDLE_LIMIT_S)
+            async with asyncio.timeout(IDLE_LIMIT_S):
+                header = await reader.readexactly(MBAP.size)
             transaction, protocol, length, unit = MBAP.unpack(header)
             if protocol != 0 or not 2 <= length <= MAX_LENGTH:
                 raise _MalformedError(f"protocol {protocol}, length {length}")
-            request = await asyncio.wait_for(reader.readexactly(length - 1), UNREAD_LIMIT_S)
+            async with asyncio.timeout(UNREAD_LIMIT_S):
+                request = await reader.readexactly(length - 1)
             reply, exception = await self._handler.answer(request, unit)
             if exception:
                 self._count(exception.lower())
@@ -108,7 +110,8 @@ class ModbusServer:
                 self._log.warning("modbus_exception", exception=exception, request=request.hex(), peer=peer)
             self._open[writer] = loop.time()
             writer.write(MBAP.pack(transaction, 0, len(reply) + 1, unit) + reply)
-            await asyncio.wait_for(writer.drain(), UNREAD_LIMIT_S)
+            async with asyncio.timeout(UNREAD_LIMIT_S):
+                await writer.drain()
 
     def _make_room(self) -> None:
         """Close the connection that was silent longest, one that never sent a request first (Modbus TCP guide, 4.2)."""

@@ -10,15 +10,15 @@ import contextlib
 import logging
 import socket
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from cmfm_gateway.mqtt.publication import Publication
 
 Answer = TypeVar("Answer")
 
@@ -34,9 +34,6 @@ PACKET_TOO_LARGE: Final = 0x95
 MAX_REQUESTS: Final = 64
 """Messages received and not yet handled; further ones are dropped, so that a flood costs no memory."""
 
-PACKET_OVERHEAD: Final = 64
-"""Bytes of a PUBLISH beside topic, payload and properties' text, rounded up."""
-
 PAHO_LOG: Final = logging.getLogger("cmfm_gateway.paho")
 """Paho's own lines go nowhere: each has its event in our log."""
 PAHO_LOG.addHandler(logging.NullHandler())
@@ -46,41 +43,6 @@ SOCKET_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """A message to publish. `expiry_s` 0: it never expires. `answers`: correlation data of the request it answers."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-    expiry_s: int = 0
-    content_type: str = ""
-    user: tuple[tuple[str, str], ...] = ()
-    answers: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """Bytes of its packet, at most."""
-        text = len(self.topic.encode()) + len(self.content_type) + len(self.answers)
-        text += sum(len(key.encode()) + len(value.encode()) + 5 for key, value in self.user)
-        return len(self.payload) + text + PACKET_OVERHEAD
-
-    def properties(self, packet: int = PacketTypes.PUBLISH) -> Properties:
-        """Its MQTT 5 properties, for a PUBLISH or, as a will, for the CONNECT."""
-        properties = Properties(packet)
-        if self.content_type:
-            properties.ContentType = self.content_type
-            properties.PayloadFormatIndicator = int(self.content_type == "application/json")
-        if self.expiry_s:
-            properties.MessageExpiryInterval = self.expiry_s
-        if self.user:
-            properties.UserProperty = list(self.user)
-        if self.answers:
-            properties.CorrelationData = self.answers
-        return properties
 
 
 class BrokerRefusedError(Exception):
@@ -188,6 +150,12 @@ class BrokerClient(aiomqtt.Client):
             self._client._sock_close()
         self._fail_waiting("the connection has ended")
 
+    def _fail_connecting(self, why: str) -> None:
+        """End the wait for a CONNACK at once. paho may report the end from the thread that connects."""
+        if not self._connected.done():
+            self._connected.add_done_callback(_retrieve)
+            self._connected.set_exception(aiomqtt.MqttError(why))
+
     def _fail_waiting(self, why: str) -> None:
         waiting, self._waiting = self._waiting, {}
         for acknowledged, _ in waiting.values():
@@ -232,6 +200,7 @@ class BrokerClient(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        self._loop.call_soon_threadsafe(self._fail_connecting, f"closed before it greeted: {reason_code}")
         if reason_code.value == PACKET_TOO_LARGE:
             self.too_large = max((size for _, size in self._waiting.values()), default=None)
         self._fail_waiting(f"disconnected: {reason_code}")

@@ -9,7 +9,8 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from pydantic import SecretStr
 
-from cmfm_gateway.mqtt.client import BrokerClient, Publication
+from cmfm_gateway.mqtt.client import BrokerClient
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_settings.errors import InputError
 

@@ -1,4 +1,4 @@
-"""What an adapter counts since the gateway's start: its health message and `/metrics` show the same numbers."""
+"""Counts of an adapter since the gateway's start; its health message and `/metrics` show the same numbers."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ NAMES: Final = (
     "pictures",
     "requests_refused",
 )
-"""What is counted; `payloads.HealthMessage` gives the meaning of each."""
+"""Names of the counts; `payloads.HealthMessage` gives the meaning of each."""
 
 
 class Counts:

@@ -8,7 +8,7 @@ import structlog
 
 from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.line_view import LineView
-from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError, Publication
+from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.outbox import Outbox
 from cmfm_gateway.mqtt.payloads import (
@@ -20,6 +20,7 @@ from cmfm_gateway.mqtt.payloads import (
     StateMessage,
     as_json,
 )
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.topics import Topics
 from cmfm_gateway.settings.mqtt import MqttSection
 

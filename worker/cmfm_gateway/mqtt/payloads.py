@@ -116,7 +116,7 @@ def delivery(
 
 
 def not_valid_because(stored: StoredResult, view: LineView, now_ns: int) -> str:
-    """Why nobody may act on a result that is delivered at `now_ns`; empty if one may."""
+    """Return the reason why nobody may act on a result that is delivered at `now_ns`; empty if one may."""
     if stored.stale or stored.received_ns is None:
         return STALE
     if not 0 <= now_ns - stored.received_ns <= LIVE_NS:

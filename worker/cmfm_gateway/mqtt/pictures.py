@@ -115,7 +115,7 @@ class MapPictures:
 
 
 class Pictures:
-    """Where pictures come from: the folder first, then the maps."""
+    """The sources of pictures, asked in this order: the folder, then the maps."""
 
     def __init__(self, archive: ArchivePictures | None, maps: MapPictures | None) -> None:
         self._archive = archive

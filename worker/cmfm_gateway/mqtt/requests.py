@@ -9,17 +9,18 @@ import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import aiomqtt
 import structlog
 
 from cmfm_client.errors import NoReplyError, RefusedError
 from cmfm_gateway.gateway import Gateway
-from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError, Publication
+from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.payloads import CONTENT_TYPE, as_json
 from cmfm_gateway.mqtt.pictures import Picture, Pictures
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.topics import Topics
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_gateway.store import StoredResult
@@ -116,9 +117,9 @@ class Requests:
     def _wanted(self, request: dict[str, Any]) -> StoredResult:
         """The result that a request names, by `boot_id` and `result_id` or by `part_id`."""
         part_id, boot_id, result_id = (request.get(key) for key in ("part_id", "boot_id", "result_id"))
-        if isinstance(part_id, str) and 0 < len(part_id) <= MAX_TEXT_BYTES:
+        if _is_text(part_id):
             found: StoredResult | None = self._gateway.store.by_part(part_id)
-        elif isinstance(boot_id, str) and type(result_id) is int and 1 <= result_id <= MAX_COUNT:
+        elif _is_text(boot_id) and type(result_id) is int and 1 <= result_id <= MAX_COUNT:
             found = self._gateway.store.by_wire_id(boot_id, result_id)
         else:
             raise RequestError("name part_id, or boot_id and result_id")
@@ -145,6 +146,11 @@ class Requests:
             BrokerRefusedError
         ):  # whoever asked may not be answered there; nobody else is concerned
             await client.publish_now(publication)
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value can be an id: JSON also holds lone surrogates, which no file and no store takes."""
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_TEXT_BYTES
 
 
 def _may_answer_on(topic: str) -> bool:

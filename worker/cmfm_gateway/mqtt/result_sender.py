@@ -15,11 +15,11 @@ from cmfm_gateway.mqtt.client import (
     PACKET_TOO_LARGE,
     BrokerClient,
     BrokerRefusedError,
-    Publication,
 )
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.outbox import Outbox, Outgoing
 from cmfm_gateway.mqtt.payloads import CONTENT_TYPE, delivery, result_json
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.topics import Topics
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_protocol.wire.verdict import Verdict
@@ -45,9 +45,7 @@ class ResultSender:
         self.outbox = Outbox(
             confirmed=store.cursor(CONSUMER), attempted=store.cursor(ATTEMPTED), window=section.inflight
         )
-        self._largest_packet = (
-            MAX_MQTT_PACKET  # less, once a broker has cut the connection without saying its limit
-        )
+        self._largest_packet = MAX_MQTT_PACKET  # less, once a broker has cut a connection for it
         self._gateway = gateway
         self._section = section
         self._counts = counts
@@ -59,6 +57,7 @@ class ResultSender:
         self._refusal = ""
         self._refused_pause_s = REFUSED_PAUSE_S
         self._stored = self.outbox.confirmed
+        self._answered_s = 0.0  # when the broker last answered, or the first of those in flight was sent
 
     async def run(self, client: BrokerClient) -> None:
         """Send until the connection ends. Raises MqttError if the broker does not acknowledge in time."""
@@ -108,6 +107,8 @@ class ResultSender:
         if not publications:
             self._skip(number, "larger than the broker takes")
             return
+        if not self._pending:
+            self._answered_s = time.monotonic()
         self._pending[number] = len(publications)
         for publication in publications:
             try:
@@ -148,12 +149,13 @@ class ResultSender:
         ]
 
     def _settled(self, number: int, topic: str) -> Callable[["asyncio.Future[None]"], Any]:
-        """What to do when one of a result's messages is acknowledged, refused or lost with its connection."""
+        """Return a callback that notes the end of one of a result's messages: acknowledged, refused, or lost."""
 
         def note(acknowledged: "asyncio.Future[None]") -> None:
             error = (
                 acknowledged.exception() if not acknowledged.cancelled() else aiomqtt.MqttError("cancelled")
             )
+            self._answered_s = time.monotonic()
             self._pending[number] -= 1
             if self._pending[number] <= 0:
                 del self._pending[number]
@@ -178,9 +180,10 @@ class ResultSender:
         self._wake.set()
 
     async def _wait(self) -> None:
-        """Wait for an acknowledgement or a new result."""
+        """Wait for an acknowledgement or a new result; a new result does not extend the time of those before it."""
+        left_s = self._answered_s + self._section.acknowledge_s - time.monotonic()
         try:
-            async with asyncio.timeout(self._section.acknowledge_s if self._pending else None):
+            async with asyncio.timeout(max(left_s, 0.0) if self._pending else None):
                 await self._wake.wait()
         except TimeoutError:
             raise self._no_acknowledgement() from None

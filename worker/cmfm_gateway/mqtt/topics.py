@@ -12,7 +12,7 @@ class Topics:
 
     @property
     def state(self) -> str:
-        """Whether verdicts may be acted on, with the worker's state; retained."""
+        """The line's validity, with the worker's state; retained."""
         return self._below("state")
 
     @property

@@ -15,11 +15,12 @@ import structlog
 
 from cmfm_client.errors import NoReplyError, RefusedError
 from cmfm_gateway.gateway import Gateway
-from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError, Publication
+from cmfm_gateway.mqtt.client import BrokerClient, BrokerRefusedError
 from cmfm_gateway.mqtt.connection import broker_client, check_files
 from cmfm_gateway.mqtt.counts import Counts
 from cmfm_gateway.mqtt.outbox import Outbox, Outgoing
 from cmfm_gateway.mqtt.payloads import LATE, STALE, delivery
+from cmfm_gateway.mqtt.publication import Publication
 from cmfm_gateway.mqtt.reconnect import keep_connected
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_gateway.settings.sparkplug import SparkplugSection

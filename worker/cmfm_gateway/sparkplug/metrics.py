@@ -20,7 +20,7 @@ BD_SEQ: Final = "bdSeq"
 LINE: Final = MappingProxyType(
     {"Line/valid": DataType.BOOLEAN, "Line/cause": DataType.STRING, "Line/lost": DataType.INT64}
 )
-"""Whether verdicts may be acted on."""
+"""The line's validity: verdicts may be acted on, or why not."""
 
 _TYPES: Final[dict[type[Any], DataType]] = {
     bool: DataType.BOOLEAN,

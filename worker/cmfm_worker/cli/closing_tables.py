@@ -55,11 +55,10 @@ def suspects_in_words(closing: Closing, command: str) -> list[str]:
         return []
     names = ", ".join(f"{each.name} ({each.score:.3g})" for each in suspects.parts)
     options = " ".join(f"--leave-out {_quoted(each.name)}" for each in suspects.parts)
-    one = len(suspects.parts) == 1
+    its, it = ("its picture", "it") if len(suspects.parts) == 1 else ("their pictures", "one")
     return [
         f"mislabelled or a rare view: {names}; all other nominal parts score {suspects.usual:.3g} or less.",
-        f"  Look at {'its picture' if one else 'their pictures'}. If {'it' if one else 'one'} has a defect, leave it "
-        f"out and {command} again: {options}",
+        f"  Look at {its} in the recipe's report. If {it} has a defect, leave it out and {command} again: {options}",
         "  If it is good, it shows a view that the recipe hardly knows, and such parts will FAIL: teach more of them.",
     ]
 

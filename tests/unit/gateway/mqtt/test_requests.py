@@ -43,7 +43,8 @@ async def running(
     task = asyncio.create_task(MqttAdapter(gateway.settings.mqtt).run(gateway))  # type: ignore[arg-type]
     try:
         await until(lambda: gateway.counts["mqtt", "connections"], LIMIT_S)
-        await asyncio.sleep(0.2)  # it has subscribed
+        topics = section.get("recipe_requests", False) + section.get("pictures", False)
+        await until(lambda: broker.log().count("Sending SUBACK to cmfm-site1-line1") >= topics, LIMIT_S)
         yield gateway
         assert not task.done()
     finally:
@@ -187,6 +188,9 @@ def test_the_picture_of_a_rejected_part_comes_from_the_archive(broker: Broker, t
                 ({"boot_id": "../..", "result_id": 2}, "no such result"),
                 ({"boot_id": "b", "result_id": "2"}, "name part_id"),
                 ({}, "name part_id"),
+                ({"part_id": "\ud800"}, "name part_id"),
+                ({"boot_id": "\udfff", "result_id": 2}, "name part_id"),
+                ({"part_id": "x" * 257}, "name part_id"),
             ):
                 answer = await asked(broker, f"{BASE}/picture/get", request)
                 assert why in answer["error"]

@@ -51,7 +51,7 @@ def password_broker(tmp_path: Path) -> Iterator[Broker]:
 
 def attempt(folder: Path, broker: Broker, **changes: Any) -> tuple[int, list[str]]:
     """Run the adapter until a result is confirmed or a connection fails; returns the cursor, and what was logged."""
-    section = {"enabled": True, "port": broker.port, "acknowledge_s": 2.0} | changes
+    section = {"enabled": True, "port": broker.port, "acknowledge_s": 5.0} | changes
 
     async def scenario() -> int:
         gateway = MadeGateway(folder / "store.sqlite", mqtt=section)

@@ -187,3 +187,12 @@ def test_frame_sent_again_after_others_is_still_a_duplicate() -> None:
         intake.send(sensed(seq, seq, 100 + seq))
     assert intake.noticed == ["duplicate"] * 2
     assert intake.faults == {}
+
+
+def test_simulators_with_one_stream_are_compared_with_themselves() -> None:
+    """A second camera under the stream of the first is refused for that; its pictures repeat nothing of the first."""
+    intake = Intake(slots=10)
+    intake.send(sensed(0, 5, 105, simulated=True), "tcp://left:1")
+    intake.send(sensed(0, 6, 106, simulated=True, part="other"), "tcp://right:1")
+    intake.send(sensed(1, 6, 106, simulated=True), "tcp://left:1")
+    assert list(intake.faults.values()) == [Reason.MALFORMED]

@@ -66,14 +66,14 @@ class Repeats:
     No sensor gives the same bytes twice. A frame is compared with the newest `remembered` frames of the line. One of
     another camera may show the same part once more: then both name it. Each array alone is compared with the newest
     BUFFERS frames of the same camera, unless it is uniform: nothing measured, or no light. A simulated frame is
-    compared with the frame before on its stream alone, because simulators play their parts again and again.
+    compared with the one before of its camera and stream alone, because simulators play their parts again and again.
     """
 
     def __init__(self, remembered: int) -> None:
         self._remembered = remembered
         self._frames: OrderedDict[Content, _Seen] = OrderedDict()
         self._newest: dict[str, deque[_Seen]] = {}  # by source
-        self._simulated: OrderedDict[str, _Seen] = OrderedDict()  # by stream
+        self._simulated: OrderedDict[tuple[str, str], _Seen] = OrderedDict()  # by source and stream
 
     def find(self, source: str, frame: Frame, content: Content) -> Repeat | None:
         """Return what a frame of a camera (its endpoint) repeats of another number, or None. Remembers the frame."""
@@ -107,10 +107,10 @@ class Repeats:
         return None
 
     def _simulated_repeat(self, seen: _Seen) -> Repeat | None:
-        stream_uuid = seen.key.stream_uuid
-        before = self._simulated.get(stream_uuid)
-        self._simulated[stream_uuid] = seen
-        self._simulated.move_to_end(stream_uuid)
+        stream = seen.source, seen.key.stream_uuid
+        before = self._simulated.get(stream)
+        self._simulated[stream] = seen
+        self._simulated.move_to_end(stream)
         if len(self._simulated) > MAX_STREAMS:
             self._simulated.popitem(last=False)
         if before is None or before.key == seen.key or before.content != seen.content:
