@@ -151,6 +151,13 @@ class ChaosLine:
         """Number of times that a process was started."""
         return self._boots[name]
 
+    def recorded(self, boot_id: str) -> int:
+        """Number of results of a boot of the worker that the subscriber has recorded."""
+        if not self.record.is_file():
+            return 0
+        with self.record.open(encoding="utf-8") as lines:
+            return sum(boot_id in line for line in lines)
+
     def status(self) -> WorkerState | None:
         """The worker's state; None if it does not reply."""
         try:

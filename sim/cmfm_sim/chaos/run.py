@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cmfm_protocol.wire.state import COUNTS
 from cmfm_sim.chaos.guest_processes import NO_ROOM, Guests
 from cmfm_sim.chaos.line import ChaosLine
 from cmfm_sim.chaos.plan import Act, ActKind, ChaosPlan
@@ -19,7 +20,7 @@ from cmfm_sim.errors import FailedError
 from cmfm_sim.processes import Child
 
 READY_LIMIT_S: Final = 180.0
-SETTLE_LIMIT_S: Final = 90.0
+SETTLE_LIMIT_S: Final = 120.0
 END_LIMIT_S: Final = 120.0
 TICK_S: Final = 0.02
 LAST_FRAMES_S: Final = 2.0
@@ -32,6 +33,8 @@ AGAIN_S: Final = 1.0
 """Time after which a supervisor starts a worker again that had no room for its ledger."""
 
 
+SETTLED_S: Final = 1.0
+RECORD_LIMIT_S: Final = 60.0
 SAMPLE_S: Final = 5.0
 
 Sample = Callable[[Mapping[str, int]], None]
@@ -84,6 +87,8 @@ class ChaosRun:
         self._disk_full = False
         self._worker_met_full_disk = False
         self._guests = Guests(line)
+        self._settled_counts: Mapping[str, int] = {}
+        self._settled_s = 0.0
         self._begun: dict[ActKind, int] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []  # heap: time.monotonic(), order, what
         self._order = itertools.count()
@@ -125,6 +130,8 @@ class ChaosRun:
                 self._tick()
         self._finish("camera")
         self._wait(self._has_settled, SETTLE_LIMIT_S, "every trigger has a verdict")
+        if self._guests.rough_logs:
+            self._wait_for_record()
         until_s = time.monotonic() + LAST_RESULTS_S
         while time.monotonic() < until_s:
             self._tick()
@@ -268,8 +275,22 @@ class ChaosRun:
         return state is not None and state.phase == "ready"
 
     def _has_settled(self) -> bool:
-        state = self._line.status()
-        return state is not None and state.in_flight == 0
+        """True if every trigger has its verdict, those of a jump too, and a second ago it was no less."""
+        state, now_s = self._line.status(), time.monotonic()
+        if state is None or state.in_flight or state.counts != self._settled_counts:
+            self._settled_counts, self._settled_s = (state.counts if state is not None else {}), now_s
+            return False
+        return now_s - self._settled_s >= SETTLED_S
+
+    def _wait_for_record(self) -> None:
+        """After FAULTs in bulk, wait until the subscriber has recovered what it missed: the worker must be there."""
+        state, until_s = self._line.status(), time.monotonic() + RECORD_LIMIT_S
+        results = sum(state.counts[name] for name in COUNTS[1:]) if state is not None else 0
+        while (
+            state is not None and self._line.recorded(state.boot_id) < results and time.monotonic() < until_s
+        ):
+            for _ in range(25):
+                self._tick()
 
     def _at(self, when_s: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._due, (when_s, next(self._order), what))
