@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,8 @@ from typing import Any, Final
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyAes256Sha256RsaPss
 from tests.unit.made.publishing_line import PublishingLine
-from tests.unit.made.running_gateway import gateway_settings, running, until
+from tests.unit.made.running_gateway import gateway_settings, running
+from tests.unit.made.running_gateway import until as until_soon
 
 from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.opcua.adapter import OpcUaAdapter
@@ -53,7 +54,7 @@ class OpcUaLine:
         return files
 
     async def new_client(
-        self, user: str = "plc", password: str = "", *, files: OwnFiles | None = None, timeout_s: float = 4.0
+        self, user: str = "plc", password: str = "", *, files: OwnFiles | None = None, timeout_s: float = 30.0
     ) -> Client:
         """A client that is ready to connect. user "": nobody."""
         client = Client(self.url, timeout=timeout_s)
@@ -87,7 +88,7 @@ async def opcua_line(
     folder: Path,
     line: PublishingLine,
     *,
-    silence_s: float = 60.0,
+    silence_s: float = 600.0,
     port: int = 0,
     section: dict[str, Any] | None = None,
 ) -> AsyncIterator[OpcUaLine]:
@@ -114,12 +115,17 @@ async def opcua_line(
         yield made
 
 
+async def until(condition: Callable[[], object], limit_s: float = 30.0) -> None:
+    """Wait until a condition holds; longer than other tests, because three loops share the process's cores."""
+    await until_soon(condition, limit_s)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
-async def _listening(port: int, limit_s: float = 20.0) -> None:
+async def _listening(port: int, limit_s: float = 60.0) -> None:
     for _ in range(int(limit_s / 0.02)):
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)

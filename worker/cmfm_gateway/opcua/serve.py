@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
+import structlog
 from asyncua import ua
 
 from cmfm_gateway.opcua.bridge import LineBridge
@@ -25,7 +26,8 @@ from cmfm_gateway.opcua.serving.clients import ClientCertificates
 from cmfm_gateway.opcua.serving.refusals import Refusals
 from cmfm_gateway.opcua.serving.server import GuardedInternalServer, GuardedServer
 from cmfm_gateway.opcua.structures import register_structures
-from cmfm_gateway.opcua.trust_list import TrustList
+from cmfm_gateway.opcua.trust_list import TrustList, thumbprint
+from cmfm_gateway.opcua.users import read_users
 from cmfm_gateway.opcua.vision_system import NOTIFIERS, VisionSystem, make_nodes
 from cmfm_gateway.settings.opcua import OpcUaSection
 
@@ -57,9 +59,18 @@ async def listening(line: LineBridge) -> AsyncIterator[VisionSystem]:
         await server.start()
         try:
             await system.start()
+            _tell_ready(server, section)
             yield system
         finally:
             await server.stop()
+
+
+def _tell_ready(server: Any, section: OpcUaSection) -> None:
+    """Write where clients reach the server, and warn if none of them could log in."""
+    log = structlog.get_logger("opcua")
+    log.info("opcua_ready", url=server.endpoint.geturl(), certificate=thumbprint(server.iserver.certificate))
+    if not section.anonymous_may_read and not read_users(section.users):
+        log.warning("opcua_no_users", file=str(section.users), do="cmfm-gateway opcua user add NAME")
 
 
 async def build_system(server: Any, line: LineBridge) -> VisionSystem:

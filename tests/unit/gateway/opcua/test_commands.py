@@ -8,9 +8,8 @@ import pytest
 from asyncua import Server, ua
 from tests.unit.gateway.opcua.official_nodeset import FILE
 from tests.unit.gateway.opcua.test_server import call, content, status_of, subscribe
-from tests.unit.made.opcua_line import opcua_line
+from tests.unit.made.opcua_line import opcua_line, until
 from tests.unit.made.publishing_line import PublishingLine
-from tests.unit.made.running_gateway import until
 from typer.testing import CliRunner
 
 from cmfm_gateway.app import app

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.unit.made.opcua_line import PASSWORDS, OpcUaLine, opcua_line
+from tests.unit.made.opcua_line import PASSWORDS, OpcUaLine, opcua_line, until
 from tests.unit.made.publishing_line import PublishingLine
-from tests.unit.made.running_gateway import until
 
 from cmfm_gateway.opcua.trust_list import thumbprint
 from cmfm_protocol.wire.result import Region

@@ -2,17 +2,21 @@
 
 import asyncio
 import math
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncua import Client, ua
-from tests.unit.made.opcua_line import opcua_line
+from tests.unit.made.opcua_line import opcua_line, until
 from tests.unit.made.publishing_line import PublishingLine
-from tests.unit.made.running_gateway import until
+from tests.unit.made.running_gateway import gateway_settings
 
+from cmfm_gateway.errors import StartupError
+from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.opcua import structures
+from cmfm_gateway.opcua.adapter import OpcUaAdapter
 from cmfm_gateway.opcua.errors import ErrorCode
 from cmfm_protocol.wire.control import AnnounceRequest, DrainRequest, LoadRecipeRequest
 from cmfm_protocol.wire.result import Region
@@ -111,7 +115,7 @@ def test_each_verdict_is_announced_with_its_content(line: PublishingLine, tmp_pa
 
 
 async def until_status(client: Client, path: str, *expected: tuple[str, Any]) -> None:
-    for _ in range(500):
+    for _ in range(3000):
         if await status_of(client, path) in expected:
             return
         await asyncio.sleep(0.01)
@@ -181,6 +185,8 @@ def test_a_client_that_was_away_reads_what_it_missed_by_number(line: PublishingL
             assert numbers == list(range(1, 251))
             _, _, _, page, _ = await listed(client, part="part-000007")
             assert [each.ResultId.Id for each in page] == ["7"]
+            beyond = (await listed(client, part="part-000101"))[3]  # the first of the search's second step
+            assert [each.ResultId.Id for each in beyond] == ["101"]
             assert [each.ResultId.Id for each in (await listed(client, start=100, most=3))[3]] == [
                 "101",
                 "102",
@@ -365,7 +371,7 @@ async def recipes(client: Client, prepared: int = 2) -> list[str]:
 
 
 async def until_recipes(client: Client, expected: list[str]) -> None:
-    for _ in range(300):
+    for _ in range(3000):
         if await recipes(client) == expected:
             return
         await asyncio.sleep(0.01)
@@ -411,3 +417,18 @@ def test_results_keep_number_and_job_over_a_restart(line: PublishingLine, tmp_pa
     asyncio.run(run("first"))
     line.restart("boot2")
     asyncio.run(run("second"))
+
+
+def test_a_port_that_is_taken_ends_the_start(line: PublishingLine, tmp_path: Path) -> None:
+    """The gateway exits with 3; the message names address and port."""
+
+    async def started(port: int) -> None:
+        settings = gateway_settings(
+            line, tmp_path, opcua={"port": port, "certificates": str(tmp_path / "opcua")}
+        )
+        await Gateway(settings).run([OpcUaAdapter(settings.opcua)])
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupError, match=str(port)):
+            asyncio.run(started(port))
