@@ -50,6 +50,11 @@ class GatewayCollector(Collector):
         for consumer, number in gateway.store.deleted_unconfirmed.items():
             deleted.add_metric([consumer], number)
         yield deleted
+        yield CounterMetricFamily(
+            "cmfm_gateway_second_results",
+            "Results not passed on because their trigger had another one",
+            value=gateway.store.second_results,
+        )
         events = CounterMetricFamily("cmfm_gateway_events", "What adapters count", labels=["adapter", "what"])
         for (adapter, what), count in list(gateway.counts.items()):
             events.add_metric([adapter, what], count)

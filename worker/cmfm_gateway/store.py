@@ -73,6 +73,7 @@ class ResultStore:
         self._cursors: dict[str, int] = {}
         self._recent: dict[int, StoredResult] = {}
         self.deleted_unconfirmed: dict[str, int] = {}
+        self.second_results = 0
 
     def append(self, received: Received) -> StoredResult | None:
         """Store a result; None if it, or another result of its trigger, is stored already."""
@@ -87,6 +88,8 @@ class ResultStore:
                 for each in received:
                     if self._insert(self._newest + len(new) + 1, each):
                         new.append((self._newest + len(new) + 1, each))
+                    else:
+                        self._tell_second_result(each.result)
                 for each in received:
                     _note(ids, each.result)
                 for boot_id in dict.fromkeys(each.result.boot_id for each in received):
@@ -159,7 +162,7 @@ class ResultStore:
         return self._refreshed(recent) if recent else self._read_one("WHERE number = ?", number)
 
     def by_part(self, part_id: str) -> StoredResult | None:
-        """Return the newest result of a part."""
+        """Return the newest result of a part. Text that is not Unicode (lone surrogates) names no part."""
         return self._read_one("WHERE part_id = ? ORDER BY number DESC LIMIT 1", part_id)
 
     def by_wire_id(self, boot_id: str, result_id: int) -> StoredResult | None:
@@ -224,6 +227,26 @@ class ResultStore:
         )
         return cursor.rowcount == 1
 
+    def _tell_second_result(self, result: Result) -> None:
+        """Say that a trigger has another result already. The first one counts: consumers may have acted on it."""
+        first = self._writer.execute(
+            "SELECT number, boot_id, result_id FROM results WHERE stream_uuid = ? AND seq = ?",
+            (result.stream_uuid, result.seq),
+        ).fetchone()
+        if first is None or tuple(first[1:]) == (result.boot_id, result.result_id):
+            return  # the same result once more
+        self.second_results += 1
+        self._log.error(
+            "second_result",
+            stream_uuid=result.stream_uuid,
+            seq=result.seq,
+            part_id=result.part_id,
+            verdict=str(result.verdict),
+            boot_id=result.boot_id,
+            result_id=result.result_id,
+            first_number=first[0],
+        )
+
     def _write_boot(self, boot_id: str, ids: ReceivedIds) -> None:
         self._writer.execute(
             "INSERT INTO boots (boot_id, newest, owed) VALUES (?, ?, ?) "
@@ -259,7 +282,10 @@ class ResultStore:
         return [StoredResult(number, result, at, self._is_stale(result, at)) for number, result, at in found]
 
     def _read_one(self, where: str, *values: object) -> StoredResult | None:
-        return next(iter(self._read(where, *values)), None)
+        try:
+            return next(iter(self._read(where, *values)), None)
+        except UnicodeEncodeError:
+            return None
 
     def _one(self, query: str, *values: object) -> Any:
         row = self._reader.execute(query, values).fetchone()

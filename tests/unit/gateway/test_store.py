@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 from tests.unit.made.line_messages import result
 
 from cmfm_client import IdRange, LossCause, Lost, Missing, Received
@@ -53,6 +54,26 @@ def test_results_are_numbered_without_gaps_and_each_is_stored_once(store: Result
     assert third.number == 3
     assert [each.number for each in store.after(0)] == [1, 2, 3]
     assert store.newest() == 3
+
+
+def test_a_second_result_of_a_trigger_is_counted_and_a_repeated_result_is_not(store: ResultStore) -> None:
+    """The first result counts, because a consumer may have acted on it; the log names the second."""
+    store.append_all([heard(1), heard(2), heard(2)])
+    assert store.second_results == 0
+    second = heard(3)
+    with structlog.testing.capture_logs() as logs:
+        store.append(
+            replace(second, result=replace(second.result, boot_id="b2", stream_uuid="stream of b1", seq=0))
+        )
+    assert store.second_results == 1
+    assert [(each["event"], each["first_number"], each["boot_id"]) for each in logs] == [
+        ("second_result", 1, "b2")
+    ]
+
+
+def test_a_part_that_is_not_unicode_is_not_found(store: ResultStore) -> None:
+    """A consumer's text reaches the store as it came."""
+    assert store.by_part("\ud800") is None
 
 
 def test_results_come_back_as_they_were(store: ResultStore, path: Path) -> None:
