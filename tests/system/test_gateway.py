@@ -22,6 +22,7 @@ from cmfm_gateway.reasons import VERDICT_NUMBERS
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.ports import free_ports
 from cmfm_sim.processes import Child, program
+from cmfm_sim.trigger_log import read_triggers
 
 from . import long_gateway, stub_worker
 from .conftest import Line
@@ -155,7 +156,7 @@ def keys_in_ledger(line: Line) -> set[tuple[str, int]]:
 
 
 def test_every_foreign_client_agrees_with_the_ledger_over_kills(make_line: MakeLine, tmp_path: Path) -> None:
-    """200 parts; gateway, broker, each client and the worker are killed -9 in turn.
+    """200 parts; worker, camera, gateway, broker and each client are killed -9 in turn.
 
     Modbus and OPC UA have each result once by its number, MQTT at least once by (boot_id, result_id); no verdict
     differs from the ledger's. Only results that a killed worker had not sent may be missing, and the ledger has those.
@@ -171,17 +172,8 @@ def test_every_foreign_client_agrees_with_the_ledger_over_kills(make_line: MakeL
         line.wait_for(gateway.has_heard_the_worker, worker, 60)
         with MbpollPlc(gateway.modbus_port) as plc:
             events = node.events() if node.is_there else None
-            options = (
-                "--rate",
-                str(RATE_HZ),
-                "--loop",
-                "100",
-                "--limit",
-                str(PARTS),
-                "--deadline-ms",
-                "4000",
-            )
-            camera = line.replay(parts, *options)
+            options = ("--rate", str(RATE_HZ), "--loop", "100", "--deadline-ms", "4000", "--limit")
+            camera = line.replay(parts, *options, str(PARTS))
 
             def more(count: int) -> None:
                 """Wait for so many further results, or the camera's end."""
@@ -194,6 +186,13 @@ def test_every_foreign_client_agrees_with_the_ledger_over_kills(make_line: MakeL
             worker.kill()
             line.states.clear()
             worker = line.start()  # while the camera goes on
+            more(8)
+            camera.kill()
+            fired = line.triggers()[:-1]  # the newest may have been recorded and not sent
+            second_record = line.folder / "second_camera.jsonl"
+            camera = line.replay(
+                parts, *options, str(PARTS - len(fired)), "--record", str(second_record)
+            )  # a new stream, as after a reboot
             more(8)
             plc.kill()
             more(8)
@@ -212,15 +211,15 @@ def test_every_foreign_client_agrees_with_the_ledger_over_kills(make_line: MakeL
                 events.kill()
             line.wait_for(lambda: camera.returncode is not None, worker, 60)
             camera.require_success()
-            line.wait_for(
-                lambda: {trigger.key for trigger in line.triggers()} <= keys_in_ledger(line), worker, 30
-            )
+            fired += read_triggers(second_record)
+            line.wait_for(lambda: {trigger.key for trigger in fired} <= keys_in_ledger(line), worker, 30)
             rows = wait_until_confirmed(gateway, line, worker)
             read_all = node.read_all() if node.is_there else None
             if read_all is not None:
                 line.wait_for(lambda: read_all.returncode is not None, worker, 60)
         line.finish(worker)
         published = listener.messages("result")
+    assert len({trigger.key for trigger in fired}) == PARTS
     truth = ledger(line)
     by_number = {number: truth[boot, result_id] for number, boot, result_id, _, _ in rows}
     assert sorted(by_number) == list(range(1, len(rows) + 1))
