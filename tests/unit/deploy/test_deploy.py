@@ -177,8 +177,9 @@ def test_readme_names_commands_that_exist() -> None:
             "--config",
             "--help",
         },
-        "cmfm-sim": {"make", "replay", "watch", "record", "demo", "chaos"},
+        "cmfm-sim": {"make", "replay", "watch", "record", "demo", "chaos", "conform"},
+        "cmfm-gateway": {"check", "example", "symbols", "grade", "opcua", "--config", "--help"},
     }
-    used = re.findall(r"(cmfm-worker|cmfm-sim) ([a-z-]+)", text)
+    used = re.findall(r"(cmfm-worker|cmfm-sim|cmfm-gateway) ([a-z-]+)", text)
     assert used
     assert [(program, word) for program, word in used if word not in known[program]] == []

@@ -57,8 +57,8 @@ def test_damage_is_of_the_kind_it_is_called(kind: FaultKind, reasons: set[Reason
 
 
 def test_damages_are_the_kinds_that_must_fault_without_loss_and_delay() -> None:
-    """Every kind that changes bytes must end in a FAULT."""
-    assert set(DAMAGES) == MUST_FAULT - {FaultKind.DROP, FaultKind.LATE}
+    """Every kind that changes bytes must end in a FAULT; a wrong clock must, too, and changes no bytes."""
+    assert set(DAMAGES) == MUST_FAULT - {FaultKind.DROP, FaultKind.LATE, FaultKind.CLOCK}
 
 
 def _reason(damage: Callable[[MessageFrames, Rng], Message], seed: int) -> Reason:

@@ -100,7 +100,7 @@ def test_the_state_is_retained_and_says_not_valid_when_the_gateway_stops(
                 await until(lambda: during.messages("state"), LIMIT_S)
                 first = during.messages("state")[0]
                 gateway.show(SILENT)
-                await until(lambda: not during.messages("state")[-1]["payload"]["valid"], LIMIT_S)
+                await until(lambda: [m["payload"]["valid"] for m in during.messages("state")][-1:] == [False], LIMIT_S)
         assert (first["retain"], first["payload"]["valid"]) == (1, True)
         assert first["payload"]["worker"]["phase"] == "ready"
         assert during.messages("state")[-1]["payload"]["cause"] == "silence"
@@ -169,7 +169,7 @@ def test_a_gateway_killed_before_the_acknowledgement_sends_again_and_marks_it(
         gateway.add(result(6))
         async with running(gateway):
             await confirmed(gateway, 6)
-            await until(lambda: ids(listener.messages("result"))[-1] == 6, LIMIT_S)
+            await until(lambda: ids(listener.messages("result"))[-1:] == [6], LIMIT_S)
 
     asyncio.run(first_run())
     asyncio.run(second_run())
