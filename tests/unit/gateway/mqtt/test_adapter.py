@@ -100,7 +100,9 @@ def test_the_state_is_retained_and_says_not_valid_when_the_gateway_stops(
                 await until(lambda: during.messages("state"), LIMIT_S)
                 first = during.messages("state")[0]
                 gateway.show(SILENT)
-                await until(lambda: [m["payload"]["valid"] for m in during.messages("state")][-1:] == [False], LIMIT_S)
+                await until(
+                    lambda: [m["payload"]["valid"] for m in during.messages("state")][-1:] == [False], LIMIT_S
+                )
         assert (first["retain"], first["payload"]["valid"]) == (1, True)
         assert first["payload"]["worker"]["phase"] == "ready"
         assert during.messages("state")[-1]["payload"]["cause"] == "silence"
