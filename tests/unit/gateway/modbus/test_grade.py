@@ -105,7 +105,7 @@ async def plc_graded(flaws: Flaws | None, only: set[str] | None = None) -> list[
     server = ModbusServer(ModbusSection(port=port), None, RequestHandler(vision), lambda _: None)
     async with server.listening():
         program = asyncio.create_task(PlcProgram(port, gate_s, beat_s, flaws).run()) if flaws else None
-        grade = PlcGrade(vision, ack_s=0.3, gate_s=gate_s + 0.1, beat_s=beat_s)
+        grade = PlcGrade(vision, ack_s=0.3, gate_s=gate_s + 0.3, beat_s=beat_s)
         findings = await grade_plc(grade, 2.0 if flaws else 0.1, lambda _: None, cases)
         if program is not None:
             program.cancel()

@@ -187,7 +187,9 @@ def test_what_may_have_been_sent_before_a_kill_comes_again_as_history(
                 gateway.store._cursors.clear()
             gateway.add(result(number))
             await confirmed(gateway, number)
-            await until(lambda: results(heard())[-1]["Result/number"]["value"] == str(number), LIMIT_S)
+            await until(
+                lambda: [m["Result/number"]["value"] for m in results(heard())][-1:] == [str(number)], LIMIT_S
+            )
 
     asyncio.run(scenario(1))
     asyncio.run(scenario(2, killed_before=1))
@@ -228,7 +230,7 @@ def test_the_primary_host_decides_when_the_node_lives(
             host(True, 100)
             await confirmed(gateway, 1)
             host(False, 200)
-            await until(lambda: heard()[-1][0] == "NDEATH", LIMIT_S)
+            await until(lambda: [kind for kind, *_ in heard()][-1:] == ["NDEATH"], LIMIT_S)
             gateway.add(result(2))
             await asyncio.sleep(2.2)
             assert gateway.store.cursor("sparkplug") == 1
