@@ -1,7 +1,6 @@
 """`cmfm-gateway`: its commands, and the exit code of each error."""
 
 import sys
-import traceback
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ from cmfm_client.errors import EndpointError
 from cmfm_gateway.errors import ExitCode, InputError, StartupError
 from cmfm_gateway.opcua import commands as opcua_commands
 from cmfm_protocol.files.key_files import KeyFileError
-from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
+from cmfm_service.entry_point import run_command
 
 EXIT_CODES = """Exit codes:
 
@@ -153,19 +152,7 @@ def symbols(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `app`, by default on the process's arguments, and exit with an `ExitCode`: the entry point."""
-    escape_unencodable_output()
-    if problem := not_utf8(sys.argv[1:] if arguments is None else arguments):
-        sys.stderr.write(f"cmfm-gateway: {problem}\n")
-        sys.exit(ExitCode.BAD_INPUT)
-    try:
-        app(None if arguments is None else list(arguments))
-    except Exception as error:  # noqa: BLE001 (every error gets its exit code)
-        code = exit_code(error)
-        if code is ExitCode.BUG:
-            traceback.print_exception(error)
-        else:
-            sys.stderr.write(f"cmfm-gateway: {error}\n")
-        sys.exit(code)
+    run_command("cmfm-gateway", app, exit_code, arguments)
 
 
 def exit_code(error: BaseException) -> ExitCode:

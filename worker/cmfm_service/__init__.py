@@ -1,4 +1,4 @@
-"""What every long-running program of ours needs as a service: its log, its HTTP page, its words to systemd.
+"""A program as a service: entry point and exit codes, log, HTTP page, messages to systemd, SQLite transactions.
 
 In: structlog events, a WSGI page of metrics, probes. Out: lines on stderr, HTTP answers, sd_notify messages.
 The log and HTTP run in threads of their own, so that neither a slow reader nor a slow client holds the program up.

@@ -5,14 +5,13 @@ No command module imports torch or timm before it needs them, so that `--help` i
 
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cmfm_protocol.files.terminal import escape_unencodable_output, not_utf8
+from cmfm_service.entry_point import run_command
 from cmfm_worker.cli import (
     bench,
     calibrate,
@@ -111,19 +110,7 @@ def check(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `app`, by default on the process's arguments, and exit with an `ExitCode`: the entry point."""
     wait_briefly()
-    escape_unencodable_output()
-    if problem := not_utf8(sys.argv[1:] if arguments is None else arguments):
-        sys.stderr.write(f"cmfm-worker: {problem}\n")
-        sys.exit(ExitCode.BAD_INPUT)
-    try:
-        app(None if arguments is None else list(arguments))
-    except Exception as error:  # noqa: BLE001 (every error gets its exit code)
-        code = exit_code(error)
-        if code is ExitCode.BUG:
-            traceback.print_exception(error)
-        else:
-            sys.stderr.write(f"cmfm-worker: {error}\n")
-        sys.exit(code)
+    run_command("cmfm-worker", app, exit_code, arguments)
 
 
 def exit_code(error: BaseException) -> ExitCode:
