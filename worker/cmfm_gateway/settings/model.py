@@ -3,12 +3,12 @@
 from pydantic import BaseModel, ConfigDict
 
 from cmfm_gateway.settings.gateway import GatewaySection
-from cmfm_gateway.settings.metrics import MetricsSection
 from cmfm_gateway.settings.modbus import ModbusSection
 from cmfm_gateway.settings.mqtt import MqttSection
 from cmfm_gateway.settings.opcua import OpcUaSection
 from cmfm_gateway.settings.sparkplug import SparkplugSection
 from cmfm_gateway.settings.worker import WorkerSection
+from cmfm_settings.http_section import HttpSection
 from cmfm_settings.log_section import LogSection
 
 
@@ -24,4 +24,4 @@ class GatewaySettings(BaseModel):
     mqtt: MqttSection = MqttSection()
     sparkplug: SparkplugSection = SparkplugSection()
     log: LogSection = LogSection()
-    metrics: MetricsSection = MetricsSection()
+    metrics: HttpSection = HttpSection()

@@ -1,4 +1,4 @@
-"""The section `[metrics]`: Prometheus metrics over HTTP."""
+"""The section `[metrics]` of every program: HTTP of metrics and probes."""
 
 from typing import Self
 
@@ -8,7 +8,7 @@ from cmfm_settings.endpoints import Host, is_local_host
 from cmfm_settings.section import Section
 
 
-class MetricsSection(Section):
+class HttpSection(Section):
     """Prometheus metrics and probes over HTTP."""
 
     host: Host = Field("127.0.0.1", description="Host name or address that HTTP is served on.")
@@ -17,7 +17,8 @@ class MetricsSection(Section):
         ge=0,
         le=65535,
         description="HTTP port of /metrics (Prometheus), /livez and /readyz (Kubernetes). 0: off. Only counts "
-        "and states can be read.",
+        "and states can be read. Kubernetes asks from outside the container: there set host = "
+        '"0.0.0.0" and insecure = true.',
     )
     insecure: bool = Field(
         False,
