@@ -16,9 +16,11 @@ import structlog
 
 from cmfm_client import IdRange, Lost, Received, ReceivedIds
 from cmfm_gateway.errors import StartupError
-from cmfm_gateway.store_file import UNATTRIBUTED, connect, prepare, read_boots, transaction
+from cmfm_gateway.store_file import connect, prepare, read_boots
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.result import Result, decode_result, encode_result
 from cmfm_protocol.wire.topics import topic
+from cmfm_service.sqlite import transaction
 
 RECENT: Final = 2_000
 """Newest results that are also held decoded in memory, for consumers that keep up."""
@@ -172,7 +174,7 @@ class ResultStore:
     def by_trigger(self, stream_uuid: str, seq: int) -> StoredResult | None:
         """Return the result of a trigger."""
         return self._read_one(
-            f"WHERE stream_uuid = ? AND seq = ? AND stream_uuid != '{UNATTRIBUTED}'", stream_uuid, seq
+            f"WHERE stream_uuid = ? AND seq = ? AND stream_uuid != '{UNATTRIBUTED_STREAM}'", stream_uuid, seq
         )
 
     def begin(self, consumer: str, number: int) -> int:
@@ -229,12 +231,12 @@ class ResultStore:
 
     def _tell_second_result(self, result: Result) -> None:
         """Say that a trigger has another result already. The first one counts: consumers may have acted on it."""
-        first = self._writer.execute(
-            "SELECT number, boot_id, result_id FROM results WHERE stream_uuid = ? AND seq = ?",
-            (result.stream_uuid, result.seq),
-        ).fetchone()
-        if first is None or tuple(first[1:]) == (result.boot_id, result.result_id):
+        wire_id = (result.boot_id, result.result_id)
+        known = "SELECT 1 FROM results WHERE boot_id = ? AND result_id = ?"
+        if self._writer.execute(known, wire_id).fetchone():
             return  # the same result once more
+        by_trigger = "SELECT number FROM results WHERE stream_uuid = ? AND seq = ?"
+        (first_number,) = self._writer.execute(by_trigger, (result.stream_uuid, result.seq)).fetchone()
         self.second_results += 1
         self._log.error(
             "second_result",
@@ -244,7 +246,7 @@ class ResultStore:
             verdict=str(result.verdict),
             boot_id=result.boot_id,
             result_id=result.result_id,
-            first_number=first[0],
+            first_number=first_number,
         )
 
     def _write_boot(self, boot_id: str, ids: ReceivedIds) -> None:

@@ -2,21 +2,18 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from cmfm_client import IdRange, ReceivedIds
 from cmfm_gateway.errors import InputError
+from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_service.sqlite import transaction
 
 APPLICATION_ID: Final = 0x434D4647
 """ "CMFG"."""
 
 SCHEMA_VERSION: Final = 1
-
-UNATTRIBUTED: Final = "unattributed"
-"""The stream of results that belong to no trigger; their numbers start again at each boot of the worker."""
 
 BUSY_S: Final = 5.0
 """Time that one connection waits for the other's write, which takes well below a millisecond."""
@@ -27,7 +24,7 @@ CREATE: Final = (
     "CREATE TABLE results (number INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, "
     "result_id INTEGER NOT NULL, stream_uuid TEXT NOT NULL, seq INTEGER NOT NULL, part_id TEXT NOT NULL, "
     "received_ns INTEGER, payload BLOB NOT NULL, UNIQUE (boot_id, result_id))",
-    f"CREATE UNIQUE INDEX by_trigger ON results (stream_uuid, seq) WHERE stream_uuid != '{UNATTRIBUTED}'",
+    f"CREATE UNIQUE INDEX by_trigger ON results (stream_uuid, seq) WHERE stream_uuid != '{UNATTRIBUTED_STREAM}'",
     "CREATE INDEX by_part ON results (part_id)",
     "CREATE TABLE cursors (consumer TEXT PRIMARY KEY, number INTEGER NOT NULL)",
     "CREATE TABLE boots (position INTEGER PRIMARY KEY AUTOINCREMENT, boot_id TEXT NOT NULL UNIQUE, "
@@ -69,16 +66,3 @@ def read_boots(connection: sqlite3.Connection) -> dict[str, ReceivedIds]:
         boot_id: ReceivedIds(newest, [IdRange(first, last) for first, last in json.loads(owed)])
         for boot_id, newest, owed in rows
     }
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, for a connection in autocommit mode."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

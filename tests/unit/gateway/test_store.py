@@ -99,6 +99,17 @@ def test_unattributed_results_of_two_boots_are_both_kept(store: ResultStore) -> 
         )
 
 
+def test_a_repeated_unattributed_result_is_not_a_second_one(store: ResultStore) -> None:
+    """The same number of another boot belongs to another message."""
+    both = [
+        replace(each, result=replace(each.result, stream_uuid="unattributed"))
+        for each in (heard(1, boot_id="b1"), heard(1, boot_id="b2"))
+    ]
+    store.append_all([*both, *both])
+    assert store.newest() == 2
+    assert store.second_results == 0
+
+
 def test_recovered_results_and_those_of_a_former_boot_are_stale(store: ResultStore) -> None:
     """A live result becomes stale the moment the worker starts again."""
     store.append_all([heard(1), heard(2, live=False)])

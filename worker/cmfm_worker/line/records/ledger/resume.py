@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_service.sqlite import transaction
 from cmfm_worker.line.records.journal import Journal, Row
-from cmfm_worker.line.records.ledger.schema import COLUMNS, INSERT_IF_ABSENT, key_of, transaction
+from cmfm_worker.line.records.ledger.schema import COLUMNS, INSERT_IF_ABSENT, key_of
 from cmfm_worker.line.records.time_text import utc_text
 
 KILLED: Final = "SELECT boot_id, started_ns, flush_ms FROM boots WHERE ending = 'running'"

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
-from cmfm_worker.line.records.ledger.schema import transaction
+from cmfm_service.sqlite import transaction
 
 CHUNK_ROWS: Final = 5000
 FREED_PAGES: Final = 2000

@@ -5,14 +5,14 @@ another version, or of another program, is refused with a message that says whic
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
 from cmfm_protocol.wire.fields import fields_of
 from cmfm_protocol.wire.result import Result
+from cmfm_service.sqlite import transaction
 
 SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x434D464C
@@ -84,19 +84,6 @@ CREATE: Final = (
 
 class SchemaError(Exception):
     """A file is not a ledger that this version can use; the message says why, without the path."""
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, for a connection in autocommit mode (`isolation_level=None`)."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # some errors (a full disk) have rolled back already
-            connection.execute("ROLLBACK")
-        raise
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:

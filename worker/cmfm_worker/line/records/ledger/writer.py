@@ -22,6 +22,7 @@ import structlog
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.result import Result
+from cmfm_service.sqlite import transaction
 from cmfm_worker.errors import StartupError
 from cmfm_worker.line.records.journal import SLOTS, Journal
 from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, note_lost, past_of
@@ -32,7 +33,6 @@ from cmfm_worker.line.records.ledger.schema import (
     SchemaError,
     key_of,
     prepare_file,
-    transaction,
 )
 
 MAX_PENDING: Final = 200_000
