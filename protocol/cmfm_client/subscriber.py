@@ -169,8 +169,7 @@ class ResultSubscriber:
     def _state(self, state: WorkerState) -> list[Event]:
         """Handle a heartbeat. It is sent after all results that it counts; those missing by then must be asked for."""
         self._hear()
-        published = sum(count for name, count in state.counts.items() if name != "triggers")
-        return [*self._follow(state.boot_id, published, retry=True), state]
+        return [*self._follow(state.boot_id, state.published, retry=True), state]
 
     def _follow(self, boot_id: str, published: int, *, retry: bool = False) -> list[Event]:
         """Note that a boot has published so many results; ask for those that are newly missing, or once more."""

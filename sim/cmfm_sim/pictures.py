@@ -5,8 +5,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from cmfm_protocol.pictures.overlay import as_scored
-from cmfm_protocol.pictures.panels import part_panel
+from cmfm_protocol.pictures.panels import maps_panel
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
@@ -41,19 +40,7 @@ class RejectPictures:
         reason = self._reasons.pop(maps.map_ref, "")
         if maps.verdict is Verdict.PASS:
             return None
-        panel = part_panel(
-            maps.rgb,
-            maps.depth,
-            maps.psi_2d,
-            maps.psi_3d,
-            as_scored(maps.psi, maps.score),
-            threshold=maps.threshold,
-            title=f"{maps.part_id}   recipe {maps.recipe}",
-            verdict=str(maps.verdict),
-            score=maps.score,
-            foreground=maps.foreground,
-            reason=reason,
-        )
+        panel = maps_panel(maps, reason)
         path = self._folder / picture_name(maps)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -91,8 +91,7 @@ class Feed:
                 if isinstance(event, Lost):
                     self._store.give_up(event)
                 elif isinstance(event, WorkerState):
-                    published = sum(count for name, count in event.counts.items() if name != "triggers")
-                    self._store.enter_boot(event.boot_id, published)
+                    self._store.enter_boot(event.boot_id, event.published)
         except sqlite3.Error as error:
             self._log.error("store_failed", error=str(error))
             self.facts = self._watch.store_failed(True)

@@ -88,8 +88,7 @@ class LineWatch:
             self._follow(event.result.boot_id, event.result.result_id - 1)
             self._ids.take(event.result.result_id)
         elif isinstance(event, WorkerState):
-            published = sum(count for name, count in event.counts.items() if name != "triggers")
-            self._follow(event.boot_id, published)
+            self._follow(event.boot_id, event.published)
             self.facts = replace(self.facts, state=event, heard_s=now_s, given_up=False)
         elif isinstance(event, Lost):
             if event.missing.boot_id == self._boot_id:

@@ -10,14 +10,16 @@ from PIL import Image, ImageDraw
 
 from cmfm_protocol.pictures.colour_map import DEPTH, HEAT, NO_VALUE, colour_table, colourise
 from cmfm_protocol.pictures.lettering import Rgb, shortened, width, write
-from cmfm_protocol.pictures.overlay import anomaly_level, depth_picture, heat_over_rgb, outline
+from cmfm_protocol.pictures.overlay import anomaly_level, as_scored, depth_picture, heat_over_rgb, outline
 from cmfm_protocol.pictures.region_floor import region_floor
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 
 __all__ = [
     "colourise",
     "contact_sheet",
     "depth_picture",
     "heat_over_rgb",
+    "maps_panel",
     "outline",
     "outlined",
     "part_panel",
@@ -88,6 +90,23 @@ def part_panel(
     for i, tile in enumerate(tiles):
         _draw_tile(panel, draw, (_MARGIN + i * side, _HEADER), tile)
     return panel
+
+
+def maps_panel(maps: AnomalyMaps, reason: str) -> Image.Image:
+    """Draw the part of a map message as `part_panel` does; `reason` is its caption."""
+    return part_panel(
+        maps.rgb,
+        maps.depth,
+        maps.psi_2d,
+        maps.psi_3d,
+        as_scored(maps.psi, maps.score),
+        threshold=maps.threshold,
+        title=f"{maps.part_id}   recipe {maps.recipe}",
+        verdict=str(maps.verdict),
+        score=maps.score,
+        foreground=maps.foreground,
+        reason=reason,
+    )
 
 
 def outlined(

@@ -111,6 +111,11 @@ class WorkerState:
         ),
     ] = None
 
+    @property
+    def published(self) -> int:
+        """Results that the worker had published: the newest `result_id` of its boot."""
+        return sum(count for name, count in self.counts.items() if name != "triggers")
+
 
 def encode_camera_state(topic: bytes, state: CameraState) -> list[bytes]:
     """`[topic][map]`. Raises LocalProtocolError."""

@@ -22,8 +22,7 @@ from cmfm_gateway.feed import read_keys
 from cmfm_gateway.settings.model import GatewaySettings
 from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_protocol.files.picture_files import read_png
-from cmfm_protocol.pictures.overlay import as_scored
-from cmfm_protocol.pictures.panels import part_panel
+from cmfm_protocol.pictures.panels import maps_panel
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.topics import topic
@@ -103,7 +102,7 @@ class MapPictures:
             maps = self._maps.get((result.boot_id, result.result_id))
         if maps is None:
             return None
-        png = _bounded(_panel(maps, result), self._max_bytes)
+        png = _bounded(maps_panel(maps, f"{result.reason} {result.detail}".strip()), self._max_bytes)
         return Picture(png, result.boot_id, result.result_id, "maps")
 
     def _receive(self) -> None:
@@ -154,22 +153,6 @@ def _map_options(settings: GatewaySettings) -> SubscriberOptions:
         maps=settings.mqtt.maps,
         topics=topic(worker.line, worker.station, "map").removesuffix(b"map/"),
         keys=read_keys(worker),
-    )
-
-
-def _panel(maps: AnomalyMaps, result: Result) -> Image.Image:
-    return part_panel(
-        maps.rgb,
-        maps.depth,
-        maps.psi_2d,
-        maps.psi_3d,
-        as_scored(maps.psi, maps.score),
-        threshold=maps.threshold,
-        title=f"{maps.part_id}   recipe {maps.recipe}",
-        verdict=str(maps.verdict),
-        score=maps.score,
-        foreground=maps.foreground,
-        reason=f"{result.reason} {result.detail}".strip(),
     )
 
 
