@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -30,6 +32,9 @@ STATE_TOPIC: Final = topic("line1", "station1", "state")
 STATE_S: Final = 0.5
 RECIPE: Final = "praline"
 START_LIMIT_S: Final = 30.0
+SHARES: Final = (50, 90, 99)
+"""Percentiles that are printed, in %."""
+
 LOST_S: Final = 1.0
 """A result that no read shows within this time counts as lost."""
 
@@ -106,6 +111,35 @@ class Publisher:
         )
 
 
+@contextmanager
+def running_gateway(folder: Path, adapter: str) -> Iterator[Publisher]:
+    """Run `cmfm-gateway` in a process of its own, in `folder`, with the settings of one adapter (TOML).
+
+    Gives a publisher that the gateway has subscribed to.
+    """
+    publisher, config = Publisher(), folder / "gateway.toml"
+    config.write_text(f'[worker]\nresults = "{publisher.endpoint}"\n{adapter}[log]\nlevel = "warning"\n')
+    gateway = subprocess.Popen([sys.executable, "-m", "cmfm_gateway.app", "--config", str(config)])
+    try:
+        publisher.wait_for_subscriber()
+        publisher.heartbeat()
+        yield publisher
+    finally:
+        gateway.terminate()
+        gateway.wait()
+        publisher.close()
+
+
+def print_times(where: str, times_s: Sequence[float], rate_hz: float) -> None:
+    """Print percentiles of the seconds from a verdict on ZeroMQ to `where`."""
+    ordered = sorted(times_s)
+    figures = {f"p{share}": percentile(ordered, share / 100) for share in SHARES} | {"most": ordered[-1]}
+    shown = ", ".join(f"{name} {value * 1000:.2f} ms" for name, value in figures.items())
+    sys.stdout.write(
+        f"verdict on ZeroMQ to {where}, {len(ordered)} results at {rate_hz:g} a second: {shown}\n"
+    )
+
+
 def percentile(values: list[float], share: float) -> float:
     """Return the value below which `share` of the sorted values lie."""
     return values[min(int(share * len(values)), len(values) - 1)]
@@ -144,30 +178,12 @@ def bench(
     port: Annotated[int, typer.Option(min=1024, max=65535, help="Free TCP port for the gateway.")] = 15_502,
 ) -> None:
     """Measure the time from a verdict on ZeroMQ to a register that a client has read."""
-    publisher = Publisher()
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "gateway.toml"
-        config.write_text(
-            f'[worker]\nresults = "{publisher.endpoint}"\n[modbus]\nenabled = true\nport = {port}\n'
-            '[log]\nlevel = "warning"\n'
-        )
-        gateway = subprocess.Popen([sys.executable, "-m", "cmfm_gateway.app", "--config", str(config)])
-        try:
-            publisher.wait_for_subscriber()
-            publisher.heartbeat()
+        section = f"[modbus]\nenabled = true\nport = {port}\n"
+        with running_gateway(Path(folder), section) as publisher:
             time.sleep(0.5)
-            times_s = sorted(asyncio.run(measure(publisher, port, parts, rate_hz)))
-        finally:
-            gateway.terminate()
-            gateway.wait()
-            publisher.close()
-    figures = {f"p{share:g}": percentile(times_s, share / 100) for share in (50, 90, 99)} | {
-        "most": times_s[-1]
-    }
-    shown = ", ".join(f"{name} {value * 1000:.2f} ms" for name, value in figures.items())
-    sys.stdout.write(
-        f"verdict on ZeroMQ to register read, {parts} results at {rate_hz:g} a second: {shown}\n"
-    )
+            times_s = asyncio.run(measure(publisher, port, parts, rate_hz))
+    print_times("register read", times_s, rate_hz)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ process of its own, with the broker that listens on that port of this host. A PU
 
 import json
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,11 +17,10 @@ import paho.mqtt.client as mqtt
 import typer
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cmfm_gateway.bench import LOST_S, Publisher, percentile
+from cmfm_gateway.bench import LOST_S, Publisher, print_times, running_gateway
 
 SITE: Final = "bench"
 POLL_S: Final = 0.0005
-SHARES: Final = (50, 90, 99)
 
 
 class Arrivals:
@@ -85,39 +82,20 @@ def bench(
     rate_hz: Annotated[float, typer.Option(min=1, help="Results a second.")] = 20.0,
 ) -> None:
     """Measure the time from a verdict on ZeroMQ to an MQTT subscriber and to the broker's acknowledgement."""
-    arrivals, publisher = Arrivals(broker), Publisher()
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "gateway.toml"
-        config.write_text(
-            f'[worker]\nresults = "{publisher.endpoint}"\n[mqtt]\nenabled = true\nport = {broker}\n'
-            f'site = "{SITE}"\n[log]\nlevel = "warning"\n'
-        )
-        gateway = subprocess.Popen([sys.executable, "-m", "cmfm_gateway.app", "--config", str(config)])
-        try:
-            publisher.wait_for_subscriber()
-            publisher.heartbeat()
+    arrivals = Arrivals(broker)
+    section = f'[mqtt]\nenabled = true\nport = {broker}\nsite = "{SITE}"\n'
+    with closing(arrivals), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with running_gateway(folder, section) as publisher:
             time.sleep(1.0)
-            times_s = measure(publisher, Path(folder) / "gateway.sqlite", arrivals, parts, rate_hz)
-        finally:
-            gateway.terminate()
-            gateway.wait()
-            publisher.close()
-            arrivals.close()
-    for what, values in zip(("MQTT subscriber", "PUBACK noted"), times_s, strict=True):
-        sys.stdout.write(
-            f"verdict on ZeroMQ to {what}, {parts} results at {rate_hz:g} a second: {_shown(values)}\n"
-        )
+            times_s = measure(publisher, folder / "gateway.sqlite", arrivals, parts, rate_hz)
+    for where, values in zip(("MQTT subscriber", "PUBACK noted"), times_s, strict=True):
+        print_times(where, values, rate_hz)
 
 
 def _confirmed(database: sqlite3.Connection) -> int:
     row = database.execute("SELECT number FROM cursors WHERE consumer = 'mqtt'").fetchone()
     return int(row[0]) if row else 0
-
-
-def _shown(values: Sequence[float]) -> str:
-    ordered = sorted(values)
-    figures = {f"p{share}": percentile(ordered, share / 100) for share in SHARES} | {"most": ordered[-1]}
-    return ", ".join(f"{name} {value * 1000:.2f} ms" for name, value in figures.items())
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ The client is encrypted and asks for the shortest publishing interval, 10 ms. It
 
 import asyncio
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +15,7 @@ import typer
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyAes256Sha256RsaPss
 
-from cmfm_gateway.bench import START_LIMIT_S, Publisher, percentile
+from cmfm_gateway.bench import START_LIMIT_S, Publisher, print_times, running_gateway
 from cmfm_gateway.opcua.model.tables import TYPE_IDS
 from cmfm_gateway.opcua.own_certificate import OwnFiles, make_certificate
 from cmfm_gateway.opcua.serving.limits import MIN_PUBLISHING_MS
@@ -29,7 +27,6 @@ URI: Final = "urn:cmfm:bench"
 USER: Final = "bench"
 COMPANION: Final = 2
 SETTLE_S: Final = 2.0
-SHARES: Final = (50, 90, 99)
 
 
 class Arrivals:
@@ -87,7 +84,6 @@ def bench(
     rate_hz: Annotated[float, typer.Option(min=1, help="Results a second.")] = 20.0,
 ) -> None:
     """Measure the time from a verdict on ZeroMQ to the event at an OPC UA client."""
-    publisher = Publisher()
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
         probe.close()
@@ -95,24 +91,10 @@ def bench(
         files = OwnFiles(folder / "client.der", folder / "client.pem")
         TrustList(folder / "opcua").add(make_certificate(files, URI, ()))
         write_users(folder / "opcua-users.txt", {USER: make_user(USER, "view", URI)})
-        config = folder / "gateway.toml"
-        config.write_text(
-            f'[worker]\nresults = "{publisher.endpoint}"\n[opcua]\nenabled = true\nport = {port}\n'
-            '[log]\nlevel = "warning"\n'
-        )
-        gateway = subprocess.Popen([sys.executable, "-m", "cmfm_gateway.app", "--config", str(config)])
-        try:
-            publisher.wait_for_subscriber()
-            publisher.heartbeat()
+        with running_gateway(folder, f"[opcua]\nenabled = true\nport = {port}\n") as publisher:
             url = f"opc.tcp://127.0.0.1:{port}/cmfm"
-            times_s = sorted(asyncio.run(measure(url, files, publisher, parts, rate_hz)))
-        finally:
-            gateway.terminate()
-            gateway.wait()
-            publisher.close()
-    figures = {f"p{share}": percentile(times_s, share / 100) for share in SHARES} | {"most": times_s[-1]}
-    shown = ", ".join(f"{what} {value * 1000:.2f} ms" for what, value in figures.items())
-    sys.stdout.write(f"verdict on ZeroMQ to OPC UA event, {parts} results at {rate_hz:g} a second: {shown}\n")
+            times_s = asyncio.run(measure(url, files, publisher, parts, rate_hz))
+    print_times("OPC UA event", times_s, rate_hz)
 
 
 if __name__ == "__main__":

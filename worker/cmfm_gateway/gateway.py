@@ -72,12 +72,12 @@ class Gateway:
         self._change = 0
         self._event = asyncio.Event()
         self._feed = Feed(settings.worker, self.store, self._wake)
-        self._view = self._view_now()
+        self._view = self.view
 
     @property
     def view(self) -> LineView:
         """The line at this moment; silence counts from the clock, not from an event."""
-        return self._view_now()
+        return self._feed.facts.view_at(time.monotonic(), self.settings.worker.silence_s)
 
     async def changed(self, seen: int) -> int:
         """Wait until the change counter differs from `seen` (a new result, a new view); return it. -1 never waits."""
@@ -155,7 +155,7 @@ class Gateway:
             await asyncio.sleep(TICK_S)
             if self._feed.failure is not None:
                 raise self._feed.failure
-            if self._view_now() != self._view:
+            if self.view != self._view:
                 self._notify()
 
     async def _supervise(self, adapter: Adapter) -> None:
@@ -178,15 +178,12 @@ class Gateway:
             await asyncio.sleep(RESTART_S[min(failures, len(RESTART_S)) - 1])
             self._log.info("adapter_restarts", adapter=adapter.name)
 
-    def _view_now(self) -> LineView:
-        return self._feed.facts.view_at(time.monotonic(), self.settings.worker.silence_s)
-
     def _wake(self) -> None:
         """Called in the feed's thread."""
         self._loop.call_soon_threadsafe(self._notify)
 
     def _notify(self) -> None:
-        former, self._view = self._view, self._view_now()
+        former, self._view = self._view, self.view
         if self._view.cause is not former.cause:
             self._log.info("line_view", valid=self._view.valid, cause=str(self._view.cause))
         self._follow_triggers()

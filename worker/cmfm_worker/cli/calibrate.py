@@ -54,13 +54,7 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    threshold_by: Annotated[
-        Literal["tail", "conformal"],
-        typer.Option(
-            help="tail: from a model of the highest nominal scores. conformal: one of the nominal scores, without a "
-            "model; small rates need many parts."
-        ),
-    ] = "tail",
+    threshold_by: options.ThresholdBy = "tail",
     fail_at: Annotated[
         float | None,
         typer.Option(metavar="SCORE", help="The threshold itself, instead of a rate.", show_default=False),

@@ -122,13 +122,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    threshold_by: Annotated[
-        Literal["tail", "conformal"],
-        typer.Option(
-            help="tail: from a model of the highest nominal scores. conformal: one of the nominal scores, without a "
-            "model; small rates need many parts."
-        ),
-    ] = "tail",
+    threshold_by: options.ThresholdBy = "tail",
     calib_id: options.CalibId = None,
     simulated_defects: options.SimulatedDefects = 120,
     batch: options.Batch = 4,

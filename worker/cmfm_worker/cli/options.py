@@ -153,6 +153,13 @@ ClustersOverride = Annotated[
     Clusters | None,
     typer.Option("--clusters", help=f"{_CLUSTERS_HELP} Default: the recipe's.", show_default=False),
 ]
+ThresholdBy = Annotated[
+    Literal["tail", "conformal"],
+    typer.Option(
+        help="tail: from a model of the highest nominal scores. conformal: one of the nominal scores, without a "
+        "model; small rates need many parts."
+    ),
+]
 LeaveOut = Annotated[
     list[str] | None,
     typer.Option(
