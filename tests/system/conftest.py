@@ -17,6 +17,8 @@ from cmfm_sim.demo_line import Endpoints
 from cmfm_sim.processes import Child, Children, program
 from cmfm_sim.trigger_log import TriggerRecord, read_triggers
 
+from .fit_command import fit_command
+
 READY_LIMIT_S = 90.0
 
 
@@ -25,18 +27,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory, synthetic_root: Path) -> P
     """A folder with the recipe `praline`, taught from six parts as a user would."""
     folder = tmp_path_factory.mktemp("recipes")
     with Children(folder / "logs") as children:
-        fit = [
-            *program("cmfm-worker"),
-            "fit",
-            "--simulated-defects",
-            "0",
-            "--dataset",
-            "mvtec3d",
-            "--root",
-            str(synthetic_root),
-        ]
-        fit += ["--category", "praline", "--out", str(folder / "praline"), "--epochs", "5"]
-        fit += ["--extractors", "classic"]
+        fit = fit_command(synthetic_root, "praline", folder / "praline")
         children.start("fit", fit).wait(lambda: False, 300)
     return folder
 

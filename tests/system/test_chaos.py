@@ -49,6 +49,14 @@ FRAMING = (
 )
 
 
+def line_settings(recipes: Path) -> LineSettings:
+    """A small line on one thread."""
+    return {
+        "recipes": {"folder": str(recipes), "default": "praline"},
+        "device": {"threads": 1, "warmup_px": 160},
+    }
+
+
 @pytest.mark.parametrize(
     ("seed", "acts"), [(1, PROCESSES), (2, CONNECTIONS_AND_DISK)], ids=["processes", "connections-and-disk"]
 )
@@ -56,11 +64,9 @@ def test_account_holds_whatever_happens_to_the_line(
     tmp_path: Path, recipes: Path, seed: int, acts: tuple[Act, ...]
 ) -> None:
     """Each trigger has one verdict, no part that cannot have been inspected a PASS, and dead peers are reported."""
-    settings: LineSettings = {
-        "recipes": {"folder": str(recipes), "default": "praline"},
-        "device": {"threads": 1, "warmup_px": 160},
-    }
-    options = stub_line(write_tiny_parts(tmp_path / "tiny"), settings, rate_hz=60, limit=100_000)
+    options = stub_line(
+        write_tiny_parts(tmp_path / "tiny"), line_settings(recipes), rate_hz=60, limit=100_000
+    )
     report = play(ChaosPlan(seed, 6.0, acts), options, tmp_path / "run", dead_peer_ms=DEAD_PEER_MS)
     figures = report_map(report)
     assert report.problems == (), json.dumps(figures, indent=1)
@@ -78,11 +84,9 @@ def test_foreign_cameras_and_workers_cost_the_line_nothing(
     tmp_path: Path, recipes: Path, seed: int, acts: tuple[Act, ...]
 ) -> None:
     """A second worker ends with 3, each scene has its results, a damaged connection is made again, the rest goes on."""
-    settings: LineSettings = {
-        "recipes": {"folder": str(recipes), "default": "praline"},
-        "device": {"threads": 1, "warmup_px": 160},
-    }
-    options = stub_line(write_tiny_parts(tmp_path / "tiny"), settings, rate_hz=30, limit=100_000)
+    options = stub_line(
+        write_tiny_parts(tmp_path / "tiny"), line_settings(recipes), rate_hz=30, limit=100_000
+    )
     plan = ChaosPlan(seed, acts[-1].at_s + 4.0, acts, frame_faults="")
     report = play(plan, replace(options, rough=True), tmp_path / "run", dead_peer_ms=DEAD_PEER_MS)
     figures = report_map(report)

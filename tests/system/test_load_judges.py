@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.made_results import PASS as GOOD_PART
 
 from cmfm_client.events import Received
 from cmfm_protocol.wire.state import WorkerState
@@ -12,7 +13,6 @@ from .load.changes import Load, Witness
 from .load.tally import Tally
 from .load.trend import Drift, Slope
 from .long_overload import figures, problems_of
-from .made_results import PASS as GOOD_PART
 
 PASS = replace(GOOD_PART, stream_uuid="cam", part_id="part0#0", model_sha="m1")
 

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 import zmq
+from tests.made_results import PASS
 
 from cmfm_protocol.files.key_files import KeyPair, write_pair
 from cmfm_protocol.wire.result import encode_result
 from cmfm_protocol.wire.topics import topic
 from cmfm_protocol.wire.verdict import Reason, Verdict
-
-from .made_results import PASS
 
 pytestmark = pytest.mark.system
 

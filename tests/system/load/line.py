@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final
 
 import tomli_w
+from tests.system.fit_command import fit_command
 
 from cmfm_client.events import Damaged, Lost, Received
 from cmfm_client.subscriber import ResultSubscriber, SubscriberOptions
@@ -52,18 +53,7 @@ def prepare(folder: Path, *, size_px: int, recipes: Mapping[str, int], train: in
         for name, seed in recipes.items():
             out = folder / "recipes" / name
             if not out.is_dir():
-                fit = [
-                    *program("cmfm-worker"),
-                    "fit",
-                    "--simulated-defects",
-                    "0",
-                    "--dataset",
-                    "mvtec3d",
-                    "--root",
-                    str(dataset),
-                ]
-                fit += ["--category", CATEGORY, "--out", str(out), "--epochs", "5", "--seed", str(seed)]
-                fit += ["--extractors", "classic"]
+                fit = fit_command(dataset, CATEGORY, out, "--seed", str(seed))
                 children.start(f"fit-{name}", fit).wait(lambda: False, 600)
     return Parts.read(dataset, CATEGORY)
 

@@ -13,7 +13,7 @@ import zmq
 from tests.unit.client.test_requests import Peer
 from tests.unit.client.test_subscriber import PublishingWorker, collect, ids, lost
 from tests.unit.made.line_messages import result, worker_state
-from tests.unit.made.rough_tcp import Damage, DamagingProxy, ForeignService
+from tests.unit.made.rough_tcp import Damage, DamagingProxy, ForeignService, at
 
 from cmfm_client.curve import ClientKeys
 from cmfm_client.errors import NoReplyError
@@ -29,10 +29,6 @@ from cmfm_protocol.wire.topics import topic
 RESULT_TOPIC = topic("line1", "station1", "result")
 LIMIT_S = 15.0
 HTTP = b"HTTP/1.1 400 Bad Request\r\n\r\n"
-
-
-def at(place: int, bits: int) -> Damage:
-    return lambda data: data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
 def heard(

@@ -1,13 +1,16 @@
 """A gateway as its adapters see it: the real store on a file, a view that tests change, a worker that tests script."""
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from cmfm_client import Received
 from cmfm_client.errors import RefusedError
+from cmfm_gateway.gateway import Adapter
 from cmfm_gateway.line_view import Cause, LineView
 from cmfm_gateway.settings.model import GatewaySettings
 from cmfm_gateway.store import ResultStore, StoredResult
@@ -83,3 +86,19 @@ class MadeGateway:
 
     async def status(self) -> WorkerState:
         return STATE
+
+
+@contextlib.asynccontextmanager
+async def running_adapter(
+    adapter: Adapter, gateway: MadeGateway, end_limit_s: float
+) -> AsyncIterator[MadeGateway]:
+    """Run an adapter for the length of the block; it must still run then, and end within `end_limit_s`."""
+    task = asyncio.create_task(adapter.run(gateway))  # type: ignore[arg-type]
+    try:
+        yield gateway
+        assert not task.done()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait_for(task, end_limit_s)
+        gateway.store.close()

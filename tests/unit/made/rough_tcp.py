@@ -8,6 +8,11 @@ from collections.abc import Callable
 Damage = Callable[[bytes], bytes]
 
 
+def at(place: int, bits: int) -> Damage:
+    """Flip bits of the byte at a place."""
+    return lambda data: data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
+
+
 class DamagingProxy:
     """Forwards a port of its own to `port`; `damage_next` changes the next bytes with `kind` that come from there."""
 

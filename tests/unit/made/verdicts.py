@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tests.made_results import PASS as GOOD_PART
 
 from cmfm_protocol.wire.frame import Frame, FrameHeader
 from cmfm_protocol.wire.result import Result
@@ -20,34 +21,7 @@ REASONS = {
     Verdict.UNDECIDED: Reason.LOW_COVERAGE,
     Verdict.FAULT: Reason.DEADLINE,
 }
-RESULT = Result(
-    result_id=1,
-    boot_id="b",
-    stream_uuid="a",
-    seq=0,
-    part_id="p0",
-    verdict=Verdict.PASS,
-    reason=Reason.BELOW_THRESHOLD,
-    detail="",
-    score=0.5,
-    threshold=1.0,
-    recipe="r",
-    model_sha="m",
-    calib_id="",
-    trigger_ns=BASE_NS,
-    received_ns=BASE_NS + 1,
-    done_ns=BASE_NS + 2,
-    latency_us=1,
-    deadline_met=True,
-    simulated=True,
-    queue_free=1,
-    drops_total=0,
-    coverage=1.0,
-    peak_px=None,
-    peak_xyz_m=None,
-    regions=(),
-    map_ref="",
-)
+RESULT = replace(GOOD_PART, part_id="p0", trigger_ns=BASE_NS, received_ns=BASE_NS + 1, done_ns=BASE_NS + 2)
 
 PASS = Decision(Verdict.PASS, Reason.BELOW_THRESHOLD, score=0.5, threshold=1.0, model_sha="m")
 FAIL = Decision(Verdict.FAIL, Reason.ABOVE_THRESHOLD, score=2.0, threshold=1.0, model_sha="m")

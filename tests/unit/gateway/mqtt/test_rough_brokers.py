@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.unit.made.mqtt_gateway import MadeGateway
+from tests.unit.made.mqtt_gateway import MadeGateway, running_adapter
 from tests.unit.made.rough_broker import (
     CLOSE,
     GOOD_CONNACK,
@@ -36,15 +36,8 @@ RESULT = "cmfm/site1/line1/result"
 async def running(folder: Path, broker: RoughBroker, **changes: Any) -> AsyncIterator[MadeGateway]:
     section = {"enabled": True, "port": broker.port, "reconnect_max_s": 0.3, "acknowledge_s": 1.0} | changes
     gateway = MadeGateway(folder / "store.sqlite", mqtt=section)
-    task = asyncio.create_task(MqttAdapter(gateway.settings.mqtt).run(gateway))  # type: ignore[arg-type]
-    try:
+    async with running_adapter(MqttAdapter(gateway.settings.mqtt), gateway, 5):
         yield gateway
-        assert not task.done()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, 5)
-        gateway.store.close()
 
 
 async def all_confirmed(gateway: MadeGateway, number: int) -> None:

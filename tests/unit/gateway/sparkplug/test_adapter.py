@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.made_mosquitto import Broker, Listener, publish
 from tests.made_sparkplug import SparkplugPayload, by_name
-from tests.unit.made.mqtt_gateway import SILENT, MadeGateway
+from tests.unit.made.mqtt_gateway import SILENT, MadeGateway, running_adapter
 from tests.unit.made.rough_broker import RoughBroker
 from tests.unit.made.running_gateway import until
 from tests.unit.made.verdicts import result
@@ -56,15 +56,8 @@ async def running(folder: Path, broker: Broker | RoughBroker, **changes: Any) ->
         sparkplug={"enabled": True} | changes,
     )
     adapter = SparkplugAdapter(gateway.settings.sparkplug, gateway.settings.mqtt)
-    task = asyncio.create_task(adapter.run(gateway))  # type: ignore[arg-type]
-    try:
+    async with running_adapter(adapter, gateway, 10):
         yield gateway
-        assert not task.done()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, 10)
-        gateway.store.close()
 
 
 async def confirmed(gateway: MadeGateway, number: int) -> None:

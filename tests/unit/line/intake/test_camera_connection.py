@@ -11,7 +11,7 @@ import pytest
 import zmq
 from structlog.testing import capture_logs
 from tests.unit.line.intake.test_admission import HEADER, OneRecipe, message
-from tests.unit.made.rough_tcp import Damage, DamagingProxy, ForeignService
+from tests.unit.made.rough_tcp import Damage, DamagingProxy, ForeignService, at
 
 from cmfm_protocol.clock import NS_PER_MS, SystemClock
 from cmfm_protocol.files.key_files import KeyPair
@@ -183,11 +183,6 @@ def test_message_above_the_size_limit_costs_a_reconnect(hall: Hall) -> None:
     events = [(entry["event"], entry.get("detail", "")) for entry in logs]
     assert events[0][0] == "camera_lost"
     assert any(event == "camera_reconnecting" and "size limit" in detail for event, detail in events)
-
-
-def at(place: int, bits: int) -> Damage:
-    """Flip bits of the byte at a place."""
-    return lambda data: data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
 @pytest.mark.parametrize(
