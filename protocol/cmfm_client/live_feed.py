@@ -1,4 +1,4 @@
-"""What a worker publishes: the subscribed sockets of results and maps, watched and made anew when they are dead."""
+"""Live messages of a worker: the subscribed sockets of results and maps, watched and made anew when they are dead."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ Timed = tuple[list[bytes], int]
 
 
 class Heard(NamedTuple):
-    """What one wait gave: changes of the results' connection (True: there), and messages."""
+    """The outcome of one wait: changes of the results' connection (True: there), and messages."""
 
     links: list[bool]
     results: list[Timed]

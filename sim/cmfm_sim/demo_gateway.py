@@ -32,7 +32,7 @@ class DemoGateway:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """What a person may type while the demo runs."""
+        """Addresses for a person to try while the demo runs."""
         port = self.modbus_port
         return (
             f"Modbus TCP 127.0.0.1:{port}    newest verdict: mbpoll -m tcp -p {port} -r 168 -t 4 -1 127.0.0.1",

@@ -37,7 +37,7 @@ SETTLE_S = 60.0
 
 @dataclass
 class Figures:
-    """What the run found. `repeated`: results that a PLC read again, with the same number, after a kill."""
+    """Findings of the run. `repeated`: results that a PLC read again, with the same number, after a kill."""
 
     published: int = 0
     taken: int = 0

@@ -29,7 +29,7 @@ TURN_S = 0.2
 
 @dataclass
 class Figures:
-    """What the run found. `lost`, `wrong` and `twice` must be 0."""
+    """Findings of the run. `lost`, `wrong` and `twice` must be 0."""
 
     published: int = 0
     recorded: int = 0

@@ -50,7 +50,7 @@ class Adapter(Protocol):
 
 
 class Gateway:
-    """What an adapter is given. All methods are called from the asyncio loop.
+    """The line and the store, as an adapter is given them. All methods are called from the asyncio loop.
 
     `counts[(adapter, what)]` are the counters of `count`; `part_number` is the configured rule. Raises InputError,
     StartupError, KeyFileError, EndpointError.

@@ -42,7 +42,7 @@ class LineView:
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """What was heard of the line so far; `view_at` gives the view of a moment.
+    """Facts heard of the line so far; `view_at` gives the view of a moment.
 
     `heard_s`: when `state` arrived. `missing`: results that are still wanted. `given_up`: results were lost since the
     last worker state. `store_fails`: the newest results could not be stored.

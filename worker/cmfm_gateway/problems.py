@@ -1,4 +1,4 @@
-"""What keeps a gateway from starting, as far as its settings and the files that they name tell."""
+"""Problems that keep a gateway from starting, as far as its settings and the files that they name tell."""
 
 from cmfm_gateway.adapters import adapters_of
 from cmfm_gateway.errors import InputError
@@ -9,7 +9,7 @@ from cmfm_protocol.files.key_files import KeyFileError
 
 
 def problems_of(settings: GatewaySettings) -> list[str]:
-    """Return what keeps the gateway from starting, as far as files and settings tell."""
+    """Return one sentence for each problem."""
     problems = []
     for attempt in (
         lambda: adapters_of(settings),

@@ -1,6 +1,6 @@
 """The gateway's durable results, numbered 1, 2, 3, …, and how far each consumer has confirmed them: one SQLite file.
 
-What is appended survives a kill from then on (WAL without a sync at each commit: a power cut may take the last part).
+An appended result survives a kill from then on (WAL without a sync at each commit: a power cut may take the last part).
 A number is never used again: the newest result is never deleted.
 """
 
@@ -159,7 +159,7 @@ class ResultStore:
         return self._read("WHERE number > ? ORDER BY number LIMIT ?", number, limit)
 
     def by_number(self, number: int) -> StoredResult | None:
-        """Return the result with a number; None if there is none, or it has been deleted."""
+        """Return the result with a number; None for an unknown or deleted one."""
         recent = self._recent.get(number)
         return self._refreshed(recent) if recent else self._read_one("WHERE number = ?", number)
 

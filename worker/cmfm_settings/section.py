@@ -26,7 +26,7 @@ MAX_QUEUE: Final = 10_000_000
 class Section(BaseModel):
     """One `[section]` of the file. It is frozen, refuses unknown keys and validates its defaults.
 
-    TOML has no null: the empty string stands for "none" in a key whose default is none.
+    TOML has no null: the empty string stands for "none" in a key that has no default value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

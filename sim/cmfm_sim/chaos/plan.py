@@ -40,7 +40,7 @@ class ActKind(StrEnum):
 
     @property
     def verb(self) -> str:
-        """What is done: kill, stop, cut, slow, full, a damage to framing, second, rough."""
+        """The deed: kill, stop, cut, slow, full, a damage to framing, second, rough."""
         return self.partition("-")[0]
 
     @property

@@ -89,7 +89,7 @@ def _add(scene: RoughScene, event: str, line: dict[str, Any]) -> None:
 def problems_of(
     scene: RoughScene, rows: Iterable[Row], worker_log: Sequence[str], *, judged: bool, all_passed_over: bool
 ) -> list[str]:
-    """What is wrong with the results of a scene, one line each; empty if nothing is.
+    """Return the faults in the results of a scene, one line each; empty for a right scene.
 
     `judged`: the worker was left alone during the scene. `all_passed_over`: and long enough after it to answer all.
     """

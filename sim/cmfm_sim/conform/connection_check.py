@@ -27,7 +27,7 @@ NOT_THERE: Final = {
 
 @dataclass(slots=True)
 class Link:
-    """What became of a connection: handshakes, how often it was lost, and by how many protocol errors (`given_up`).
+    """The life of a connection: handshakes, how often it was lost, and by how many protocol errors (`given_up`).
 
     `keys`: CURVE is used on this side. `pulses_lost` counts ends of a connection that only asks for ZMTP heartbeats.
     """

@@ -14,7 +14,7 @@ CBOR_MAPS: Final = {0xBF, *range(0xA1, 0xB8)}
 
 
 class Hint(NamedTuple):
-    """What a map looks like, and what to do."""
+    """A guess of the mistake in a map, and the advice for it."""
 
     looks_like: str
     do: str
@@ -66,7 +66,7 @@ def near_names(raw: Mapping[str, Any], known: set[str]) -> dict[str, str]:
 
 
 def value_hint(message: str, value: object) -> str:
-    """What to do about a field whose value is refused."""
+    """Return the advice for a field whose value is refused."""
     if isinstance(value, bytes):
         return "write it as msgpack str, not bin"
     if isinstance(value, float) and "an integer" in message:

@@ -19,7 +19,7 @@ SHOWN_BYTES: Final = 40
 
 
 class Answer(StrEnum):
-    """What answers at an endpoint."""
+    """The kind of service that answers at an endpoint."""
 
     NOBODY = "nobody"
     UNREACHABLE = "unreachable"

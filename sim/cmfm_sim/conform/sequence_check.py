@@ -23,7 +23,7 @@ FEW: Final = 2
 
 
 class Part(NamedTuple):
-    """What identifies the part behind a number."""
+    """The identity of the part behind a number."""
 
     trigger_ns: int | None
     part_id: str | None

@@ -32,7 +32,7 @@ BOOT_NS: Final = 10 * 365 * DAY_S * NS_PER_S
 
 
 def guess(time_ns: int, now_ns: int, boot_ns: int) -> str:
-    """What a time looks like that should be `now_ns`, or a moment before; "" if like nothing known.
+    """Guess the mistake in a time that should be `now_ns`, or a moment before; "" for no known mistake.
 
     `now_ns` CLOCK_REALTIME, `boot_ns` CLOCK_MONOTONIC of this host.
     """

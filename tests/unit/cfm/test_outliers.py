@@ -39,7 +39,7 @@ def test_good_parts_are_rarely_outliers(shape: str, parts: int) -> None:
 
 
 def test_some_mislabelled_parts_do_not_hide_one_another() -> None:
-    """Of 135 scores the two that are four times as high as usual are outliers, the highest of the others is none."""
+    """Of 135 scores the two that are four times as high as usual are outliers, and the highest of the others is not."""
     usual = SHAPES["lognormal"](np.random.default_rng(0), 133) ** 0.4
     scores = [*usual.tolist(), 8.4, 11.8]
     assert max(usual) < limit(scores) < 8.4

@@ -1,4 +1,4 @@
-"""What lies around a part: distances to the edges, and other pieces."""
+"""The surroundings of a part: distances to the edges, and other pieces."""
 
 from __future__ import annotations
 

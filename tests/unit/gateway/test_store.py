@@ -121,7 +121,7 @@ def test_recovered_results_and_those_of_a_former_boot_are_stale(store: ResultSto
 
 
 def test_cursors_only_rise_and_survive_a_restart(store: ResultStore, path: Path) -> None:
-    """What a consumer has confirmed is durable; a lower number changes nothing."""
+    """The number that a consumer has confirmed is durable; a lower number changes nothing."""
     store.append_all([heard(1), heard(2), heard(3)])
     assert store.cursor("plc") == 0
     store.advance("plc", 2)

@@ -154,7 +154,7 @@ def test_unusual_part_is_undecided_unless_a_defect_stands_out(
 def test_level_counts_once_in_a_score(
     tmp_path: Path, how: ScoreSection, unlike: float, failed: float
 ) -> None:
-    """What the recipe's own score has already divided by the level is not divided again."""
+    """A score that the recipe has already divided by the level is not divided again."""
     limits = LimitsSection(level=2.0, usual_level=1.0)
     recipe = saved(tmp_path / "part", score=how, limits=limits, coverage=CoverageSection()).recipe
     assert decide(unlike, 3.0, NOMINAL, recipe)[:2] == UNLIKE

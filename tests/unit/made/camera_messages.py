@@ -154,7 +154,7 @@ class Session:
 
 
 def said(lines: list[ReportLine], level: Level) -> dict[str, str]:
-    """What lines of a level say, by their check."""
+    """Texts of the lines of a level, by their check."""
     found: dict[str, str] = {}
     for line in lines:
         if line.level is level:

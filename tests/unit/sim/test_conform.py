@@ -521,7 +521,7 @@ def test_lost_connection_is_no_gap_of_the_camera() -> None:
 
 
 def test_silence_gives_no_line() -> None:
-    """What was not heard is neither right nor wrong; the line of the connection says that nothing came."""
+    """Points of which nothing was heard are neither right nor wrong; the connection says that nothing came."""
     assert [asdict(line) for line in Session().play()] == []
 
 

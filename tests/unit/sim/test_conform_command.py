@@ -213,7 +213,7 @@ def test_connected_and_nothing_published(check: Check, tcp: str) -> None:
 
 
 def test_wrong_topic_and_garbage(check: Check, tcp: str) -> None:
-    """What a worker never hears is heard here, and named."""
+    """A message that a worker never hears is heard here, and named."""
     with in_thread(rough_publisher(tcp, [[b"camera1", b"{}"], [b"\xff\xfe"]])):
         code, lines = check(tcp, seconds=0.7)
     assert code == 1

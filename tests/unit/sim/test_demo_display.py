@@ -1,4 +1,4 @@
-"""What a person sees of the demo, on a terminal and in a pipe."""
+"""The demo as a person sees it, on a terminal and in a pipe."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def part(step: Part, number: int) -> dict[str, Any]:
 
 
 def expected_rows(of: RoughScene) -> list[Row]:
-    """What a right worker's ledger has of it."""
+    """The rows that a right worker's ledger has of it."""
     rows: list[Row] = []
     used: set[int] = set()
     for item in of.parts:

@@ -1,4 +1,4 @@
-"""What thresholds cost and catch, which nominal parts look mislabelled, and the words for both."""
+"""Costs and catches of thresholds, nominal parts that look mislabelled, and the words for both."""
 
 from __future__ import annotations
 

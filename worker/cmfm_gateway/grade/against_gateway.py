@@ -19,7 +19,7 @@ UNKNOWN_RECIPE: Final = 65_535
 
 @dataclass(frozen=True, slots=True)
 class GatewayGrade:
-    """What the cases need: the PLC's end, the gateway's limit for acknowledges, and how long to wait for a part."""
+    """Tools of the cases: the PLC's end, the gateway's limit for acknowledges, and how long to wait for a part."""
 
     plc: PlcClient
     ack_s: float

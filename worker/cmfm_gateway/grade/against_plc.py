@@ -23,7 +23,7 @@ POLL_S: Final = 0.005
 
 @dataclass(slots=True)
 class PlcGrade:
-    """What the cases need. `gate_s`: time from the photo-eye to the decision. `ack_s`: limit for an acknowledge.
+    """Tools of the cases. `gate_s`: time from the photo-eye to the decision. `ack_s`: limit for an acknowledge.
 
     `beat_s`: limit for the PLC to notice a heartbeat that stands still.
     """

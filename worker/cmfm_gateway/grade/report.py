@@ -1,4 +1,4 @@
-"""What a grade found: one finding a case, and the text for people."""
+"""Findings of a grade: one a case, and the text for people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

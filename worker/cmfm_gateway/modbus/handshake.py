@@ -41,7 +41,7 @@ class HandshakeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a step sees.
+    """Input of a step.
 
     `control` is None until the PLC has written it. `newest`: highest number in the store. `online`: verdicts may be
     acted on. `busy`: parts are being inspected. `lost`: results lost so far.
@@ -59,7 +59,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step asks for: `start_trigger` and `start_command` with the argument registers of this moment."""
+    """Requests of a step: `start_trigger` and `start_command` with the argument registers of this moment."""
 
     start_trigger: bool = False
     start_command: bool = False
@@ -67,7 +67,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Counters:
-    """What PLC and operator see; command 3 sets all to 0."""
+    """Counters for PLC and operator; command 3 sets all to 0."""
 
     overruns: int = 0
     acks_late: int = 0

@@ -22,7 +22,7 @@ class PartIndex:
         self._numbers: OrderedDict[int, int] = OrderedDict()
 
     def newest(self, part: int) -> StoredResult | None:
-        """Return the newest result of a part number; None if there is none, or it is too long ago."""
+        """Return the newest result of a part number; None without one, or if it is too long ago."""
         self._follow()
         return self._store.by_number(self._numbers[part]) if part in self._numbers else None
 

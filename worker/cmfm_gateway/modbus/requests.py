@@ -33,7 +33,7 @@ class RegisterAccess(Protocol):
 
 
 class _Context(ModbusServerContext):
-    """What pymodbus's requests call."""
+    """The interface that pymodbus's requests call."""
 
     def __init__(self, registers: RegisterAccess) -> None:
         self._registers = registers
@@ -69,7 +69,7 @@ class RequestHandler:
         self._decoder = DecodePDU(True)
 
     async def answer(self, request: bytes, unit: int) -> tuple[bytes, str]:
-        """Return the reply, and the name of the Modbus exception in it; empty if there is none."""
+        """Return the reply, and the name of the Modbus exception in it; empty without one."""
         function = request[0]
         if function not in READ | WRITE:
             return _exception(function, ExcCodes.ILLEGAL_FUNCTION)

@@ -34,7 +34,7 @@ def certificate(
         bool, typer.Option("--new", help="Make a new key and certificate. Clients must trust it again.")
     ] = False,
 ) -> None:
-    """Show the server's own certificate; make it if there is none."""
+    """Show the server's own certificate; make it if it is missing."""
     from cmfm_gateway.opcua.own_certificate import ensure_certificate, make_certificate, own_files
     from cmfm_gateway.opcua.serve import application_uri, certificate_hosts
     from cmfm_gateway.opcua.trust_list import read_certificate, thumbprint

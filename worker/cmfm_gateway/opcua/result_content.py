@@ -82,7 +82,7 @@ class Announced:
 
     @property
     def evaluation(self) -> Evaluation:
-        """What to act on."""
+        """The evaluation to act on."""
         return EVALUATIONS[self.stored.result.verdict] if self.valid else Evaluation.UNDEFINED
 
 

@@ -62,7 +62,7 @@ COMPONENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What GetResultListFiltered asks for; an empty text and state 0 take everything."""
+    """The filter of GetResultListFiltered; an empty text and state 0 take everything."""
 
     state: int
     meas_id: str

@@ -131,7 +131,7 @@ class ResultDataType:
 
 @dataclass(slots=True)
 class SystemStateDescriptionDataType:
-    """What the system is doing in terms of production."""
+    """Activity of the system in terms of production."""
 
     Encoding: ua.UInt32 = field(default=0, repr=False, compare=False)
     State: ua.Int32 = 0

@@ -1,4 +1,4 @@
-"""What lies around the part in a prepared frame: the distance to the edges of the view, and other pieces.
+"""Surroundings of the part in a prepared frame: the distance to the edges of the view, and other pieces.
 
 A recipe learns these numbers from nominal parts, and a part outside their range is not decided by its score.
 """

@@ -149,7 +149,7 @@ def test_a_full_queue_drops_the_oldest_and_says_so() -> None:
 
 
 def test_results_replaced_unread_are_an_overrun() -> None:
-    """Not buffered, an acknowledged result is none."""
+    """Without the buffer, an acknowledged result is shown no longer."""
     plc = Plc().step(control=Control(0), newest=1).step(control=Control.RESULTS_ACK).step(control=Control(0))
     plc.step(newest=2)
     assert plc.handshake.counters.overruns == 0

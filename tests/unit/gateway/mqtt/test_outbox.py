@@ -26,7 +26,7 @@ def test_results_go_once_and_in_order() -> None:
 
 
 def test_no_more_are_in_flight_than_the_window_holds() -> None:
-    """What finds no room is not taken, and is read again when something was acknowledged."""
+    """A result without room is not taken, and is read again when something was acknowledged."""
     outbox = Outbox(confirmed=0, attempted=0, window=2)
 
     assert numbers(outbox, 1, 2, 3) == [(1, False), (2, False)]

@@ -1,4 +1,4 @@
-"""What the library would let through and the server refuses: the client gets an error, and the others go on."""
+"""Requests that the library would let through and the server refuses: the client gets an error, the others go on."""
 
 import asyncio
 import contextlib
@@ -128,7 +128,7 @@ def test_certificates_and_users_are_required(line: PublishingLine, tmp_path: Pat
 
 
 async def failure(served: OpcUaLine, **options: Any) -> str:
-    """What a connection fails with."""
+    """Return the error that a connection fails with."""
     client = await served.new_client(options.pop("user", "plc"), **options)
     try:
         async with client:

@@ -21,7 +21,7 @@ def test_results_have_the_job_that_ran_when_they_came(tmp_path: Path) -> None:
 
 
 def test_a_cut_line_costs_its_own_change_alone(tmp_path: Path) -> None:
-    """What a kill left is read up to the cut, and written anew."""
+    """A file that a kill left is read up to the cut, and written anew."""
     path = tmp_path / "jobs"
     log = JobLog(path)
     log.change(1, Job("a"))

@@ -1,4 +1,4 @@
-"""What a client of the OPC UA server sees: verdicts, their quality, jobs, recipes, and results by number."""
+"""The OPC UA server as a client sees it: verdicts, their quality, jobs, recipes, and results by number."""
 
 import asyncio
 import math

@@ -10,7 +10,7 @@ from cmfm_gateway.opcua.users import LoginLimit, make_user, read_users, write_us
 
 
 def test_the_file_holds_no_password_and_is_its_owners_alone(tmp_path: Path) -> None:
-    """What is read back knows the right password from a wrong one."""
+    """A file that is read back knows the right password from a wrong one."""
     path = tmp_path / "users"
     write_users(path, {"plc": make_user("plc", "control", "correct horse")})
     assert "correct" not in path.read_text()

@@ -470,7 +470,7 @@ def test_jump_down_needs_two_successors() -> None:
 
 
 def test_stream_of_the_past_goes_on_behind_its_numbers() -> None:
-    """What the ledger has of a stream is never new again, and what was left out there is not lost now."""
+    """A number that the ledger has is never new again, and one that was left out there is not lost now."""
     t = SequenceTracker(max_gap=MAX_GAP, window_ns=WINDOW_NS, past={"a": PastNumbers.up_to(6, 0)})
     early, late = Fingerprint(1, "p"), Fingerprint(2, "q")
     assert t.frame("cam", TriggerKey("a", 3), early, 10, fired_ns=-5) is Sighting.LATE

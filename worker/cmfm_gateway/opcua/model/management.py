@@ -1,4 +1,4 @@
-"""What a vision system offers to manage results, recipes and configurations (OPC 40100-1)."""
+"""Objects with which a vision system manages results, recipes and configurations (OPC 40100-1)."""
 
 from typing import Final
 

@@ -31,7 +31,7 @@ _VARIANT_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class MethodEntry:
-    """What a method does. `control`: it changes something, so that users with the role `view` may not call it."""
+    """Action of a method. `control`: it changes something, so that users with the role `view` may not call it."""
 
     name: str
     function: Callable[..., Awaitable[Values]]

@@ -21,7 +21,7 @@ POLICIES: Final = (
     ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
     ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
 )
-"""What is offered; a session needs one of them."""
+"""Security policies on offer; a session needs one of them."""
 
 
 class GuardedInternalServer(InternalServer):

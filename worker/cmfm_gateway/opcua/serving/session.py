@@ -146,7 +146,7 @@ class GuardedSession(InternalSession):
         return len(own), statuses
 
     def republish(self, params: Any) -> Any:
-        """Return a message that was sent and not acknowledged. Raises ServiceError if there is none."""
+        """Return a message that was sent and not acknowledged. Raises ServiceError without one."""
         waiting = self._own(params.SubscriptionId)._not_acknowledged_results
         if params.RetransmitSequenceNumber not in waiting:
             raise ServiceError(ua.StatusCodes.BadMessageNotAvailable)

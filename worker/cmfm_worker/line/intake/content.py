@@ -42,7 +42,7 @@ def content_of(frame: Frame) -> Content:
 
 
 class Repeat(NamedTuple):
-    """What a frame has in common with an earlier one: `what` is "bytes" (both arrays), "rgb" or "xyz"."""
+    """The arrays that a frame has in common with an earlier one: `what` is "bytes" (both arrays), "rgb" or "xyz"."""
 
     what: str
     key: TriggerKey

@@ -133,7 +133,7 @@ class StreamSequence:
 
     @property
     def past(self) -> PastNumbers:
-        """What remains to be known of the stream when it is not tracked any more."""
+        """Return the facts that stay known of the stream when it is not tracked any more."""
         return self._used.past
 
     def trigger(self, seq: int, due_ns: int, now_ns: int, *, sure: bool) -> tuple[Sighting, list[int]]:

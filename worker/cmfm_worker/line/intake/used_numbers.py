@@ -79,7 +79,7 @@ class UsedNumbers:
 
     @property
     def past(self) -> PastNumbers:
-        """What remains to be known of the stream when it is not tracked any more."""
+        """Return the facts that stay known of the stream when it is not tracked any more."""
         newest_ns = max((used.at_ns for used in self._recent.values()), default=self._forgotten_ns)
         return PastNumbers(self._all, max(newest_ns, self._forgotten_ns))
 
