@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 
 from cmfm_client import RequestClient
-from cmfm_gateway.errors import AdapterError, StartupError
+from cmfm_gateway.errors import AdapterError, StartupError, first_error
 from cmfm_gateway.feed import Feed, read_keys
 from cmfm_gateway.line_view import LineView
 from cmfm_gateway.part_numbers import part_numbers
@@ -144,7 +144,7 @@ class Gateway:
                     tasks.create_task(self._supervise(adapter))
                 ready()
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_error(group) from None
         finally:
             self._feed.close()
             self.store.close()
@@ -222,11 +222,3 @@ def _settle(answer: "asyncio.Future[Any]", value: Any, error: BaseException | No
         answer.set_result(value)
     else:
         answer.set_exception(error)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that a group of one task's failure stands for."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

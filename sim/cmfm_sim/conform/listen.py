@@ -10,11 +10,11 @@ import zmq
 
 from cmfm_client.curve import ClientKeys
 from cmfm_client.sockets import (
-    RECONNECT_MAX_MS,
     ZmqContext,
     ZmqSocket,
     notice_dead_host,
     notice_dead_peer,
+    prepare_to_connect,
 )
 from cmfm_client.watched_connection import PROTOCOL_ERROR, watched
 from cmfm_protocol.wire.limits import MAX_MESSAGE_BYTES
@@ -80,8 +80,7 @@ class Line:
         socket: ZmqSocket = self._context.socket(zmq.SUB)
         socket.setsockopt(zmq.RCVHWM, RECEIVE_HWM)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
-        socket.setsockopt(zmq.IPV6, "[" in self.link.endpoint)
+        prepare_to_connect(socket, self.link.endpoint)
         if self._pulse:
             notice_dead_peer(socket)
         else:

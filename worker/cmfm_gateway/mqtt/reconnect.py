@@ -1,4 +1,4 @@
-"""Connects again and again: what MQTT and Sparkplug adapters share. A broker that is away ends nothing else."""
+"""Connects again and again, for the adapters of MQTT and Sparkplug. A broker that is away ends nothing else."""
 
 import asyncio
 import sqlite3
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import aiomqtt
 import structlog
 
-from cmfm_gateway.errors import AdapterError
+from cmfm_gateway.errors import AdapterError, first_error
 from cmfm_gateway.mqtt.client import BrokerRefusedError
 from cmfm_gateway.mqtt.connection import Backoff
 from cmfm_gateway.mqtt.counts import Counts
@@ -33,9 +33,9 @@ async def keep_connected(
         try:
             await one_connection()
         except* InputError as errors:
-            unusable = _first(errors)
+            unusable = _why(errors)
         except* (aiomqtt.MqttError, BrokerRefusedError, OSError, sqlite3.Error) as errors:
-            why = _first(errors)
+            why = _why(errors)
         if unusable:
             raise AdapterError(unusable)
         counts.add("failures")
@@ -45,9 +45,7 @@ async def keep_connected(
         await asyncio.sleep(pause_s)
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> str:
-    """The message of the first error that is not a group."""
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
+def _why(errors: BaseExceptionGroup[BaseException]) -> str:
+    """Return the message of the first error, or its type if it has none."""
+    first = first_error(errors)
     return str(first) or type(first).__name__

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from cmfm_gateway.errors import InputError
+from cmfm_protocol.files.key_files import SECRET_MODE
 
 TRUSTED: Final = "trusted"
 REJECTED: Final = "rejected"
@@ -145,7 +146,7 @@ def read_certificate(path: Path) -> x509.Certificate:
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that its owner alone can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SECRET_MODE)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
 
