@@ -15,9 +15,9 @@ from tests.unit.made.dataset import run
 from tests.unit.made.verdicts import BASE_NS, result
 
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.time_text import parse_time_ns, utc_text
 from cmfm_worker.errors import InputError
 from cmfm_worker.line.records.ledger.writer import Ledger
-from cmfm_worker.line.records.time_text import parse_time_ns, utc_text
 
 VERDICTS = [Verdict.PASS] * 6 + [Verdict.FAIL] * 2 + [Verdict.UNDECIDED, Verdict.FAULT]
 

@@ -12,9 +12,9 @@ from tests.unit.made.scenes import shifted, with_block, without_quadrant
 from tests.unit.made.service import Outside, line_settings, serve
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
+from cmfm_records.ledger import Question, open_ledger
 from cmfm_worker.cli.replay_part import replay_archived
 from cmfm_worker.errors import ExitCode
-from cmfm_worker.line.records.ledger.query import Question, open_ledger
 from cmfm_worker.recipes.sections import BackgroundSection, ThresholdSection
 
 REASONS = [

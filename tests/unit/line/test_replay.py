@@ -20,6 +20,7 @@ from cmfm_protocol.files.dataset import PartFiles, read_part
 from cmfm_protocol.wire.frame import Frame, FrameHeader
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.archived_part import part_folders
 from cmfm_worker.cli.replay_part import replay_archived
 from cmfm_worker.datasets.batches import to_frames
 from cmfm_worker.errors import InputError
@@ -28,7 +29,6 @@ from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import Decision, LineRecipe, Trigger, TriggerKey
 from cmfm_worker.line.records.archive import Archive, made_on
-from cmfm_worker.line.records.archive_folder import part_folders
 from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.line.records.recorder import Evidence, Recorder
 from cmfm_worker.recipes.loaded_model import LoadedModel

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.unit.made.ended_task import end
 from tests.unit.made.publishing_line import PublishingLine
 
 from cmfm_gateway.gateway import Adapter, Gateway
@@ -29,9 +30,7 @@ async def running(settings: GatewaySettings, adapters: Sequence[Adapter]) -> Asy
         await asyncio.sleep(0)
         yield gateway
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def until(condition: Callable[[], object], limit_s: float = 5.0) -> None:

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cmfm_worker.line.records.ledger.query import Question, Record, Totals
+    from cmfm_records.ledger import Question, Record, Totals
 
 SHOWN_ROWS = 50
 
@@ -66,9 +66,9 @@ def ledger(
     3 … in each boot. For a file that is not a ledger the exit code is 2.
     """
     from cmfm_protocol.files.outputs import require_writable_files
+    from cmfm_records.export import require_pyarrow
+    from cmfm_records.ledger import open_ledger
     from cmfm_worker.cli.console import on_terminal, print_json, remark
-    from cmfm_worker.line.records.ledger.export import require_pyarrow
-    from cmfm_worker.line.records.ledger.query import open_ledger
 
     if sum((csv is not None, parquet is not None, json)) > 1:
         raise typer.BadParameter("give only one of --csv, --parquet and --json")
@@ -101,8 +101,8 @@ def question(
 ) -> "Question":
     """Make a query of the options. Raises InputError for an invalid time, BadParameter for an unknown verdict."""
     from cmfm_protocol.wire.verdict import Verdict
-    from cmfm_worker.line.records.ledger.query import Question
-    from cmfm_worker.line.records.time_text import parse_time_ns
+    from cmfm_records.ledger import Question
+    from cmfm_records.time_text import parse_time_ns
 
     try:
         wanted = Verdict(verdict.upper()) if verdict is not None else None
@@ -122,7 +122,7 @@ def question(
 
 def put(rows: "Iterable[Record]", csv: Path | None, parquet: Path | None, title: str) -> None:
     """Write the rows to the given file, or print them."""
-    from cmfm_worker.line.records.ledger.export import write_csv, write_parquet
+    from cmfm_records.export import write_csv, write_parquet
 
     if csv is not None:
         typer.echo(f"{write_csv(csv, rows)} rows in {csv}")

@@ -43,10 +43,10 @@ def replay_archived(
     """
     import torch
 
+    from cmfm_records.archived_part import read_archived_part
     from cmfm_worker.cli.console import print_json
     from cmfm_worker.line.compute.device import choose_device
     from cmfm_worker.line.health.threads import computing_threads
-    from cmfm_worker.line.records.archive_folder import read_archived_part
     from cmfm_worker.line.replay import check_against_ledger, find_part, recorded_model, replay
     from cmfm_worker.recipes.extractors import extractor_of
     from cmfm_worker.settings.load import load_settings

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from cmfm_protocol.wire.verdict import Reason
+from cmfm_records.archived_part import ArchivedPart, part_folders, read_facts
+from cmfm_records.ledger import Question, open_ledger
 from cmfm_worker.datasets.batches import to_frames
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.frame_check import check_frame
@@ -18,8 +20,6 @@ from cmfm_worker.line.compute.device import choose_precision
 from cmfm_worker.line.compute.line_inspector import decision_of, refusal
 from cmfm_worker.line.messages import Decision, LineRecipe
 from cmfm_worker.line.records.archive import made_on
-from cmfm_worker.line.records.archive_folder import ArchivedPart, part_folders, read_facts
-from cmfm_worker.line.records.ledger.query import Question, open_ledger
 from cmfm_worker.recipes.extractors import extractor_of
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import RECIPE_FILE, load_recipe

@@ -1,13 +1,13 @@
 """The grade: it passes the gateway and a good PLC program, and finds each mistake that programs make."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.gateway.modbus.test_server import serving
+from tests.unit.made.ended_task import end
 from tests.unit.made.plc_program import Flaws, PlcProgram
 from tests.unit.made.publishing_line import PublishingLine
 
@@ -58,9 +58,7 @@ async def graded(
     ):
         task = asyncio.create_task(bring_parts() if parts else asyncio.sleep(0))
         findings = await grade_gateway(GatewayGrade(plc, ack_s=0.2, part_s=0.5), lambda _: None, cases)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         return findings
 
 
@@ -108,9 +106,7 @@ async def plc_graded(flaws: Flaws | None, only: set[str] | None = None) -> list[
         grade = PlcGrade(vision, ack_s=0.3, gate_s=gate_s + 0.3, beat_s=beat_s)
         findings = await grade_plc(grade, 2.0 if flaws else 0.1, lambda _: None, cases)
         if program is not None:
-            program.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await program
+            await end(program)
     return findings
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.made_mosquitto import Broker, Listener
+from tests.unit.made.ended_task import end
 from tests.unit.made.mqtt_gateway import SILENT, VALID, MadeGateway
 from tests.unit.made.running_gateway import until
 from tests.unit.made.verdicts import result
@@ -28,9 +29,7 @@ async def running(gateway: MadeGateway) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 def made_gateway(folder: Path, broker: Broker, **changes: Any) -> MadeGateway:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.made_mosquitto import Broker
+from tests.unit.made.ended_task import end
 from tests.unit.made.mqtt_gateway import MadeGateway
 from tests.unit.made.running_gateway import until
 from tests.unit.made.verdicts import result
@@ -100,9 +101,7 @@ def test_the_subscriber_of_the_document_records_each_result_once(tmp_path: Path)
         await until(lambda: len(recorded()) == 40, LIMIT_S)
         subscriber.kill()
         subscriber.wait()
-        adapter.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await adapter
+        await end(adapter)
         gateway.store.close()
 
     with Broker(tmp_path / "broker") as broker:

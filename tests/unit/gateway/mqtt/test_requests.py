@@ -14,6 +14,7 @@ import pytest
 import zmq
 from PIL import Image
 from tests.made_mosquitto import WAIT_S, Broker, Listener, program, publish
+from tests.unit.made.ended_task import end
 from tests.unit.made.mqtt_gateway import MadeGateway
 from tests.unit.made.running_gateway import until
 from tests.unit.made.verdicts import result
@@ -48,9 +49,7 @@ async def running(
         yield gateway
         assert not task.done()
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         gateway.store.close()
 
 

@@ -1,7 +1,6 @@
 """TLS, users, passwords and client certificates against mosquitto; a password is never shown."""
 
 import asyncio
-import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import structlog
 from tests.made_mosquitto import Broker, program, wait_until
 from tests.made_tls import Authority
+from tests.unit.made.ended_task import end
 from tests.unit.made.mqtt_gateway import MadeGateway
 from tests.unit.made.running_gateway import until
 from tests.unit.made.verdicts import result
@@ -58,9 +58,7 @@ def attempt(folder: Path, broker: Broker, **changes: Any) -> tuple[int, list[str
         task = asyncio.create_task(MqttAdapter(gateway.settings.mqtt).run(gateway))  # type: ignore[arg-type]
         gateway.add(result(1))
         await until(lambda: gateway.store.cursor("mqtt") or gateway.counts["mqtt", "failures"], LIMIT_S)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         return gateway.store.cursor("mqtt")
 
     with structlog.testing.capture_logs() as lines:

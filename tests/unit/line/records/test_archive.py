@@ -16,10 +16,11 @@ from tests.unit.made.verdicts import evidence, frame, maps, result
 from cmfm_protocol.files.dataset import read_rgb, read_xyz
 from cmfm_protocol.wire.frame import Frame
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.archived_part import frame_sha256, part_folders, read_archived_part
 from cmfm_worker.errors import InputError, StartupError
 from cmfm_worker.line.records.archive import Archive, Which, is_wanted
-from cmfm_worker.line.records.archive_folder import folder_bytes, part_folders, read_archived_part, write_part
-from cmfm_worker.line.records.recorder import Evidence, frame_sha256
+from cmfm_worker.line.records.archive_folder import folder_bytes, write_part
+from cmfm_worker.line.records.recorder import Evidence
 
 
 def keep(parts: Archive, *offered: Evidence) -> None:

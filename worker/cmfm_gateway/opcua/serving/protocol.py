@@ -94,7 +94,8 @@ class GuardedProtocol(OPCUAProtocol):
             return False
         try:
             self._queue_chunks()
-            await asyncio.wait_for(self._can_write.wait(), limits.WRITE_LIMIT_S)
+            async with asyncio.timeout(limits.WRITE_LIMIT_S):
+                await self._can_write.wait()
             going_on: bool = await super()._process_one_msg(header, buf)
         except TimeoutError:
             self._end(CutOffError("slow_reader", ua.StatusCodes.BadTimeout))

@@ -19,8 +19,9 @@ import torch
 
 from cmfm_protocol.wire.frame import Frame
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.archived_part import part_folders
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.records.archive_folder import PARTIAL, folder_bytes, part_folders, part_name, write_part
+from cmfm_worker.line.records.archive_folder import PARTIAL, folder_bytes, part_name, write_part
 from cmfm_worker.line.records.recorder import Evidence
 
 Which = Literal["rejected", "inspected", "all", "none"]

@@ -5,19 +5,17 @@ is done with it. Hashing takes 1.4 ms for 400 × 400 pixels (with SHA instructio
 here and not between a trigger and its verdict.
 """
 
-import hashlib
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from cmfm_protocol.wire.frame import Frame
 from cmfm_protocol.wire.result import Result
+from cmfm_records.archived_part import frame_sha256
 from cmfm_worker.line.messages import PartMaps
 
 MAX_PENDING_BYTES: Final = 512 << 20
@@ -41,13 +39,6 @@ class RowSink(Protocol):
     def append(self, result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> None:
         """Take a row; must not block."""
         ...
-
-
-def frame_sha256(rgb: NDArray[np.uint8], xyz: NDArray[np.float32]) -> str:
-    """SHA-256, hex, of a frame's bytes as received: rgb (H, W, 3) uint8, then xyz (H, W, 3) float32."""
-    digest = hashlib.sha256(np.ascontiguousarray(rgb).data)
-    digest.update(np.ascontiguousarray(xyz).data)
-    return digest.hexdigest()
 
 
 class Recorder:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_records.ledger_schema import COLUMNS, INSERT_IF_ABSENT, key_of
+from cmfm_records.time_text import utc_text
 from cmfm_service.sqlite import transaction
 from cmfm_worker.line.records.journal import Journal, Row
-from cmfm_worker.line.records.ledger.schema import COLUMNS, INSERT_IF_ABSENT, key_of
-from cmfm_worker.line.records.time_text import utc_text
 
 KILLED: Final = "SELECT boot_id, started_ns, flush_ms FROM boots WHERE ending = 'running'"
 LAST_ROW: Final = "SELECT result_id, done_ns FROM triggers WHERE boot_id = ? ORDER BY result_id DESC LIMIT 1"

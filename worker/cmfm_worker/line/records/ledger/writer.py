@@ -22,18 +22,18 @@ import structlog
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.result import Result
-from cmfm_service.sqlite import transaction
-from cmfm_worker.errors import StartupError
-from cmfm_worker.line.records.journal import SLOTS, Journal
-from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, note_lost, past_of
-from cmfm_worker.line.records.ledger.retention import Retention
-from cmfm_worker.line.records.ledger.schema import (
+from cmfm_records.ledger_schema import (
     INSERT,
     RESULT_COLUMNS,
     SchemaError,
     key_of,
     prepare_file,
 )
+from cmfm_service.sqlite import transaction
+from cmfm_worker.errors import StartupError
+from cmfm_worker.line.records.journal import SLOTS, Journal
+from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, note_lost, past_of
+from cmfm_worker.line.records.ledger.retention import Retention
 
 MAX_PENDING: Final = 200_000
 """Rows waiting for the disk, about 150 MB: some hours of a fast line."""

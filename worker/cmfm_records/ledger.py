@@ -9,9 +9,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cmfm_protocol.wire.verdict import Verdict
-from cmfm_worker.errors import InputError
-from cmfm_worker.line.records.ledger.schema import COLUMNS, SchemaError, require_ledger
-from cmfm_worker.line.records.time_text import utc_text
+from cmfm_records.ledger_schema import COLUMNS, SchemaError, require_ledger
+from cmfm_records.time_text import utc_text
+from cmfm_settings.errors import InputError
 
 FETCH_ROWS: Final = 1000
 

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from cmfm_worker.errors import InputError
+from cmfm_settings.errors import InputError
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 AGO: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")

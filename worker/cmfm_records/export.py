@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cmfm_worker.errors import InputError
-from cmfm_worker.line.records.ledger.query import Record
-from cmfm_worker.line.records.ledger.schema import COLUMNS
+from cmfm_records.ledger import Record
+from cmfm_records.ledger_schema import COLUMNS
+from cmfm_settings.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
