@@ -26,7 +26,7 @@ ALL_SIZES_TO: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """Computes frames of the expected `shapes` (height, width), or of a recipe's own, in batches of up to `max_batch`."""
+    """Computes frames of `shapes` (height, width), or of a recipe's own size, in batches of up to `max_batch`."""
 
     shapes: tuple[tuple[int, int], ...]
     max_batch: int
