@@ -6,6 +6,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,14 @@ class Version:
     model_sha: str
     fail_at: float | None
     kept: bool
+
+    @property
+    def at_local(self) -> str:
+        """The time by this machine's clock and zone; the text itself if it is not a time."""
+        try:
+            return datetime.fromisoformat(self.at).astimezone().strftime("%Y-%m-%d %H:%M")
+        except ValueError:
+            return self.at
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 
 const trends = document.getElementById("trends");
 const words = textsOf(trends);
+const verdictWords = JSON.parse(trends.dataset.verdicts);
 const charts = new Map();
 let curves = null;
 
@@ -77,7 +78,7 @@ function reading(name, slot) {
   const at = Math.floor(slot / curves.window_slots);
   if (name === "rejects") {
     return Object.entries(curves.rejects.an_hour)
-      .map(([verdict, values]) => `${verdict} ${shown(values[at])}`)
+      .map(([verdict, values]) => `${verdictWords[verdict]} ${shown(values[at])}`)
       .join(", ");
   }
   if (name === "percentile") return shown(curves.percentile ? curves.percentile[slot] : null);
@@ -102,6 +103,8 @@ trends.addEventListener("keydown", (event) => {
   const goal = goals[event.key];
   moveCursor(goal === null ? null : Math.max(0, Math.min(last, goal)));
 });
+
+for (const list of document.querySelectorAll("select[data-submit]")) list.addEventListener("change", () => list.form.submit());
 
 async function refresh() {
   let pause = Number(trends.dataset.refreshS) * 1000;
