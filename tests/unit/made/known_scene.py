@@ -34,10 +34,12 @@ class View:
 
     def rays(self) -> Points:
         """Directions (H, W, 3) with z = 1 in the camera's frame."""
-        columns, rows = np.meshgrid(np.arange(self.width_px), np.arange(self.height_px))
+        columns, rows = np.meshgrid(np.arange(float(self.width_px)), np.arange(float(self.height_px)))
         x, y = (columns - self.cx_px) / self.fx_px, (rows - self.cy_px) / self.fy_px
         undistorted_x, undistorted_y = x, y
-        for _ in range(200 if self.distortion else 0):  # a contraction for lenses of the kind that tests make up
+        for _ in range(
+            200 if self.distortion else 0
+        ):  # a contraction for lenses of the kind that tests make up
             moved_x, moved_y = self.distorted(undistorted_x, undistorted_y)
             undistorted_x, undistorted_y = undistorted_x + x - moved_x, undistorted_y + y - moved_y
         return np.stack([undistorted_x, undistorted_y, np.ones_like(x)], axis=-1)
@@ -47,7 +49,9 @@ class View:
         k1, k2, p1, p2, k3 = (*self.distortion, *[0.0] * (5 - len(self.distortion)))
         r2 = x**2 + y**2
         radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
-        return x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * radial + p1 * (r2 + 2 * y**2) + 2 * p2 * x * y
+        return x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * radial + p1 * (
+            r2 + 2 * y**2
+        ) + 2 * p2 * x * y
 
     def pixels(self, points: Points) -> Points:
         """Columns and rows (..., 2) of points (..., 3) in the camera's frame."""
@@ -74,7 +78,9 @@ class Plane:
 
     def distance_m(self, points: Points) -> Points:
         """Distance (...) of points from the surface."""
-        return np.abs(points @ np.array(self.normal) - self.offset_m) / np.linalg.norm(self.normal)
+        return np.asarray(
+            np.abs(points @ np.array(self.normal) - self.offset_m) / np.linalg.norm(self.normal)
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Cube:
         """Distance (...) of points from the surface."""
         outside = np.abs((points - np.array(self.centre_m)) @ self.axes.T) - self.edge_m / 2
         away = np.linalg.norm(np.maximum(outside, 0), axis=-1)
-        return np.abs(away + np.minimum(outside.max(axis=-1), 0))
+        return np.asarray(np.abs(away + np.minimum(outside.max(axis=-1), 0)))
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ class KnownScene:
     def picture(self, view: View) -> NDArray[np.uint8]:
         """A picture (H, W, 3) whose colours are a smooth function of the place in the scene."""
         places = np.nan_to_num(self.scene_points(view))
-        return (127.5 + 120.0 * np.sin(places * np.array([90.0, 110.0, 130.0]))).astype(np.uint8)
+        return np.asarray(127.5 + 120.0 * np.sin(places * np.array([90.0, 110.0, 130.0]))).astype(np.uint8)
 
     def is_seen(self, view: View, scene_points: Points, slack_m: float = 1e-6) -> NDArray[np.bool_]:
         """Tell for points (..., 3) of the scene whether nothing lies between them and the view's camera."""
@@ -143,7 +149,7 @@ class KnownScene:
 
     def distance_m(self, scene_points: Points) -> Points:
         """Distance (...) of points of the scene from the nearest surface."""
-        return np.min([surface.distance_m(scene_points) for surface in self.surfaces], axis=0)
+        return np.asarray(np.min([surface.distance_m(scene_points) for surface in self.surfaces], axis=0))
 
     def _first(self, view: View, rays: Points) -> Points:
         hits = self._hits(view, rays)

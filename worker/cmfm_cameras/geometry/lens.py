@@ -67,7 +67,9 @@ class Lens:
 
     def rays(self) -> NDArray[np.float64]:
         """Return x and y at z = 1 of each pixel's ray, (H, W, 2); NaN where no ray reaches a pixel."""
-        columns, rows = np.meshgrid(np.arange(self.width_px, dtype=float), np.arange(self.height_px, dtype=float))
+        columns, rows = np.meshgrid(
+            np.arange(self.width_px, dtype=float), np.arange(self.height_px, dtype=float)
+        )
         return self.rays_of(columns, rows)
 
     def rays_of(self, columns: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -85,7 +87,9 @@ class Lens:
         return np.stack([np.where(found, x, np.nan), np.where(found, y, np.nan)], axis=-1)
 
 
-def distort(x: NDArray[Real], y: NDArray[Real], distortion: tuple[float, ...]) -> tuple[NDArray[Real], NDArray[Real]]:
+def distort(
+    x: NDArray[Real], y: NDArray[Real], distortion: tuple[float, ...]
+) -> tuple[NDArray[Real], NDArray[Real]]:
     """Return the distorted x and y of normalised ones (at z = 1), in their dtype."""
     k1, k2, p1, p2, k3, k4, k5, k6 = (x.dtype.type(value) for value in _all_eight(distortion))
     square = x * x + y * y

@@ -48,7 +48,9 @@ def rotation_problem(rotation: NDArray[np.float64]) -> str | None:
     """Say why a matrix (3, 3) is not a rotation; None if it is one."""
     error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
     if not error <= ROTATION_TOLERANCE:
-        return f"its rows are not perpendicular and of length 1 (R·Rᵀ differs from the identity by {error:.2g})"
+        return (
+            f"its rows are not perpendicular and of length 1 (R·Rᵀ differs from the identity by {error:.2g})"
+        )
     if np.linalg.det(rotation) < 0:
         return "it mirrors (its determinant is −1): two axes are swapped, or one has the wrong sign"
     return None
