@@ -22,6 +22,7 @@ POLL_S: Final = 0.1
 
 _MODULES: Final = {
     "cmfm-worker": "cmfm_worker.app",
+    "cmfm-camera": "cmfm_cameras.app",
     "cmfm-gateway": "cmfm_gateway.app",
     "cmfm-sim": "cmfm_sim.app",
 }

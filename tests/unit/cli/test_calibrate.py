@@ -453,7 +453,7 @@ def test_recipe_that_has_changed_since_it_was_read(tmp_path: Path) -> None:
     for name in ("recipe.toml", "mapping.safetensors"):
         shutil.copy(tmp_path / "other" / name, tmp_path / "part" / name)
     with pytest.raises(InputError, match="has changed since it was read"):
-        replace_recipe_file(loaded, loaded.recipe)
+        replace_recipe_file(loaded.folder, loaded.recipe_sha, loaded.recipe)
     with pytest.raises(InputError, match="has changed since it was read"):
         copy_recipe(loaded, loaded.recipe, tmp_path / "third")
     assert load_recipe(tmp_path / "part").model_sha == load_recipe(tmp_path / "other").model_sha

@@ -21,6 +21,7 @@ from cmfm_worker.line.compute.warm_up import WarmUp, batch_sizes, made_up_frame
 from cmfm_worker.line.intake.ring import Ring
 from cmfm_worker.line.messages import LineRecipe
 from cmfm_worker.recipes.registry import RecipeRegistry
+from cmfm_worker.recipes.sections import FrameSection
 from cmfm_worker.settings.sections.compute import RecipesSection
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -79,6 +80,25 @@ def test_every_shape_goes_the_way_of_real_frames(line_recipe: LineRecipe) -> Non
     WarmUp(((64, 64), (60, 80)), 4, CPU).through_lane(context, [line_recipe])
     assert inspector.seen == [(1, (64, 64, 3)), (1, (60, 80, 3))]
     context.lane.close()
+
+
+class Counting(Inspector):
+    """Counts the batches that are computed."""
+
+    computed = 0
+
+    def inspect(self, *arguments, **options):  # type: ignore[no-untyped-def] # as the base
+        self.computed += 1
+        return super().inspect(*arguments, **options)
+
+
+@pytest.mark.parametrize("distance_m", [0.12, 0.3, 1.5])
+def test_recipe_that_accepts_one_geometry_alone_is_computed_too(tmp_path: Path, distance_m: float) -> None:
+    """Its made-up frames have the size and distance that it was taught on; of others the line computes nothing."""
+    frame = FrameSection(height_px=48, width_px=96, distance_m=distance_m, distance_tolerance_m=0.002)
+    inspector = Counting(ColourAndPlace())
+    WarmUp(((64, 64),), 1, CPU).in_this_thread(LineRecipe(model(tmp_path / "part", frame=frame), inspector))
+    assert inspector.computed == 1
 
 
 def test_warm_up_says_what_a_part_costs(line_recipe: LineRecipe) -> None:

@@ -26,7 +26,7 @@ ALL_SIZES_TO: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """Computes frames of the expected `shapes` (height, width) in batches of up to `max_batch`."""
+    """Computes frames of `shapes` (height, width), or of a recipe's own size, in batches of up to `max_batch`."""
 
     shapes: tuple[tuple[int, int], ...]
     max_batch: int
@@ -72,9 +72,16 @@ class WarmUp:
             context.batcher.timing.warmed(round(max(part_s.values()) * NS_PER_S))
 
     def batches(self, model: LineRecipe) -> Iterator[tuple[FilledSlot, ...]]:
-        """Yield every shape in every size, largest first: it claims the memory that the smaller ones then use."""
-        for height, width in self.shapes:
-            rgb, xyz = made_up_frame(height, width)
+        """Yield every shape in every size, largest first: it claims the memory that the smaller ones then use.
+
+        A recipe that was taught on one size or distance gets frames of these: the line refuses any other.
+        """
+        taught = model.model.recipe.frame
+        shapes = self.shapes
+        if taught.height_px is not None and taught.width_px is not None:
+            shapes = ((taught.height_px, taught.width_px),)
+        for height, width in shapes:
+            rgb, xyz = made_up_frame(height, width, taught.distance_m)
             slot = FilledSlot(-1, _TRIGGER, model, rgb, xyz, 0)
             for size in batch_sizes(self.max_batch, self.device):
                 yield (slot,) * size
@@ -103,15 +110,24 @@ def batch_sizes(max_batch: int, device: torch.device) -> list[int]:
     return [max_batch, *reversed(powers)]
 
 
-def made_up_frame(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a dome on a plane half a metre away: rgb (H, W, 3) uint8, xyz (H, W, 3) float32 metres.
+DISTANCE_M: Final = 0.5
+"""Distance of a made-up frame for a recipe that accepts any."""
+
+
+def made_up_frame(
+    height: int, width: int, distance_m: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a dome on a plane: rgb (H, W, 3) uint8, xyz (H, W, 3) float32 metres with a median z of `distance_m`.
 
     It covers half of the frame, more than most parts do, so that real parts find enough memory for their pixels.
     """
+    distance_m = DISTANCE_M if distance_m is None else distance_m
     long_px = max(height, width)
     y, x = torch.meshgrid(
         *((torch.arange(n) - (n - 1) / 2) / long_px * 0.2 for n in (height, width)), indexing="ij"
     )
-    z = 0.5 - 0.03 * torch.exp(-(x.square() + y.square()) / 0.0036)
-    rgb = torch.stack([(x + 0.1) * 1200, (y + 0.1) * 1200, z * 400], dim=-1).clamp(0, 255).byte()
-    return rgb, torch.stack([x, y, z], dim=-1).float()
+    bump = 0.03 * torch.exp(-(x.square() + y.square()) / 0.0036)
+    z = distance_m + bump.median() - bump
+    rgb = torch.stack([(x + 0.1) * 1200, (y + 0.1) * 1200, 200 - bump * 400], dim=-1).clamp(0, 255).byte()
+    view = distance_m / DISTANCE_M  # the width of the frame grows with its distance
+    return rgb, torch.stack([x * view, y * view, z], dim=-1).float()

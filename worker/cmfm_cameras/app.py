@@ -1,0 +1,102 @@
+"""`cmfm-camera`: its commands, and the exit code of each error."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cmfm_cameras.errors import DeviceError, DeviceHungError, ExitCode, InputError, StartupError
+from cmfm_client.errors import BindError, EndpointError
+from cmfm_protocol.files.dataset_error import DatasetError
+from cmfm_protocol.files.key_files import KeyFileError
+from cmfm_service.entry_point import run_command
+
+EXIT_CODES = """Exit codes:
+
+0  it worked
+
+1  a bug of ours (with a traceback)
+
+2  bad input or usage: the message names the file, key or option
+
+3  the camera could not start: its endpoint or a port is taken
+
+4  the device: a call into its driver does not return; `look`, `record`: it is not there
+"""
+
+app = typer.Typer(
+    name="cmfm-camera",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    epilog=EXIT_CODES,
+    help="Publish a 3D camera's frames to `cmfm-worker`: a process of its own for each camera.\n\n"
+    "`cmfm-camera --config camera.toml` runs it. It registers points to the picture, converts them to metres, marks "
+    "what was not measured, opens a lost device again, and never uses a number twice.",
+)
+
+Config = Annotated[Path, typer.Option("--config", help="The camera's settings (TOML).", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def run(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Run the camera with these settings (TOML).", show_default=False),
+    ] = None,
+) -> None:
+    """Run the camera, unless a command is given."""
+    if context.invoked_subcommand is not None:
+        if config is not None:
+            raise typer.BadParameter(
+                f"--config goes after the command: {context.invoked_subcommand} --config …"
+            )
+        return
+    if config is None:
+        raise typer.BadParameter("--config camera.toml is missing")
+    from cmfm_cameras.run import run_camera
+
+    raise typer.Exit(run_camera(config))
+
+
+@app.command()
+def check(
+    config: Config,
+    json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
+) -> None:
+    """Explain the settings of a camera without opening its device."""
+    from cmfm_cameras.check import check_camera
+
+    raise typer.Exit(check_camera(config, json))
+
+
+@app.command()
+def example() -> None:
+    """Print a settings file with every key, its description and its default."""
+    from cmfm_cameras.settings.load import EXAMPLE_HEADING
+    from cmfm_cameras.settings.model import CameraSettings
+    from cmfm_settings.example import example_file
+
+    sys.stdout.write(example_file(CameraSettings, EXAMPLE_HEADING))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `app`, by default on the process's arguments, and exit with an `ExitCode`: the entry point."""
+    run_command("cmfm-camera", app, exit_code, arguments)
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """Return the exit code of an error that ended a command; BUG unless the error is known."""
+    if isinstance(error, InputError | KeyFileError | EndpointError | DatasetError):
+        return ExitCode.BAD_INPUT
+    if isinstance(error, StartupError | BindError):
+        return ExitCode.STARTUP
+    return ExitCode.DEVICE if isinstance(error, DeviceError | DeviceHungError) else ExitCode.BUG
+
+
+if __name__ == "__main__":
+    main()

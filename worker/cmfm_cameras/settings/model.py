@@ -1,0 +1,21 @@
+"""All settings of a camera in one frozen object. `load` reads it."""
+
+from pydantic import BaseModel, ConfigDict
+
+from cmfm_cameras.settings.camera import CameraSection
+from cmfm_cameras.settings.folder import FolderSection
+from cmfm_cameras.settings.recording import RecordingSection
+from cmfm_settings.http_section import HttpSection
+from cmfm_settings.log_section import LogSection
+
+
+class CameraSettings(BaseModel):
+    """All settings of `cmfm-camera`, a field each section of `camera.toml`. Each kind of device has one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    camera: CameraSection = CameraSection()
+    folder: FolderSection = FolderSection()
+    recording: RecordingSection = RecordingSection()
+    log: LogSection = LogSection()
+    metrics: HttpSection = HttpSection()
