@@ -133,10 +133,9 @@ def _along_rays(c: NDArray[Any], scan: Scan3d, part: Part) -> NDArray[np.float32
             "cx and cy",
         )
     z_m, missing = _distances(c, scan, scan.intrinsics)
-    across, down = _rays(scan.intrinsics, part)
-    plain: Planes = [cast("NDArray[np.float32]", z_m * across), cast("NDArray[np.float32]", z_m * down), z_m]
+    x_m, y_m = (cast("NDArray[Any]", z_m * slope) for slope in _rays(scan.intrinsics, part))
     matrix, offset = posed(scan, np.eye(3), np.zeros(3))
-    return _mapped(plain, matrix, offset, missing)
+    return _mapped([x_m, y_m, z_m], matrix, offset, missing)
 
 
 def _distances(
