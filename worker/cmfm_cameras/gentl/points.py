@@ -133,9 +133,13 @@ def _along_rays(c: NDArray[Any], scan: Scan3d, part: Part) -> NDArray[np.float32
             "cx and cy",
         )
     z_m, missing = _distances(c, scan, scan.intrinsics)
-    x_m, y_m = (cast("NDArray[Any]", z_m * slope) for slope in _rays(scan.intrinsics, part))
+    x_m, y_m = (_times(z_m, slopes) for slopes in _rays(scan.intrinsics, part))
     matrix, offset = posed(scan, np.eye(3), np.zeros(3))
     return _mapped([x_m, y_m, z_m], matrix, offset, missing)
+
+
+def _times(values: NDArray[np.float32], factors: NDArray[np.float32]) -> NDArray[Any]:
+    return np.multiply(values, factors, out=np.empty_like(values))
 
 
 def _distances(
