@@ -119,7 +119,8 @@ def _grid(axes: dict[str, NDArray[Any]], scan: Scan3d, parts: Sequence[Part]) ->
 
 def _rectified(c: NDArray[Any], scan: Scan3d) -> NDArray[np.float32]:
     """A and B follow from column and row, by their scale and offset."""
-    rows, columns = np.indices(c.shape, np.float32)
+    columns = np.broadcast_to(np.arange(c.shape[1], dtype=np.float32)[None, :], c.shape)
+    rows = np.broadcast_to(np.arange(c.shape[0], dtype=np.float32)[:, None], c.shape)
     matrix, offset = to_sensor(scan)
     return _mapped([columns, rows, c], matrix, offset, _missing([None, None, c], scan))
 
