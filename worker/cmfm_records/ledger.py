@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.audit import AuditEntry, read_audit
 from cmfm_records.ledger_schema import COLUMNS, SchemaError, require_ledger
 from cmfm_records.time_text import utc_text
 from cmfm_records.trend import Slots, read_slots
@@ -146,6 +147,12 @@ class LedgerReader:
         )
         found = self._connection.execute(select, values).fetchone()
         return str(found[0]) if found else ""
+
+    def audit(
+        self, since_ns: int | None = None, until_ns: int | None = None, limit: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """The entries of the audit table, `since_ns` ≤ at_ns < `until_ns`, the newest `limit`; oldest first."""
+        return read_audit(self._connection, since_ns, until_ns, limit)
 
     def slots(self, question: Question, *, start_ns: int, slot_ns: int, slots: int, model: str) -> Slots:
         """Count the rows of a query in slots of time, with a sample of their measures (`trend`)."""
