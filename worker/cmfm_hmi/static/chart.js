@@ -24,6 +24,11 @@ function roundScale(low, high, wanted = 4) {
   return { low: ticks[0], high: ticks[ticks.length - 1], ticks };
 }
 
+/** Pixels of `rem`: the text of charts grows with the page. */
+function rem(size) {
+  return size * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+}
+
 /** The values of curves that are numbers. */
 function finite(...curves) {
   return curves.flat().filter((value) => Number.isFinite(value));
@@ -55,7 +60,7 @@ class TimeChart {
   constructor(place, onCursor) {
     this.place = place;
     this.onCursor = onCursor;
-    this.left = 52;
+    this.left = 0;
     this.svg = drawn("svg", { class: "chart", role: "img", "aria-label": place.dataset.name });
     place.append(this.svg);
     this.svg.addEventListener("pointermove", (event) => this.pointed(event));
@@ -80,6 +85,8 @@ class TimeChart {
     const { labels, bands = [], lines = [], bars = [], window: size = 1 } = this.data;
     this.width = this.place.clientWidth;
     this.height = Math.max(90, this.place.clientHeight);
+    this.left = rem(3.2);
+    this.foot = rem(1.4);
     this.plot = this.width - this.left - 8;
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     const stacks = stacked(bars);
@@ -95,7 +102,7 @@ class TimeChart {
     for (const band of bands) this.svg.append(this.band(band));
     for (const stack of stacks) this.svg.append(this.stack(stack, size));
     for (const line of lines) this.svg.append(this.line(line, line.window || 1));
-    this.mark = drawn("line", { class: "cursor", y1: 4, y2: this.height - 20 });
+    this.mark = drawn("line", { class: "cursor", y1: 4, y2: this.height - this.foot });
     this.svg.append(this.mark);
     this.cursor(this.slot ?? null);
   }
@@ -106,7 +113,7 @@ class TimeChart {
 
   y(value) {
     const { low, high } = this.scale;
-    return 6 + (1 - (value - low) / (high - low)) * (this.height - 28);
+    return 6 + (1 - (value - low) / (high - low)) * (this.height - this.foot - 8);
   }
 
   axes(labels) {
@@ -116,10 +123,10 @@ class TimeChart {
       group.append(drawn("line", { x1: this.left, x2: this.width - 8, y1: y, y2: y }));
       group.append(drawn("text", { x: this.left - 5, y: Number(y) + 4, "text-anchor": "end" }, shown(tick, 4)));
     }
-    const every = Math.max(1, Math.ceil(labels.length / Math.max(2, Math.floor(this.plot / 90))));
+    const every = Math.max(1, Math.ceil(labels.length / Math.max(2, Math.floor(this.plot / rem(5.5)))));
     for (let slot = 0; slot < labels.length; slot += every) {
       const x = this.x(slot).toFixed(1);
-      group.append(drawn("line", { x1: x, x2: x, y1: this.height - 22, y2: this.height - 17 }));
+      group.append(drawn("line", { x1: x, x2: x, y1: this.height - this.foot - 2, y2: this.height - this.foot + 3 }));
       group.append(drawn("text", { x, y: this.height - 4, "text-anchor": slot ? "middle" : "start" }, labels[slot]));
     }
     return group;

@@ -63,20 +63,20 @@ class ScoreHistogram {
 
   redraw() {
     if (!this.data || !this.place.clientWidth) return;
-    [this.width, this.height, this.left] = [this.place.clientWidth, Math.max(220, this.place.clientHeight), 46];
+    [this.width, this.height, this.left] = [this.place.clientWidth, Math.max(220, this.place.clientHeight), rem(2.6)];
     this.plot = this.width - this.left - 14;
     this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     const middle = Math.round(this.height * 0.4);
-    const bottom = this.height - 44;
+    const bottom = this.height - rem(2.7);
     const focused = document.activeElement?.dataset.limit;
-    this.recentPlace = [middle + 22, bottom];
+    this.recentPlace = [middle + rem(1.4), bottom];
     this.recent = this.panel(this.words.recent, this.recentBars(), ...this.recentPlace);
     this.handles = {};
     if (this.data.greyFrom !== null) this.handles.grey = this.handle("grey", bottom);
     this.handles.fail = this.handle("fail", bottom);
     this.svg.replaceChildren(
       patterns("histogram"),
-      this.panel(this.words.nominal, this.nominalBars(), 14, middle),
+      this.panel(this.words.nominal, this.nominalBars(), rem(1), middle),
       this.recent,
       this.labels(bottom),
       this.axis(bottom),
@@ -143,11 +143,11 @@ class ScoreHistogram {
     for (const tick of this.scale.ticks) {
       const x = this.x(tick);
       group.append(drawn("line", { x1: x, x2: x, y1: bottom, y2: bottom + 12 }));
-      group.append(drawn("text", { x, y: bottom + 25, "text-anchor": "middle" }, shown(tick, 4)));
+      group.append(drawn("text", { x, y: bottom + 12 + rem(0.9), "text-anchor": "middle" }, shown(tick, 4)));
     }
     const beyond = finite(this.data.recent.score).filter((score) => score > this.scale.high).length;
     const note = beyond ? fill(this.words.beyond, { count: beyond, score: shown(this.scale.high) }) : "";
-    group.append(drawn("text", { x: this.left + this.plot, y: bottom + 40, "text-anchor": "end" }, note));
+    group.append(drawn("text", { x: this.left + this.plot, y: bottom + 12 + rem(1.8), "text-anchor": "end" }, note));
     return group;
   }
 

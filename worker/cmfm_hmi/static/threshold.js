@@ -61,8 +61,9 @@ if (page) {
     showChanged(found.changed);
   }
 
+  /** A share in percent; what is below 0.01 % is said to be so. */
   function percent(share) {
-    return shown(100 * share, 2);
+    return share > 0 && share < 1e-4 ? `<${shown(0.01)}` : shown(100 * share, 2);
   }
 
   function rateInWords(failAt) {
