@@ -147,13 +147,14 @@
     const noPicture = byId("no-picture");
     noPicture.hidden = address !== "";
     setText("no-picture", part.score === null ? texts.no_picture : texts.no_picture_fast);
-    setText("fact-part", part.part + (part.simulated ? ` (${texts.simulated})` : ""));
+    setText("fact-part", part.part);
     setText("fact-recipe", part.recipe || "–");
     setText("fact-camera", part.camera || "–");
     setText("fact-time", part.time);
     setText("fact-latency", fill(texts.milliseconds, { value: shown(part.latency_ms) }));
     setText("fact-coverage", part.coverage === null ? "–" : fill(texts.share, { value: shown(part.coverage * 100) }));
     byId("fact-part").title = part.part;
+    byId("simulated").hidden = !part.simulated;
     showRegions(part);
     const open = byId("open-part");
     open.hidden = part.verdict === "PASS";
@@ -198,22 +199,28 @@
   }
 
   function showCounts() {
-    const rows = [countRow(texts.hour, head.hour), countRow(fill(texts.shift, { since: head.shift_since }), head.shift)];
-    for (const [recipe, counts] of Object.entries(head.recipes)) rows.push(countRow(recipe || texts.no_recipe, counts));
-    byId("counts").replaceChildren(...rows);
+    setText("shift", fill(texts.shift, { since: head.shift_since }));
+    for (const [span, counts] of [["hour", head.hour], ["shift", head.shift]]) {
+      setText(`${span}-all`, shown(allOf(counts), 9));
+      for (const [verdict, value] of Object.entries(counts)) {
+        setText(`${span}-${verdict}`, shown(value, 9));
+        byId(`${span}-${verdict}`).classList.toggle("some", verdict !== "PASS" && value > 0);
+      }
+      setText(`${span}-share`, rejectShare(counts));
+    }
+    byId("recipes").replaceChildren(...Object.entries(head.recipes).map(([recipe, counts]) => make("tr", {},
+      make("td", {}, recipe || texts.no_recipe), make("td", { class: "right" }, shown(allOf(counts), 9)),
+      make("td", { class: "right" }, rejectShare(counts)))));
     const problem = byId("counts-problem");
     problem.hidden = head.from_ledger && !head.ledger_problem;
     setText("counts-problem", head.ledger_problem ? fill(texts.page_only, { problem: head.ledger_problem }) : texts.counting);
   }
 
-  function countRow(name, counts) {
-    const values = Object.values(counts);
-    const all = values.reduce((sum, value) => sum + value, 0);
-    const rejected = all - counts.PASS;
-    const cell = (value, abnormal) => make("td", { class: abnormal && value ? "right some" : "right" }, shown(value, 9));
-    const share = all ? fill(texts.share, { value: shown((100 * rejected) / all, 3) }) : "–";
-    return make("tr", {}, make("th", { scope: "row" }, name), cell(all, false),
-      ...Object.entries(counts).map(([verdict, value]) => cell(value, verdict !== "PASS")), make("td", { class: "right" }, share));
+  const allOf = (counts) => Object.values(counts).reduce((sum, value) => sum + value, 0);
+
+  function rejectShare(counts) {
+    const all = allOf(counts);
+    return all ? fill(texts.share, { value: shown((100 * (all - counts.PASS)) / all, 3) }) : "–";
   }
 
   function showAlarms() {
