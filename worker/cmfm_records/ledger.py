@@ -154,6 +154,15 @@ class LedgerReader:
         """The entries of the audit table, `since_ns` ≤ at_ns < `until_ns`, the newest `limit`; oldest first."""
         return read_audit(self._connection, since_ns, until_ns, limit)
 
+    def counts(self, question: Question, slot_ns: int) -> list[tuple[int, str, str, int]]:
+        """Count the rows of a query: (done_ns // slot_ns, recipe, verdict, rows)."""
+        where, values = question.where()
+        select = (
+            "SELECT done_ns / ? AS slot, recipe, verdict, COUNT(*) FROM triggers "  # noqa: S608
+            f"WHERE {where} GROUP BY slot, recipe, verdict"
+        )
+        return self._connection.execute(select, (slot_ns, *values)).fetchall()
+
     def slots(self, question: Question, *, start_ns: int, slot_ns: int, slots: int, model: str) -> Slots:
         """Count the rows of a query in slots of time, with a sample of their measures (`trend`)."""
         return read_slots(
