@@ -22,7 +22,9 @@ POLL_S: Final = 0.1
 
 _MODULES: Final = {
     "cmfm-worker": "cmfm_worker.app",
+    "cmfm-camera": "cmfm_cameras.app",
     "cmfm-gateway": "cmfm_gateway.app",
+    "cmfm-hmi": "cmfm_hmi.app",
     "cmfm-sim": "cmfm_sim.app",
 }
 

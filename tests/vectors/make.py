@@ -165,6 +165,18 @@ WORKER_STATE_NAMED = {
         for source in WORKER_STATE["sources"]
     ],
 }
+WORKER_STATE_COLLECTING = {
+    **WORKER_STATE_NAMED,
+    "collecting": {
+        "product": "praline",
+        "wanted": 50,
+        "collected": 12,
+        "dropped": 1,
+        "every": 3,
+        "frames_of": "bagel",
+        "detail": "the disk is full",
+    },
+}
 RESULT_FAIL_NAMED = {**RESULT_FAIL, "camera": "left"}
 RESULT_LOST_NAMED = {**RESULT_LOST, "camera": "left"}
 TRIGGER = {
@@ -212,6 +224,27 @@ REQUESTS = {
         "camera": "left",
         "op": "announce",
     },
+    "collect": {
+        "v": 1,
+        "id": "6",
+        "product": "praline",
+        "wanted": 50,
+        "every": 3,
+        "frames_of": "bagel",
+        "op": "collect",
+    },
+    "audit": {
+        "v": 1,
+        "id": "7",
+        "entry_id": "c0ffee",
+        "at_ns": 1_760_000_000 * 10**9,
+        "who": "ann",
+        "what": "recipe.threshold",
+        "subject": "bagel",
+        "before": "0.5",
+        "after": "0.625",
+        "op": "audit",
+    },
     "results_since": {
         "v": 1,
         "id": "4",
@@ -237,6 +270,7 @@ def messages() -> dict[str, list[bytes]]:
         "result_v1_fail_named": RESULT_FAIL_NAMED,
         "result_v1_lost_named": RESULT_LOST_NAMED,
         "worker_state_v1_named": {"v": 1, **WORKER_STATE_NAMED},
+        "worker_state_v1_collecting": {"v": 1, **WORKER_STATE_COLLECTING},
     }
     topics = {"result": b"cmfm/1/line1/station1/result/", "state": b"cmfm/1/line1/station1/state/"}
     bodies = {f"request_v1_{op}": request for op, request in REQUESTS.items()} | {
@@ -245,6 +279,7 @@ def messages() -> dict[str, list[bytes]]:
         "reply_v1_state_part_ms": {**REPLY, "state": WORKER_STATE_PART_MS},
         "reply_v1_page": {**REPLY, "id": "4", "page": page},
         "reply_v1_state_named": {**REPLY, "state": WORKER_STATE_NAMED},
+        "reply_v1_state_collecting": {**REPLY, "state": WORKER_STATE_COLLECTING},
         "reply_v1_page_named": {
             **REPLY,
             "id": "4",

@@ -28,6 +28,9 @@ XYZ_FILE: Final = "xyz.tiff"
 MAPS: Final = ("psi", "psi_2d", "psi_3d", "foreground")
 KEPT_VERSION: Final = 1
 
+MAX_RESULT_BYTES: Final = 1 << 20
+"""A result.json with all its regions and the longest texts has about 40 kB."""
+
 MAX_THREADS: Final = 1024
 """A larger number in a file is not one that a line wrote."""
 
@@ -75,10 +78,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: not a file")
     try:
+        if path.stat().st_size > MAX_RESULT_BYTES:
+            raise InputError(f"{path}: larger than {MAX_RESULT_BYTES} bytes, so no line wrote it")
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder}: not a kept part, it has no {RESULT_FILE}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON: {error}") from error
     version = facts.get("kept_version") if isinstance(facts, dict) else None
     if version is None:

@@ -9,8 +9,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.audit import AuditEntry, read_audit
 from cmfm_records.ledger_schema import COLUMNS, SchemaError, require_ledger
 from cmfm_records.time_text import utc_text
+from cmfm_records.trend import Slots, read_slots
 from cmfm_settings.errors import InputError
 
 FETCH_ROWS: Final = 1000
@@ -20,7 +22,11 @@ Record = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A filter of rows; None does not filter. `since_ns` ≤ done_ns < `until_ns`. `limit` keeps the newest."""
+    """A filter of rows; None does not filter. `since_ns` ≤ done_ns < `until_ns`. `limit` keeps the newest.
+
+    A frame that names no recipe is decided by the line's default one, and its row has recipe "". With `models`, rows of
+    these models that name no recipe count as rows of `recipe` too.
+    """
 
     since_ns: int | None = None
     until_ns: int | None = None
@@ -30,22 +36,29 @@ class Question:
     stream: str | None = None
     boot: str | None = None
     result_id: int | None = None
+    model: str | None = None
+    models: tuple[str, ...] = ()
     limit: int | None = None
 
     def where(self) -> tuple[str, tuple[object, ...]]:
         """The SQL condition and its values."""
-        terms = {
+        terms: dict[str, object] = {
             "done_ns >= ?": self.since_ns,
             "done_ns < ?": self.until_ns,
             "verdict = ?": self.verdict,
-            "recipe = ?": self.recipe,
             "part_id = ?": self.part,
             "stream_uuid = ?": self.stream,
             "boot_id = ?": self.boot,
             "result_id = ?": self.result_id,
+            "model_sha = ?": self.model,
         }
-        asked = {term: value for term, value in terms.items() if value is not None}
-        return " AND ".join(asked) or "1", tuple(asked.values())
+        asked: dict[str, tuple[object, ...]] = {
+            term: (value,) for term, value in terms.items() if value is not None
+        }
+        if self.recipe is not None:
+            unnamed = f"(recipe = '' AND model_sha IN ({', '.join('?' * len(self.models))}))"
+            asked[f"(recipe = ? OR {unnamed})"] = (self.recipe, *self.models)
+        return " AND ".join(asked) or "1", tuple(value for values in asked.values() for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +138,27 @@ class LedgerReader:
         found = dict(self._connection.execute(select, values).fetchall())
         counts = {str(verdict): found.get(str(verdict), 0) for verdict in Verdict}
         return Totals(sum(found.values()), counts, tuple(self._boots(question)))
+
+    def audit(
+        self, since_ns: int | None = None, until_ns: int | None = None, limit: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """The entries of the audit table, `since_ns` ≤ at_ns < `until_ns`, the newest `limit`; oldest first."""
+        return read_audit(self._connection, since_ns, until_ns, limit)
+
+    def counts(self, question: Question, slot_ns: int) -> list[tuple[int, str, str, int]]:
+        """Count the rows of a query: (done_ns // slot_ns, recipe, verdict, rows)."""
+        where, values = question.where()
+        select = (
+            "SELECT done_ns / ? AS slot, recipe, verdict, COUNT(*) FROM triggers "  # noqa: S608
+            f"WHERE {where} GROUP BY slot, recipe, verdict"
+        )
+        return self._connection.execute(select, (slot_ns, *values)).fetchall()
+
+    def slots(self, question: Question, *, start_ns: int, slot_ns: int, slots: int, model: str) -> Slots:
+        """Count the rows of a query in slots of time, with a sample of their measures (`trend`)."""
+        return read_slots(
+            self._connection, question.where(), start_ns=start_ns, slot_ns=slot_ns, slots=slots, model=model
+        )
 
     def _boots(self, question: Question) -> Iterator[Boot]:
         where, values = question.where()

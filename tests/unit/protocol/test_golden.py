@@ -11,7 +11,10 @@ import pytest
 from cmfm_protocol import (
     AnnounceRequest,
     ArraySpec,
+    AuditRequest,
     CameraState,
+    CollectRequest,
+    CollectState,
     DrainRequest,
     FrameHeader,
     LoadRecipeRequest,
@@ -154,8 +157,10 @@ WORKER = WorkerState(
     device="cpu",
     sent_ns=1_760_000_001 * 10**9,
     part_ms=104.5,
+    collecting=CollectState("praline", 50, 12, 1, 3, "bagel", "the disk is full"),
 )
-BEFORE_NAMES = replace(WORKER, sources=(replace(WORKER.sources[0], last_frame_ns=0, name=""),))
+BEFORE_COLLECTING = replace(WORKER, collecting=None)
+BEFORE_NAMES = replace(BEFORE_COLLECTING, sources=(replace(WORKER.sources[0], last_frame_ns=0, name=""),))
 BEFORE_PART_MS = replace(BEFORE_NAMES, part_ms=None)
 FAIL_BEFORE_NAMES, LOST_BEFORE_NAMES = replace(FAIL, camera=""), replace(LOST, camera="")
 TRIGGER = TriggerMessage(
@@ -212,7 +217,7 @@ CASES = [
     of_map("result_v1_fail_named", FAIL, encode_result, decode_result, RESULT_TOPIC),
     of_map("result_v1_lost_named", LOST, encode_result, decode_result, RESULT_TOPIC),
     of_map("camera_state_v1", CAMERA, encode_camera_state, decode_camera_state, STATE_TOPIC),
-    of_map("worker_state_v1_named", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_map("worker_state_v1_collecting", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
     of_map("trigger_v1", TRIGGER, encode_trigger, decode_trigger, topic("line1", "station1", "trigger")),
     of_body(
         "request_v1_announce_named",
@@ -222,6 +227,17 @@ CASES = [
     ),
     of_body("request_v1_status", StatusRequest("1"), encode_request, decode_request),
     of_body("request_v1_load_recipe", LoadRecipeRequest("2", "bagel"), encode_request, decode_request),
+    of_body(
+        "request_v1_collect", CollectRequest("6", "praline", 50, 3, "bagel"), encode_request, decode_request
+    ),
+    of_body(
+        "request_v1_audit",
+        AuditRequest(
+            "7", "c0ffee", 1_760_000_000 * 10**9, "ann", "recipe.threshold", "bagel", "0.5", "0.625"
+        ),
+        encode_request,
+        decode_request,
+    ),
     of_body("request_v1_drain", DrainRequest("3"), encode_request, decode_request),
     of_body(
         "request_v1_results_since", ResultsSinceRequest("4", BOOT, 41, 100), encode_request, decode_request
@@ -229,7 +245,7 @@ CASES = [
     of_body(
         "reply_v1_refused", Reply("2", ok=False, error="no recipe 'bagle' here"), encode_reply, decode_reply
     ),
-    of_body("reply_v1_state_named", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
+    of_body("reply_v1_state_collecting", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
     of_body(
         "reply_v1_page_named",
         Reply("4", ok=True, page=ResultsPage(BOOT, 1, 43, (FAIL, LOST), complete=True)),
@@ -239,6 +255,8 @@ CASES = [
 ]
 
 OLDER = [
+    of_map("worker_state_v1_named", BEFORE_COLLECTING, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_body("reply_v1_state_named", Reply("1", ok=True, state=BEFORE_COLLECTING), encode_reply, decode_reply),
     of_body(
         "request_v1_announce",
         AnnounceRequest("5", replace(TRIGGER, sealed=False)),

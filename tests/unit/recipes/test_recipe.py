@@ -96,7 +96,7 @@ def test_a_report_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -
     before = (tmp_path / "part" / "recipe.toml").read_bytes()
     other = loaded.recipe.model_copy(update={"threshold": ThresholdSection(fail_at=9.0)})
     with pytest.raises(InputError, match="No space left"):
-        replace_recipe_file(load_recipe(tmp_path / "part"), other, full)
+        replace_recipe_file(tmp_path / "part", hashlib.sha256(before).hexdigest(), other, full)
     assert (tmp_path / "part" / "recipe.toml").read_bytes() == before
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["mapping.safetensors", "part", "recipe.toml"]
 

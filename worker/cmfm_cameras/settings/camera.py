@@ -15,6 +15,7 @@ class CameraSection(Section):
 
     kind: Literal[
         "folder",
+        "genicam",
         "recording",
     ] = Field(
         "folder",

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from cmfm_protocol.files.part_files import XyzUnit
+from cmfm_protocol.wire.limits import MAX_SIDE_PX
 from cmfm_settings.section import ConfigPath, Seconds, Section
 
 
@@ -43,9 +44,21 @@ class FolderSection(Section):
     cy: float | None = Field(
         None, ge=-1e5, le=1e5, description='Row of the principal point in pixels, from 0. "": the middle.'
     )
+    width: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_SIDE_PX,
+        description='Columns of a PLY cloud whose file does not say them. "": it does.',
+    )
+    height: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_SIDE_PX,
+        description='Rows of a PLY cloud whose file does not say them. "": it does.',
+    )
     zero_is_missing: bool = Field(True, description="true: a point with z = 0 was not measured.")
     existing: Literal["skip", "publish"] = Field(
-        "skip", description="What is in the folder at the start: skip, or publish in the order of names."
+        "skip", description="What is in the folder at the start: skip, or publish, oldest first."
     )
     after: Literal["keep", "delete", "move"] = Field(
         "keep", description="What becomes of published files: keep, delete, or move to the folder `done`."
@@ -55,6 +68,10 @@ class FolderSection(Section):
         0.2,
         description="Seconds for which size and time of all files of a part must not change before they are read. "
         "Software that renames finished files into the folder needs no more than 0.05.",
+    )
+    missing_s: Seconds = Field(
+        5.0,
+        description="Seconds after which a part is given up if one of its files has not come. Its number is used.",
     )
     poll_s: Seconds = Field(0.05, description="Seconds between two looks at the folder.")
 

@@ -102,6 +102,8 @@ def calibrate(
         ),
     ] = None,
     force: options.Force = False,
+    by: options.By = None,
+    why: options.Why = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the limits, but write no recipe.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file.", show_default=False)
@@ -214,6 +216,8 @@ def calibrate(
             calibration.recipe,
             target,
             lambda folder: write_report(folder, closing, named, advice),
+            by,
+            why,
         )
     )
     if json_file is not None:

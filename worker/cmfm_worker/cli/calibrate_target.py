@@ -28,14 +28,18 @@ def choose_target(loaded: "LoadedRecipe", out: Path | None, *, force: bool) -> P
     return loaded.folder
 
 
-def write(loaded: "LoadedRecipe", recipe: "Recipe", target: Path, report: "WriteReport") -> str:
-    """Write the recipe and its report in place or to a new folder. Return the sha256 of its recipe.toml.
+def write(
+    loaded: "LoadedRecipe", recipe: "Recipe", target: Path, report: "WriteReport", by: str | None, why: str
+) -> str:
+    """Write the recipe and its report in place or to a new folder, as a version by `by` (None: this user).
 
-    Raises InputError.
+    Returns the sha256 of its recipe.toml. Raises InputError.
     """
     from cmfm_worker.recipes.folder import copy_recipe, recipe_name, replace_recipe_file
+    from cmfm_worker.recipes.versions import changing, this_user
 
-    if target == loaded.folder:
-        return replace_recipe_file(loaded, recipe, report)
-    named = recipe.model_copy(update={"name": recipe_name(target)})
-    return copy_recipe(loaded, named, target, replace=True, report=report)
+    with changing(target, by or this_user(), why or "calibrated"):
+        if target == loaded.folder:
+            return replace_recipe_file(loaded.folder, loaded.recipe_sha, recipe, report)
+        named = recipe.model_copy(update={"name": recipe_name(target)})
+        return copy_recipe(loaded, named, target, replace=True, report=report)

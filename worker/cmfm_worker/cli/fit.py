@@ -127,6 +127,8 @@ def fit(
     simulated_defects: options.SimulatedDefects = 120,
     batch: options.Batch = 4,
     force: options.Force = False,
+    by: options.By = None,
+    why: options.Why = "",
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = False,
 ) -> None:
     """Teach a recipe from good parts and set its threshold.
@@ -163,6 +165,7 @@ def fit(
         from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
         from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
         from cmfm_worker.recipes.sections import background_section, calibration_section
+        from cmfm_worker.recipes.versions import changing, this_user
         from cmfm_worker.teaching.closing import closing_of
         from cmfm_worker.teaching.options import TeachOptions
         from cmfm_worker.teaching.pieces import pieces_on
@@ -248,13 +251,14 @@ def fit(
     if taught.draft.frame.height_px is None:
         remark(f"{category}: the parts' pictures have several sizes; the recipe accepts any size")
     advice = suspects_in_words(closing, "fit")
-    loaded = save_recipe(
-        out,
-        taught.draft,
-        taught.mapping,
-        replace=force,
-        report=lambda folder: write_report(folder, closing, name, advice),
-    )
+    with changing(out, by or this_user(), why or "taught"):
+        loaded = save_recipe(
+            out,
+            taught.draft,
+            taught.mapping,
+            replace=force,
+            report=lambda folder: write_report(folder, closing, name, advice),
+        )
     if json:
         print_json(summary(taught, loaded, closing))
     else:

@@ -54,6 +54,8 @@ def import_published(
         ),
     ] = None,
     force: options.Force = False,
+    by: options.By = None,
+    why: options.Why = "",
 ) -> None:
     """Make a recipe from published mapping networks.
 
@@ -68,6 +70,7 @@ def import_published(
     from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
     from cmfm_worker.recipes.recipe import RecipeDraft
     from cmfm_worker.recipes.sections import ExtractorSection, ScoreSection, background_section
+    from cmfm_worker.recipes.versions import changing, this_user
 
     check_target(out, replace=force)
     published = one_run(mapping_2d3d, mapping_3d2d)
@@ -86,7 +89,8 @@ def import_published(
         threshold=_threshold(threshold),
         provenance=_provenance(published, (mapping_2d3d, mapping_3d2d)),
     )
-    loaded = save_recipe(out, draft, mapping, replace=force)
+    with changing(out, by or this_user(), why or "made from published networks"):
+        loaded = save_recipe(out, draft, mapping, replace=force)
     remark(f"{out}: recipe {loaded.recipe.name!r} written, model sha256 {loaded.model_sha}")
     if threshold is None:
         remark(

@@ -181,6 +181,19 @@ SimulatedDefects = Annotated[
         "(paper: none).",
     ),
 ]
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="WHO",
+        help="Who changes the recipe, for the list of its versions. Default: the user that runs the command.",
+        show_default=False,
+    ),
+]
+Why = Annotated[
+    str,
+    typer.Option("--why", metavar="TEXT", help="Why, for the list of its versions.", show_default=False),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing recipe.")]
 
 

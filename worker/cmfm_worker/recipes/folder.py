@@ -10,18 +10,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_settings.names import is_name
-from cmfm_worker.cfm.mapping.files import save_safetensors
-from cmfm_worker.cfm.mapping.pair import MappingPair
-from cmfm_worker.cfm.weights import sha256_file
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.commented_toml import commented_toml
+from cmfm_worker.recipes.file_hash import sha256_of
 from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
 from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
+
+if TYPE_CHECKING:
+    from cmfm_worker.cfm.mapping.pair import MappingPair
 
 REPORT_FOLDER: Final = "report"
 """Name of the folder beside `recipe.toml` that tells people about the threshold. The line does not read it."""
@@ -75,7 +76,7 @@ def _foreign(folder: Path) -> Iterator[str]:
 def save_recipe(
     folder: Path,
     draft: RecipeDraft,
-    mapping: MappingPair,
+    mapping: "MappingPair",
     *,
     replace: bool = False,
     report: WriteReport | None = None,
@@ -92,27 +93,55 @@ def save_recipe(
     return LoadedRecipe(recipe, mapping, recipe.model_sha, folder)
 
 
-def replace_recipe_file(loaded: LoadedRecipe, recipe: Recipe, report: WriteReport | None = None) -> str:
-    """Replace the loaded `recipe.toml` by `recipe` in one rename, then the report. Return the new file's sha256.
+def replace_recipe_file(
+    folder: Path, recipe_sha: str, recipe: Recipe, report: WriteReport | None = None
+) -> str:
+    """Replace `recipe.toml` in `folder` by `recipe` in one rename, then the report. Return the new file's sha256.
 
-    A report of the limits before is removed. A reader of the folder finds the old recipe or the new one at any moment.
-    Raises InputError if the file has changed since it was read, or cannot be written.
+    `recipe_sha` is the sha256 of the file as it was read. A report of the limits before is removed. A reader of the
+    folder finds the old recipe or the new one at any moment. Raises InputError if the file has changed since it was
+    read, or cannot be written.
     """
-    folder = loaded.folder.resolve()
+    folder = folder.resolve()
     path = folder / RECIPE_FILE
     with _scratch_beside(folder) as scratch:
-        if sha256_file(path) != loaded.recipe_sha:
+        if sha256_of(path) != recipe_sha:
             raise InputError(f"{path}: has changed since it was read; nothing written")
         written = scratch / RECIPE_FILE
         _write_toml(written, recipe)
-        shutil.copymode(path, written)
-        sha256 = sha256_file(written)
-        with written.open("rb") as file:
-            os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the new name
+        sha256 = sha256_of(written)
         _write_report(scratch, report)
-        written.replace(path)
+        _rename_over(written, path)
         _replace_report(scratch, folder)
     return sha256
+
+
+def put_recipe(source: Path, folder: Path) -> None:
+    """Put a copy of the recipe files in `source` into `folder`, byte for byte, in place of what is there.
+
+    If the mapping is the same, only recipe.toml and the report change, and a reader of the folder finds the old recipe
+    or the new one at any moment. The bytes of `source` are not checked. Raises InputError if it cannot be written.
+    """
+    folder = folder.resolve()
+    with _scratch_beside(folder) as scratch:
+        new = scratch / "new"
+        shutil.copytree(source, new, copy_function=shutil.copyfile)
+        new.chmod(_READABLE_BY_ALL)
+        if (folder / MAPPING_FILE).is_file() and sha256_of(folder / MAPPING_FILE) == sha256_of(
+            new / MAPPING_FILE
+        ):
+            _rename_over(new / RECIPE_FILE, folder / RECIPE_FILE)
+            _replace_report(new, folder)
+        else:
+            _swap(new, folder, scratch / "old")
+
+
+def _rename_over(written: Path, path: Path) -> None:
+    """Rename a written file to `path`, with the mode of the file that it replaces."""
+    shutil.copymode(path, written)
+    with written.open("rb") as file:
+        os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the new name
+    written.replace(path)
 
 
 def copy_recipe(
@@ -134,10 +163,10 @@ def copy_recipe(
         written, source = scratch / "new", loaded.folder / recipe.mapping.file
         written.mkdir(mode=_READABLE_BY_ALL)
         shutil.copyfile(source, written / MAPPING_FILE)
-        if sha256_file(written / MAPPING_FILE) != recipe.mapping.sha256:
+        if sha256_of(written / MAPPING_FILE) != recipe.mapping.sha256:
             raise InputError(f"{source}: has changed since it was read; nothing written")
         _write_toml(written / RECIPE_FILE, recipe)
-        sha256 = sha256_file(written / RECIPE_FILE)
+        sha256 = sha256_of(written / RECIPE_FILE)
         _write_report(written, report)
         _swap(written, folder, scratch / "old")
     return sha256
@@ -154,12 +183,14 @@ def _scratch_beside(folder: Path) -> Iterator[Path]:
         raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
-def _write(folder: Path, draft: RecipeDraft, mapping: MappingPair) -> Recipe:
+def _write(folder: Path, draft: RecipeDraft, mapping: "MappingPair") -> Recipe:
+    from cmfm_worker.cfm.mapping.files import save_safetensors
+
     folder.mkdir(mode=_READABLE_BY_ALL)
     path = folder / MAPPING_FILE
     save_safetensors(mapping, path)
     path.chmod(_FILE_READABLE_BY_ALL)
-    section = MappingSection.of(mapping, sha256_file(path))
+    section = MappingSection.of(mapping, sha256_of(path))
     recipe = Recipe(**{name: getattr(draft, name) for name in RecipeDraft.model_fields}, mapping=section)
     _write_toml(folder / RECIPE_FILE, recipe)
     return recipe
