@@ -6,7 +6,6 @@ import json
 import stat
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,11 @@ import zmq
 from tests.unit.made.examined import sound_recipe
 from tests.unit.made.verdicts import result
 
+from cmfm_gateway.settings.load import GATEWAY_FILE
 from cmfm_protocol.files.key_files import KeyPair, write_pair
 from cmfm_worker.doctor.bundle import LEDGER_ROWS, write_bundle
-from cmfm_worker.doctor.check_settings import read_other
 from cmfm_worker.doctor.secrets import REMOVED, Scrubber, texts_in_file
-from cmfm_worker.doctor.visit import Options, Visit
+from cmfm_worker.doctor.visit import Options, OtherProgram, Visit
 from cmfm_worker.errors import InputError
 from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.settings.load import load_settings
@@ -55,22 +54,22 @@ def line(tmp_path: Path, secrets: list[str]) -> Visit:
     (tmp_path / "line.toml").write_text(
         '[curve]\nsecret_key = "worker.key_secret"\nreaders = "readers"\ncontrollers = "controllers"\n'
     )
-    (tmp_path / "gateway.toml").write_text(
+    (tmp_path / "cmfm-gateway.toml").write_text(
         f'[opcua]\nusers = "users"\n[modbus]\ncertificate = "tls.pem"\nprivate_key = "tls.key"\n'
         f'[mqtt]\nuser = "u"\npassword = "{IN_TOML}"\n'
     )
-    (tmp_path / "gateway2.toml").write_text('[mqtt]\nuser = "u"\npassword_file = "password"\n')
+    (tmp_path / "second.toml").write_text('[mqtt]\nuser = "u"\npassword_file = "password"\n')
     ledger = Ledger(tmp_path / "ledger.sqlite", flush_ms=10)
     for number in range(1, LEDGER_ROWS + 51):
         ledger.append(result(number, part_id=f"part {IN_FILE}" if number == 1040 else "part"))
     ledger.close()
     (tmp_path / "line.log").write_text("\n".join(["first", *secrets, "last"]))
     config = tmp_path / "line.toml"
-    gateway, second = (
-        read_other("cmfm-gateway", tmp_path / name) for name in ("gateway.toml", "gateway2.toml")
-    )
-    others = (gateway, replace(second, program="second"))
-    return Visit(config, load_settings(config), Options(), others=others)
+    others = []
+    for name in ("cmfm-gateway", "second"):
+        path = tmp_path / f"{name}.toml"
+        others.append(OtherProgram(name, path, GATEWAY_FILE.load(path).settings.model_dump(mode="json")))
+    return Visit(config, load_settings(config), Options(), others=tuple(others))
 
 
 def members(path: Path) -> dict[str, str]:

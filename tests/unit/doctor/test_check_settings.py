@@ -38,6 +38,17 @@ def test_gateway_that_reads_another_line_is_to_do(tmp_path: Path) -> None:
     assert "sockets.results" in said(program_findings(wrong, Settings()), Outcome.TO_DO)
 
 
+def test_page_that_reads_other_files_is_to_do(tmp_path: Path) -> None:
+    """It would show the ledger of another line. A link to the same file is the same file."""
+    given = settings(tmp_path)
+    (tmp_path / "ledger.sqlite").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "ledger.sqlite")
+    for path, outcome in ((tmp_path / "link", Outcome.GOOD), (tmp_path / "other.sqlite", Outcome.TO_DO)):
+        records = {"ledger": str(path), "kept": str(tmp_path / "kept")}
+        other = OtherProgram("cmfm-hmi", Path("hmi.toml"), {"records": records})
+        assert outcomes(program_findings(other, given)) == [outcome]
+
+
 def test_problems_that_a_program_knows_of_itself_are_to_do() -> None:
     """What `cmfm-gateway check` says."""
     other = OtherProgram("cmfm-gateway", Path("gateway.toml"), {}, ("no adapter is enabled",))

@@ -24,6 +24,7 @@ def settings(folder: Path, **sections: Any) -> Settings:
         "recipes": {"folder": folder / "recipes"},
         "ledger": {"path": folder / "ledger.sqlite"},
         "kept": {"folder": folder / "kept"},
+        "collected": {"folder": folder / "collected"},
         "device": {"name": "cpu", "warmup_px": 64, "threads": 1},
     }
     return Settings.model_validate(given | sections)

@@ -73,9 +73,7 @@ def places_of(settings: Settings, rate_hz: float | None) -> list[Place]:
     if settings.kept.which != "none":
         left = int(settings.kept.max_mb * MB) - tree_bytes(settings.kept.folder)
         places.append(Place("kept", settings.kept.folder, max(left, 0)))
-    collected = getattr(settings, "collected", None)
-    if collected is not None:
-        places.append(Place("collected", collected.folder))
+    places.append(Place("collected", settings.collected.folder))
     places += [Place("log", folder) for folder in LOG_FOLDERS if folder.is_dir()][:1]
     return places
 

@@ -11,7 +11,7 @@ from cmfm_worker.doctor.findings import Check, Finding, Findings
 from cmfm_worker.doctor.visit import Visit
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import Recipe, read_recipe_file
-from cmfm_worker.recipes.registry import recipe_names, recipe_path
+from cmfm_worker.recipes.recipe_path import recipe_names, recipe_path
 from cmfm_worker.settings.model import Settings
 
 CHECK: Final = Check("frames")

@@ -46,10 +46,8 @@ def _unfinished(settings: Settings) -> Iterator[Path]:
     ):  # `folder.py` writes beside its target: .NAME.xxxxxxxx
         if recipe.is_dir() and not recipe.name.startswith(".versions"):
             yield recipe
-    collected = getattr(settings, "collected", None)
-    if collected is not None:
-        yield from collected.folder.glob(f"*/parts/{TAKING}*")
-        yield from collected.folder.glob(f"*/parts/{PARTIAL}*")
+    for prefix in (TAKING, PARTIAL):
+        yield from settings.collected.folder.glob(f"*/parts/{prefix}*")
 
 
 def _is_old(path: Path, now_s: float) -> bool:

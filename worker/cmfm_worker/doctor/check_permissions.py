@@ -90,9 +90,7 @@ def written_folders(settings: Settings) -> dict[str, Path]:
         folders["[ledger] path"] = settings.ledger.path.resolve().parent
     if settings.kept.which != "none":
         folders["[kept] folder"] = settings.kept.folder
-    collected = getattr(settings, "collected", None)
-    if collected is not None:
-        folders["[collected] folder"] = collected.folder
+    folders["[collected] folder"] = settings.collected.folder
     return folders
 
 

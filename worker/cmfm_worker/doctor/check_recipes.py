@@ -12,7 +12,7 @@ from cmfm_worker.doctor.visit import Visit
 from cmfm_worker.errors import InputError
 from cmfm_worker.line.compute.device import choose_device, choose_precision
 from cmfm_worker.recipes.recipe import LoadedRecipe, Recipe, load_recipe
-from cmfm_worker.recipes.registry import recipe_names, recipe_path
+from cmfm_worker.recipes.recipe_path import recipe_names, recipe_path
 from cmfm_worker.settings.model import Settings
 
 CHECK: Final = Check("recipes")

@@ -29,6 +29,14 @@ _SAME: Final = (
 )
 """Keys of [worker] in the other programs' files, and where line.toml has the same."""
 
+_SAME_FILES: Final = (
+    ("ledger", ("ledger", "path")),
+    ("kept", ("kept", "folder")),
+    ("collected", ("collected", "folder")),
+    ("recipes", ("recipes", "folder")),
+)
+"""Keys of [records] in the page's file, and where line.toml has the same file or folder."""
+
 RunChild = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 
@@ -55,15 +63,16 @@ def program_findings(other: OtherProgram, settings: Settings) -> Findings:
         CHECK.to_do(f"{other.program}: {problem}", f"correct {other.config}") for problem in other.problems
     ]
     line = settings.model_dump(mode="json")
-    for key, (section, name) in _SAME:
-        theirs, ours = other.values.get("worker", {}).get(key), line[section][name]
-        if theirs not in (None, "") and not _same(theirs, ours):
-            found.append(
-                CHECK.to_do(
-                    f"{other.program}: worker.{key} = {theirs!r}, and line.toml has {section}.{name} = {ours!r}",
-                    f"make both the same in {other.config}",
+    for table, keys in (("worker", _SAME), ("records", _SAME_FILES)):
+        for key, (section, name) in keys:
+            theirs, ours = other.values.get(table, {}).get(key), line[section][name]
+            if theirs not in (None, "") and not _same(theirs, ours):
+                found.append(
+                    CHECK.to_do(
+                        f"{other.program}: {table}.{key} = {theirs!r}, and line.toml has {section}.{name} = {ours!r}",
+                        f"make both the same in {other.config}",
+                    )
                 )
-            )
     return found or [CHECK.good(f"{other.config}: valid, and fits line.toml")]
 
 
@@ -90,11 +99,13 @@ def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
 
 
-def _same(theirs: str, ours: str) -> bool:
-    """Compare names, or endpoints by their port: a client names a host where the worker binds an address."""
-    if "://" in ours and ours.startswith("tcp://"):
+def _same(theirs: str, ours: str | None) -> bool:
+    """Compare names, paths, and endpoints by their port: a client names a host where the worker binds an address."""
+    if ours is None:
+        return False
+    if ours.startswith("tcp://"):
         return theirs.rpartition(":")[2] == ours.rpartition(":")[2]
-    return theirs == ours
+    return theirs == ours or ("/" in ours and Path(theirs).resolve() == Path(ours).resolve())
 
 
 def _device_problems(settings: Settings) -> list[str]:

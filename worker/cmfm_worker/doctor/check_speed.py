@@ -22,7 +22,8 @@ from cmfm_worker.line.compute.device import choose_device, choose_precision
 from cmfm_worker.line.compute.warm_up import WarmUp
 from cmfm_worker.line.core import InspectorMaker
 from cmfm_worker.line.health.threads import computing_threads
-from cmfm_worker.recipes.registry import RecipeRegistry, recipe_names
+from cmfm_worker.recipes.recipe_path import recipe_names
+from cmfm_worker.recipes.registry import RecipeRegistry
 from cmfm_worker.settings.model import Settings
 
 CHECK: Final = Check("speed")
