@@ -36,6 +36,6 @@ def _require_usable(file: Path, new: Path, name: str) -> None:
     try:
         recipe = load_recipe(new).recipe
     except InputError as error:
-        raise InputError(str(error).replace(str(new), f"{file}: ")) from error
+        raise InputError(str(error).replace(f"{new}/", f"{file}: ")) from error
     if recipe.name != name:
         write_recipe_file(new, recipe.model_copy(update={"name": name}))

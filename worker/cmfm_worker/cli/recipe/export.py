@@ -40,4 +40,4 @@ def export(
         size = file.stat().st_size
         print_json({"name": plain, "file": str(file), "bytes": size, **identity(folder, recipe)})
         return
-    remark(f"{file}: recipe {name} with {len(manifest.files)} files, {file.stat().st_size / 1e6:.1f} MB")
+    remark(f"{file}: recipe {name} with {len(manifest.files)} files, {file.stat().st_size / 1e3:.0f} kB")
