@@ -22,6 +22,7 @@ from cmfm_worker.cli import (
     keys,
     ledger,
     prepare,
+    recipe,
     replay_part,
     weights,
 )
@@ -66,6 +67,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("bench", **bench.SETTINGS)(bench.bench)
 app.command("ledger")(ledger.ledger)
 app.command("replay-part")(replay_part.replay_part)
+app.add_typer(recipe.app, name="recipe", short_help="List, compare, change and undo the recipes of a line.")
 app.add_typer(keys.app, name="keys", short_help="Make the key files of a line that encrypts.")
 app.add_typer(weights.app, name="weights", short_help="List, fetch, check and convert extractor weights.")
 

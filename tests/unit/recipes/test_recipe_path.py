@@ -9,7 +9,8 @@ from tests.unit.made.recipes import ColourAndPlace, saved
 
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import Inspector
-from cmfm_worker.recipes.registry import RecipeRegistry, recipe_path
+from cmfm_worker.recipes.recipe_path import recipe_path
+from cmfm_worker.recipes.registry import RecipeRegistry
 from cmfm_worker.recipes.sections import ExtractorSection
 from cmfm_worker.settings.sections.compute import RecipesSection
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -91,7 +91,7 @@ def add_user(
     ] = False,
 ) -> None:
     """Add a user, or give one a new password and role. Asks for the password."""
-    from cmfm_gateway.opcua.users import Role, make_user, read_users, write_users
+    from cmfm_gateway.opcua.users import make_user, read_users, write_users
 
     if role not in {"view", "control"}:
         raise InputError(f"--role {role}: expected view or control")
@@ -101,7 +101,7 @@ def add_user(
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     users = read_users(path)
-    users[name] = make_user(name, cast("Role", role), password)
+    users[name] = make_user(name, role, password)
     write_users(path, users)
     typer.echo(f"{path}: {name} ({role})")
 

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cmfm_gateway.errors import InputError
-from cmfm_gateway.opcua.trust_list import OWN, read_certificate, write_private
+from cmfm_gateway.opcua.trust_list import OWN, read_certificate
+from cmfm_settings.private_file import write_private
 
 CERTIFICATE: Final = "server.der"
 KEY: Final = "server.key.pem"

@@ -4,7 +4,6 @@ A client is trusted if its certificate lies in `trusted`, or if a certificate au
 and no revocation list (*.crl) there names it. Files are DER or PEM.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -16,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from cmfm_gateway.errors import InputError
-from cmfm_protocol.files.key_files import SECRET_MODE
 
 TRUSTED: Final = "trusted"
 REJECTED: Final = "rejected"
@@ -141,14 +139,6 @@ def read_certificate(path: Path) -> x509.Certificate:
         return x509.load_der_x509_certificate(content)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a certificate: {error}") from error
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that its owner alone can read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SECRET_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
 
 
 def _read_crl(path: Path) -> x509.CertificateRevocationList:

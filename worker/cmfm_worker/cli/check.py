@@ -15,7 +15,7 @@ from cmfm_worker.errors import ExitCode, InputError
 from cmfm_worker.line.compute.device import choose_device, choose_precision
 from cmfm_worker.line.net.curve import read_keys
 from cmfm_worker.recipes.recipe import Recipe, load_recipe
-from cmfm_worker.recipes.registry import recipe_names, recipe_path
+from cmfm_worker.recipes.recipe_path import recipe_names, recipe_path
 from cmfm_worker.recipes.sections import ScoreSection
 from cmfm_worker.settings.load import load_with_sources
 from cmfm_worker.settings.model import Settings

@@ -23,7 +23,7 @@ from cmfm_worker.line.records.archive import made_on
 from cmfm_worker.recipes.extractors import extractor_of
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import RECIPE_FILE, load_recipe
-from cmfm_worker.recipes.registry import recipe_path
+from cmfm_worker.recipes.recipe_path import recipe_path
 from cmfm_worker.settings.model import Settings
 
 FROM_THE_FRAME: Final = (

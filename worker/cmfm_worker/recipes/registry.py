@@ -7,19 +7,17 @@ they were received with, so each verdict has exactly one model id.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 import torch
 
-from cmfm_protocol.wire.limits import NAME_RULE
-from cmfm_settings.names import is_name
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.loaded_model import LoadedModel
-from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, load_recipe
-from cmfm_worker.recipes.sections import MAPPING_FILE, ExtractorSection
+from cmfm_worker.recipes.recipe import LoadedRecipe, Recipe, load_recipe
+from cmfm_worker.recipes.recipe_path import recipe_names, recipe_path
+from cmfm_worker.recipes.sections import ExtractorSection
 from cmfm_worker.settings.sections.compute import RecipesSection
 
 
@@ -195,30 +193,3 @@ class RecipeRegistry(Generic[InspectorT]):
 def extractor_key(section: ExtractorSection) -> str:
     """Return the key under which recipes share an extractor."""
     return section.model_dump_json()
-
-
-def recipe_path(folder: Path, name: str) -> Path:
-    """Return the folder of a recipe that the wire or the settings name: inside `folder`, also behind symbolic links.
-
-    Raises InputError for an invalid name, and for a recipe whose files lie outside `folder`.
-    """
-    if not is_name(name):
-        raise InputError(f"recipe {name!r}: {NAME_RULE}")
-    path = folder / name
-    try:
-        home = folder.resolve()
-        real = [part.resolve() for part in (path, path / RECIPE_FILE, path / MAPPING_FILE)]
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link that points to itself
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    if not all(part.is_relative_to(home) for part in real):
-        raise InputError(f"{path}: a symbolic link leads out of {folder}; copy the recipe there instead")
-    return path
-
-
-def recipe_names(folder: Path) -> list[str]:
-    """List the names of the recipe folders in a folder. Raises InputError if there is no such folder."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; recipes are loaded from it ([recipes] folder)")
-    return sorted(
-        path.parent.name for path in folder.glob(f"*/{RECIPE_FILE}") if not path.parent.name.startswith(".")
-    )

@@ -200,6 +200,9 @@ class CoverageSection(Section):
     nominal_median_px: int | None = Field(
         default=None, ge=1, description="without it coverage is unknown and not checked"
     )
+    nominal: tuple[Finite, ...] = Field(
+        default=(), description="coverage of each nominal part; drift of coverage is compared with them"
+    )
 
     def in_words(self) -> str:
         """Return the accepted coverage for people."""

@@ -133,7 +133,7 @@ def threshold_from(
         grey_from=grey_from,
         target_false_reject_rate=rate,
         target_grey_rate=wanted.grey_rate,
-        supported_false_reject_rate=_supported(len(nominal), method),
+        supported_false_reject_rate=_supported(len(nominal), method) if nominal else None,
         validation_parts=len(scores),
         validation_scores=tuple(scores),
         out_of_fold_scores=tuple(out_of_fold),

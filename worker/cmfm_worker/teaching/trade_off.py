@@ -11,6 +11,7 @@ from cmfm_worker.cfm.metrics.rate_interval import rate_interval
 from cmfm_worker.cfm.metrics.tail import Tail, smallest_tail_rate
 from cmfm_worker.cfm.metrics.threshold import candidate_rates, conformal_threshold
 from cmfm_worker.recipes.sections import ThresholdSection
+from cmfm_worker.teaching.expected_rate import expected_rate
 from cmfm_worker.teaching.simulated_trial import KINDS, LINE, SIZES, SimulatedTrial
 
 RATES: Final = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
@@ -40,7 +41,7 @@ def trade_offs(threshold: ThresholdSection, trial: SimulatedTrial) -> list[Trade
     """Return the thresholds of `RATES` and the recipe's own, the largest rate first."""
     scores = threshold.nominal_scores
     by_threshold = {
-        threshold.fail_at: threshold.target_false_reject_rate or _rate_at(scores, threshold.fail_at)
+        threshold.fail_at: threshold.target_false_reject_rate or expected_rate(scores, threshold.fail_at)
     }
     for rate in _rates(threshold):
         by_threshold.setdefault(_score_at(scores, rate, threshold), rate)
@@ -56,7 +57,7 @@ def whole_curve(threshold: ThresholdSection, trial: SimulatedTrial) -> list[Trad
     shown = [point.fail_at for point in trade_offs(threshold, trial)]
     low, high = float(np.median(scores)), 1.1 * max(shown)
     return [
-        _trade_off(fail_at, _rate_at(scores, fail_at), len(scores), trial)
+        _trade_off(fail_at, expected_rate(scores, fail_at), len(scores), trial)
         for fail_at in np.linspace(low, max(high, low), CURVE_POINTS).tolist()
     ]
 
@@ -87,10 +88,3 @@ def _score_at(scores: Sequence[float], rate: float, threshold: ThresholdSection)
     if threshold.method == "conformal" or smallest_tail_rate(len(scores)) is None:
         return conformal_threshold(scores, rate)
     return Tail.of(scores).threshold(rate)
-
-
-def _rate_at(scores: Sequence[float], fail_at: float) -> float:
-    """Return the share of good parts expected at or above a score: by the tail, or by counting with few scores."""
-    if smallest_tail_rate(len(scores)) is not None:
-        return Tail.of(scores).expected_rate(fail_at)
-    return (sum(score >= fail_at for score in scores) + 1) / (len(scores) + 1)

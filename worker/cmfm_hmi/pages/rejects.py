@@ -1,0 +1,15 @@
+"""Page: the gallery of rejected parts."""
+
+from typing import Final
+
+from starlette.routing import BaseRoute
+
+from cmfm_hmi.rendering import NavEntry
+from cmfm_hmi.site import Site
+
+NAV: Final = (NavEntry("rejects", "/rejects"),)
+
+
+def routes(site: Site) -> list[BaseRoute]:  # noqa: ARG001
+    """Return the routes of the page."""
+    return []

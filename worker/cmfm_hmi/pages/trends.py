@@ -1,0 +1,15 @@
+"""Page: scores, latency and rejects over time."""
+
+from typing import Final
+
+from starlette.routing import BaseRoute
+
+from cmfm_hmi.rendering import NavEntry
+from cmfm_hmi.site import Site
+
+NAV: Final = (NavEntry("trends", "/trends"),)
+
+
+def routes(site: Site) -> list[BaseRoute]:  # noqa: ARG001
+    """Return the routes of the page."""
+    return []
