@@ -19,6 +19,9 @@ from cmfm_hmi.audit import AuditEntry, AuditLog
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.errors import ExitCode, InputError, StartupError
 from cmfm_hmi.history import History
+from cmfm_hmi.kept.kept_parts import KeptParts
+from cmfm_hmi.kept.marks import Marks
+from cmfm_hmi.kept.picture_cache import PictureCache
 from cmfm_hmi.line.feed import LineFeed
 from cmfm_hmi.line.live_line import LiveLine
 from cmfm_hmi.problems import problems_of
@@ -94,12 +97,19 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
         feed = LineFeed(settings.worker, live)
         stack.callback(feed.close)
         stack.callback(history.close)
+        kept = KeptParts(settings.records.kept, settings.page.store.with_suffix(".kept.sqlite"))
+        stack.callback(kept.close)
+        pictures = PictureCache()
+        stack.callback(pictures.close)
         stack.push_async_callback(commands.close)
         stack.push_async_callback(audit.close)
         site = Site(
             settings=settings,
             live=live,
             history=history,
+            kept=kept,
+            pictures=pictures,
+            marks=Marks(settings.records.collected),
             commands=commands,
             requests=requests,
             audit=audit,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from cmfm_hmi.errors import PageError
 
+from cmfm_hmi.errors import PageError
 from cmfm_records.archive_index import ArchiveIndex
 from cmfm_records.archived_part import NAME
 from cmfm_settings.errors import InputError

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from cmfm_records.collected import CHOICES, Choice, Use, products, read_choices, take_archived
+from cmfm_records.time_text import parse_time_ns
 from cmfm_settings.errors import InputError
 
 WHY: Final = "wrong call"
@@ -17,6 +18,14 @@ class Mark:
 
     product: str
     choice: Choice
+
+    @property
+    def at_ns(self) -> int:
+        """When it was made; 0 if the file does not say."""
+        try:
+            return parse_time_ns(self.choice.at, 0)
+        except InputError:
+            return 0
 
 
 class Marks:

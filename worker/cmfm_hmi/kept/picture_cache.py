@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
-from cmfm_hmi.errors import PageError
 
+from cmfm_hmi.errors import PageError
 from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_settings.errors import InputError
 

@@ -63,16 +63,10 @@ def overview_jpeg(folder: Path) -> bytes:
 
 def points(folder: Path) -> bytes:
     """Encode a sample of the part's points (`cmfm_protocol.pictures.point_cloud`)."""
-    result = read_result(folder)
-    psi = read_map(folder, "psi")
-    maps = None
-    if psi is not None:
-        scored = as_scored(psi, result.score)
-        maps = CloudMaps(scored, anomaly_level(scored, result.threshold), _foreground(folder))
     rgb, xyz = read_png(folder / RGB_FILE), read_tiff(folder / XYZ_FILE)
     if rgb.shape != xyz.shape:
         raise InputError(f"{folder}: {RGB_FILE} and {XYZ_FILE} are not of one size")
-    return point_cloud(rgb, xyz, maps)
+    return point_cloud(rgb, xyz, _cloud_maps(folder))
 
 
 def scored_psi(folder: Path, result: Result) -> NDArray[Any]:
@@ -101,6 +95,19 @@ def _required_map(folder: Path, key: str) -> NDArray[np.generic]:
 def _foreground(folder: Path) -> NDArray[np.bool_] | None:
     found = read_map(folder, "foreground")
     return None if found is None else np.asarray(found, dtype=np.bool_)
+
+
+def _cloud_maps(folder: Path) -> CloudMaps | None:
+    """The maps that colour points; None if the part has none, or its result.json cannot be used."""
+    psi = read_map(folder, "psi")
+    try:
+        result = read_result(folder)
+    except InputError:
+        return None
+    if psi is None:
+        return None
+    scored = as_scored(psi, result.score)
+    return CloudMaps(scored, anomaly_level(scored, result.threshold), _foreground(folder))
 
 
 def _png(image: Any) -> bytes:
