@@ -1,4 +1,4 @@
-"""Requests to a worker: its state, announced triggers, recipes, its end, and results again (WIRE.md, control)."""
+"""Requests to a worker: state, announced triggers, recipes, records, its end, results again (WIRE.md, control)."""
 
 import time
 import uuid
@@ -24,11 +24,15 @@ from cmfm_protocol.wire.control import (
 )
 from cmfm_protocol.wire.errors import RemoteProtocolError
 from cmfm_protocol.wire.limits import MAX_REPLY_BYTES, MAX_RESULTS_PER_REPLY
+from cmfm_protocol.wire.record_requests import AuditRequest, CollectRequest
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
 
 REPLY_TIMEOUT_S: Final = 1.0
 """A worker replies between two verdicts."""
+
+DISK_TIMEOUT_S: Final = 10.0
+"""A request that is answered when something is on the disk."""
 
 PATIENCE_S: Final = 0.25
 """Wait for a connection before it is made anew. It doubles up to `PATIENCE_MAX_S` while none comes."""
@@ -42,7 +46,7 @@ LOAD_TIMEOUT_S: Final = 60.0
 class RequestClient:
     """Sends requests to a worker's control or recovery socket and waits for each reply.
 
-    `status`, `announce`, `load_recipe` and `drain` go to the control socket, `results_since` to the recovery socket.
+    `results_since` goes to the recovery socket, all others to the control socket.
     A request that got no reply leaves the client usable. Requests to a worker that is not there yet wait for it, up to
     their timeout; after that they are not sent any more.
 
@@ -99,6 +103,30 @@ class RequestClient:
         Raises NoReplyError, RefusedError.
         """
         self.ask(LoadRecipeRequest(_new_id(), name), timeout_s=timeout_s)
+
+    def collect(
+        self,
+        product: str,
+        wanted: int,
+        *,
+        every: int = 1,
+        frames_of: str = "",
+        timeout_s: float = DISK_TIMEOUT_S,
+    ) -> None:
+        """Have the worker keep the next `wanted` parts for a product, one of `every`; 0 stops it.
+
+        `frames_of` limits it to parts whose frame names this recipe. Returns when the folder can be written; follow
+        `collecting` in the worker's state. Raises NoReplyError, RefusedError.
+        """
+        request = CollectRequest(_new_id(), product, wanted, every, frames_of)
+        self.ask(request, timeout_s=timeout_s)
+
+    def audit(self, entry: AuditRequest, *, timeout_s: float = DISK_TIMEOUT_S) -> None:
+        """Have the worker write a row of its audit table; returns when the row is on the disk.
+
+        Sending an entry again, with the same `entry_id`, changes nothing. Raises NoReplyError, RefusedError.
+        """
+        self.ask(entry, timeout_s=timeout_s)
 
     def drain(self, *, timeout_s: float | None = None) -> None:
         """Tell the worker to accept no further frame, answer every accepted one, and end.

@@ -24,9 +24,11 @@ from cmfm_protocol.wire.control import (
 )
 from cmfm_protocol.wire.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM, Frame, FrameHeader, decode_frame, encode_frame
+from cmfm_protocol.wire.record_requests import AuditRequest, CollectRequest
 from cmfm_protocol.wire.result import Region, Result, decode_result, encode_result, fit_text
 from cmfm_protocol.wire.state import (
     CameraState,
+    CollectState,
     SourceState,
     WorkerPhase,
     WorkerState,
@@ -48,7 +50,10 @@ __all__ = [
     "AnnounceRequest",
     "AnomalyMaps",
     "ArraySpec",
+    "AuditRequest",
     "CameraState",
+    "CollectRequest",
+    "CollectState",
     "DrainRequest",
     "Frame",
     "FrameHeader",

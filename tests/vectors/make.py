@@ -31,7 +31,7 @@ def array(name: str, dtype: str, data: bytes, unit: str, invalid: str, *, crc: b
     return {**spec, "crc32": zlib.crc32(data) if crc else None}
 
 
-def frame() -> list[bytes]:
+def frame(**sensor: float) -> list[bytes]:
     header = msgpack.packb(
         {
             "v": 1,
@@ -46,6 +46,7 @@ def frame() -> list[bytes]:
             "calib_id": "cal-2025-10",
             "simulated": True,
             "pub_drops": 2,
+            **sensor,
             "arrays": [
                 array("rgb", "|u1", RGB, "sRGB", "none", crc=True),
                 array("xyz", "<f4", XYZ, "m", "nan|0,0,0", crc=True),
@@ -57,7 +58,7 @@ def frame() -> list[bytes]:
 
 
 def frame_bare() -> list[bytes]:
-    """The least a camera may send: no checksums, no optional keys, a key of its own."""
+    """The least a camera may send: no checksums, no optional keys but one that was its own before 1.3."""
     header = {"v": 1, "stream_uuid": STREAM, "seq": 0, "part_id": "", "trigger_ns": 0, "clock": "none"}
     specs = [
         array("rgb", "|u1", RGB, "sRGB", "none", crc=False),
@@ -165,6 +166,18 @@ WORKER_STATE_NAMED = {
         for source in WORKER_STATE["sources"]
     ],
 }
+WORKER_STATE_COLLECTING = {
+    **WORKER_STATE_NAMED,
+    "collecting": {
+        "product": "praline",
+        "wanted": 50,
+        "collected": 12,
+        "dropped": 1,
+        "every": 3,
+        "frames_of": "bagel",
+        "detail": "the disk is full",
+    },
+}
 RESULT_FAIL_NAMED = {**RESULT_FAIL, "camera": "left"}
 RESULT_LOST_NAMED = {**RESULT_LOST, "camera": "left"}
 TRIGGER = {
@@ -212,6 +225,27 @@ REQUESTS = {
         "camera": "left",
         "op": "announce",
     },
+    "collect": {
+        "v": 1,
+        "id": "6",
+        "product": "praline",
+        "wanted": 50,
+        "every": 3,
+        "frames_of": "bagel",
+        "op": "collect",
+    },
+    "audit": {
+        "v": 1,
+        "id": "7",
+        "entry_id": "c0ffee",
+        "at_ns": 1_760_000_000 * 10**9,
+        "who": "ann",
+        "what": "recipe.threshold",
+        "subject": "bagel",
+        "before": "0.5",
+        "after": "0.625",
+        "op": "audit",
+    },
     "results_since": {
         "v": 1,
         "id": "4",
@@ -237,6 +271,7 @@ def messages() -> dict[str, list[bytes]]:
         "result_v1_fail_named": RESULT_FAIL_NAMED,
         "result_v1_lost_named": RESULT_LOST_NAMED,
         "worker_state_v1_named": {"v": 1, **WORKER_STATE_NAMED},
+        "worker_state_v1_collecting": {"v": 1, **WORKER_STATE_COLLECTING},
     }
     topics = {"result": b"cmfm/1/line1/station1/result/", "state": b"cmfm/1/line1/station1/state/"}
     bodies = {f"request_v1_{op}": request for op, request in REQUESTS.items()} | {
@@ -245,6 +280,7 @@ def messages() -> dict[str, list[bytes]]:
         "reply_v1_state_part_ms": {**REPLY, "state": WORKER_STATE_PART_MS},
         "reply_v1_page": {**REPLY, "id": "4", "page": page},
         "reply_v1_state_named": {**REPLY, "state": WORKER_STATE_NAMED},
+        "reply_v1_state_collecting": {**REPLY, "state": WORKER_STATE_COLLECTING},
         "reply_v1_page_named": {
             **REPLY,
             "id": "4",
@@ -252,7 +288,11 @@ def messages() -> dict[str, list[bytes]]:
         },
     }
     return (
-        {"frame_v1": frame(), "frame_v1_bare": frame_bare()}
+        {
+            "frame_v1": frame(),
+            "frame_v1_sensor": frame(exposure_us=2500.5, gain=1.5, temperature_c=41.25),
+            "frame_v1_bare": frame_bare(),
+        }
         | {"trigger_v1": trigger(), "trigger_v1_bare": trigger_bare()}
         | {
             name: [topics["result" if "result" in name else "state"], msgpack.packb(m)]

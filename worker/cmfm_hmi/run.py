@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,8 @@ import uvicorn
 
 from cmfm_client import NoReplyError
 from cmfm_hmi.audit import AuditEntry, AuditLog
+from cmfm_hmi.board.board import LiveBoard
+from cmfm_hmi.board.pictures import LivePictures
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.errors import ExitCode, InputError, StartupError
 from cmfm_hmi.history import History
@@ -64,18 +66,28 @@ async def serve(settings: HmiSettings) -> None:
     notifier = SystemdNotifier.from_environment(os.environ, os.getpid())
     with listening(settings.page) as listener:
         async with open_site(settings) as site:
-            server = Server(uvicorn_config(settings.page, site))
+            server = Server(uvicorn_config(settings.page, site), site.board.close)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
             address = address_of(settings.page, listener)
             log.info("hmi_started", address=address)
             notifier.ready(f"serving {address}")
             try:
-                await server.serve([listener])
+                await serve_while_followed(server, site.board, listener)
             finally:
                 notifier.stopping("stopping")
                 notifier.close()
                 log.info("hmi_stopped")
+
+
+async def serve_while_followed(server: "Server", board: LiveBoard, listener: socket.socket) -> None:
+    """Serve until told to stop. A board that fails ends the process: a page that stands still would look well."""
+    serving = asyncio.create_task(server.serve([listener]), name="server")
+    await asyncio.wait({serving, board.following}, return_when=asyncio.FIRST_COMPLETED)
+    server.stop()
+    await serving
+    if board.following.done():
+        await board.following
 
 
 @asynccontextmanager
@@ -103,9 +115,12 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
         stack.callback(pictures.close)
         stack.push_async_callback(commands.close)
         stack.push_async_callback(audit.close)
+        board = LiveBoard(live, history, LivePictures(live), settings.page)
+        stack.push_async_callback(board.end)
         site = Site(
             settings=settings,
             live=live,
+            board=board,
             history=history,
             kept=kept,
             pictures=pictures,
@@ -131,6 +146,7 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
             ended=ended,
         )
         feed.start()
+        board.start()
         audit.start()
         yield site
 
@@ -148,10 +164,15 @@ def send_audit(requests: WorkerRequests, entry: AuditEntry) -> None:  # noqa: AR
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server in a loop whose signals are ours."""
+    """uvicorn's server in a loop whose signals are ours. `on_stop` ends what would keep requests open."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
 
     def stop(self) -> None:
         """End after the open requests, or at once the second time."""
+        self._on_stop()
         self.force_exit = self.should_exit
         self.should_exit = True
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from cmfm_hmi.audit import AuditLog
+from cmfm_hmi.board.board import LiveBoard
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.history import History
 from cmfm_hmi.kept.kept_parts import KeptParts
@@ -28,6 +29,7 @@ class Site:
 
     settings: HmiSettings
     live: LiveLine
+    board: LiveBoard
     history: History
     kept: KeptParts
     pictures: PictureCache

@@ -1,7 +1,8 @@
 """The ledger's file: its tables, which follow from the result on the wire, and the refusal of other files.
 
-`PRAGMA application_id` marks a file as a ledger and `PRAGMA user_version` holds the version of its schema. A file of
-another version, or of another program, is refused with a message that says which it is.
+`PRAGMA application_id` marks a file as a ledger and `PRAGMA user_version` holds the version of its schema. Version 4
+lacks the audit table alone: it is read, and a worker that opens it adds the table. A file of any other version, or of
+another program, is refused with a message that says which it is.
 """
 
 import sqlite3
@@ -12,9 +13,11 @@ from typing import Final
 
 from cmfm_protocol.wire.fields import fields_of
 from cmfm_protocol.wire.result import Result
+from cmfm_records.audit import CREATE_AUDIT
 from cmfm_service.sqlite import transaction
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
+WITHOUT_AUDIT: Final = 4
 APPLICATION_ID: Final = 0x434D464C
 """ "CMFL"."""
 
@@ -73,6 +76,7 @@ CREATE: Final = (
     "ending TEXT NOT NULL, rows_lost INTEGER NOT NULL)",
     "CREATE TABLE unrecorded (stream_uuid TEXT PRIMARY KEY, newest_seq INTEGER NOT NULL, done_ns INTEGER NOT NULL) "
     "WITHOUT ROWID",
+    *CREATE_AUDIT,
     f"PRAGMA user_version = {SCHEMA_VERSION}",
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
@@ -87,7 +91,7 @@ class SchemaError(Exception):
 
 
 def prepare_file(connection: sqlite3.Connection) -> None:
-    """Make a ledger of an empty file; leave an existing ledger unchanged.
+    """Make a ledger of an empty file; add the audit table to a ledger of version 4; leave others unchanged.
 
     Raises SchemaError, and sqlite3.Error if the file cannot be written.
     """
@@ -101,10 +105,14 @@ def prepare_file(connection: sqlite3.Connection) -> None:
         with transaction(connection):
             for statement in CREATE:
                 connection.execute(statement)
+    elif _pragma(connection, "user_version") == WITHOUT_AUDIT:
+        with transaction(connection):
+            for statement in (*CREATE_AUDIT, f"PRAGMA user_version = {SCHEMA_VERSION}"):
+                connection.execute(statement)
 
 
 def require_ledger(connection: sqlite3.Connection) -> None:
-    """Raises SchemaError if the file is not a ledger of this schema."""
+    """Raises SchemaError if the file is not a ledger of this schema or of version 4."""
     if "triggers" not in _tables(connection):
         raise SchemaError("is not a ledger: it has no table `triggers`")
     version = _pragma(connection, "user_version") or 1  # version 1 was not recorded
@@ -112,7 +120,7 @@ def require_ledger(connection: sqlite3.Connection) -> None:
         raise SchemaError(
             f"is a ledger of version {version}, written by a newer cmfm; this one reads version {SCHEMA_VERSION}"
         )
-    if version < SCHEMA_VERSION:
+    if version < WITHOUT_AUDIT:
         raise SchemaError(
             f"is a ledger of version {version}, older than any release; this cmfm reads version {SCHEMA_VERSION}"
         )

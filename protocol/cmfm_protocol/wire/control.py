@@ -1,4 +1,4 @@
-"""Requests to a worker and its replies: status, announce, load recipe, drain, results since (WIRE.md, control).
+"""Requests to a worker and its replies (WIRE.md, control); `record_requests` has those about what it writes on disk.
 
 A request is one msgpack map, and so is its reply; they travel over REQ or DEALER to the worker's ROUTER sockets. The
 functions here take and return the map's bytes, without the envelope.
@@ -25,15 +25,12 @@ from cmfm_protocol.wire.encoding import (
 )
 from cmfm_protocol.wire.errors import Violation
 from cmfm_protocol.wire.fields import Meaning, Required, Since, Unit, nested, plain_map, read
+from cmfm_protocol.wire.record_requests import OPERATION, REQUEST_ID, AuditRequest, CollectRequest, RequestId
 from cmfm_protocol.wire.result import BootId, Result, fit_text, nested_result
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_protocol.wire.wire_types import flag, integer, items, name, one_of, optional, text
-
-_ID: Final = text(empty=False, max_bytes=limits.MAX_NAME_CHARS)
-RequestId = Annotated[str, _ID, Meaning("comes back in the reply")]
-_OP: Final = Meaning("what to do")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class StatusRequest:
     """Ask for the worker's state."""
 
     id: RequestId
-    op: Annotated[Literal["status"], one_of(["status"]), Required(), _OP] = "status"
+    op: Annotated[Literal["status"], one_of(["status"]), Required(), OPERATION] = "status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ class LoadRecipeRequest:
             "a folder under the worker's `recipes.folder`, loaded or loaded again; the reply comes when it is in use"
         ),
     ]
-    op: Annotated[Literal["load_recipe"], one_of(["load_recipe"]), Required(), _OP] = "load_recipe"
+    op: Annotated[Literal["load_recipe"], one_of(["load_recipe"]), Required(), OPERATION] = "load_recipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class DrainRequest:
     """Accept no further frame, answer every accepted one, end. The reply comes at once."""
 
     id: RequestId
-    op: Annotated[Literal["drain"], one_of(["drain"]), Required(), _OP] = "drain"
+    op: Annotated[Literal["drain"], one_of(["drain"]), Required(), OPERATION] = "drain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ class AnnounceRequest:
             "name of the camera in `line.toml`: its newest stream is meant, whatever `trigger.stream_uuid` says"
         ),
     ] = ""
-    op: Annotated[Literal["announce"], one_of(["announce"]), Required(), _OP] = "announce"
+    op: Annotated[Literal["announce"], one_of(["announce"]), Required(), OPERATION] = "announce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +98,20 @@ class ResultsSinceRequest:
     limit: Annotated[
         int, integer(1, limits.MAX_RESULTS_PER_REPLY), Unit("results"), Meaning("at most so many")
     ] = limits.MAX_RESULTS_PER_REPLY
-    op: Annotated[Literal["results_since"], one_of(["results_since"]), Required(), _OP] = "results_since"
+    op: Annotated[Literal["results_since"], one_of(["results_since"]), Required(), OPERATION] = (
+        "results_since"
+    )
 
 
-Request = StatusRequest | AnnounceRequest | LoadRecipeRequest | DrainRequest | ResultsSinceRequest
+Request = (
+    StatusRequest
+    | AnnounceRequest
+    | LoadRecipeRequest
+    | CollectRequest
+    | AuditRequest
+    | DrainRequest
+    | ResultsSinceRequest
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,7 @@ def decode_request(body: MessageFrame) -> Request:
 def read_id(body: MessageFrame) -> str:
     """The id of a request that `decode_request` refuses, also of a damaged one; empty if it cannot be read."""
     try:
-        request_id: str = _ID.check(salvage(byte_views([body])[0]).get("id"))
+        request_id: str = REQUEST_ID.check(salvage(byte_views([body])[0]).get("id"))
     except Violation:
         return ""
     return request_id

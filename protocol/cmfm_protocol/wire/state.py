@@ -70,6 +70,28 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectState:
+    """The worker's newest `collect` request and what became of it."""
+
+    product: Annotated[str, name(), Meaning("of the request")]
+    wanted: Annotated[
+        int, integer(), Unit("parts"), Meaning("of the request; once stopped, what was kept until then")
+    ]
+    collected: Annotated[
+        int, integer(), Unit("parts"), Meaning("kept since the request; at `wanted` it ends")
+    ]
+    dropped: Annotated[
+        int,
+        integer(),
+        Unit("parts"),
+        Meaning("that should have been kept and were not; others take their place"),
+    ]
+    every: Annotated[int, integer(1), Unit("parts"), Meaning("of the request")] = 1
+    frames_of: Annotated[str, text(max_bytes=limits.MAX_NAME_CHARS), Meaning("of the request")] = ""
+    detail: Annotated[str, text(), Meaning("why the last one was dropped; empty if none was")] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerState:
     """The worker's heartbeat, sent on the results socket, and its reply to `status`."""
 
@@ -109,6 +131,12 @@ class WorkerState:
             "cost of one part at present, from the newest batches, before the first from the warm-up; "
             "nil: not known. More than 1000 / `part_ms` parts a second cannot be inspected"
         ),
+    ] = None
+    collecting: Annotated[
+        CollectState | None,
+        optional(nested(CollectState)),
+        Since(3),
+        Meaning("[Collecting](#collecting), the newest `collect` request; nil: none since the boot"),
     ] = None
 
     @property

@@ -14,6 +14,7 @@ import pytest
 from tests.unit.made.dataset import run
 from tests.unit.made.verdicts import BASE_NS, result
 
+from cmfm_protocol.wire.record_requests import AuditRequest
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_records.time_text import parse_time_ns, utc_text
 from cmfm_worker.errors import InputError
@@ -220,3 +221,26 @@ def test_times() -> None:
     assert utc_text(parse_time_ns("2026-03-01T06:00:00.123", 0)) == "2026-03-01T06:00:00.123Z"
     with pytest.raises(InputError, match="7d"):
         parse_time_ns("tomorrow", 0)
+
+
+def test_audit_shows_who_changed_what(capsys: pytest.CaptureFixture[str], path: Path, tmp_path: Path) -> None:
+    """On a pipe one line an entry, and the same as JSON and CSV; times select; options about verdicts are refused."""
+    ledger = Ledger(path, flush_ms=10)
+    for number in (1, 2):
+        entry = AuditRequest(
+            "1", f"e{number}", BASE_NS + number * 10**9, "ann", "recipe.use", "cap", "a\tb", ""
+        )
+        ledger.audit(entry, lambda _error: None)
+    ledger.close()
+    assert run("ledger", "--path", path, "--audit") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[1:] == [
+        f"2026-02-02T02:40:0{number}.000Z\tann\trecipe.use\tcap\ta\\tb\t" for number in (1, 2)
+    ]
+    assert run("ledger", "--path", path, "--audit", "--json", "--since", "2026-02-02T02:40:02") == 0
+    (found,) = json.loads(capsys.readouterr().out)["audit"]
+    assert (found["entry_id"], found["who"], found["at_utc"]) == ("e2", "ann", "2026-02-02T02:40:02.000Z")
+    assert run("ledger", "--path", path, "--audit", "--csv", tmp_path / "audit.csv") == 0
+    with (tmp_path / "audit.csv").open(newline="") as file:
+        assert [row["before"] for row in csv.DictReader(file)] == ["a\tb", "a\tb"]
+    assert run("ledger", "--path", path, "--audit", "--verdict", "FAIL") == 2

@@ -22,6 +22,7 @@ from cmfm_protocol.wire.control import (
     decode_request,
     encode_reply,
 )
+from cmfm_protocol.wire.record_requests import AuditRequest, CollectRequest
 from cmfm_protocol.wire.trigger import TriggerMessage
 
 Answer = Callable[[Request], list[Reply]]
@@ -105,6 +106,18 @@ def test_each_request_says_what_is_asked(peer: Peer, client: RequestClient) -> N
     assert announce.trigger == trigger
     assert isinstance(drain, DrainRequest)
     assert len({request.id for request in peer.heard}) == 3
+
+
+def test_records_are_asked_for(peer: Peer, client: RequestClient) -> None:
+    """Parts to collect with their conditions, and an audit entry as it was made: its id lets it be sent again."""
+    client.collect("cap", 30, every=5, frames_of="bagel")
+    entry = AuditRequest("7", "e1", 1, "ann", "recipe.use", "cap")
+    client.audit(entry)
+    collect, audit = peer.heard
+    assert isinstance(collect, CollectRequest)
+    asked = (collect.product, collect.wanted, collect.every, collect.frames_of)
+    assert asked == ("cap", 30, 5, "bagel")
+    assert audit == entry
 
 
 def test_results_come_as_a_page(peer: Peer, client: RequestClient) -> None:

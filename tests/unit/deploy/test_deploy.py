@@ -116,7 +116,7 @@ def test_kubernetes_example_runs_what_we_ship() -> None:
     assert paths == {"startupProbe": "/readyz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     assert set(mounts.values()) == {volume["name"] for volume in pod["volumes"]}
-    for path in (line.ledger.path, line.kept.folder, line.recipes.folder):
+    for path in (line.ledger.path, line.kept.folder, line.collected.folder, line.recipes.folder):
         assert any(str(path).startswith(mount) for mount in mounts), path
 
 

@@ -8,9 +8,6 @@ import zmq
 from tests.unit.made.line_messages import result, worker_state
 
 from cmfm_protocol.wire.control import (
-    AnnounceRequest,
-    DrainRequest,
-    LoadRecipeRequest,
     Reply,
     Request,
     ResultsSinceRequest,
@@ -125,7 +122,7 @@ class PublishingLine:
                 return None if self.mute else self._page(request)
             case StatusRequest():
                 return encode_reply(Reply(request.id, ok=True, state=self.state()))
-            case AnnounceRequest() | LoadRecipeRequest() | DrainRequest():
+            case _:
                 return encode_reply(Reply(request.id, ok=not self.refuse, error=self.refuse))
 
     def _page(self, request: ResultsSinceRequest) -> bytes:

@@ -24,7 +24,7 @@ from cmfm_worker.line.wiring import Factories
 from cmfm_worker.settings.model import Settings
 from cmfm_worker.settings.sections.records import LedgerSection
 
-OWN_THREADS = {"verdicts", "intake", "copy", "compute", "decide", "ledger", "recorder", "zap"}
+OWN_THREADS = {"verdicts", "intake", "copy", "compute", "decide", "ledger", "recorder", "collector", "zap"}
 
 FACTORIES = Factories(inspector_maker=lambda *_: lambda _: Inspector(ColourAndPlace()))
 """An extractor that needs no time and no weights."""
@@ -68,6 +68,8 @@ class Outside:
 
     def __init__(self, settings: Settings, act: Callable[["Outside"], None]) -> None:
         self.results: list[Result] = []
+        self.name = "part"
+        """The recipe that the frames name."""
         self._settings = settings
         self._act = act
         self._thread = threading.Thread(target=self._run)
@@ -83,7 +85,7 @@ class Outside:
         if not first:
             assert self._camera.poll(20_000)
         for seq, (rgb, xyz) in enumerate(shown, start=first):
-            header = FrameHeader("cam", seq, f"p{seq}", time.time_ns(), deadline_ms, "part")
+            header = FrameHeader("cam", seq, f"p{seq}", time.time_ns(), deadline_ms, self.name)
             self._camera.send_multipart(encode_frame(topic("line1", "station1", "frame"), header, rgb, xyz))
 
     def listen(self, count: int) -> None:

@@ -24,9 +24,10 @@ from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.net.curve import Keys
 from cmfm_worker.line.net.wakeable_queue import WakeableQueue
 from cmfm_worker.line.records.recorder import Evidence
-from cmfm_worker.line.verdicts.builder import ControlActions, new_book, open_verdict_thread
+from cmfm_worker.line.verdicts.builder import new_book, open_verdict_thread
 from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
+from cmfm_worker.line.verdicts.requests import ControlActions
 from cmfm_worker.line.verdicts.worker_state import StateReporter
 from cmfm_worker.settings.model import Settings
 from cmfm_worker.settings.sections.network import SocketsSection
@@ -84,6 +85,8 @@ class Line:
                 worker_state=lambda: state.message(["bagel"]),
                 announce=lambda message, camera, done: done(None if message.seq < 9 else "too far"),
                 load_recipe=self.load_recipe,
+                collect=lambda request, done: done(None if request.product == "bagel" else "full"),
+                audit=lambda request, done: done(None if request.who == "ann" else "full"),
                 drain=lambda: None,
             ),
         )

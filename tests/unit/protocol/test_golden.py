@@ -11,7 +11,10 @@ import pytest
 from cmfm_protocol import (
     AnnounceRequest,
     ArraySpec,
+    AuditRequest,
     CameraState,
+    CollectRequest,
+    CollectState,
     DrainRequest,
     FrameHeader,
     LoadRecipeRequest,
@@ -69,7 +72,11 @@ FULL = FrameHeader(
     calib_id="cal-2025-10",
     simulated=True,
     pub_drops=2,
+    exposure_us=2500.5,
+    gain=1.5,
+    temperature_c=41.25,
 )
+BEFORE_SENSOR = replace(FULL, exposure_us=None, gain=None, temperature_c=None)
 BARE = FrameHeader(
     stream_uuid=STREAM,
     seq=0,
@@ -78,6 +85,7 @@ BARE = FrameHeader(
     deadline_ms=200.0,
     recipe="",
     clock="none",
+    exposure_us=800.0,  # a camera's own key when the vector was made; a field since 1.3
     arrays=(RGB_SPEC, XYZ_SPEC),
 )
 FAIL = Result(
@@ -154,8 +162,10 @@ WORKER = WorkerState(
     device="cpu",
     sent_ns=1_760_000_001 * 10**9,
     part_ms=104.5,
+    collecting=CollectState("praline", 50, 12, 1, 3, "bagel", "the disk is full"),
 )
-BEFORE_NAMES = replace(WORKER, sources=(replace(WORKER.sources[0], last_frame_ns=0, name=""),))
+BEFORE_COLLECTING = replace(WORKER, collecting=None)
+BEFORE_NAMES = replace(BEFORE_COLLECTING, sources=(replace(WORKER.sources[0], last_frame_ns=0, name=""),))
 BEFORE_PART_MS = replace(BEFORE_NAMES, part_ms=None)
 FAIL_BEFORE_NAMES, LOST_BEFORE_NAMES = replace(FAIL, camera=""), replace(LOST, camera="")
 TRIGGER = TriggerMessage(
@@ -212,7 +222,7 @@ CASES = [
     of_map("result_v1_fail_named", FAIL, encode_result, decode_result, RESULT_TOPIC),
     of_map("result_v1_lost_named", LOST, encode_result, decode_result, RESULT_TOPIC),
     of_map("camera_state_v1", CAMERA, encode_camera_state, decode_camera_state, STATE_TOPIC),
-    of_map("worker_state_v1_named", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_map("worker_state_v1_collecting", WORKER, encode_worker_state, decode_worker_state, STATE_TOPIC),
     of_map("trigger_v1", TRIGGER, encode_trigger, decode_trigger, topic("line1", "station1", "trigger")),
     of_body(
         "request_v1_announce_named",
@@ -222,6 +232,17 @@ CASES = [
     ),
     of_body("request_v1_status", StatusRequest("1"), encode_request, decode_request),
     of_body("request_v1_load_recipe", LoadRecipeRequest("2", "bagel"), encode_request, decode_request),
+    of_body(
+        "request_v1_collect", CollectRequest("6", "praline", 50, 3, "bagel"), encode_request, decode_request
+    ),
+    of_body(
+        "request_v1_audit",
+        AuditRequest(
+            "7", "c0ffee", 1_760_000_000 * 10**9, "ann", "recipe.threshold", "bagel", "0.5", "0.625"
+        ),
+        encode_request,
+        decode_request,
+    ),
     of_body("request_v1_drain", DrainRequest("3"), encode_request, decode_request),
     of_body(
         "request_v1_results_since", ResultsSinceRequest("4", BOOT, 41, 100), encode_request, decode_request
@@ -229,7 +250,7 @@ CASES = [
     of_body(
         "reply_v1_refused", Reply("2", ok=False, error="no recipe 'bagle' here"), encode_reply, decode_reply
     ),
-    of_body("reply_v1_state_named", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
+    of_body("reply_v1_state_collecting", Reply("1", ok=True, state=WORKER), encode_reply, decode_reply),
     of_body(
         "reply_v1_page_named",
         Reply("4", ok=True, page=ResultsPage(BOOT, 1, 43, (FAIL, LOST), complete=True)),
@@ -239,6 +260,8 @@ CASES = [
 ]
 
 OLDER = [
+    of_map("worker_state_v1_named", BEFORE_COLLECTING, encode_worker_state, decode_worker_state, STATE_TOPIC),
+    of_body("reply_v1_state_named", Reply("1", ok=True, state=BEFORE_COLLECTING), encode_reply, decode_reply),
     of_body(
         "request_v1_announce",
         AnnounceRequest("5", replace(TRIGGER, sealed=False)),
@@ -278,15 +301,16 @@ def test_golden_bytes_become_the_value(case: Case, golden: Golden) -> None:
 def test_frame_becomes_the_golden_bytes(golden: Golden) -> None:
     """The frame's header, arrays, checksums and seal are those of the wire, to the byte."""
     frames = encode_frame(topic("line1", "station1", "frame"), FULL, RGB, XYZ)
-    assert [bytes(frame) for frame in frames] == golden("frame_v1")
+    assert [bytes(frame) for frame in frames] == golden("frame_v1_sensor")
 
 
-def test_golden_frame_becomes_the_value(golden: Golden) -> None:
-    """A sealed frame decodes to exactly what the camera took."""
-    frame = decode_frame(golden("frame_v1"))
+@pytest.mark.parametrize(("file", "header"), [("frame_v1", BEFORE_SENSOR), ("frame_v1_sensor", FULL)])
+def test_golden_frame_becomes_the_value(golden: Golden, file: str, header: FrameHeader) -> None:
+    """A sealed frame decodes to exactly what the camera took, with the sensor's state and from before it was sent."""
+    frame = decode_frame(golden(file))
     assert frame.sealed
     assert [spec.name for spec in frame.header.arrays] == ["rgb", "xyz"]
-    assert replace(frame.header, arrays=()) == FULL
+    assert replace(frame.header, arrays=()) == header
     assert frame.rgb.dtype == np.uint8
     assert frame.xyz.dtype == np.float32
     np.testing.assert_array_equal(frame.rgb, RGB)
@@ -294,7 +318,7 @@ def test_golden_frame_becomes_the_value(golden: Golden) -> None:
 
 
 def test_golden_bare_frame_becomes_the_value(golden: Golden) -> None:
-    """Optional keys may be left out, integers stand for numbers, a camera's own keys are ignored."""
+    """Optional keys may be left out, integers stand for numbers, also in a key that later became a field."""
     frame = decode_frame(golden("frame_v1_bare"))
     assert not frame.sealed
     assert frame.header == BARE
@@ -312,6 +336,7 @@ def test_every_vector_is_in_a_test(golden: Golden, pytestconfig: pytest.Config) 
     files = {path.stem for path in (pytestconfig.rootpath / "tests" / "vectors").glob("*.hex")}
     assert files == {case.file for case in [*CASES, *OLDER]} | {
         "frame_v1",
+        "frame_v1_sensor",
         "frame_v1_bare",
         "trigger_v1_bare",
     }

@@ -19,6 +19,7 @@ from cmfm_protocol import (
     VERDICT_OF,
     ArraySpec,
     CameraState,
+    CollectState,
     FrameHeader,
     Reason,
     Region,
@@ -102,6 +103,7 @@ DECLARED: list[tuple[str, list[list[str]]]] = [
         ("Camera state", CameraState, MESSAGE, ()),
         ("Worker state", WorkerState, MESSAGE, ()),
         ("Source", SourceState, INSIDE, ()),
+        ("Collecting", CollectState, INSIDE, ()),
         ("Reply", Reply, MESSAGE, ()),
         ("Page", ResultsPage, INSIDE, ()),
     ]

@@ -214,7 +214,14 @@ def test_hosts_that_cannot_be_resolved_are_refused(tmp_path: Path, host: str) ->
     ("key", "value"),
     [
         *product(
-            ["recipes.folder", "weights.folder", "ledger.path", "kept.folder", "curve.readers"],
+            [
+                "recipes.folder",
+                "weights.folder",
+                "ledger.path",
+                "kept.folder",
+                "collected.folder",
+                "curve.readers",
+            ],
             ["", "a\\u0000b", "a\\nb"],
         ),
         ("curve.secret_key", "a\\u0000b"),  # an empty one means that the worker has no key

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmfm_worker.cli.ledger_audit import show_audit
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -56,6 +58,12 @@ def ledger(
             "--parquet", metavar="FILE", help="Write Parquet (extra `parquet`).", show_default=False
         ),
     ] = None,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit", help="Show who changed what (with --since, --until, --limit, --csv, --json)."
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print rows and totals as JSON.")] = False,
 ) -> None:
     """Query a ledger, or export it.
@@ -75,6 +83,11 @@ def ledger(
     if parquet is not None:
         require_pyarrow()
     require_writable_files(csv, parquet)
+    if audit:
+        if parquet is not None or any(each is not None for each in (verdict, recipe, part, stream)):
+            raise typer.BadParameter("--audit goes with --since, --until, --limit, --csv and --json alone")
+        show_audit(path, since, until, limit, csv, as_json=json)
+        return
     if limit is None and csv is None and parquet is None and not json and on_terminal():
         limit = SHOWN_ROWS
     asked = question(since, until, verdict, recipe, part, stream, limit)

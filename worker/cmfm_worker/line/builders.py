@@ -31,9 +31,11 @@ from cmfm_worker.line.messages import Decision
 from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.records.builder import Records
 from cmfm_worker.line.records.ledger.writer import Ledger
-from cmfm_worker.line.verdicts.builder import ControlActions, open_verdict_thread
+from cmfm_worker.line.verdicts.builder import open_verdict_thread
+from cmfm_worker.line.verdicts.drift_metrics import DriftCollector
 from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
+from cmfm_worker.line.verdicts.requests import ControlActions
 from cmfm_worker.line.verdicts.verdict_thread import STOPPED, VerdictThread
 from cmfm_worker.line.verdicts.worker_state import StateReporter
 
@@ -48,7 +50,9 @@ def open_notifier(stack: ExitStack) -> SystemdNotifier:
     return notifier
 
 
-def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tuple[Metrics, GcControl]:
+def open_metrics(
+    core: Core, stack: ExitStack, net: Net, recipes: Recipes, records: Records
+) -> tuple[Metrics, GcControl]:
     """Make the line's metrics, and begin to measure the garbage collector."""
 
     def gauges() -> dict[str, float]:
@@ -68,7 +72,7 @@ def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tu
     collector = LineCollector(
         lambda: core.book.totals, gauges, state.sources_alive, state.frame_ages_s, state.cameras
     )
-    return Metrics(collector, gc_control), gc_control
+    return Metrics(collector, DriftCollector(recipes.registry.drifts), gc_control), gc_control
 
 
 def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, records: Records) -> Receiver:
@@ -131,7 +135,7 @@ def open_verdicts(
     registry = recipes.registry
 
     def worker_state() -> WorkerState:
-        return core.state.message(registry.names)
+        return core.state.message(registry.names, records.collector.state())
 
     outputs = Outputs(
         publisher=publisher,
@@ -152,7 +156,14 @@ def open_verdicts(
         queue_free=lambda: core.ring.free,
         publisher=publisher,
         outputs=outputs,
-        requests=ControlActions(worker_state, intake.announce, registry.load_in_background, request_drain),
+        requests=ControlActions(
+            worker_state=worker_state,
+            announce=intake.announce,
+            load_recipe=registry.load_in_background,
+            collect=records.collector.begin,
+            audit=records.audit,
+            drain=request_drain,
+        ),
     )
     stack.callback(stop_verdicts, core.state, verdicts)
     core.threads.add("verdicts", verdicts)

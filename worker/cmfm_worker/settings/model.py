@@ -22,7 +22,13 @@ from cmfm_worker.settings.sections.network import (
     LineSection,
     SocketsSection,
 )
-from cmfm_worker.settings.sections.records import KeptSection, LedgerSection, MapsSection, ResultsSection
+from cmfm_worker.settings.sections.records import (
+    CollectedSection,
+    KeptSection,
+    LedgerSection,
+    MapsSection,
+    ResultsSection,
+)
 
 
 class Settings(BaseModel):
@@ -44,6 +50,7 @@ class Settings(BaseModel):
     maps: MapsSection = MapsSection()
     ledger: LedgerSection = LedgerSection()
     kept: KeptSection = KeptSection()
+    collected: CollectedSection = CollectedSection()
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
 

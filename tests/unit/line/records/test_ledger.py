@@ -221,8 +221,8 @@ def test_columns_are_those_that_scripts_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm; this one reads version 4"),
-        ("PRAGMA user_version = 0", "version 1, older than any release; this cmfm reads version 4"),
+        ("PRAGMA user_version = 99", "version 99, written by a newer cmfm; this one reads version 5"),
+        ("PRAGMA user_version = 0", "version 1, older than any release; this cmfm reads version 5"),
         ("PRAGMA application_id = 7", "not a ledger: its application_id is 0x7"),
         ("ALTER TABLE triggers RENAME TO something", "no table `triggers`"),
         ("ALTER TABLE triggers DROP COLUMN score", "lacks score"),

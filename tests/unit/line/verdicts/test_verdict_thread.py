@@ -19,6 +19,7 @@ from cmfm_protocol.wire.control import (
     ResultsSinceRequest,
     StatusRequest,
 )
+from cmfm_protocol.wire.record_requests import AuditRequest, CollectRequest
 from cmfm_protocol.wire.state import decode_worker_state
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason, Verdict
@@ -123,6 +124,16 @@ def test_control_answers_status_and_recipes(line: Line) -> None:
     refused = line.ask("control", LoadRecipeRequest("3", "cookie"))
     assert not refused.ok
     assert "cookie" in refused.error
+
+
+def test_control_answers_for_the_threads_that_write(line: Line) -> None:
+    """What the collector and the ledger say comes back under the id of its request."""
+    assert line.ask("control", CollectRequest("1", "bagel", 30)).ok
+    entry = AuditRequest("2", "e1", 1, "ann", "recipe.use")
+    assert line.ask("control", entry).ok
+    for request in (CollectRequest("3", "lid", 30), replace(entry, id="4", who="bob")):
+        refused = line.ask("control", request)
+        assert (refused.id, refused.ok, refused.error) == (request.id, False, "full")
 
 
 def test_camera_is_in_the_worker_state(line: Line) -> None:

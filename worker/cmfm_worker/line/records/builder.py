@@ -1,27 +1,31 @@
-"""Opens what a line writes to disk: the ledger, the archive of rejected parts, and the recorder before them."""
+"""Opens what a line writes to disk: ledger, archive, collected parts, and the recorder before them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from cmfm_protocol.wire.record_requests import AuditRequest
 from cmfm_worker.errors import StartupError
 from cmfm_worker.line.health.liveness import LineThreads
 from cmfm_worker.line.records.archive import Archive
+from cmfm_worker.line.records.collector import Collector
 from cmfm_worker.line.records.file_lock import SUFFIX, lock
+from cmfm_worker.line.records.ledger.audit_row import Done
 from cmfm_worker.line.records.ledger.retention import Retention
 from cmfm_worker.line.records.ledger.writer import Ledger
-from cmfm_worker.line.records.recorder import Recorder
+from cmfm_worker.line.records.recorder import Evidence, Recorder
 from cmfm_worker.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The recorder and the writers that it hands over to, each None if the settings turn it off."""
+    """The recorder and the writers that it hands over to, None if the settings turn one off."""
 
     recorder: Recorder
     ledger: Ledger | None
     archive: Archive | None
+    collector: Collector
 
     def gauges(self) -> dict[str, float]:
         """Return the current values of the records' metrics."""
@@ -30,7 +34,15 @@ class Records:
             "ledger_rows_waiting": self.ledger.waiting if self.ledger else 0,
             "frames_unhashed": self.recorder.frames_unhashed,
             "kept_parts_dropped": self.archive.dropped if self.archive else 0,
+            "collected_parts_dropped": self.collector.dropped,
         }
+
+    def audit(self, entry: AuditRequest, done: Done) -> None:
+        """Have an audit entry written; `done` hears when it is on the disk, or why not. Never blocks."""
+        if self.ledger is None:
+            done("this line has no ledger ([ledger] path)")
+        else:
+            self.ledger.audit(entry, done)
 
 
 def open_records(
@@ -42,11 +54,25 @@ def open_records(
     """
     _lock(settings, stack)
     archive = _open_archive(settings, stack, made_on)
+    collected = settings.collected
+    collector = Collector(collected.folder, max_mb=collected.max_mb, made_on=made_on)
+    stack.callback(collector.close)
     ledger = _open_ledger(settings, stack, threads)
-    recorder = Recorder(ledger=ledger, keep=archive.keep if archive else None)
+    recorder = Recorder(ledger=ledger, keep=_each(archive, collector))
     stack.callback(recorder.close)
     threads.add("recorder", recorder)
-    return Records(recorder, ledger, archive)
+    return Records(recorder, ledger, archive, collector)
+
+
+def _each(archive: Archive | None, collector: Collector) -> Callable[[Evidence, str], None]:
+    """Return what offers a part to the archive, if there is one, and to the collector."""
+
+    def keep(evidence: Evidence, sha256: str) -> None:
+        if archive is not None:
+            archive.keep(evidence, sha256)
+        collector.keep(evidence, sha256)
+
+    return keep
 
 
 def _lock(settings: Settings, stack: ExitStack) -> None:

@@ -1,30 +1,18 @@
 """Makes the verdict book of a line, and opens the verdict thread with its request sockets."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cmfm_protocol.clock import Clock
-from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.topics import topic
 from cmfm_worker.line.messages import BookEvent
 from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.net.wakeable_queue import WakeableQueue
 from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
-from cmfm_worker.line.verdicts.requests import Announce, ControlServer, LoadRecipe, RecoveryServer
+from cmfm_worker.line.verdicts.requests import ControlActions, ControlServer, RecoveryServer
 from cmfm_worker.line.verdicts.verdict_book import VerdictBook
 from cmfm_worker.line.verdicts.verdict_thread import VerdictThread
 from cmfm_worker.settings.model import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class ControlActions:
-    """Carries out the requests on the control socket."""
-
-    worker_state: Callable[[], WorkerState]
-    announce: Announce
-    load_recipe: LoadRecipe
-    drain: Callable[[], None]
 
 
 def new_book(settings: Settings, boot_id: str) -> VerdictBook:
@@ -56,15 +44,7 @@ def open_verdict_thread(
     recovery = RecoveryServer(
         context, sockets.recovery, publisher.history, boot_id, keys.curve_server("recovery")
     )
-    control = ControlServer(
-        context,
-        sockets.control,
-        state=requests.worker_state,
-        announce=requests.announce,
-        load_recipe=requests.load_recipe,
-        drain=requests.drain,
-        curve=keys.curve_server("control"),
-    )
+    control = ControlServer(context, sockets.control, requests, keys.curve_server("control"))
     return VerdictThread(
         book,
         outputs,

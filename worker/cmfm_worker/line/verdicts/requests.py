@@ -1,10 +1,11 @@
-"""The request sockets: control (status, announce, load_recipe, drain) and recovery (results_since).
+"""The request sockets: recovery (results_since), and control with all other requests.
 
 Both are ROUTER sockets that the verdict thread serves. An invalid request gets a reply that says what is wrong with it.
 A request that another thread carries out (loading a recipe, announcing a trigger) gets its reply when that is done.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -24,6 +25,7 @@ from cmfm_protocol.wire.control import (
     read_id,
 )
 from cmfm_protocol.wire.errors import RemoteProtocolError
+from cmfm_protocol.wire.record_requests import AuditRequest, CollectRequest
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
 from cmfm_protocol.wire.verdict import Reason
@@ -46,6 +48,22 @@ Announce = Callable[[TriggerMessage, str, Callable[[str | None], None]], None]
 
 The text is the name of the camera, "" if the trigger names its stream.
 """
+
+Collect = Callable[[CollectRequest, Callable[[str | None], None]], None]
+Audit = Callable[[AuditRequest, Callable[[str | None], None]], None]
+"""Have a thread that writes to disk carry out a request; it calls back with the error, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlActions:
+    """Carries out the requests on the control socket. None of them may block."""
+
+    worker_state: Callable[[], WorkerState]
+    announce: Announce
+    load_recipe: LoadRecipe
+    collect: Collect
+    audit: Audit
+    drain: Callable[[], None]
 
 
 class Router:
@@ -135,24 +153,13 @@ class RecoveryServer(Router):
 
 
 class ControlServer(Router):
-    """Serves status, announce, load_recipe and drain."""
+    """Serves status, announce, load_recipe, collect, audit and drain."""
 
     def __init__(
-        self,
-        context: Context,
-        endpoint: str,
-        *,
-        state: Callable[[], WorkerState],
-        announce: Announce,
-        load_recipe: LoadRecipe,
-        drain: Callable[[], None],
-        curve: CurveServer | None = None,
+        self, context: Context, endpoint: str, actions: ControlActions, curve: CurveServer | None = None
     ) -> None:
         super().__init__(context, endpoint, curve)
-        self._state = state
-        self._announce = announce
-        self._load_recipe = load_recipe
-        self._drain = drain
+        self._actions = actions
         self._done: WakeableQueue[tuple[list[bytes], str, str | None]] = WakeableQueue()
 
     def fileno(self) -> int:
@@ -161,23 +168,29 @@ class ControlServer(Router):
 
     def answer(self, envelope: list[bytes], request: Request) -> None:
         """Carry out a request, or hand it to the thread that does."""
-        if isinstance(request, StatusRequest):
-            self.send(envelope, encode_reply(Reply(request.id, ok=True, state=self._state())))
-        elif isinstance(request, DrainRequest):
-            self._log.info("drain_requested")
-            self._drain()
-            self.send(envelope, encode_reply(Reply(request.id, ok=True)))
-        elif isinstance(request, LoadRecipeRequest):
-            self._log.info("recipe_requested", recipe=request.recipe)
-            self._load_recipe(request.recipe, lambda error: self._done.post((envelope, request.id, error)))
-        elif isinstance(request, AnnounceRequest):
-            self._announce(
-                request.trigger,
-                request.camera,
-                lambda error: self._done.post((envelope, request.id, error)),
-            )
-        else:
-            self.refuse(envelope, request)
+        actions = self._actions
+
+        def done(error: str | None) -> None:
+            self._done.post((envelope, request.id, error))
+
+        match request:
+            case StatusRequest():
+                self.send(envelope, encode_reply(Reply(request.id, ok=True, state=actions.worker_state())))
+            case DrainRequest():
+                self._log.info("drain_requested")
+                actions.drain()
+                self.send(envelope, encode_reply(Reply(request.id, ok=True)))
+            case LoadRecipeRequest():
+                self._log.info("recipe_requested", recipe=request.recipe)
+                actions.load_recipe(request.recipe, done)
+            case AnnounceRequest():
+                actions.announce(request.trigger, request.camera, done)
+            case CollectRequest():
+                actions.collect(request, done)
+            case AuditRequest():
+                actions.audit(request, done)
+            case _:
+                self.refuse(envelope, request)
 
     def close(self) -> None:
         """Send the replies that are due, then close."""

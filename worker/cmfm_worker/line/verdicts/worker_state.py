@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cmfm_protocol.clock import NS_PER_MS, NS_PER_S, Clock
-from cmfm_protocol.wire.state import SourceState, WorkerPhase, WorkerState
+from cmfm_protocol.wire.state import CollectState, SourceState, WorkerPhase, WorkerState
 from cmfm_protocol.wire.verdict import FAULT_REASONS, Verdict
 from cmfm_worker.line.health.totals import Totals
 from cmfm_worker.line.messages import SourceChanged, SourceSeen
@@ -81,7 +81,7 @@ class StateReporter:
             endpoint: max(now_ns - ns, 0) / NS_PER_S if ns else math.nan for endpoint, ns in last_ns.items()
         }
 
-    def message(self, recipes: Sequence[str]) -> WorkerState:
+    def message(self, recipes: Sequence[str], collecting: CollectState | None = None) -> WorkerState:
         """Make the worker state of now; `recipes` are the names of those that are loaded."""
         totals, part_ns = self._totals(), self._part_ns()
         verdicts = {str(verdict).lower(): totals.verdicts[verdict] for verdict in Verdict}
@@ -108,4 +108,5 @@ class StateReporter:
             device=self._device,
             sent_ns=self._clock.realtime_ns(),
             part_ms=None if part_ns is None else part_ns / NS_PER_MS,
+            collecting=collecting,
         )

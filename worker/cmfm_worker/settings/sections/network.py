@@ -50,7 +50,7 @@ class SocketsSection(Section):
     )
     control: BoundEndpoint = Field(
         "tcp://127.0.0.1:5559",
-        description="Takes status, announce, load_recipe and drain requests (ROUTER, bound here).",
+        description="Takes status, announce, load_recipe, collect, audit and drain requests (ROUTER, bound here).",
     )
     clients: int = Field(
         256,

@@ -1,4 +1,4 @@
-"""Sections about records: results kept for subscribers, maps, the ledger, the archive of rejected parts."""
+"""Sections about records: results kept for subscribers, maps, ledger, archive of rejected parts, collected parts."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -75,4 +75,19 @@ class KeptSection(Section):
     max_mb: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = Field(
         1024.0,
         description="Beyond this size in MB (about 330 parts of 400 x 400 pixels) the oldest parts are deleted.",
+    )
+
+
+class CollectedSection(Section):
+    """Parts collected on request, to teach recipes from."""
+
+    folder: ConfigPath = Field(
+        Path("collected"),
+        description="Folder of the products, each with its parts. `cmfm-worker collect` asks for parts, `cmfm-worker "
+        "teach` reads them.",
+    )
+    max_mb: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = Field(
+        4096.0,
+        description="Beyond this size in MB (about 1300 parts of 400 x 400 pixels) no further part is collected. None "
+        "is deleted.",
     )

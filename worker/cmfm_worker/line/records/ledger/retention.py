@@ -1,6 +1,7 @@
 """Retention: rows up to an age, and a file up to a size; the oldest rows are deleted first.
 
-One call deletes at most `CHUNK_ROWS`, so that rows that arrive meanwhile do not wait long.
+Audit entries have the same age; for size they are deleted only when no verdict is left to delete. One call deletes at
+most `CHUNK_ROWS` of each, so that rows that arrive meanwhile do not wait long.
 """
 
 import sqlite3
@@ -20,6 +21,9 @@ OLDEST: Final = (
 )
 TOO_OLD: Final = f"DELETE FROM triggers WHERE {OLDEST.format('WHERE done_ns < ? AND boot_id <> ?')}"  # noqa: S608
 TOO_MANY: Final = f"DELETE FROM triggers WHERE {OLDEST.format('')}"  # noqa: S608 (nothing in either comes from outside)
+OLDEST_AUDIT: Final = "entry_id IN (SELECT entry_id FROM audit {} ORDER BY at_ns LIMIT ?)"
+AUDIT_TOO_OLD: Final = f"DELETE FROM audit WHERE {OLDEST_AUDIT.format('WHERE at_ns < ? AND boot_id <> ?')}"  # noqa: S608
+AUDIT_TOO_MANY: Final = f"DELETE FROM audit WHERE {OLDEST_AUDIT.format('')}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,12 @@ class Retention:
         if self.keep_days:
             before_ns = now_ns - int(self.keep_days * NS_PER_DAY)
             too_old = _delete(connection, TOO_OLD, (before_ns, boot_id, CHUNK_ROWS))
+            too_old += _delete(connection, AUDIT_TOO_OLD, (before_ns, boot_id, CHUNK_ROWS))
             if too_old:
                 return too_old, 0
         if self.max_mb and used_bytes(connection) > self.max_mb * 1e6:
-            return 0, _delete(connection, TOO_MANY, (CHUNK_ROWS,))
+            verdicts = _delete(connection, TOO_MANY, (CHUNK_ROWS,))
+            return 0, verdicts or _delete(connection, AUDIT_TOO_MANY, (CHUNK_ROWS,))
         return 0, 0
 
 

@@ -21,6 +21,7 @@ from typing import Final
 import structlog
 
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
+from cmfm_protocol.wire.record_requests import AuditRequest
 from cmfm_protocol.wire.result import Result
 from cmfm_records.ledger_schema import (
     INSERT,
@@ -31,7 +32,8 @@ from cmfm_records.ledger_schema import (
 )
 from cmfm_service.sqlite import transaction
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.records.journal import SLOTS, Journal
+from cmfm_worker.line.records.journal import SLOTS, Journal, Row
+from cmfm_worker.line.records.ledger.audit_row import AuditRow, Done
 from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, note_lost, past_of
 from cmfm_worker.line.records.ledger.retention import Retention
 
@@ -56,13 +58,18 @@ TRIM_S: Final = 60.0
 JOURNAL_SUFFIX: Final = ".journal"
 """Of the journal's file, after the ledger's name."""
 
-Row = tuple[object, ...]
+Item = Row | AuditRow
 _result_values: Final = attrgetter(*(column.name for column in RESULT_COLUMNS))
 
 
 def row(result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> Row:
     """A result as the values of one row, in the order of COLUMNS."""
     return (*_result_values(result), recipe_sha or None, frame_sha256)
+
+
+def audit_rows(batch: Sequence[Item]) -> list[AuditRow]:
+    """The audit entries among the items of a batch."""
+    return [item for item in batch if isinstance(item, AuditRow)]
 
 
 class Ledger:
@@ -86,7 +93,7 @@ class Ledger:
         self._flush_s = flush_ms / 1e3
         self._boot_id = ""
         self._retention = retention or Retention()
-        self._rows: queue.Queue[Row | None] = queue.Queue(MAX_PENDING)
+        self._rows: queue.Queue[Item | None] = queue.Queue(MAX_PENDING)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._log = structlog.get_logger("ledger")
@@ -119,6 +126,13 @@ class Ledger:
             self._rows.put_nowait(row(result, frame_sha256=frame_sha256, recipe_sha=recipe_sha))
         except queue.Full:
             self.rows_lost += 1
+
+    def audit(self, entry: AuditRequest, done: Done) -> None:
+        """Queue an audit entry; never blocks. `done` hears of it, from the ledger's thread or at once."""
+        try:
+            self._rows.put_nowait(AuditRow.of(entry, self._boot_id, done))
+        except queue.Full:
+            done("the disk of the ledger does not keep up")
 
     def close(self, *, timeout_s: float = 10.0) -> None:
         """Write what is pending, record that this boot ended cleanly, and end the thread."""
@@ -207,9 +221,9 @@ class Ledger:
                 done = self._trim(connection)
                 next_trim_s = time.monotonic() + (TRIM_S if done else 0)
 
-    def _gather(self, until_s: float) -> tuple[list[Row], bool]:
+    def _gather(self, until_s: float) -> tuple[list[Item], bool]:
         """The rows of one flush interval, none if none came before `until_s`; True with the last rows."""
-        batch: list[Row] = []
+        batch: list[Item] = []
         while len(batch) < MAX_COMMIT_ROWS:
             try:
                 item = self._rows.get(timeout=max(until_s - time.monotonic(), 0))
@@ -222,7 +236,7 @@ class Ledger:
             batch.append(item)
         return batch, False
 
-    def _write(self, connection: sqlite3.Connection, batch: Sequence[Row]) -> None:
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> None:
         """Commit rows; while the disk refuses, hold them (and those behind them) and try again."""
         for attempt in itertools.count():
             try:
@@ -232,22 +246,34 @@ class Ledger:
                     waiting = len(batch) + self.waiting
                     self._log.error("ledger_write_failed", rows=waiting, error=str(error), retry_s=RETRY_S)
                 if self._closing.wait(RETRY_S):
-                    self.rows_lost += len(batch)
-                    self._gave_up = True
-                    self._log.error("ledger_rows_lost", rows=len(batch), error=str(error))
+                    self._give_up(batch, error)
                     return
             else:
+                for entry in audit_rows(batch):
+                    entry.done(None)
                 with suppress(sqlite3.Error):  # else with the next rows
                     self._note_lost(connection)
                 if attempt:
                     self._log.info("ledger_writes_again", rows_lost=self.rows_lost)
                 return
 
-    def _insert(self, connection: sqlite3.Connection, batch: Sequence[Row]) -> int:
+    def _give_up(self, batch: Sequence[Item], error: sqlite3.Error) -> None:
+        entries = audit_rows(batch)
+        lost = len(batch) - len(entries)
+        self.rows_lost += lost
+        self._gave_up = True
+        for entry in entries:
+            entry.done(f"the ledger cannot be written ({error})")
+        self._log.error("ledger_rows_lost", rows=lost, error=str(error))
+
+    def _insert(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> int:
         """Commit rows; returns how many were refused for their values, which does not affect the others."""
         refused = 0
         with transaction(connection):
             for values in batch:
+                if isinstance(values, AuditRow):
+                    values.insert(connection)
+                    continue
                 try:
                     connection.execute(INSERT, values)
                 except ROW_ERRORS as error:
