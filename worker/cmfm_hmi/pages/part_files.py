@@ -32,7 +32,7 @@ def routes(site: Site) -> list[BaseRoute]:
     async def picture(request: Request) -> Response:
         path = site.kept.folder(request.path_params["name"]) / RGB_FILE
         if not path.is_file():
-            raise PageError("no_picture", 404, file=path)
+            raise PageError("part_without_picture", 404, file=path)
         return FileResponse(path, media_type="image/png", headers=FOR_A_DAY)
 
     @require(Role.VIEW)
