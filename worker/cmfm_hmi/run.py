@@ -20,6 +20,9 @@ from cmfm_hmi.board.pictures import LivePictures
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.errors import ExitCode, InputError, StartupError
 from cmfm_hmi.history import History
+from cmfm_hmi.kept.kept_parts import KeptParts
+from cmfm_hmi.kept.marks import Marks
+from cmfm_hmi.kept.picture_cache import PictureCache
 from cmfm_hmi.line.feed import LineFeed
 from cmfm_hmi.line.live_line import LiveLine
 from cmfm_hmi.metrics import serve_metrics
@@ -111,6 +114,10 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
         feed = LineFeed(settings.worker, live)
         stack.callback(feed.close)
         stack.callback(history.close)
+        kept = KeptParts(settings.records.kept, settings.page.store.with_suffix(".kept.sqlite"))
+        stack.callback(kept.close)
+        pictures = PictureCache()
+        stack.callback(pictures.close)
         stack.push_async_callback(commands.close)
         stack.push_async_callback(audit.close)
         board = LiveBoard(live, history, LivePictures(live), settings.page)
@@ -120,6 +127,9 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
             live=live,
             board=board,
             history=history,
+            kept=kept,
+            pictures=pictures,
+            marks=Marks(settings.records.collected),
             commands=commands,
             requests=requests,
             audit=audit,
