@@ -169,6 +169,7 @@ def test_readme_names_commands_that_exist() -> None:
             "prepare",
             "import",
             "check",
+            "doctor",
             "weights",
             "bench",
             "ledger",
