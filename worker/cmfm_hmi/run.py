@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Final
 import structlog
 import uvicorn
 
-from cmfm_client import NoReplyError
 from cmfm_hmi.audit import AuditEntry, AuditLog
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.errors import ExitCode, InputError, StartupError
@@ -34,6 +34,8 @@ from cmfm_hmi.site import Site
 from cmfm_hmi.store import PageStore
 from cmfm_hmi.web import application
 from cmfm_hmi.worker_requests import WorkerRequests
+from cmfm_protocol.wire.record_requests import MAX_CHANGE_BYTES, AuditRequest
+from cmfm_protocol.wire.result import fit_text
 from cmfm_service.log import logging_to_stderr
 from cmfm_service.systemd import SystemdNotifier
 
@@ -43,6 +45,8 @@ CLOSE_LIMIT_S: Final = 2
 """Time for open requests when the page ends."""
 
 CONNECTIONS_A_BROWSER: Final = 6
+AUDIT_TIMEOUT_S: Final = 10.0
+"""An entry is confirmed when it is on the disk of the worker's ledger."""
 
 
 def run_hmi(config: Path) -> int:
@@ -132,9 +136,14 @@ def ended_sessions(store: PageStore, settings: HmiSettings) -> set[str]:
     return {str(row[0]) for row in store.rows("SELECT session_id FROM ended_sessions")}
 
 
-def send_audit(requests: WorkerRequests, entry: AuditEntry) -> None:  # noqa: ARG001
+def send_audit(requests: WorkerRequests, entry: AuditEntry) -> None:
     """Send an entry to the worker's ledger; blocks. Raises ClientError if it was not confirmed."""
-    raise NoReplyError("this worker takes no audit entries yet")
+    subject, before, after = (
+        fit_text(value, MAX_CHANGE_BYTES) for value in (entry.subject, entry.before, entry.after)
+    )
+    who, what = (fit_text(value) or "-" for value in (entry.who, entry.what))
+    sent = AuditRequest(uuid.uuid4().hex, entry.entry_id, entry.at_ns, who, what, subject, before, after)
+    requests.ask_now(sent, AUDIT_TIMEOUT_S)
 
 
 class Server(uvicorn.Server):
