@@ -65,6 +65,7 @@ class Camera:
         self._next_number = 0
         self._open: dict[int, None] = {}  # seq of triggers without a frame, in order
         self._clock = clock or SystemClock()
+        self._crc32 = options.crc32
         self._next_state_ns = self._clock.monotonic_ns()
         self._subscriptions = Subscriptions()
         self._context: ZmqContext = zmq.Context()
@@ -154,6 +155,9 @@ class Camera:
         rgb: NDArray[np.uint8],
         xyz: NDArray[np.float32],
         *,
+        exposure_us: float | None = None,
+        gain: float | None = None,
+        temperature_c: float | None = None,
         checksums: bool = True,
     ) -> bool:
         """Send the frame of a trigger, sealed unless `checksums` is False. False if it was dropped, which is counted.
@@ -179,8 +183,11 @@ class Camera:
             calib_id=trigger.calib_id,
             simulated=trigger.simulated,
             pub_drops=self.pub_drops,
+            exposure_us=exposure_us,
+            gain=gain,
+            temperature_c=temperature_c,
         )
-        message = encode_frame(self.frame_topic, header, rgb, xyz, checksums=checksums)
+        message = encode_frame(self.frame_topic, header, rgb, xyz, checksums=checksums, crc32=self._crc32)
         del self._open[trigger.seq]
         return self.send(trigger.seq, message)
 

@@ -17,6 +17,7 @@ from cmfm_sim.datasets.write import MARKER as DATASET_MARKER
 from cmfm_sim.datasets.write import write_dataset
 from cmfm_sim.demo_gateway import DemoGateway, start_gateway
 from cmfm_sim.demo_line import DemoFolder, Endpoints
+from cmfm_sim.demo_page import USER, DemoPage, start_page
 from cmfm_sim.errors import FailedError
 from cmfm_sim.listener import LineListener
 from cmfm_sim.pictures import RejectPictures
@@ -59,6 +60,7 @@ class DemoOptions:
     jobs: int = 2
     triggers: bool = False
     gateway: bool = False
+    page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +92,24 @@ class DemoDisplay:
 
 
 class Demo:
-    """One run. `run` raises FailedError, InputError, ClientError or DatasetError; no process is left behind."""
+    """One run. `run` raises FailedError, InputError, ClientError or DatasetError; no process is left behind.
+
+    With the page the line stays after its last part until `stopped`; `go_on` then makes `stopped` false again.
+    """
 
     def __init__(
-        self, folder: DemoFolder, options: DemoOptions, display: DemoDisplay, stopped: Callable[[], bool]
+        self,
+        folder: DemoFolder,
+        options: DemoOptions,
+        display: DemoDisplay,
+        stopped: Callable[[], bool],
+        go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder = folder
         self._options = options
         self._display = display
         self._stopped = stopped
+        self._go_on = go_on
         self._pictures = RejectPictures(folder.rejected)
 
     def run(self) -> DemoReport:
@@ -116,7 +127,9 @@ class Demo:
                 )
                 worker = self._start_worker(children, listener)
                 gateway = self._start_gateway(children, endpoints)
+                page = self._start_page(children, endpoints)
                 self._show_parts(children, endpoints, listener, worker)
+                self._hold_for(page, worker, listener)
                 self._end_worker(worker, listener)
                 problems = self._ask_gateway(gateway, listener)
         return self._report(listener, problems)
@@ -264,6 +277,25 @@ class Demo:
         for address in gateway.addresses:
             self._display.done(address)
         return gateway
+
+    def _start_page(self, children: Children, endpoints: Endpoints) -> DemoPage | None:
+        if not self._options.page:
+            return None
+        self._display.begin("Starting the page")
+        page = start_page(children, self._folder.root, endpoints, self._stopped)
+        self._display.done(f"page: {page.address}    user {USER}, password {page.password}")
+        return page
+
+    def _hold_for(self, page: DemoPage | None, worker: Child, listener: LineListener) -> None:
+        """Let the line stand until Ctrl-C, so that a person can look at the page."""
+        if page is None:
+            return
+        self._display.begin(f"The last part is inspected; {page.address} stays until Ctrl-C")
+        while not self._stopped():
+            if worker.returncode is not None:
+                raise worker.failure(f"ended with exit code {worker.returncode}")
+            listener.listen()
+        self._go_on()
 
     def _ask_gateway(self, gateway: DemoGateway | None, listener: LineListener) -> list[str]:
         """Compare what the gateway passed on with what was published."""

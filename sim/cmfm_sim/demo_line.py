@@ -130,6 +130,6 @@ class DemoFolder:
     def _empty(self, *, keep: bool) -> None:
         for folder in (self.rejected, self.kept, self.logs, *(() if keep else (self.dataset, self.recipes))):
             shutil.rmtree(folder, ignore_errors=True)
-        ledger = self.root.glob("ledger.sqlite*")
-        for file in (self.config, self.triggers, self.results, self.summary, *ledger):
+        databases = (file for name in ("ledger", "hmi") for file in self.root.glob(f"{name}.sqlite*"))
+        for file in (self.config, self.triggers, self.results, self.summary, *databases):
             file.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ _MODULES: Final = {
     "cmfm-worker": "cmfm_worker.app",
     "cmfm-camera": "cmfm_cameras.app",
     "cmfm-gateway": "cmfm_gateway.app",
+    "cmfm-hmi": "cmfm_hmi.app",
     "cmfm-sim": "cmfm_sim.app",
 }
 

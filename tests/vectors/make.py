@@ -31,7 +31,7 @@ def array(name: str, dtype: str, data: bytes, unit: str, invalid: str, *, crc: b
     return {**spec, "crc32": zlib.crc32(data) if crc else None}
 
 
-def frame() -> list[bytes]:
+def frame(**sensor: float) -> list[bytes]:
     header = msgpack.packb(
         {
             "v": 1,
@@ -46,6 +46,7 @@ def frame() -> list[bytes]:
             "calib_id": "cal-2025-10",
             "simulated": True,
             "pub_drops": 2,
+            **sensor,
             "arrays": [
                 array("rgb", "|u1", RGB, "sRGB", "none", crc=True),
                 array("xyz", "<f4", XYZ, "m", "nan|0,0,0", crc=True),
@@ -57,7 +58,7 @@ def frame() -> list[bytes]:
 
 
 def frame_bare() -> list[bytes]:
-    """The least a camera may send: no checksums, no optional keys, a key of its own."""
+    """The least a camera may send: no checksums, no optional keys but one that was its own before 1.3."""
     header = {"v": 1, "stream_uuid": STREAM, "seq": 0, "part_id": "", "trigger_ns": 0, "clock": "none"}
     specs = [
         array("rgb", "|u1", RGB, "sRGB", "none", crc=False),
@@ -287,7 +288,11 @@ def messages() -> dict[str, list[bytes]]:
         },
     }
     return (
-        {"frame_v1": frame(), "frame_v1_bare": frame_bare()}
+        {
+            "frame_v1": frame(),
+            "frame_v1_sensor": frame(exposure_us=2500.5, gain=1.5, temperature_c=41.25),
+            "frame_v1_bare": frame_bare(),
+        }
         | {"trigger_v1": trigger(), "trigger_v1_bare": trigger_bare()}
         | {
             name: [topics["result" if "result" in name else "state"], msgpack.packb(m)]

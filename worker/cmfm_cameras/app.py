@@ -7,10 +7,18 @@ from typing import Annotated
 
 import typer
 
-from cmfm_cameras.errors import DeviceError, DeviceHungError, ExitCode, InputError, StartupError
+from cmfm_cameras.errors import (
+    DeviceError,
+    DeviceHungError,
+    ExitCode,
+    InputError,
+    RefusedCaptureError,
+    StartupError,
+)
 from cmfm_client.errors import BindError, EndpointError
 from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_protocol.files.key_files import KeyFileError
+from cmfm_protocol.files.outputs import OutputError
 from cmfm_service.entry_point import run_command
 
 EXIT_CODES = """Exit codes:
@@ -23,7 +31,7 @@ EXIT_CODES = """Exit codes:
 
 3  the camera could not start: its endpoint or a port is taken
 
-4  the device: a call into its driver does not return; `look`, `record`: it is not there
+4  the device: a call into its driver does not return; `look`, `record`: it is not there, or its frame is refused
 """
 
 app = typer.Typer(
@@ -84,6 +92,61 @@ def example() -> None:
     sys.stdout.write(example_file(CameraSettings, EXAMPLE_HEADING))
 
 
+@app.command("list")
+def list_(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings that say where to look (TOML).", show_default=False),
+    ] = None,
+    kind: Annotated[str, typer.Option(help="List devices of this kind alone.", show_default=False)] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the devices that can be opened now, with the names that `camera.toml` gives them."""
+    from cmfm_cameras.commands.list_devices import list_devices
+
+    raise typer.Exit(list_devices(config, kind, json))
+
+
+@app.command()
+def look(
+    config: Config,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("look"),
+    limit_s: Annotated[float, typer.Option(min=0.1, help="Longest wait for a frame, in seconds.")] = 10.0,
+) -> None:
+    """Take one frame: files, a picture of colour, distance, coverage and registration, and its numbers."""
+    from cmfm_cameras.commands.look import look as look_
+
+    raise typer.Exit(look_(config, out, limit_s))
+
+
+@app.command()
+def record(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the frames, new or empty.")],
+    config: Config,
+    frames: Annotated[int | None, typer.Option(min=1, help="End after so many frames.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+) -> None:
+    """Record a device's frames as they come, with their times. `play` publishes them again."""
+    from cmfm_cameras.commands.record import record as record_
+
+    raise typer.Exit(record_(config, folder, frames, seconds))
+
+
+@app.command()
+def play(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `record` made.")],
+    config: Config,
+    speed: Annotated[
+        float, typer.Option(min=0.001, max=1000, help="2: twice as fast as the frames came.")
+    ] = 1.0,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Begin again at the end.")] = False,
+) -> None:
+    """Publish a recording as the camera of `camera.toml`: a line reproduced at a desk."""
+    from cmfm_cameras.commands.play import play as play_
+
+    raise typer.Exit(play_(config, folder, speed, repeat))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `app`, by default on the process's arguments, and exit with an `ExitCode`: the entry point."""
     run_command("cmfm-camera", app, exit_code, arguments)
@@ -91,11 +154,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def exit_code(error: BaseException) -> ExitCode:
     """Return the exit code of an error that ended a command; BUG unless the error is known."""
-    if isinstance(error, InputError | KeyFileError | EndpointError | DatasetError):
+    if isinstance(error, InputError | KeyFileError | EndpointError | DatasetError | OutputError):
         return ExitCode.BAD_INPUT
     if isinstance(error, StartupError | BindError):
         return ExitCode.STARTUP
-    return ExitCode.DEVICE if isinstance(error, DeviceError | DeviceHungError) else ExitCode.BUG
+    return (
+        ExitCode.DEVICE
+        if isinstance(error, DeviceError | DeviceHungError | RefusedCaptureError)
+        else ExitCode.BUG
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ NEAREST_M: Final = 1e-3
 SAMPLE_POINTS: Final = 4096
 """Points that the extents are taken from: about this many, evenly spread."""
 
+NO_PICTURE: Final[NDArray[np.uint8]] = np.empty((0, 0, 3), np.uint8)
+NO_POINTS: Final[NDArray[np.float32]] = np.empty((0, 0, 3), np.float32)
+"""The missing half of a capture of one of two devices (`adapters.two_devices`); `check_capture` refuses it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capture:
@@ -26,7 +30,9 @@ class Capture:
     `rgb` (H, W, 3) uint8 sRGB. `xyz` (H, W, 3) float32 metres in the camera's frame, registered to `rgb` pixel by
     pixel, NaN where nothing was measured. `frame_id` is the device's own count, None if it has none. `trigger_ns` is
     CLOCK_REALTIME if the device's clock is synchronised with it, else None. `part_id` is empty unless the source knows
-    it. `lost_before` counts the frames that the device says it lost since the capture before.
+    it. `lost_before` counts the frames that the device says it lost since the capture before. `device_ns` is the time
+    of the exposure by the device's own clock, whatever its epoch; `trigger_id` the number of the trigger that fired it,
+    if the device is told it. Both serve to find the frames of two devices that belong together.
     """
 
     rgb: NDArray[np.uint8]
@@ -39,6 +45,8 @@ class Capture:
     gain: float | None = None
     temperature_c: float | None = None
     lost_before: int = 0
+    device_ns: int | None = None
+    trigger_id: int | None = None
 
     def refused(self, reason: Refusal, detail: str) -> RefusedCaptureError:
         """Return the error that refuses this capture and uses its number."""

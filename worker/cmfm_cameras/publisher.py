@@ -155,7 +155,15 @@ class Publisher:
         )
 
     def _publish(self, trigger: TriggerMessage, capture: Capture) -> None:
-        if self._camera.publish(trigger, capture.rgb, capture.xyz):
+        is_sent = self._camera.publish(
+            trigger,
+            capture.rgb,
+            capture.xyz,
+            exposure_us=capture.exposure_us,
+            gain=capture.gain,
+            temperature_c=capture.temperature_c,
+        )
+        if is_sent:
             self.counts.published += 1
         else:
             self._log.warning("frame_dropped", seq=trigger.seq, drops=self._camera.pub_drops)

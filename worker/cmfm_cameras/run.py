@@ -24,9 +24,12 @@ from cmfm_service.log import logging_to_stderr
 from cmfm_service.systemd import SystemdNotifier
 
 
-def run_camera(config: Path) -> int:
-    """Run until told to stop; returns the exit code. Raises InputError, StartupError and errors of key files."""
-    settings = load_with_sources(config).settings
+def run_camera(config: Path, changed: Callable[[CameraSettings], CameraSettings] = lambda same: same) -> int:
+    """Run until told to stop; returns the exit code. `changed` is applied to the settings first.
+
+    Raises InputError, StartupError and errors of key files.
+    """
+    settings = changed(load_with_sources(config).settings)
     if problems := problems_of(settings):
         raise InputError("\n".join(problems))
     with logging_to_stderr(settings.log.format, settings.log.level), stop_signals() as stopped:

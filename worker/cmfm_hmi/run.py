@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,14 @@ import structlog
 import uvicorn
 
 from cmfm_hmi.audit import AuditEntry, AuditLog
+from cmfm_hmi.board.board import LiveBoard
+from cmfm_hmi.board.pictures import LivePictures
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.errors import ExitCode, InputError, StartupError
 from cmfm_hmi.history import History
+from cmfm_hmi.kept.kept_parts import KeptParts
+from cmfm_hmi.kept.marks import Marks
+from cmfm_hmi.kept.picture_cache import PictureCache
 from cmfm_hmi.line.feed import LineFeed
 from cmfm_hmi.line.live_line import LiveLine
 from cmfm_hmi.problems import problems_of
@@ -65,18 +70,28 @@ async def serve(settings: HmiSettings) -> None:
     notifier = SystemdNotifier.from_environment(os.environ, os.getpid())
     with listening(settings.page) as listener:
         async with open_site(settings) as site:
-            server = Server(uvicorn_config(settings.page, site))
+            server = Server(uvicorn_config(settings.page, site), site.board.close)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
             address = address_of(settings.page, listener)
             log.info("hmi_started", address=address)
             notifier.ready(f"serving {address}")
             try:
-                await server.serve([listener])
+                await serve_while_followed(server, site.board, listener)
             finally:
                 notifier.stopping("stopping")
                 notifier.close()
                 log.info("hmi_stopped")
+
+
+async def serve_while_followed(server: "Server", board: LiveBoard, listener: socket.socket) -> None:
+    """Serve until told to stop. A board that fails ends the process: a page that stands still would look well."""
+    serving = asyncio.create_task(server.serve([listener]), name="server")
+    await asyncio.wait({serving, board.following}, return_when=asyncio.FIRST_COMPLETED)
+    server.stop()
+    await serving
+    if board.following.done():
+        await board.following
 
 
 @asynccontextmanager
@@ -98,12 +113,22 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
         feed = LineFeed(settings.worker, live)
         stack.callback(feed.close)
         stack.callback(history.close)
+        kept = KeptParts(settings.records.kept, settings.page.store.with_suffix(".kept.sqlite"))
+        stack.callback(kept.close)
+        pictures = PictureCache()
+        stack.callback(pictures.close)
         stack.push_async_callback(commands.close)
         stack.push_async_callback(audit.close)
+        board = LiveBoard(live, history, LivePictures(live), settings.page)
+        stack.push_async_callback(board.end)
         site = Site(
             settings=settings,
             live=live,
+            board=board,
             history=history,
+            kept=kept,
+            pictures=pictures,
+            marks=Marks(settings.records.collected),
             commands=commands,
             requests=requests,
             audit=audit,
@@ -125,6 +150,7 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
             ended=ended,
         )
         feed.start()
+        board.start()
         audit.start()
         yield site
 
@@ -147,10 +173,15 @@ def send_audit(requests: WorkerRequests, entry: AuditEntry) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server in a loop whose signals are ours."""
+    """uvicorn's server in a loop whose signals are ours. `on_stop` ends what would keep requests open."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
 
     def stop(self) -> None:
         """End after the open requests, or at once the second time."""
+        self._on_stop()
         self.force_exit = self.should_exit
         self.should_exit = True
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from cmfm_hmi.audit import AuditLog
+from cmfm_hmi.board.board import LiveBoard
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.history import History
+from cmfm_hmi.kept.kept_parts import KeptParts
+from cmfm_hmi.kept.marks import Marks
+from cmfm_hmi.kept.picture_cache import PictureCache
 from cmfm_hmi.line.live_line import LiveLine
 from cmfm_hmi.rendering import Templates
 from cmfm_hmi.security.lock import LineLock
@@ -25,7 +29,11 @@ class Site:
 
     settings: HmiSettings
     live: LiveLine
+    board: LiveBoard
     history: History
+    kept: KeptParts
+    pictures: PictureCache
+    marks: Marks
     commands: WorkerCommands
     requests: WorkerRequests
     audit: AuditLog

@@ -139,11 +139,29 @@ class LedgerReader:
         counts = {str(verdict): found.get(str(verdict), 0) for verdict in Verdict}
         return Totals(sum(found.values()), counts, tuple(self._boots(question)))
 
+    def newest_model(self, question: Question) -> str:
+        """Return the id of the model that decided the newest row of a query; "" if none decided one."""
+        where, values = question.where()
+        select = (
+            f"SELECT model_sha FROM triggers WHERE {where} AND model_sha <> '' ORDER BY done_ns DESC LIMIT 1"  # noqa: S608
+        )
+        found = self._connection.execute(select, values).fetchone()
+        return str(found[0]) if found else ""
+
     def audit(
         self, since_ns: int | None = None, until_ns: int | None = None, limit: int | None = None
     ) -> Iterator[AuditEntry]:
         """The entries of the audit table, `since_ns` ≤ at_ns < `until_ns`, the newest `limit`; oldest first."""
         return read_audit(self._connection, since_ns, until_ns, limit)
+
+    def counts(self, question: Question, slot_ns: int) -> list[tuple[int, str, str, int]]:
+        """Count the rows of a query: (done_ns // slot_ns, recipe, verdict, rows)."""
+        where, values = question.where()
+        select = (
+            "SELECT done_ns / ? AS slot, recipe, verdict, COUNT(*) FROM triggers "  # noqa: S608
+            f"WHERE {where} GROUP BY slot, recipe, verdict"
+        )
+        return self._connection.execute(select, (slot_ns, *values)).fetchall()
 
     def slots(self, question: Question, *, start_ns: int, slot_ns: int, slots: int, model: str) -> Slots:
         """Count the rows of a query in slots of time, with a sample of their measures (`trend`)."""

@@ -27,7 +27,18 @@ WORKER_PREFIX: Final = "CMFM_"
 GATEWAY_PREFIX: Final = "CMFM_GATEWAY_"
 HMI_PREFIX: Final = "CMFM_HMI_"
 CAMERA_PREFIX: Final = "CMFM_CAMERA_"
-PREFIXES: Final = (WORKER_PREFIX, GATEWAY_PREFIX, CAMERA_PREFIX, HMI_PREFIX)
+PICTURE_PREFIX: Final = "CMFM_CAMERA_PICTURE_"
+DEPTH_PREFIX: Final = "CMFM_CAMERA_DEPTH_"
+TRIGGER_PREFIX: Final = "CMFM_TRIGGER_"
+PREFIXES: Final = (
+    WORKER_PREFIX,
+    GATEWAY_PREFIX,
+    CAMERA_PREFIX,
+    PICTURE_PREFIX,
+    DEPTH_PREFIX,
+    TRIGGER_PREFIX,
+    HMI_PREFIX,
+)
 """The prefix of each program's variables. One program ignores the variables of another, which one shell may hold."""
 
 Table = dict[str, Any]

@@ -16,6 +16,7 @@ from cmfm_worker.cli import (
     bench,
     calibrate,
     collect,
+    doctor,
     evaluate,
     fit,
     import_,
@@ -35,7 +36,7 @@ EXIT_CODES = """Exit codes:
 
 0  it worked
 
-1  a bug of ours (with a traceback), or a second signal that cut the drain short
+1  a bug of ours (with a traceback), or a second signal that cut the drain short; `doctor`: something is to be done
 
 2  bad input or usage: the message names the file, key or option
 
@@ -69,6 +70,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
 app.command("bench", **bench.SETTINGS)(bench.bench)
+app.command("doctor")(doctor.doctor)
 app.command("ledger")(ledger.ledger)
 app.command("replay-part")(replay_part.replay_part)
 app.add_typer(recipe.app, name="recipe", short_help="List, compare, change and undo the recipes of a line.")

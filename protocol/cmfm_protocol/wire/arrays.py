@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
@@ -17,6 +17,9 @@ from cmfm_protocol.wire.wire_types import integer, items, optional, text
 
 MAX_DIMS: Final = 3
 """Rows, columns, channels."""
+
+Checksum = Callable[[Any], int]
+"""Computes the CRC-32 (ISO-HDLC) of a buffer of bytes, as `zlib.crc32` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,11 @@ SPECS: Final = items(nested(ArraySpec), most=limits.MAX_ARRAYS)
 
 
 def describe(
-    rules: Sequence[ArrayRule], arrays: Mapping[str, NDArray[Any]], *, checksums: bool
+    rules: Sequence[ArrayRule],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    checksums: bool,
+    crc32: Checksum = zlib.crc32,
 ) -> tuple[tuple[ArraySpec, ...], list[memoryview]]:
     """Specs and bytes of the arrays to send, in the order of `rules`; only an array with gaps is copied.
 
@@ -81,7 +88,7 @@ def describe(
         spec = ArraySpec(rule.name, array.dtype.str, array.shape, array.nbytes, rule.unit, rule.invalid)
         _check_spec(rule, spec)
         data = np.ascontiguousarray(array).data.cast("B")
-        specs.append(replace(spec, crc32=zlib.crc32(data)) if checksums else spec)
+        specs.append(replace(spec, crc32=crc32(data)) if checksums else spec)
         frames.append(data)
     return tuple(specs), frames
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.wire import limits
-from cmfm_protocol.wire.arrays import SPECS, ArrayRule, ArraySpec, check_specs, describe, view
+from cmfm_protocol.wire.arrays import SPECS, ArrayRule, ArraySpec, Checksum, check_specs, describe, view
 from cmfm_protocol.wire.encoding import (
     MessageFrame,
     byte_views,
@@ -21,7 +21,7 @@ from cmfm_protocol.wire.encoding import (
     unpack,
 )
 from cmfm_protocol.wire.errors import Violation
-from cmfm_protocol.wire.fields import Meaning, Required, Unit, field_of, fields_of, plain_map, read
+from cmfm_protocol.wire.fields import Meaning, Required, Since, Unit, field_of, fields_of, plain_map, read
 from cmfm_protocol.wire.topics import require_kind
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_protocol.wire.wire_types import (
@@ -109,6 +109,26 @@ class FrameHeader(TriggerFields):
     pub_drops: Annotated[
         int, integer(), Unit("frames"), Meaning("frames that the camera could not send since its boot")
     ] = 0
+    exposure_us: Annotated[
+        float | None,
+        optional(number(0)),
+        Since(3),
+        Unit("µs"),
+        Meaning("exposure time of the picture, or of the points' longest"),
+    ] = None
+    gain: Annotated[
+        float | None,
+        optional(number()),
+        Since(3),
+        Meaning("gain of the picture, in the device's own unit"),
+    ] = None
+    temperature_c: Annotated[
+        float | None,
+        optional(number()),
+        Since(3),
+        Unit("°C"),
+        Meaning("temperature of the device"),
+    ] = None
     arrays: Annotated[
         tuple[ArraySpec, ...],
         SPECS,
@@ -151,15 +171,17 @@ def encode_frame(
     xyz: NDArray[np.float32],
     *,
     checksums: bool = True,
+    crc32: Checksum = zlib.crc32,
 ) -> list[bytes | memoryview]:
     """`[topic][header][rgb][xyz]` and, with `checksums`, `[seal]`.
 
     `rgb` (H, W, 3) uint8, `xyz` (H, W, 3) float32 metres. The message frames are views of both arrays unless these
-    have gaps, so leave them unchanged until the message is sent. Raises LocalProtocolError.
+    have gaps, so leave them unchanged until the message is sent. `crc32` computes the arrays' checksums; give a faster
+    one for large frames. Raises LocalProtocolError.
     """
     require_kind(topic, "frame")
     with ours():
-        specs, arrays = describe(ARRAY_RULES, {"rgb": rgb, "xyz": xyz}, checksums=checksums)
+        specs, arrays = describe(ARRAY_RULES, {"rgb": rgb, "xyz": xyz}, checksums=checksums, crc32=crc32)
         _check_same_size(specs)
         data = plain_map(replace(header, arrays=specs))
         body = pack({**data, SEALED.name: True} if checksums else data, max_bytes=limits.MAX_HEADER_BYTES)

@@ -79,6 +79,13 @@ def demo(
             "--gateway", help="Also run cmfm-gateway (Modbus TCP, OPC UA), and print its addresses."
         ),
     ] = False,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page",
+            help="Also run cmfm-hmi, the operator's page, and print its address. The line stays until Ctrl-C.",
+        ),
+    ] = False,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Use the parts and recipes that an earlier demo left in the folder."),
@@ -114,6 +121,7 @@ def demo(
         jobs=os.cpu_count() or 1,
         triggers=triggers,
         gateway=gateway,
+        page=page,
     )
     folder = DemoFolder(out)
     console = stdout_console(stderr=as_json)
@@ -121,7 +129,7 @@ def demo(
     console.print(f"everything that the demo writes is in {out.resolve()}", markup=False, soft_wrap=True)
     with stop_on_signals() as stop:
         try:
-            report = Demo(folder, options, display, stop.is_set).run()
+            report = Demo(folder, options, display, stop.is_set, stop.clear).run()
         finally:
             display.clear()
     figures = summary_map(report.account, report.problems, report.pictures)

@@ -21,6 +21,7 @@ from cmfm_worker.inspection.inspector import inspector_maker
 from cmfm_worker.recipes.folder import copy_recipe, replace_recipe_file
 from cmfm_worker.recipes.recipe import Recipe, load_recipe, read_recipe_file
 from cmfm_worker.recipes.registry import RecipeRegistry
+from cmfm_worker.recipes.versions import this_user, versions
 from cmfm_worker.settings.sections.compute import RecipesSection
 
 
@@ -74,6 +75,10 @@ def test_in_place_only_the_limits_change(recipe: Path, split: list[object]) -> N
     assert limits.origin.parts == "data/dome/validation"
     assert (limits.origin.fail_at, limits.origin.grey_from) == ("conformal", "conformal")
     assert str(recipe.parent) not in (recipe / "recipe.toml").read_text()
+    assert len(after.recipe.coverage.nominal) == len(limits.validation_scores) == 5
+    assert sorted(after.recipe.coverage.nominal)[2] == pytest.approx(1.0, abs=0.1)
+    assert [(version.by, version.why) for version in versions(recipe)][1:] == [(this_user(), "calibrated")]
+    assert versions(recipe)[0].recipe_sha == before.recipe_sha
     assert sorted(path.name for path in recipe.iterdir()) == ["mapping.safetensors", "recipe.toml", "report"]
 
 

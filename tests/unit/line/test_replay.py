@@ -78,18 +78,24 @@ def inspect_on_the_line(recipes: Path) -> list[tuple[Frame, Decision]]:
 class Line:
     """The files of a line: recipes, archived parts, a ledger and settings."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        threshold: ThresholdSection = ThresholdSection(fail_at=0.01),
+        *,
+        drifts: bool = False,
+    ) -> None:
         self.recipes = folder / "recipes"
         self.kept = folder / "kept"
         self.config = folder / "line.toml"
-        threshold = ThresholdSection(fail_at=0.01)
         saved(self.recipes / "part", threshold=threshold)
         table = {"recipes": {"folder": "recipes"}, "device": {"name": "cpu", "threads": 1}}
         self.config.write_text(tomli_w.dumps(table))
         ledger = Ledger(folder / "ledger.sqlite", flush_ms=10)
         parts = Archive(self.kept, max_mb=100, which="rejected", made_on=made_on(CPU, threads=1))
         recorder = Recorder(ledger=ledger, keep=parts.keep)
-        for number, (frame, decision) in enumerate(inspect_on_the_line(self.recipes), start=1):
+        for number, (frame, found) in enumerate(inspect_on_the_line(self.recipes), start=1):
+            decision = found.as_drifted() if drifts else found
             evidence = Evidence(
                 decided(number, decision), frame, decision.maps, decision.recipe_sha, decision.batch
             )
@@ -206,6 +212,46 @@ def test_changed_recipe_is_refused(line: Line, change: str, what: str) -> None:
     saved(folder, seed=int(change == "mapping"), threshold=ThresholdSection(fail_at=0.02))
     with pytest.raises(InputError, match=f"recipe 'part' has changed since: its {what}"):
         line.replay("boot/1")
+
+
+def test_a_part_is_replayed_by_the_version_that_decided_it(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a threshold was changed from the page, a part of before still comes out equal, maps included."""
+    assert run("recipe", "threshold", "part", "--config", line.config, "--fail-at", 9.0) == 0
+    capsys.readouterr()
+    assert line.replay("boot/1", as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert said["maps_equal"]
+    assert said["replayed"]["verdict"] == "FAIL"  # by the recipe in use it would PASS
+    assert (
+        load_recipe(line.recipes / "part").recipe_sha
+        != read_json(line.folder(1) / "result.json")["recipe_sha"]
+    )
+
+
+def test_a_part_that_drift_made_undecided_comes_out_equal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict says drift, score and maps are equal, and a note says that the parts before it decided that."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        line = Line(tmp_path, ThresholdSection(fail_at=9.0), drifts=True)
+        for number in (1, 2, 3):
+            assert line.replay(f"boot/{number}", as_json=True)
+            said = json.loads(capsys.readouterr().out)
+            assert said["recorded"] == said["replayed"]
+            assert said["recorded"]["reason"] == "drift"
+            assert said["maps_equal"]
+            assert "by itself it would PASS" in said["remarks"][0]
+        facts = read_json(line.folder(1) / "result.json")
+        facts["score"] = float(np.nextafter(facts["score"], 2))
+        (line.folder(1) / "result.json").write_text(json.dumps(facts))
+        (tmp_path / "ledger.sqlite").unlink()
+        assert not line.replay("boot/1")
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_part_that_passed_is_explained(line: Line) -> None:

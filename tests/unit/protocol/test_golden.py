@@ -72,7 +72,11 @@ FULL = FrameHeader(
     calib_id="cal-2025-10",
     simulated=True,
     pub_drops=2,
+    exposure_us=2500.5,
+    gain=1.5,
+    temperature_c=41.25,
 )
+BEFORE_SENSOR = replace(FULL, exposure_us=None, gain=None, temperature_c=None)
 BARE = FrameHeader(
     stream_uuid=STREAM,
     seq=0,
@@ -81,6 +85,7 @@ BARE = FrameHeader(
     deadline_ms=200.0,
     recipe="",
     clock="none",
+    exposure_us=800.0,  # a camera's own key when the vector was made; a field since 1.3
     arrays=(RGB_SPEC, XYZ_SPEC),
 )
 FAIL = Result(
@@ -296,15 +301,16 @@ def test_golden_bytes_become_the_value(case: Case, golden: Golden) -> None:
 def test_frame_becomes_the_golden_bytes(golden: Golden) -> None:
     """The frame's header, arrays, checksums and seal are those of the wire, to the byte."""
     frames = encode_frame(topic("line1", "station1", "frame"), FULL, RGB, XYZ)
-    assert [bytes(frame) for frame in frames] == golden("frame_v1")
+    assert [bytes(frame) for frame in frames] == golden("frame_v1_sensor")
 
 
-def test_golden_frame_becomes_the_value(golden: Golden) -> None:
-    """A sealed frame decodes to exactly what the camera took."""
-    frame = decode_frame(golden("frame_v1"))
+@pytest.mark.parametrize(("file", "header"), [("frame_v1", BEFORE_SENSOR), ("frame_v1_sensor", FULL)])
+def test_golden_frame_becomes_the_value(golden: Golden, file: str, header: FrameHeader) -> None:
+    """A sealed frame decodes to exactly what the camera took, with the sensor's state and from before it was sent."""
+    frame = decode_frame(golden(file))
     assert frame.sealed
     assert [spec.name for spec in frame.header.arrays] == ["rgb", "xyz"]
-    assert replace(frame.header, arrays=()) == FULL
+    assert replace(frame.header, arrays=()) == header
     assert frame.rgb.dtype == np.uint8
     assert frame.xyz.dtype == np.float32
     np.testing.assert_array_equal(frame.rgb, RGB)
@@ -312,7 +318,7 @@ def test_golden_frame_becomes_the_value(golden: Golden) -> None:
 
 
 def test_golden_bare_frame_becomes_the_value(golden: Golden) -> None:
-    """Optional keys may be left out, integers stand for numbers, a camera's own keys are ignored."""
+    """Optional keys may be left out, integers stand for numbers, also in a key that later became a field."""
     frame = decode_frame(golden("frame_v1_bare"))
     assert not frame.sealed
     assert frame.header == BARE
@@ -330,6 +336,7 @@ def test_every_vector_is_in_a_test(golden: Golden, pytestconfig: pytest.Config) 
     files = {path.stem for path in (pytestconfig.rootpath / "tests" / "vectors").glob("*.hex")}
     assert files == {case.file for case in [*CASES, *OLDER]} | {
         "frame_v1",
+        "frame_v1_sensor",
         "frame_v1_bare",
         "trigger_v1_bare",
     }

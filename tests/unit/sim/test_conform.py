@@ -491,9 +491,9 @@ def test_part_ids_calibrations_and_unknown_keys_are_remarks() -> None:
         Session.good().change("frame", put("calib_id", lambda n: f"c{n}")).without("trigger").play()
     )
     assert "calib_id changes" in said(calibrations, REMARK)["calib_id"]
-    keys = Session.good().change("frame", lambda data, _: data.update(exposure_us=5)).play()
+    keys = Session.good().change("frame", lambda data, _: data.update(lens_mm=25)).play()
     assert said(keys, FAIL) == {}
-    assert "keys that receivers ignore: exposure_us" in said(keys, REMARK)["frame fields"]
+    assert "keys that receivers ignore: lens_mm" in said(keys, REMARK)["frame fields"]
     near = Session.good().change("frame", rename("calib_id", "calibId")).play()
     assert "'calibId' is ignored" in said(near, REMARK)["frame fields"]
 

@@ -80,6 +80,20 @@ def read_ply(
     return rgb.reshape(rows, columns, 3), xyz.reshape(rows, columns, 3)
 
 
+def write_ply(path: Path, rgb: NDArray[np.uint8], xyz: NDArray[np.float32]) -> None:
+    """Write an organised cloud with colour, binary, with its missing points. Raises OSError."""
+    height, width = rgb.shape[:2]
+    kinds = [(axis, "<f4") for axis in "xyz"] + [(colour, "u1") for colour in _COLOURS[0]]
+    values = np.empty(height * width, np.dtype(kinds))
+    for number, (axis, colour) in enumerate(zip("xyz", _COLOURS[0], strict=True)):
+        values[axis] = xyz[..., number].reshape(-1)
+        values[colour] = rgb[..., number].reshape(-1)
+    header = ["ply", "format binary_little_endian 1.0", f"comment width {width} height {height}"]
+    header += [f"element vertex {values.size}", *(f"property float {axis}" for axis in "xyz")]
+    header += [*(f"property uchar {colour}" for colour in _COLOURS[0]), "end_header", ""]
+    path.write_bytes("\n".join(header).encode() + values.tobytes())
+
+
 def _read_header(path: Path, content: bytes) -> _Header:
     end = re.search(rb"^end_header *\r?\n", content[:MAX_HEADER_BYTES], re.MULTILINE)
     if not content.startswith(b"ply") or end is None:

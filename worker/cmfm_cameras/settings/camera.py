@@ -15,7 +15,9 @@ class CameraSection(Section):
 
     kind: Literal[
         "folder",
+        "genicam",
         "recording",
+        "two_devices",
     ] = Field(
         "folder",
         description="Kind of device; the section of the same name describes it. `cmfm-camera list` shows devices.",

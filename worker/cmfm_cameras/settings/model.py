@@ -4,7 +4,9 @@ from pydantic import BaseModel, ConfigDict
 
 from cmfm_cameras.settings.camera import CameraSection
 from cmfm_cameras.settings.folder import FolderSection
+from cmfm_cameras.settings.genicam import GenicamSection
 from cmfm_cameras.settings.recording import RecordingSection
+from cmfm_cameras.settings.two_devices import TwoDevicesSection
 from cmfm_settings.http_section import HttpSection
 from cmfm_settings.log_section import LogSection
 
@@ -16,6 +18,8 @@ class CameraSettings(BaseModel):
 
     camera: CameraSection = CameraSection()
     folder: FolderSection = FolderSection()
+    genicam: GenicamSection = GenicamSection()
     recording: RecordingSection = RecordingSection()
+    two_devices: TwoDevicesSection = TwoDevicesSection()
     log: LogSection = LogSection()
     metrics: HttpSection = HttpSection()

@@ -39,7 +39,7 @@ ASK_TIMES: Final = 4
 
 
 class LineFeed:
-    """Reads the worker until `close`. `failure` is the error that ended it; `events` counts what was received.
+    """Reads the worker until `close`. An error that ends it becomes the `failure` of the live line.
 
     It begins with the newest `RESULTS_KEPT` results that the worker still holds. Raises EndpointError, KeyFileError.
     """
@@ -48,7 +48,6 @@ class LineFeed:
         self._section, self._live = section, live
         self._keys = read_keys(section)
         self._stopping = threading.Event()
-        self.failure: BaseException | None = None
         self.damaged = 0
         self._log = structlog.get_logger("feed")
         self._subscriber = ResultSubscriber(self._options(None))
@@ -71,10 +70,9 @@ class LineFeed:
             while not self._stopping.is_set():
                 if events := self._subscriber.poll(POLL_S):
                     self._take(events)
-        except BaseException as error:
-            self.failure = error
-            self._log.error("feed_failed", error=repr(error))
-            raise
+        except BaseException as error:  # noqa: BLE001 (the board raises it)
+            self._log.exception("feed_failed")
+            self._live.failure = error
 
     def _begin_before_now(self) -> None:
         """Listen from `RESULTS_KEPT` results ago on, if there is a worker that can be asked."""

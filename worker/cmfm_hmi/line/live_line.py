@@ -51,6 +51,7 @@ class LiveLine:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
+        self.failure: BaseException | None = None  # the error that ended the feed
         self.on_result: Callable[[Result], None] = lambda _: None
 
     def snapshot(self) -> LineSnapshot:

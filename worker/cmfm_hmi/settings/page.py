@@ -1,12 +1,14 @@
 """The section `[page]`: where the page is served, and its limits."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from cmfm_settings.endpoints import Host, is_local_host
 from cmfm_settings.section import ConfigPath, Section
+
+TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
 class PageSection(Section):
@@ -35,6 +37,12 @@ class PageSection(Section):
     language: Literal["en", "de"] = Field(
         "en",
         description="Language of a browser that asks for neither en nor de. A switch on each page changes it.",
+    )
+    shifts: tuple[TimeOfDay, ...] = Field(
+        ("06:00", "14:00", "22:00"),
+        min_length=1,
+        max_length=24,
+        description="When shifts begin, in the zone of this machine's clock: the live page counts the present one.",
     )
     browsers: int = Field(
         200, ge=1, le=10_000, description="Live pages open at once. One more is told to close another."

@@ -27,9 +27,9 @@ def replay_part(
 ) -> None:
     """Inspect an archived part again and compare verdict, score and maps with the recorded ones.
 
-    Uses the frame archived under [kept] folder, the recorded recipe and number of CPU threads, and the line's device. A
-    recipe that has changed is refused. Exit code 0: all is equal bit for bit; 1: something differs; 2: the part or its
-    recipe cannot be used.
+    Uses the frame archived under [kept] folder, the recorded recipe and number of CPU threads, and the line's device.
+    If the recipe has changed since, the version that decided is used; without one the part is refused. Exit code 0: all
+    is equal bit for bit; 1: something differs; 2: the part or its recipe cannot be used.
     """
     raise typer.Exit(0 if replay_archived(part, config, as_json=json) else NOT_EQUAL)
 

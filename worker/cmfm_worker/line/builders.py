@@ -32,6 +32,7 @@ from cmfm_worker.line.net.builder import Net
 from cmfm_worker.line.records.builder import Records
 from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.line.verdicts.builder import open_verdict_thread
+from cmfm_worker.line.verdicts.drift_metrics import DriftCollector
 from cmfm_worker.line.verdicts.outputs import Outputs
 from cmfm_worker.line.verdicts.publisher import Publisher
 from cmfm_worker.line.verdicts.requests import ControlActions
@@ -49,7 +50,9 @@ def open_notifier(stack: ExitStack) -> SystemdNotifier:
     return notifier
 
 
-def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tuple[Metrics, GcControl]:
+def open_metrics(
+    core: Core, stack: ExitStack, net: Net, recipes: Recipes, records: Records
+) -> tuple[Metrics, GcControl]:
     """Make the line's metrics, and begin to measure the garbage collector."""
 
     def gauges() -> dict[str, float]:
@@ -69,7 +72,7 @@ def open_metrics(core: Core, stack: ExitStack, net: Net, records: Records) -> tu
     collector = LineCollector(
         lambda: core.book.totals, gauges, state.sources_alive, state.frame_ages_s, state.cameras
     )
-    return Metrics(collector, gc_control), gc_control
+    return Metrics(collector, DriftCollector(recipes.registry.drifts), gc_control), gc_control
 
 
 def open_intake(core: Core, stack: ExitStack, net: Net, recipes: Recipes, records: Records) -> Receiver:

@@ -11,6 +11,7 @@ from cmfm_protocol.wire.frame import Frame
 from cmfm_protocol.wire.result import Region
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.inspection.inspector import Inspector
+from cmfm_worker.recipes.drift import DriftMonitor
 from cmfm_worker.recipes.registry import ActiveRecipe
 
 LineRecipe = ActiveRecipe[Inspector]
@@ -71,6 +72,8 @@ class Decision:
     maps: PartMaps | None = None
     recipe_sha: str = ""  # of the recipe.toml that decided it
     batch: int = 1  # parts computed together, this one included
+    # The window that this part belongs to; None if it is not compared with nominal parts.
+    drift: DriftMonitor | None = field(default=None, compare=False, repr=False)
     # The decision if a trigger message names this calibration for a frame that named none.
     by_calibration: "Mapping[str, Decision]" = field(default_factory=dict)
 
@@ -78,6 +81,13 @@ class Decision:
         """Return the decision on a part of which all messages together name this calibration."""
         other = self.by_calibration.get(calib_id)
         return self if other is None else replace(other, recipe_sha=self.recipe_sha, batch=self.batch)
+
+    def as_drifted(self) -> "Decision":
+        """Return the decision while the recipe's parts drift and it says undecided: PASS becomes UNDECIDED."""
+        if self.verdict is not Verdict.PASS:
+            return self
+        detail = self.drift.state.in_words() if self.drift else ""
+        return replace(self, verdict=Verdict.UNDECIDED, reason=Reason.DRIFT, detail=detail)
 
 
 def fault(reason: Reason, detail: str = "", *, model_sha: str = "") -> Decision:

@@ -21,9 +21,11 @@ from cmfm_worker.line.compute.line_inspector import decision_of, refusal
 from cmfm_worker.line.messages import Decision, LineRecipe
 from cmfm_worker.line.records.archive import made_on
 from cmfm_worker.recipes.extractors import extractor_of
+from cmfm_worker.recipes.file_hash import sha256_of
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import RECIPE_FILE, load_recipe
 from cmfm_worker.recipes.recipe_path import recipe_path
+from cmfm_worker.recipes.versions import find_version
 from cmfm_worker.settings.model import Settings
 
 FROM_THE_FRAME: Final = (
@@ -98,13 +100,16 @@ def recorded_model(
     device: torch.device,
     build: BuildExtractor = extractor_of,
 ) -> LineRecipe:
-    """Load the recipe that decided. Raises InputError if it has changed since."""
+    """Load the recipe that decided, the one in use or a kept version of it.
+
+    Raises InputError if it has changed since and is not among the versions.
+    """
     name = facts["recipe"] or settings.recipes.default
     if not name:
         raise InputError(
             "the frame named no recipe and [recipes] default is empty; set the default that the line had then"
         )
-    loaded = load_recipe(recipe_path(settings.recipes.folder, name))
+    loaded = load_recipe(_as_recorded(recipe_path(settings.recipes.folder, name), facts["recipe_sha"]))
     for what, then, now in (
         (RECIPE_FILE, facts["recipe_sha"], loaded.recipe_sha),
         ("model", facts["model_sha"], loaded.model_sha),
@@ -112,7 +117,8 @@ def recorded_model(
         if then and then != now:
             raise InputError(
                 f"recipe {name!r} has changed since: its {what} has sha256 {now[:12]}…, but the part was decided with "
-                f"{then[:12]}…; restore that recipe (or set [recipes] folder to a copy) and try again"
+                f"{then[:12]}…, which is not among its versions; restore that recipe (or set [recipes] folder to a "
+                "copy) and try again"
             )
     if loaded.recipe.threshold is None:
         raise InputError(f"recipe {name!r} has no threshold, so it cannot decide anything")
@@ -122,11 +128,21 @@ def recorded_model(
     return LineRecipe(LoadedModel.of(loaded, device, precision), inspector, loaded.recipe_sha)
 
 
+def _as_recorded(folder: Path, recipe_sha: str) -> Path:
+    """Return the folder of the recipe that decided: the one in use, or a version of it if that has changed since."""
+    path = folder / RECIPE_FILE
+    if not recipe_sha or (path.is_file() and sha256_of(path) == recipe_sha):
+        return folder
+    return find_version(folder, recipe_sha) or folder
+
+
 def replay(part: ArchivedPart, model: LineRecipe, device: torch.device) -> Comparison:
     """Inspect an archived part again as the line does, in a batch of its own, and compare."""
     with torch.inference_mode():
         decision = _decided(part, model, device)
     facts = part.facts
+    if facts["reason"] == Reason.DRIFT:  # the parts before it decided that
+        decision = decision.as_drifted()
     return Comparison(
         recorded=Outcome(facts["verdict"], facts["reason"], facts["score"]),
         replayed=Outcome(str(decision.verdict), str(decision.reason), decision.score),
@@ -172,6 +188,10 @@ def _remarks(facts: Mapping[str, Any], device: torch.device) -> list[str]:
     if facts["verdict"] == "FAULT" and facts["reason"] not in FROM_THE_FRAME:
         lines.append(
             f"this FAULT ({facts['reason']}) was not caused by the frame; the replay cannot reproduce it"
+        )
+    if facts["reason"] == Reason.DRIFT:
+        lines.append(
+            "the parts before it had drifted, which a replay takes as recorded; by itself it would PASS"
         )
     for key, now in made_on(device, torch.get_num_threads()).items():
         if facts.get(key) != now:

@@ -76,7 +76,7 @@ def open_line(
     # Before the ledger: a second worker fails here, and leaves the ledger of the first alone.
     publisher = Publisher(net.context, settings, net.keys)
     records = open_records(settings, stack, core.threads, made_on(core.device, core.cpu_threads))
-    metrics, gc_control = open_metrics(core, stack, net, records)
+    metrics, gc_control = open_metrics(core, stack, net, recipes, records)
     # Before the verdicts, whose control socket hands announced triggers to it.
     intake = open_intake(core, stack, net, recipes, records)
     verdicts = open_verdicts(core, stack, net, publisher, recipes, records, intake, metrics, request_drain)

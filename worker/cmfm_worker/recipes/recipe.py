@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from cmfm_settings.error_messages import describe_validation_error
 from cmfm_settings.names import Name
 from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.drift_section import DriftSection
 from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.sections import (
     NETWORK_KEYS,
@@ -53,6 +54,7 @@ class RecipeDraft(Section):
     limits: LimitsSection = LimitsSection()
     frame: FrameSection = FrameSection()
     calibration: CalibrationSection = CalibrationSection()
+    drift: DriftSection = DriftSection()
     provenance: ProvenanceSection
 
 

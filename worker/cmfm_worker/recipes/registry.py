@@ -14,6 +14,7 @@ import torch
 
 from cmfm_worker.cfm.fast.precision import Precision
 from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.drift import DriftMonitor, DriftState
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import LoadedRecipe, Recipe, load_recipe
 from cmfm_worker.recipes.recipe_path import recipe_names, recipe_path
@@ -39,6 +40,7 @@ class ActiveRecipe(Generic[InspectorT]):
     model: LoadedModel
     inspector: InspectorT
     recipe_sha: str = ""  # sha256 of its recipe.toml, for the ledger
+    drift: DriftMonitor | None = None  # of the parts that were received with it
 
     @property
     def sha(self) -> str:
@@ -78,6 +80,10 @@ class RecipeRegistry(Generic[InspectorT]):
         """All loaded recipes."""
         return list(self._models.values())
 
+    def drifts(self) -> dict[str, DriftState]:
+        """Return the drift of each loaded recipe, by name."""
+        return {name: model.drift.state for name, model in self._models.items() if model.drift is not None}
+
     def find(self, recipe: str) -> ActiveRecipe[InspectorT] | None:
         """Return the recipe that a header names ("" means the default), or None."""
         return self._models.get(recipe or self._settings.default)
@@ -103,7 +109,9 @@ class RecipeRegistry(Generic[InspectorT]):
                 )
             inspector = self._inspector_for(loaded)
             loaded_model = LoadedModel.of(loaded, self._device, self._precision)
-            model = ActiveRecipe(loaded_model, inspector, loaded.recipe_sha)
+            model = ActiveRecipe(
+                loaded_model, inspector, loaded.recipe_sha, DriftMonitor(name, loaded.recipe)
+            )
             self._warm_up(model)
             if self._device.type == "cuda":  # loaded on this thread's stream; the line computes on another
                 torch.cuda.current_stream(self._device).synchronize()

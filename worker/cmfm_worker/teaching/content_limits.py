@@ -54,7 +54,8 @@ def content_limits(
     parts.
     """
     coverage, limits = _learned_from(nominal_px, parts, levels, minimum_coverage)
-    return coverage, limits.model_copy(
+    shares = tuple(round(part.area_px / nominal_px, 5) for part in parts)
+    return coverage.model_copy(update={"nominal": shares}), limits.model_copy(
         update={"off": tuple(off), "left_out_outside": _left_out_outside(nominal_px, parts)}
     )
 

@@ -117,6 +117,7 @@ def decision_of(part: InspectedPart, model: LineRecipe, calib_id: str) -> Decisi
         peak_xyz_m=part.peak_xyz_m,
         regions=regions_of(part, verdict, recipe),
         maps=PartMaps(part.psi, part.psi_2d, part.psi_3d, part.rgb, part.depth, part.foreground),
+        drift=None if reason is Reason.OTHER_CALIBRATION else model.drift,
         by_calibration=_with_calibration(part, model)
         if reason is Reason.OTHER_CALIBRATION and not calib_id
         else {},

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from cmfm_protocol.wire.result import Result
 from cmfm_worker.line.messages import SourceChanged, SourceSeen
 from cmfm_worker.line.records.recorder import Evidence
+from cmfm_worker.recipes.drift import DriftState
 
 
 class Now(NamedTuple):
@@ -63,6 +64,14 @@ class LogError:
 
 
 @dataclass(frozen=True, slots=True)
+class LogDrift:
+    """Log that the parts of a recipe have begun to drift, or do so no longer."""
+
+    recipe: str
+    state: DriftState
+
+
+@dataclass(frozen=True, slots=True)
 class SendMaps:
     """Send a part's encoded maps. The frames of the message are views of its arrays."""
 
@@ -88,6 +97,7 @@ Action = (
     | RecordResult
     | LogResult
     | LogError
+    | LogDrift
     | SendMaps
     | UpdateSource
     | SendState

@@ -12,6 +12,7 @@ from cmfm_worker.line.messages import SourceChanged, SourceSeen
 from cmfm_worker.line.records.recorder import Evidence
 from cmfm_worker.line.verdicts.actions import (
     Action,
+    LogDrift,
     LogError,
     LogResult,
     NoteResult,
@@ -23,7 +24,7 @@ from cmfm_worker.line.verdicts.actions import (
     UpdateSource,
 )
 from cmfm_worker.line.verdicts.publisher import Publisher
-from cmfm_worker.line.verdicts.result import log_verdict
+from cmfm_worker.line.verdicts.result import log_drift, log_verdict
 
 
 class Note(Protocol):
@@ -89,6 +90,8 @@ class Outputs:
                 log_verdict(self._log, result)
             case LogError(event, facts):
                 self._log.error(event, **facts)
+            case LogDrift(recipe, state):
+                log_drift(self._log, recipe, state)
             case SendMaps(message):
                 self._publisher.maps(message)
             case UpdateSource(event):

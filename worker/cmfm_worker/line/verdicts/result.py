@@ -7,6 +7,7 @@ from cmfm_protocol.wire.limits import MAX_TEXT_BYTES
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.line.messages import Decision, PartMaps, Trigger
+from cmfm_worker.recipes.drift import DriftState
 from cmfm_worker.settings.sections.records import PublishedMaps
 
 
@@ -100,3 +101,13 @@ def log_verdict(log: Any, result: Result) -> None:
     write = log.warning if result.verdict is Verdict.FAULT else log.info
     latency_ms = round(result.latency_us / 1000, 1)
     write("verdict", verdict=str(result.verdict), reason=str(result.reason), latency_ms=latency_ms, **facts)
+
+
+def log_drift(log: Any, recipe: str, state: DriftState) -> None:
+    """Log that a recipe's parts drift, as a warning, or do so no longer. `log` is a structlog logger."""
+    facts = {f"{name}_psi": round(found.psi, 3) for name, found in state.measures.items()}
+    facts |= {f"{name}_limit": round(found.limit, 3) for name, found in state.measures.items()}
+    if state.drifting:
+        log.warning("drift", recipe=recipe, parts=state.parts, **facts)
+    else:
+        log.info("drift_over", recipe=recipe, parts=state.parts, **facts)

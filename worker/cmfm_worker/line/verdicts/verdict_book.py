@@ -18,7 +18,9 @@ The rules:
 11. A message that contradicts what an open trigger was inspected by closes it with a FAULT (`contradiction`). If the
     verdict is out it stands; that is counted (`contradiction_after_verdict`) and logged as an error. A further message
     that agrees can fill what is empty and bring the deadline forward. What it fills counts for the decision too.
-12. `triggers = pass + fail + undecided + fault + open` holds after every step, for readers in other threads too.
+12. A part with a score joins the window of its recipe, also if it is late. While the recipe's parts have drifted, and
+    its `[drift] act` is undecided, a part that would PASS is UNDECIDED `drift` (`recipes.drift`).
+13. `triggers = pass + fail + undecided + fault + open` holds after every step, for readers in other threads too.
 
 The book does no I/O: events and time go in, actions come out, to be carried out in order. One thread steps it.
 Any thread may read `totals`.
@@ -50,6 +52,7 @@ from cmfm_worker.line.records.recorder import Evidence
 from cmfm_worker.line.verdicts.account import Account
 from cmfm_worker.line.verdicts.actions import (
     Action,
+    LogDrift,
     LogError,
     LogResult,
     NoteResult,
@@ -161,6 +164,7 @@ class VerdictBook:
             self._account.notice("decision_after_verdict")
             return []
         decision = decision.for_calibration(trigger.calib_id)
+        decision, noted = _compared(decision)
         recipe_sha = decision.recipe_sha  # recorded also if the decision comes too late
         in_time = now.monotonic_ns <= trigger.deadline_ns
         if not in_time and decision.verdict is not Verdict.FAULT:
@@ -176,6 +180,7 @@ class VerdictBook:
             ObserveResult(result, trigger.deadline_ns),
             RecordResult(Evidence(result, trigger.frame, decision.maps, recipe_sha, decision.batch)),
             LogResult(result),
+            *noted,
         ]
 
     def _sendable(
@@ -224,3 +229,13 @@ def _decision_when_overdue(trigger: Trigger) -> Decision:
     if trigger.received_ns is not None:
         return fault(Reason.DEADLINE, "no decision by the deadline")
     return fault(Reason.LOST, "announced, but no frame came by the deadline")
+
+
+def _compared(decision: Decision) -> tuple[Decision, list[Action]]:
+    """Compare a part with the nominal parts of its recipe. Return the decision on it, and what is to be logged."""
+    monitor = decision.drift
+    if monitor is None or decision.score is None:
+        return decision, []
+    changed = monitor.add(decision.score, decision.coverage)
+    logged: list[Action] = [LogDrift(monitor.name, monitor.state)] if changed else []
+    return (decision.as_drifted() if monitor.calls_undecided else decision), logged

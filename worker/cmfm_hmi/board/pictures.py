@@ -1,0 +1,107 @@
+"""One picture a part for the live page: the picture with its defect regions, depth, and Ψ over the picture, in a row.
+
+Drawn from the part's maps in one thread, once for all browsers, when the first of them asks for it.
+"""
+
+import asyncio
+import io
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmfm_hmi.line.live_line import MAPS_KEPT, Key, LiveLine
+from cmfm_protocol.pictures.overlay import as_scored, depth_picture, heat_over_rgb
+from cmfm_protocol.pictures.panels import outlined
+from cmfm_protocol.pictures.region_floor import region_floor
+from cmfm_protocol.wire.anomaly_map import AnomalyMaps
+from cmfm_protocol.wire.verdict import Verdict
+
+SIDE_PX: Final = 336
+"""One and a half map pixels each: outlines are smooth, and three of them fit a tablet."""
+
+QUALITY: Final = 85
+KEPT: Final = 2 * MAPS_KEPT
+PASSES_A_SECOND: Final = 8.0
+"""Pictures of parts that passed, at most. Rejected ones always have theirs. Drawing takes some 20 ms of a core."""
+
+
+class LivePictures:
+    """JPEG pictures of the newest parts, by key."""
+
+    def __init__(self, live: LiveLine) -> None:
+        self._live = live
+        self._pictures: OrderedDict[Key, bytes] = OrderedDict()
+        self._drawing: dict[Key, asyncio.Task[bytes | None]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._allowance, self._counted_s = PASSES_A_SECOND, time.monotonic()
+        self._admitted: OrderedDict[Key, bool] = OrderedDict()
+        self.drawn = 0
+
+    def admits(self, key: Key, verdict: Verdict) -> bool:
+        """Tell whether a part gets a picture; on a fast line some that passed get none. The answer never changes."""
+        if (known := self._admitted.get(key)) is not None:
+            return known
+        now_s = time.monotonic()
+        earned = (now_s - self._counted_s) * PASSES_A_SECOND
+        self._allowance, self._counted_s = min(self._allowance + earned, PASSES_A_SECOND), now_s
+        admitted = verdict is not Verdict.PASS or self._allowance >= 1
+        self._allowance -= admitted and verdict is Verdict.PASS
+        self._admitted[key] = admitted
+        while len(self._admitted) > KEPT:
+            self._admitted.popitem(last=False)
+        return admitted
+
+    async def find(self, key: Key) -> bytes | None:
+        """Return the picture of a part as JPEG; None if its maps did not come or were replaced by newer ones."""
+        if (picture := self._pictures.get(key)) is not None:
+            return picture
+        if (task := self._drawing.get(key)) is None:
+            maps = self._live.maps(key)
+            if maps is None:
+                return None
+            task = self._drawing[key] = asyncio.create_task(self._draw(key, maps))
+            task.add_done_callback(lambda _: self._drawing.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """End the thread and those who wait for it."""
+        drawing = list(self._drawing.values())
+        for task in drawing:
+            task.cancel()
+        if drawing:
+            await asyncio.wait(drawing)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _draw(self, key: Key, maps: AnomalyMaps) -> bytes:
+        picture = await asyncio.get_running_loop().run_in_executor(self._pool, draw, maps)
+        self.drawn += 1
+        self._pictures[key] = picture
+        while len(self._pictures) > KEPT:
+            self._pictures.popitem(last=False)
+        return picture
+
+
+def _with_regions(picture: NDArray[np.uint8], psi: NDArray[Any], threshold: float | None) -> Image.Image:
+    """Enlarge a picture (224, 224, 3) and outline its defect regions."""
+    if threshold is None or threshold <= 0:
+        return outlined(picture, np.zeros(psi.shape), 1.0, SIDE_PX)
+    return outlined(picture, psi / region_floor(psi, threshold), 1.0, SIDE_PX)
+
+
+def draw(maps: AnomalyMaps) -> bytes:
+    """Draw a part: picture, depth, Ψ over the picture, each `SIDE_PX` wide. Returns JPEG."""
+    psi = np.nan_to_num(as_scored(np.asarray(maps.psi, dtype=np.float32), maps.score))
+    row = Image.new("RGB", (3 * SIDE_PX, SIDE_PX))
+    row.paste(_with_regions(maps.rgb, psi, maps.threshold), (0, 0))
+    relief, _, _ = depth_picture(maps.depth)
+    row.paste(Image.fromarray(relief).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR), (SIDE_PX, 0))
+    heated = heat_over_rgb(maps.rgb, psi, maps.threshold, maps.foreground)
+    row.paste(_with_regions(heated, psi, maps.threshold), (2 * SIDE_PX, 0))
+    buffer = io.BytesIO()
+    row.save(buffer, "JPEG", quality=QUALITY, subsampling=0)  # colour at full size: outlines are thin
+    return buffer.getvalue()
