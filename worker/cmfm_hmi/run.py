@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Final
 import structlog
 import uvicorn
 
-from cmfm_hmi.audit import AuditEntry, AuditLog
+from cmfm_hmi.audit import AuditLog
 from cmfm_hmi.board.board import LiveBoard
 from cmfm_hmi.board.pictures import LivePictures
 from cmfm_hmi.commands import WorkerCommands
@@ -26,6 +25,7 @@ from cmfm_hmi.kept.marks import Marks
 from cmfm_hmi.kept.picture_cache import PictureCache
 from cmfm_hmi.line.feed import LineFeed
 from cmfm_hmi.line.live_line import LiveLine
+from cmfm_hmi.metrics import serve_metrics
 from cmfm_hmi.problems import problems_of
 from cmfm_hmi.rendering import Templates
 from cmfm_hmi.security.lock import LineLock
@@ -39,8 +39,6 @@ from cmfm_hmi.site import Site
 from cmfm_hmi.store import PageStore
 from cmfm_hmi.web import application
 from cmfm_hmi.worker_requests import WorkerRequests
-from cmfm_protocol.wire.record_requests import MAX_CHANGE_BYTES, AuditRequest
-from cmfm_protocol.wire.result import fit_text
 from cmfm_service.log import logging_to_stderr
 from cmfm_service.systemd import SystemdNotifier
 
@@ -49,9 +47,10 @@ KEEP_ALIVE_S: Final = 15
 CLOSE_LIMIT_S: Final = 2
 """Time for open requests when the page ends."""
 
+AUDIT_REPLY_S: Final = 1.0
+"""Time for the worker to confirm an audit entry, which it writes to its disk first."""
+
 CONNECTIONS_A_BROWSER: Final = 6
-AUDIT_TIMEOUT_S: Final = 10.0
-"""An entry is confirmed when it is on the disk of the worker's ledger."""
 
 
 def run_hmi(config: Path) -> int:
@@ -73,12 +72,14 @@ async def serve(settings: HmiSettings) -> None:
             server = Server(uvicorn_config(settings.page, site), site.board.close)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
+            stop_metrics = serve_metrics(site)
             address = address_of(settings.page, listener)
             log.info("hmi_started", address=address)
             notifier.ready(f"serving {address}")
             try:
                 await serve_while_followed(server, site.board, listener)
             finally:
+                stop_metrics()
                 notifier.stopping("stopping")
                 notifier.close()
                 log.info("hmi_stopped")
@@ -107,7 +108,7 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
             ended_sessions(store, settings),
         )
         requests = WorkerRequests(settings.worker)
-        audit = AuditLog(store, lambda entry: send_audit(requests, entry))
+        audit = AuditLog(store, lambda request: requests.ask_now(request, AUDIT_REPLY_S))
         live, history, commands = LiveLine(), History(settings.records), WorkerCommands(settings.worker)
         live.attach(asyncio.get_running_loop())
         feed = LineFeed(settings.worker, live)
@@ -160,16 +161,6 @@ def ended_sessions(store: PageStore, settings: HmiSettings) -> set[str]:
     oldest_ns = time.time_ns() - int(settings.access.session_hours * 3600e9)
     store.change("DELETE FROM ended_sessions WHERE ended_ns < ?", (oldest_ns,))
     return {str(row[0]) for row in store.rows("SELECT session_id FROM ended_sessions")}
-
-
-def send_audit(requests: WorkerRequests, entry: AuditEntry) -> None:
-    """Send an entry to the worker's ledger; blocks. Raises ClientError if it was not confirmed."""
-    subject, before, after = (
-        fit_text(value, MAX_CHANGE_BYTES) for value in (entry.subject, entry.before, entry.after)
-    )
-    who, what = (fit_text(value) or "-" for value in (entry.who, entry.what))
-    sent = AuditRequest(uuid.uuid4().hex, entry.entry_id, entry.at_ns, who, what, subject, before, after)
-    requests.ask_now(sent, AUDIT_TIMEOUT_S)
 
 
 class Server(uvicorn.Server):
