@@ -64,8 +64,8 @@ def begin(
 ) -> tuple[Visit, Findings]:
     """Read the settings and find the running worker. Settings of gateway or page that cannot be read are findings.
 
-    Raises InputError for a `line.toml` that cannot be used: nothing can be looked at without it. Raises KeyFileError for
-    a client's key that cannot be read.
+    Raises InputError for a `line.toml` that cannot be used: nothing can be looked at without it. Raises KeyFileError
+    for a key of a client that cannot be read.
     """
     if options.key is not None:
         read_pair(options.key)
