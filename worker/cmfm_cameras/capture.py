@@ -18,6 +18,10 @@ NEAREST_M: Final = 1e-3
 SAMPLE_POINTS: Final = 4096
 """Points that the extents are taken from: about this many, evenly spread."""
 
+NO_PICTURE: Final[NDArray[np.uint8]] = np.empty((0, 0, 3), np.uint8)
+NO_POINTS: Final[NDArray[np.float32]] = np.empty((0, 0, 3), np.float32)
+"""The missing half of a capture of one of two devices (`adapters.two_devices`); `check_capture` refuses it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capture:

@@ -139,6 +139,15 @@ class LedgerReader:
         counts = {str(verdict): found.get(str(verdict), 0) for verdict in Verdict}
         return Totals(sum(found.values()), counts, tuple(self._boots(question)))
 
+    def newest_model(self, question: Question) -> str:
+        """Return the id of the model that decided the newest row of a query; "" if none decided one."""
+        where, values = question.where()
+        select = (
+            f"SELECT model_sha FROM triggers WHERE {where} AND model_sha <> '' ORDER BY done_ns DESC LIMIT 1"  # noqa: S608
+        )
+        found = self._connection.execute(select, values).fetchone()
+        return str(found[0]) if found else ""
+
     def audit(
         self, since_ns: int | None = None, until_ns: int | None = None, limit: int | None = None
     ) -> Iterator[AuditEntry]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from cmfm_cameras.capture import Capture
+from cmfm_cameras.capture import NO_PICTURE, NO_POINTS, Capture
 from cmfm_cameras.device import DeviceInfo
 from cmfm_cameras.errors import InputError, RefusedCaptureError
 from cmfm_cameras.gentl.producers import producers, require_packages
@@ -83,13 +83,20 @@ class GenicamDevice:
 
         lost = self._session.lost()
         lost_before, self._lost = lost - self._lost, lost
-        colour = picture_part(frame.parts)
-        require_same_pixels(colour, frame.parts)
-        self._read_scan3d_chunk()
+        rgb, xyz = NO_PICTURE, NO_POINTS
+        if self._section.content != "points":
+            colour = picture_part(frame.parts)
+            rgb = picture(frame.raw, colour)
+        if self._section.content == "both":
+            require_same_pixels(colour, frame.parts)
+        if self._section.content != "picture":
+            self._read_scan3d_chunk()
+            xyz = points(frame.raw, frame.parts, self._scan3d)
         encoder = self._nodes.get("ChunkEncoderValue")
+        trigger_id = self._nodes.get(self._section.trigger_id) if self._section.trigger_id else None
         return Capture(
-            rgb=picture(frame.raw, colour),
-            xyz=points(frame.raw, frame.parts, self._scan3d),
+            rgb=rgb,
+            xyz=xyz,
             frame_id=frame.frame_id,
             trigger_ns=self._trigger_ns(frame),
             encoder=encoder if isinstance(encoder, int) else None,
@@ -97,6 +104,8 @@ class GenicamDevice:
             gain=self._nodes.number("ChunkGain"),
             temperature_c=self._session.temperature_c(),
             lost_before=lost_before,
+            device_ns=frame.timestamp_ns,
+            trigger_id=trigger_id if isinstance(trigger_id, int) else None,
         )
 
     def _read_scan3d_chunk(self) -> None:

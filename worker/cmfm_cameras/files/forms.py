@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cmfm_cameras.capture import NO_PICTURE, NO_POINTS
 from cmfm_cameras.files.ply import read_ply
 from cmfm_cameras.points import in_metres, points_of_distances
 from cmfm_cameras.settings.folder import FolderSection
@@ -38,7 +39,23 @@ def _read_ply(section: FolderSection, paths: tuple[Path, ...]) -> Pixels:
 
 
 def _read_rgb_depth(section: FolderSection, paths: tuple[Path, ...]) -> Pixels:
-    steps = read_png_16bit(paths[1])
+    return read_png(paths[0]), _points_of_depth(section, paths[1])
+
+
+def _read_rgb(_section: FolderSection, paths: tuple[Path, ...]) -> Pixels:
+    return read_png(paths[0]), NO_POINTS
+
+
+def _read_xyz(section: FolderSection, paths: tuple[Path, ...]) -> Pixels:
+    return NO_PICTURE, _metres(section, read_tiff(paths[0]))
+
+
+def _read_depth(section: FolderSection, paths: tuple[Path, ...]) -> Pixels:
+    return NO_PICTURE, _points_of_depth(section, paths[0])
+
+
+def _points_of_depth(section: FolderSection, path: Path) -> NDArray[np.float32]:
+    steps = read_png_16bit(path)
     z_m = np.multiply(steps, section.depth_scale, dtype=np.float32, casting="unsafe")
     z_m[steps == 0] = np.nan
     height, width = z_m.shape
@@ -46,7 +63,7 @@ def _read_rgb_depth(section: FolderSection, paths: tuple[Path, ...]) -> Pixels:
     fy = section.fy or fx
     cx = (width - 1) / 2 if section.cx is None else section.cx
     cy = (height - 1) / 2 if section.cy is None else section.cy
-    return read_png(paths[0]), points_of_distances(z_m, fx, fy, cx, cy)
+    return points_of_distances(z_m, fx, fy, cx, cy)
 
 
 def _read_numpy(section: FolderSection, paths: tuple[Path, ...]) -> Pixels:
@@ -77,5 +94,8 @@ FORMS: Final[Mapping[str, Form]] = {
     "ply": Form((".ply",), _read_ply),
     "rgb_depth": Form((".rgb.png", ".depth.png"), _read_rgb_depth),
     "numpy": Form((".rgb.npy", ".xyz.npy"), _read_numpy),
+    "rgb": Form((".rgb.png",), _read_rgb),
+    "xyz": Form((".xyz.tiff",), _read_xyz),
+    "depth": Form((".depth.png",), _read_depth),
 }
 """By `form` of the section [folder]."""

@@ -17,6 +17,7 @@ class CameraSection(Section):
         "folder",
         "genicam",
         "recording",
+        "two_devices",
     ] = Field(
         "folder",
         description="Kind of device; the section of the same name describes it. `cmfm-camera list` shows devices.",

@@ -13,11 +13,11 @@ class FolderSection(Section):
     """A watched folder: each new set of files is one part."""
 
     path: ConfigPath | None = Field(None, description='Folder to watch, for kind = "folder".')
-    form: Literal["rgb_xyz", "ply", "rgb_depth", "numpy"] = Field(
+    form: Literal["rgb_xyz", "ply", "rgb_depth", "numpy", "rgb", "xyz", "depth"] = Field(
         "rgb_xyz",
         description="Files of a part NAME. rgb_xyz: NAME.rgb.png and NAME.xyz.tiff. ply: NAME.ply, an organised cloud "
         "with colour. rgb_depth: NAME.rgb.png and NAME.depth.png, with the intrinsics below. numpy: NAME.rgb.npy and "
-        "NAME.xyz.npy.",
+        "NAME.xyz.npy. rgb, xyz, depth: one of these files alone, for a device of [two_devices].",
     )
     unit: XyzUnit = Field("m", description="Unit of the points: m, cm, mm or um.")
     depth_scale: float = Field(
@@ -79,6 +79,6 @@ class FolderSection(Section):
     def _move_needs_a_folder(self) -> Self:
         if self.after == "move" and self.done is None:
             raise ValueError('after = "move" needs done')
-        if self.form == "rgb_depth" and self.fx is None:
-            raise ValueError('form = "rgb_depth" needs fx')
+        if self.form in ("rgb_depth", "depth") and self.fx is None:
+            raise ValueError(f'form = "{self.form}" needs fx')
         return self

@@ -76,6 +76,17 @@ class GenicamSection(Section):
     cy: float | None = Field(
         None, ge=-1e5, le=1e5, description='Row of the principal point. "": Scan3dPrincipalPointV.'
     )
+    content: Literal["both", "picture", "points"] = Field(
+        "both",
+        description="What a frame has. picture, points: a 2D camera, or a sensor without picture, as a device of "
+        "[two_devices].",
+    )
+    trigger_id: str = Field(
+        "",
+        max_length=64,
+        description="Feature that says the number of a frame's trigger, for pair_by = trigger_id: ChunkCounterValue, "
+        "for example. Empty: none.",
+    )
     frame_id_bits: Literal[0, 16, 32, 64] = Field(
         0, description="Width of its frame ids. 0: 16 for GigE Vision without extended ids, else 64."
     )

@@ -1,10 +1,11 @@
 """Reads `camera.toml` and the `CMFM_CAMERA_…` variables (`cmfm_settings.load` says how)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from cmfm_cameras.settings.model import CameraSettings
-from cmfm_settings.load import CAMERA_PREFIX, LoadedSettings, SettingsFile
+from cmfm_settings.load import CAMERA_PREFIX, DEPTH_PREFIX, PICTURE_PREFIX, LoadedSettings, SettingsFile
 
 CAMERA_FILE: Final = SettingsFile(
     CameraSettings,
@@ -12,6 +13,10 @@ CAMERA_FILE: Final = SettingsFile(
     example="deploy/camera.toml (`cmfm-camera example` prints it)",
     list_example="CMFM_CAMERA_GENICAM__PRODUCERS='[\"/opt/vendor/lib/producer.cti\"]'",
 )
+
+PICTURE_FILE: Final = replace(CAMERA_FILE, prefix=PICTURE_PREFIX)
+DEPTH_FILE: Final = replace(CAMERA_FILE, prefix=DEPTH_PREFIX)
+"""Files of the same form that [two_devices] names."""
 
 EXAMPLE_HEADING: Final = """One camera: `cmfm-camera --config camera.toml`. `cmfm-camera example` prints this file.
 `cmfm-camera check --config camera.toml` explains every key with its value and its source, and opens no device.

@@ -6,6 +6,7 @@ from cmfm_cameras.settings.camera import CameraSection
 from cmfm_cameras.settings.folder import FolderSection
 from cmfm_cameras.settings.genicam import GenicamSection
 from cmfm_cameras.settings.recording import RecordingSection
+from cmfm_cameras.settings.two_devices import TwoDevicesSection
 from cmfm_settings.http_section import HttpSection
 from cmfm_settings.log_section import LogSection
 
@@ -19,5 +20,6 @@ class CameraSettings(BaseModel):
     folder: FolderSection = FolderSection()
     genicam: GenicamSection = GenicamSection()
     recording: RecordingSection = RecordingSection()
+    two_devices: TwoDevicesSection = TwoDevicesSection()
     log: LogSection = LogSection()
     metrics: HttpSection = HttpSection()
