@@ -14,8 +14,7 @@ from typing import Final
 import structlog
 import uvicorn
 
-from cmfm_client import NoReplyError
-from cmfm_hmi.audit import AuditEntry, AuditLog
+from cmfm_hmi.audit import AuditLog
 from cmfm_hmi.board.board import LiveBoard
 from cmfm_hmi.board.pictures import LivePictures
 from cmfm_hmi.commands import WorkerCommands
@@ -26,6 +25,7 @@ from cmfm_hmi.kept.marks import Marks
 from cmfm_hmi.kept.picture_cache import PictureCache
 from cmfm_hmi.line.feed import LineFeed
 from cmfm_hmi.line.live_line import LiveLine
+from cmfm_hmi.metrics import serve_metrics
 from cmfm_hmi.problems import problems_of
 from cmfm_hmi.rendering import Templates
 from cmfm_hmi.security.lock import LineLock
@@ -46,6 +46,9 @@ BACKLOG: Final = 512
 KEEP_ALIVE_S: Final = 15
 CLOSE_LIMIT_S: Final = 2
 """Time for open requests when the page ends."""
+
+AUDIT_REPLY_S: Final = 1.0
+"""Time for the worker to confirm an audit entry, which it writes to its disk first."""
 
 CONNECTIONS_A_BROWSER: Final = 6
 
@@ -69,12 +72,14 @@ async def serve(settings: HmiSettings) -> None:
             server = Server(uvicorn_config(settings.page, site), site.board.close)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
+            stop_metrics = serve_metrics(site)
             address = address_of(settings.page, listener)
             log.info("hmi_started", address=address)
             notifier.ready(f"serving {address}")
             try:
                 await serve_while_followed(server, site.board, listener)
             finally:
+                stop_metrics()
                 notifier.stopping("stopping")
                 notifier.close()
                 log.info("hmi_stopped")
@@ -103,7 +108,7 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
             ended_sessions(store, settings),
         )
         requests = WorkerRequests(settings.worker)
-        audit = AuditLog(store, lambda entry: send_audit(requests, entry))
+        audit = AuditLog(store, lambda request: requests.ask_now(request, AUDIT_REPLY_S))
         live, history, commands = LiveLine(), History(settings.records), WorkerCommands(settings.worker)
         live.attach(asyncio.get_running_loop())
         feed = LineFeed(settings.worker, live)
@@ -156,11 +161,6 @@ def ended_sessions(store: PageStore, settings: HmiSettings) -> set[str]:
     oldest_ns = time.time_ns() - int(settings.access.session_hours * 3600e9)
     store.change("DELETE FROM ended_sessions WHERE ended_ns < ?", (oldest_ns,))
     return {str(row[0]) for row in store.rows("SELECT session_id FROM ended_sessions")}
-
-
-def send_audit(requests: WorkerRequests, entry: AuditEntry) -> None:  # noqa: ARG001
-    """Send an entry to the worker's ledger; blocks. Raises ClientError if it was not confirmed."""
-    raise NoReplyError("this worker takes no audit entries yet")
 
 
 class Server(uvicorn.Server):

@@ -1,7 +1,8 @@
 """Site: what every page is given."""
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -25,7 +26,7 @@ from cmfm_protocol.wire import control
 
 @dataclass(frozen=True)
 class Site:
-    """Everything that pages share. `run.open_site` makes and closes it."""
+    """Everything that pages share. `run.open_site` makes and closes it. `events` are what the metrics count."""
 
     settings: HmiSettings
     live: LiveLine
@@ -43,6 +44,7 @@ class Site:
     sessions: Sessions
     store: PageStore
     ended: set[str]
+    events: Counter[str] = field(default_factory=Counter)
 
     def end_session(self, session_id: str) -> None:
         """Note durably that a session was logged out; blocks."""

@@ -1,5 +1,6 @@
 """The web application: pages, static files, errors in words, and what every request goes through."""
 
+import traceback
 from importlib.resources import files
 from types import ModuleType
 from typing import Any, Final
@@ -127,7 +128,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    structlog.get_logger("web").error("page_failed", path=request.url.path, error=repr(error))
+    site_of(request).events["page_failed"] += 1
+    trace = "".join(traceback.format_exception(error))
+    structlog.get_logger("web").error("page_failed", path=request.url.path, error=repr(error), trace=trace)
     return _say(request, 500, "bug", {})
 
 

@@ -15,6 +15,7 @@ from cmfm_service.entry_point import run_command
 from cmfm_worker.cli import (
     bench,
     calibrate,
+    collect,
     doctor,
     evaluate,
     fit,
@@ -25,6 +26,7 @@ from cmfm_worker.cli import (
     prepare,
     recipe,
     replay_part,
+    teach,
     weights,
 )
 from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
@@ -60,6 +62,8 @@ app = typer.Typer(
     "try it on files, measure it on a data set, and look after settings and weights.",
 )
 app.command("fit")(fit.fit)
+app.command("collect")(collect.collect)
+app.command("teach")(teach.teach)
 app.command("prepare")(prepare.prepare)
 app.command("import")(import_.import_published)
 app.command("calibrate")(calibrate.calibrate)

@@ -51,11 +51,13 @@ def routes(site: Site) -> list[BaseRoute]:
         peer = request.client.host if request.client else ""
         user = await logins.check(name, form.get("password", ""), peer)
         if user is None:
+            site.events["login_refused"] += 1
             log.warning("login_refused", name=name, peer=peer)
             t = site.pages.translator(request)
             problem = t("errors.login_wrong") if logins.allows(name, peer) else t("errors.login_wait")
             return page(request, 401, goal, problem, name)
         visitor = site.sessions.begin(user)
+        site.events["login"] += 1
         log.info("login", name=name, peer=peer, role=user.role)
         response = RedirectResponse(goal, 303)
         set_session_cookie(response, site.sessions.cookie(visitor), secure=secure)
