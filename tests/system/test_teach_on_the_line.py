@@ -100,7 +100,7 @@ def test_product_is_collected_taught_and_used(
             str(folder / ".taught" / "cap"),
         )
         assert sum(taught["preview"]["counts"].values()) > 0
-        assert any("ten more" in remark for remark in taught["remarks"])
+        assert "ten more" in taught["gain"]
         assert [event for event in events(teaching) if event["event"] == "used"] == [
             {"event": "used", "recipe": "cap", "version": 1}
         ]

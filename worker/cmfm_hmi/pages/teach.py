@@ -66,14 +66,18 @@ def routes(site: Site) -> list[BaseRoute]:
     async def state(request: Request) -> Response:
         product = _product(request)
         view = await site.history.read(lambda: seen.view(product))
+        mark = await site.history.read(lambda: mark_of(recipes, product))
+        using = site.commands.of_kind(USE)
+        if using is not None and _why(mark) not in using.arguments:
+            using = None  # it was about a recipe taught before
         return JSONResponse(
             {
                 **view.counts(),
                 "revision": view.revision,
                 "line": _line(site, product),
                 "teach": progress_of(site.commands.of_kind(TEACH), product),
-                "use": progress_of(site.commands.of_kind(USE), product),
-                "outcome": await site.history.read(lambda: mark_of(recipes, product)),
+                "use": progress_of(using, product),
+                "outcome": mark,
             }
         )
 
@@ -143,8 +147,9 @@ def routes(site: Site) -> list[BaseRoute]:
         mark = await site.history.read(lambda: mark_of(recipes, product))
         if not mark or form.get("outcome", mark) != mark:
             raise PageError("recipe_changed", 409, recipe=product)
-        await site.audit.write(visitor_of(request).name, "recipe_use", product, "", f"taught {mark}")
-        site.commands.start(USE, _arguments(site, request, product, "--use", *_keys(site)), USE_LIMIT_S)
+        await site.audit.write(visitor_of(request).name, "recipe_use", product, "", _why(mark))
+        options = ("--use", "--why", _why(mark), *_keys(site))
+        site.commands.start(USE, _arguments(site, request, product, *options), USE_LIMIT_S)
         return JSONResponse({}, 202)
 
     @require(Role.TEACH)
@@ -212,6 +217,11 @@ def _count(form: dict[str, str], field: str, most: int) -> int:
 def _arguments(site: Site, request: Request, product: str, *more: str) -> list[str]:
     config, who = str(site.settings.worker.config), visitor_of(request).name
     return ["teach", "--config", config, "--product", product, "--json", "--by", who, *more]
+
+
+def _why(mark: str) -> str:
+    """Why a recipe is put in use, which also tells which teaching made it."""
+    return f"taught on the page ({mark})"
 
 
 def _keys(site: Site) -> list[str]:

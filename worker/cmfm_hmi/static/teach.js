@@ -95,7 +95,9 @@ function card(part) {
   const bad = make("button", { type: "button", "aria-pressed": String(part.use === "bad") }, words.bad);
   bad.addEventListener("click", () => act("choose", { part: part.name, use: part.use === "bad" ? "left_out" : "bad" }));
   const picture = make("img", { src: `${home}/parts/${part.name}.jpg`, alt: fill(words.picture, part), loading: "lazy", width: "320", height: "240" });
-  const judged = make("span", { class: `verdict ${part.verdict}` }, words[`verdict_${part.verdict}`] || part.verdict);
+  const judged = part.verdict === "FAULT"
+    ? make("span", { class: "quiet" }, words.not_judged)
+    : make("span", { class: `verdict ${part.verdict}` }, words[`verdict_${part.verdict}`]);
   const item = make("li", {}, picture, make("div", { class: "line" }, judged, make("span", { class: "quiet" }, part.part_id)));
   if (part.odd.length) {
     item.classList.add("odd");
