@@ -7,6 +7,7 @@ import asyncio
 import io
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -33,12 +34,13 @@ PASSES_A_SECOND: Final = 8.0
 class LivePictures:
     """JPEG pictures of the newest parts, by key."""
 
-    def __init__(self, live: LiveLine) -> None:
+    def __init__(self, live: LiveLine, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._live = live
+        self._clock_s = clock_s
         self._pictures: OrderedDict[Key, bytes] = OrderedDict()
         self._drawing: dict[Key, asyncio.Task[bytes | None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-        self._allowance, self._counted_s = PASSES_A_SECOND, time.monotonic()
+        self._allowance, self._counted_s = PASSES_A_SECOND, clock_s()
         self._admitted: OrderedDict[Key, bool] = OrderedDict()
         self.drawn = 0
 
@@ -46,7 +48,7 @@ class LivePictures:
         """Tell whether a part gets a picture; on a fast line some that passed get none. The answer never changes."""
         if (known := self._admitted.get(key)) is not None:
             return known
-        now_s = time.monotonic()
+        now_s = self._clock_s()
         earned = (now_s - self._counted_s) * PASSES_A_SECOND
         self._allowance, self._counted_s = min(self._allowance + earned, PASSES_A_SECOND), now_s
         admitted = verdict is not Verdict.PASS or self._allowance >= 1
