@@ -48,7 +48,8 @@ class FileRows:
 def write_block(path: Path, block: Profiles) -> None:
     """Write a block."""
     arrays = {name: getattr(block, name) for name in (*PROFILES, *COUNTS)}
-    np.savez_compressed(path, **{name: array for name, array in arrays.items() if array is not None})
+    given = {name: array for name, array in arrays.items() if array is not None}
+    np.savez_compressed(path, allow_pickle=False, **given)
 
 
 def read_block(path: Path) -> Profiles:
