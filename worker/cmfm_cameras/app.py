@@ -1,7 +1,9 @@
 """`cmfm-camera`: its commands, and the exit code of each error."""
 
+import re
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +35,24 @@ EXIT_CODES = """Exit codes:
 
 4  the device: a call into its driver does not return; `look`, `record`: it is not there, or its frame is refused
 """
+
+SQUARES = re.compile(r"([0-9]{1,3})x([0-9]{1,3})")
+
+
+class BoardOption(StrEnum):
+    """Boards of `calibrate`."""
+
+    CHARUCO = "charuco"
+    CHECKERBOARD = "checkerboard"
+
+
+class Coefficients(StrEnum):
+    """Distortion coefficients of `calibrate`."""
+
+    FOUR = "4"
+    FIVE = "5"
+    EIGHT = "8"
+
 
 app = typer.Typer(
     name="cmfm-camera",
@@ -145,6 +165,55 @@ def play(
     from cmfm_cameras.commands.play import play as play_
 
     raise typer.Exit(play_(config, folder, speed, repeat))
+
+
+@app.command()
+def calibrate(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder of views: NAME.picture.png, NAME.depth.png, NAME.xyz.tiff."
+        ),
+    ],
+    squares: Annotated[
+        str, typer.Option(metavar="CxR", help="Squares of the board: columns x rows, 9x7 for one.")
+    ],
+    square_mm: Annotated[float, typer.Option(min=0.1, max=1000, help="Side of a square in millimetres.")],
+    out: Annotated[Path, typer.Option(help="File to write (TOML), for [two_devices] calibration.")],
+    board: Annotated[BoardOption, typer.Option(help="Kind of board.")] = BoardOption.CHARUCO,
+    marker_mm: Annotated[float, typer.Option(min=0, max=1000, help="Side of a ChArUco marker.")] = 0.0,
+    dictionary: Annotated[str, typer.Option(help="Its markers, by OpenCV's name.")] = "DICT_5X5_100",
+    legacy: Annotated[
+        bool,
+        typer.Option(
+            "--legacy", help="A ChArUco board made by OpenCV before 4.6, with an even number of rows."
+        ),
+    ] = False,
+    coefficients: Annotated[
+        Coefficients, typer.Option(help="Distortion coefficients. 8 for wide lenses, with many views.")
+    ] = Coefficients.FIVE,
+    most_error_px: Annotated[
+        float, typer.Option(min=0.01, max=100, help="Largest reprojection error that is accepted, in pixels.")
+    ] = 1.0,
+    calib_id: Annotated[str, typer.Option(help="Name of the calibration, for [camera] calib_id.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Calibrate a 2D camera and a depth sensor from pictures of a board that both see; refuse poor views."""
+    from cmfm_cameras.calibration.board import Board
+    from cmfm_cameras.calibration.command import run_calibrate
+
+    shape = SQUARES.fullmatch(squares)
+    if shape is None:
+        raise typer.BadParameter("--squares: expected columns x rows, 9x7 for one")
+    found = Board(
+        board.value, int(shape[1]), int(shape[2]), square_mm / 1000, marker_mm / 1000, dictionary, legacy
+    )
+    options = {
+        "coefficients": int(coefficients.value),
+        "most_error_px": most_error_px,
+        "calib_id": calib_id,
+    }
+    raise typer.Exit(run_calibrate(folder, found, out, options, json=json))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

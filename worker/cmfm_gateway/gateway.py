@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from cmfm_client import RequestClient
 from cmfm_gateway.errors import AdapterError, StartupError, first_error
 from cmfm_gateway.feed import Feed, read_keys
-from cmfm_gateway.line_view import LineView
+from cmfm_gateway.line_view import Cause, LineView
 from cmfm_gateway.part_numbers import part_numbers
 from cmfm_gateway.settings.model import GatewaySettings
 from cmfm_gateway.store import ResultStore
@@ -72,12 +73,17 @@ class Gateway:
         self._change = 0
         self._event = asyncio.Event()
         self._feed = Feed(settings.worker, self.store, self._wake)
+        self._taken_over = self._is_taken_over()
         self._view = self.view
 
     @property
     def view(self) -> LineView:
-        """The line at this moment; silence counts from the clock, not from an event."""
-        return self._feed.facts.view_at(time.monotonic(), self.settings.worker.silence_s)
+        """The line at this moment; silence counts from the clock, not from an event.
+
+        While an operator has taken the line over it is offline, however well the worker is.
+        """
+        view = self._feed.facts.view_at(time.monotonic(), self.settings.worker.silence_s)
+        return replace(view, valid=False, cause=Cause.OFFLINE) if self._taken_over else view
 
     async def changed(self, seen: int) -> int:
         """Wait until the change counter differs from `seen` (a new result, a new view); return it. -1 never waits."""
@@ -150,13 +156,22 @@ class Gateway:
             self.store.close()
 
     async def _tick(self) -> None:
-        """Tell adapters of silence, which no event reports."""
+        """Tell adapters of silence and of an operator who takes the line over, which no event reports."""
         while True:
             await asyncio.sleep(TICK_S)
             if self._feed.failure is not None:
                 raise self._feed.failure
+            self._taken_over = self._is_taken_over()
             if self.view != self._view:
                 self._notify()
+
+    def _is_taken_over(self) -> bool:
+        """Tell whether an operator has the line; a file that cannot be looked at counts as one that is there."""
+        file = self.settings.gateway.takeover
+        try:
+            return file is not None and file.exists()
+        except OSError:
+            return True
 
     async def _supervise(self, adapter: Adapter) -> None:
         failures = 0

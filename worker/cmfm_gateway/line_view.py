@@ -23,7 +23,9 @@ class Cause(StrEnum):
     STOPPED = "stopped"  # the worker has ended in order
     GAP = "gap"  # results are missing
     STORE = "store"  # the gateway cannot write its store
-    OFFLINE = "offline"  # a PLC has set the gateway offline; only that adapter says so
+    OFFLINE = (
+        "offline"  # an operator took the line over; or a PLC set the gateway offline, which its adapter says
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import structlog
@@ -18,21 +18,21 @@ import structlog
 from cmfm_client import ClientError
 from cmfm_hmi.errors import PageError
 from cmfm_hmi.store import PageStore
+from cmfm_protocol.wire.control import Request
+from cmfm_protocol.wire.record_requests import AuditRequest
+from cmfm_protocol.wire.result import fit_text
 
 RETRY_S: Final = 2.0
 """Pause after a worker that did not confirm."""
 
 SENT_AT_ONCE: Final = 50
 SHOWN_ROWS: Final = 500
-MAX_TEXT: Final = 1_000
-"""Characters of one field."""
-
 _FIELDS: Final = "entry_id, at_ns, who, what, subject, before, after"
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One change. `at_ns` is CLOCK_REALTIME of the page's machine; the other fields are text for people."""
+class Change:
+    """One change. `at_ns` is CLOCK_REALTIME of the page's machine; the other fields are one line of text each."""
 
     entry_id: str
     at_ns: int
@@ -46,7 +46,7 @@ class AuditEntry:
 class AuditLog:
     """Writes entries, and forwards them by `send`, which blocks and raises ClientError if it was not confirmed."""
 
-    def __init__(self, store: PageStore, send: Callable[[AuditEntry], None]) -> None:
+    def __init__(self, store: PageStore, send: Callable[[Request], object]) -> None:
         self._store = store
         self._send = send
         self._wake = asyncio.Event()
@@ -65,8 +65,8 @@ class AuditLog:
 
     async def write(self, who: str, what: str, subject: str = "", before: str = "", after: str = "") -> None:
         """Store an entry durably, before or after the change that it names. Raises PageError: then change nothing."""
-        texts = tuple(text[:MAX_TEXT] for text in (who, what, subject, before, after))
-        entry = AuditEntry(uuid.uuid4().hex, time.time_ns(), *texts)
+        texts = tuple(fit_text(text) for text in (who, what, subject, before, after))
+        entry = Change(uuid.uuid4().hex, time.time_ns(), *texts)
         values = (entry.entry_id, entry.at_ns, *texts)
         insert = f"INSERT INTO audit ({_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (names are ours)
         try:
@@ -77,14 +77,14 @@ class AuditLog:
         self._log.info("audit", who=who, what=what, subject=subject, before=before, after=after)
         self._wake.set()
 
-    def newest(self, limit: int = SHOWN_ROWS) -> list[AuditEntry]:
+    def newest(self, limit: int = SHOWN_ROWS) -> list[Change]:
         """Return the newest entries of this page, newest first. Raises sqlite3.Error."""
         select = f"SELECT {_FIELDS} FROM audit ORDER BY at_ns DESC LIMIT ?"  # noqa: S608
         return [_entry(row) for row in self._store.rows(select, (limit,))]
 
-    def waiting(self) -> int:
-        """Return how many entries the ledger does not have yet. Raises sqlite3.Error."""
-        return int(str(self._store.rows("SELECT count(*) FROM audit WHERE sent = 0")[0][0]))
+    def waiting(self) -> list[str]:
+        """Return the ids of the entries that the ledger does not have yet. Raises sqlite3.Error."""
+        return [str(row[0]) for row in self._store.rows("SELECT entry_id FROM audit WHERE sent = 0")]
 
     async def _forward(self) -> None:
         while True:
@@ -102,7 +102,7 @@ class AuditLog:
         try:
             while waiting := [_entry(row) for row in self._store.rows(select, (SENT_AT_ONCE,))]:
                 for entry in waiting:
-                    self._send(entry)
+                    self._send(AuditRequest(uuid.uuid4().hex, **asdict(entry)))
                     self._store.change("UPDATE audit SET sent = 1 WHERE entry_id = ?", (entry.entry_id,))
         except (ClientError, sqlite3.Error) as error:
             self._log.warning("audit_waits", error=str(error))
@@ -110,7 +110,7 @@ class AuditLog:
         return True
 
 
-def _entry(row: tuple[object, ...]) -> AuditEntry:
+def _entry(row: tuple[object, ...]) -> Change:
     entry_id, at_ns, *texts = row
     who, what, subject, before, after = map(str, texts)
-    return AuditEntry(str(entry_id), int(str(at_ns)), who, what, subject, before, after)
+    return Change(str(entry_id), int(str(at_ns)), who, what, subject, before, after)

@@ -1,7 +1,8 @@
 """Site: what every page is given."""
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
@@ -9,6 +10,9 @@ from cmfm_hmi.audit import AuditLog
 from cmfm_hmi.board.board import LiveBoard
 from cmfm_hmi.commands import WorkerCommands
 from cmfm_hmi.history import History
+from cmfm_hmi.kept.kept_parts import KeptParts
+from cmfm_hmi.kept.marks import Marks
+from cmfm_hmi.kept.picture_cache import PictureCache
 from cmfm_hmi.line.live_line import LiveLine
 from cmfm_hmi.rendering import Templates
 from cmfm_hmi.security.lock import LineLock
@@ -22,12 +26,15 @@ from cmfm_protocol.wire import control
 
 @dataclass(frozen=True)
 class Site:
-    """Everything that pages share. `run.open_site` makes and closes it."""
+    """Everything that pages share. `run.open_site` makes and closes it. `events` are what the metrics count."""
 
     settings: HmiSettings
     live: LiveLine
     board: LiveBoard
     history: History
+    kept: KeptParts
+    pictures: PictureCache
+    marks: Marks
     commands: WorkerCommands
     requests: WorkerRequests
     audit: AuditLog
@@ -37,6 +44,7 @@ class Site:
     sessions: Sessions
     store: PageStore
     ended: set[str]
+    events: Counter[str] = field(default_factory=Counter)
 
     def end_session(self, session_id: str) -> None:
         """Note durably that a session was logged out; blocks."""

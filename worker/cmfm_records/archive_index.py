@@ -32,6 +32,7 @@ MAX_TORN_LOOKS: Final = 100
 _CREATE: Final = (
     f"CREATE TABLE parts ({', '.join(COLUMNS.values())}, PRIMARY KEY (name)) WITHOUT ROWID",
     *(f"CREATE INDEX by_{key} ON parts ({key}, name)" for key in ("recipe", "reason", "camera")),
+    "CREATE INDEX by_result ON parts (result_id, boot_id)",
     "CREATE TABLE source (folder TEXT NOT NULL)",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -87,6 +88,10 @@ class ArchiveIndex:
     def row(self, name: str) -> ArchivedRow | None:
         """The row of a folder's name; None if the index does not have it."""
         return next(iter(self._rows("name = ?", (name,))), None)
+
+    def find(self, boot_id: str, result_id: int) -> ArchivedRow | None:
+        """The row of a result; None if its part is not archived, or not read yet."""
+        return next(iter(self._rows("result_id = ? AND boot_id = ?", (result_id, boot_id))), None)
 
     def count(self, wanted: PartFilter) -> int:
         """The number of parts that a filter leaves."""

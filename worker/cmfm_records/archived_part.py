@@ -19,6 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_protocol.files.picture_files import read_png, read_tiff
+from cmfm_protocol.wire.errors import Violation
+from cmfm_protocol.wire.fields import read
+from cmfm_protocol.wire.limits import MAP_SIDE_PX
+from cmfm_protocol.wire.result import Result
 from cmfm_settings.errors import InputError
 
 NAME: Final = re.compile(r"\d{8}T\d{9}Z_([0-9A-Za-z-]+)_(\d+)")
@@ -97,6 +101,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(facts)
 
 
+def read_result(folder: Path) -> Result:
+    """Read the result in a result.json, each field checked as on the wire. Raises InputError naming file and field."""
+    facts = read_facts(folder)
+    try:
+        return read(Result, facts)
+    except Violation as error:
+        raise InputError(f"{folder / RESULT_FILE}: {error}") from error
+
+
 def part_folders(parent: Path) -> list[Path]:
     """The folders of parts under `parent`, oldest first; other files and folders are ignored."""
     try:
@@ -106,13 +119,24 @@ def part_folders(parent: Path) -> list[Path]:
     return sorted(entry for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir())
 
 
+def read_map(folder: Path, key: str) -> NDArray[np.generic] | None:
+    """Read one of MAPS, (224, 224); None if the part has no such map. Raises InputError naming the file."""
+    path = folder / f"{key}.npy"
+    try:
+        if not path.is_file():
+            return None
+        found = np.load(
+            path, mmap_mode="r", allow_pickle=False
+        )  # a header that promises too much allocates nothing
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    if found.shape != (MAP_SIDE_PX, MAP_SIDE_PX) or found.dtype.kind not in "fb":
+        raise InputError(
+            f"{path}: holds {found.dtype} of shape {found.shape}; expected a map of {MAP_SIDE_PX}×{MAP_SIDE_PX}"
+        )
+    return np.array(found)
+
+
 def _read_maps(folder: Path) -> dict[str, NDArray[np.generic]]:
-    maps: dict[str, NDArray[np.generic]] = {}
-    for key in MAPS:
-        path = folder / f"{key}.npy"
-        try:
-            if path.is_file():
-                maps[key] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from error
-    return maps
+    read = ((key, read_map(folder, key)) for key in MAPS)
+    return {key: found for key, found in read if found is not None}

@@ -1,6 +1,5 @@
 """One row of the index of archived parts, how it is read from a part's folder, and the filter over rows."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from cmfm_records.archived_part import NAME, RESULT_FILE, read_facts
+from cmfm_records.archived_part import NAME, read_result
 from cmfm_records.time_text import EPOCH, utc_text
 from cmfm_settings.errors import InputError
 
@@ -66,29 +65,24 @@ class ArchivedRow:
             raise ValueError(f"{folder.name!r} is not the name of an archived part")
         torn = cls(folder.name, name_time_ns(folder.name), matched[1], min(int(matched[2]), _MAX_INTEGER))
         try:
-            facts = read_facts(folder)
-            return cls(
-                name=folder.name,
-                done_ns=torn.done_ns,
-                boot_id=_text(facts, "boot_id"),
-                result_id=_integer(facts, "result_id"),
-                part_id=_text(facts, "part_id"),
-                camera=_text(facts, "camera"),
-                recipe=_text(facts, "recipe"),
-                verdict=_text(facts, "verdict"),
-                reason=_text(facts, "reason"),
-                score=_number(facts, "score"),
-                threshold=_number(facts, "threshold"),
-                coverage=_number(facts, "coverage"),
-                regions=len(_list(facts, "regions")),
-                has_maps=(folder / _PSI).is_file(),
-            )
+            result = read_result(folder)
         except InputError as error:
-            if not folder.is_dir():
-                return None
-            return replace(torn, problem=str(error))
-        except _FieldError as error:
-            return replace(torn, problem=f"{folder / RESULT_FILE}: {error}")
+            return replace(torn, problem=str(error)) if folder.is_dir() else None
+        return replace(
+            torn,
+            boot_id=result.boot_id,
+            result_id=result.result_id,
+            part_id=result.part_id,
+            camera=result.camera,
+            recipe=result.recipe,
+            verdict=str(result.verdict),
+            reason=str(result.reason),
+            score=result.score,
+            threshold=result.threshold,
+            coverage=result.coverage,
+            regions=len(result.regions),
+            has_maps=(folder / _PSI).is_file(),
+        )
 
     @classmethod
     def of(cls, columns: tuple[Any, ...]) -> Self:
@@ -145,40 +139,3 @@ def name_time_ns(name: str) -> int:
     except ValueError:
         return 0
     return (seconds.days * 86_400 + seconds.seconds) * 10**9 + int(name[15:18]) * 10**6
-
-
-class _FieldError(Exception):
-    """A field of result.json has a value that no line writes."""
-
-
-def _text(facts: Mapping[str, Any], key: str) -> str:
-    value = facts.get(key, "")
-    if not isinstance(value, str):
-        raise _FieldError(f"{key} is {value!r}, expected text"[:200])
-    return value
-
-
-def _integer(facts: Mapping[str, Any], key: str) -> int:
-    value = facts.get(key)
-    if type(value) is not int or not 0 <= value <= _MAX_INTEGER:
-        raise _FieldError(f"{key} is {value!r}, expected a whole number"[:200])
-    return value
-
-
-def _number(facts: Mapping[str, Any], key: str) -> float | None:
-    value = facts.get(key)
-    if value is None:
-        return None
-    try:
-        if type(value) in (int, float) and math.isfinite(value):
-            return float(value)
-    except OverflowError:
-        pass  # an integer beyond float
-    raise _FieldError(f"{key} is {str(value)[:40]!r}, expected a finite number")
-
-
-def _list(facts: Mapping[str, Any], key: str) -> list[Any]:
-    value = facts.get(key, [])
-    if not isinstance(value, list):
-        raise _FieldError(f"{key} is {value!r}, expected a list"[:200])
-    return value

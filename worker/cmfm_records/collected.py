@@ -120,6 +120,11 @@ def read_product(folder: Path, product: str) -> Product:
     return Product(product, home, tuple(parts))
 
 
+def read_choices(folder: Path, product: str) -> dict[str, Choice]:
+    """Read the decision that counts for each part of a product, by its name. Raises InputError as `read_product`."""
+    return _choices(product_folder(folder, product) / CHOICES)
+
+
 def choose(
     folder: Path, product: str, part: str, use: Use, by: str, comment: str = "", *, why: str = ""
 ) -> Choice:

@@ -15,6 +15,8 @@ from cmfm_service.entry_point import run_command
 from cmfm_worker.cli import (
     bench,
     calibrate,
+    collect,
+    doctor,
     evaluate,
     fit,
     import_,
@@ -24,6 +26,7 @@ from cmfm_worker.cli import (
     prepare,
     recipe,
     replay_part,
+    teach,
     weights,
 )
 from cmfm_worker.errors import ExitCode, HungDeviceError, InputError, LostDeviceError, StartupError
@@ -33,7 +36,7 @@ EXIT_CODES = """Exit codes:
 
 0  it worked
 
-1  a bug of ours (with a traceback), or a second signal that cut the drain short
+1  a bug of ours (with a traceback), or a second signal that cut the drain short; `doctor`: something is to be done
 
 2  bad input or usage: the message names the file, key or option
 
@@ -59,12 +62,15 @@ app = typer.Typer(
     "try it on files, measure it on a data set, and look after settings and weights.",
 )
 app.command("fit")(fit.fit)
+app.command("collect")(collect.collect)
+app.command("teach")(teach.teach)
 app.command("prepare")(prepare.prepare)
 app.command("import")(import_.import_published)
 app.command("calibrate")(calibrate.calibrate)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
 app.command("bench", **bench.SETTINGS)(bench.bench)
+app.command("doctor")(doctor.doctor)
 app.command("ledger")(ledger.ledger)
 app.command("replay-part")(replay_part.replay_part)
 app.add_typer(recipe.app, name="recipe", short_help="List, compare, change and undo the recipes of a line.")

@@ -84,3 +84,14 @@ def anomaly_level(psi: NDArray[Any], threshold: float | None) -> float:
         return float(threshold)
     finite = psi[np.isfinite(psi)]
     return max(float(finite.max()) if finite.size else 0.0, 1e-12)
+
+
+def modality_scale_end(values: NDArray[Any], psi: NDArray[Any], threshold: float | None) -> float:
+    """The end of the heat scale of Ψ_2D or Ψ_3D (H, W), beside the `psi` (H, W) of their part.
+
+    A good part's maps get the scale that a bad one's would have, or their noise would look like a defect.
+    """
+    peak = max(float(np.nan_to_num(psi).max()), 1e-12)
+    headroom = float(np.clip(anomaly_level(psi, threshold) / peak, 1.0, 100.0)) ** 0.5
+    highest = float(np.nan_to_num(values).max())
+    return float(max(highest * headroom, 1e-12))

@@ -10,7 +10,14 @@ from PIL import Image, ImageDraw
 
 from cmfm_protocol.pictures.colour_map import DEPTH, HEAT, NO_VALUE, colour_table, colourise
 from cmfm_protocol.pictures.lettering import Rgb, shortened, width, write
-from cmfm_protocol.pictures.overlay import anomaly_level, as_scored, depth_picture, heat_over_rgb, outline
+from cmfm_protocol.pictures.overlay import (
+    anomaly_level,
+    as_scored,
+    depth_picture,
+    heat_over_rgb,
+    modality_scale_end,
+    outline,
+)
 from cmfm_protocol.pictures.region_floor import region_floor
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 
@@ -157,12 +164,9 @@ def _seen_tiles(
 def _modality_tiles(
     psi_2d: NDArray[Any], psi_3d: NDArray[Any], psi: NDArray[Any], threshold: float | None, tile_px: int
 ) -> list[_Tile]:
-    # A good part's maps get the scale that a bad one's would have, or their noise would look like a defect.
-    peak = max(float(np.nan_to_num(psi).max()), 1e-12)
-    headroom = float(np.clip(anomaly_level(psi, threshold) / peak, 1.0, 100.0)) ** 0.5
     tiles = []
     for caption, values in (("Colour unexpected: Ψ 2D", psi_2d), ("Shape unexpected: Ψ 3D", psi_3d)):
-        high = max(float(np.nan_to_num(values).max()) * headroom, 1e-12)
+        high = modality_scale_end(values, psi, threshold)
         picture = _squared(_fitted(colourise(values, 0.0, high), tile_px), tile_px)
         tiles.append(_Tile(picture, caption, HEAT, ("0", _number(high))))
     return tiles

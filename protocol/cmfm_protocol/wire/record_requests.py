@@ -13,6 +13,10 @@ OPERATION: Final = Meaning("what to do")
 
 MAX_EVERY: Final = 1_000_000
 MAX_WANTED: Final = 100_000
+MAX_CHANGE_BYTES: Final = 1_000
+"""Of what was changed, its value before and after; all three fit into a request."""
+
+_CHANGE: Final = text(max_bytes=MAX_CHANGE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class AuditRequest:
     at_ns: Annotated[int, time_ns(), Unit("ns"), Meaning("CLOCK_REALTIME of the change")]
     who: Annotated[str, text(empty=False), Meaning("the user's name")]
     what: Annotated[str, text(empty=False), Meaning("the kind of change, for example `recipe.threshold`")]
-    subject: Annotated[str, text(), Meaning("what was changed, for example a recipe's name")] = ""
-    before: Annotated[str, text(), Meaning("value before the change; empty if there was none")] = ""
-    after: Annotated[str, text(), Meaning("value after the change; empty if there is none")] = ""
+    subject: Annotated[str, _CHANGE, Meaning("what was changed, for example a recipe's name")] = ""
+    before: Annotated[str, _CHANGE, Meaning("value before the change; empty if there was none")] = ""
+    after: Annotated[str, _CHANGE, Meaning("value after the change; empty if there is none")] = ""
     op: Annotated[Literal["audit"], one_of(["audit"]), Required(), OPERATION] = "audit"

@@ -66,7 +66,7 @@ def test_docker_needs_no_moving_base_and_no_secrets() -> None:
 def test_docker_starts_a_command_that_exists() -> None:
     """Each entry point is one of our scripts."""
     entries = [rest for word, rest in instructions() if word == "ENTRYPOINT"]
-    assert len(entries) == 2  # worker and gateway
+    assert len(entries) == 4  # worker, gateway, camera and page
     assert all(entry.strip('[]"') in SCRIPTS for entry in entries)
 
 
@@ -108,7 +108,7 @@ def manifest(kind: str) -> dict[str, Any]:
 def test_kubernetes_example_runs_what_we_ship() -> None:
     """Its settings are a valid line.toml with the port that the probes ask, and each path lies on a volume."""
     pod = manifest("Deployment")["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+    container = next(each for each in pod["containers"] if each["name"] == "worker")
     line = Settings(**tomllib.loads(manifest("ConfigMap")["data"]["line.toml"]))
     assert container["ports"] == [{"name": "http", "containerPort": line.metrics.port}]
     assert line.metrics.host == "0.0.0.0"  # noqa: S104 (the kubelet asks from outside)
@@ -124,10 +124,10 @@ def test_kubernetes_example_has_no_privileges_and_time_to_drain() -> None:
     """Not root, nothing writable but the volumes, one worker at a time, and longer to end than a drain takes."""
     deployment = manifest("Deployment")["spec"]
     pod = deployment["template"]["spec"]
-    security = pod["containers"][0]["securityContext"]
-    assert security["readOnlyRootFilesystem"] is True
-    assert security["allowPrivilegeEscalation"] is False
-    assert security["capabilities"]["drop"] == ["ALL"]
+    for security in (container["securityContext"] for container in pod["containers"]):
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"]["drop"] == ["ALL"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert str(pod["securityContext"]["runAsUser"]) in dict(stages()["cpu"])["USER"]
     assert pod["terminationGracePeriodSeconds"] > DRAIN_LIMIT_S + STOP_LIMIT_S
@@ -169,6 +169,7 @@ def test_readme_names_commands_that_exist() -> None:
             "prepare",
             "import",
             "check",
+            "doctor",
             "weights",
             "bench",
             "ledger",

@@ -57,6 +57,31 @@ def test_the_line_is_valid_while_the_worker_is_heard_and_complete(
     asyncio.run(scenario())
 
 
+def test_an_operator_who_takes_over_makes_the_line_offline(line: PublishingLine, tmp_path: Path) -> None:
+    """While the page's file is there no verdict is valid, however well the worker is; also after a restart."""
+    takeover = tmp_path / "takeover.json"
+    settings = gateway_settings(line, tmp_path, gateway={"takeover": str(takeover)})
+
+    async def scenario() -> None:
+        async with running(settings, []) as gateway:
+            await heard(gateway)
+            takeover.write_text("{}")
+            await until(lambda: (gateway.view.valid, gateway.view.cause) == (False, Cause.OFFLINE), 30)
+        async with running(settings, []) as gateway:
+            assert gateway.view.cause is Cause.OFFLINE
+            takeover.unlink()
+            await heard(gateway)
+
+    async def heard(gateway: Gateway) -> None:
+        def beat() -> bool:
+            line.heartbeat()
+            return gateway.view.valid
+
+        await until(beat, 30)
+
+    asyncio.run(scenario())
+
+
 def test_a_restarted_gateway_recovers_what_it_missed(line: PublishingLine, tmp_path: Path) -> None:
     """Each result has one number over both runs; those published in between are stale."""
 

@@ -19,7 +19,15 @@ from cmfm_worker.line.records.recorder import Evidence
 DEFECT = (100, 140)
 """Map pixel (row, col) of the defect of `domed_part`."""
 
-REGION = Region(bbox=(90, 130, 111, 151), area_px=350, area_mm2=12.5, peak=3.0, peak_px=DEFECT, modality="3d")
+
+def region_at(defect: tuple[int, int]) -> Region:
+    """The region of a defect."""
+    row, col = defect
+    box = (row - 10, col - 10, row + 11, col + 11)
+    return Region(bbox=box, area_px=350, area_mm2=12.5, peak=3.0, peak_px=defect, modality="3d")
+
+
+REGION = region_at(DEFECT)
 
 
 def domed_part(
@@ -54,7 +62,7 @@ def domed_part(
         "recipe": "dome",
         "camera": "north",
     }
-    given |= {"regions": (REGION,) if verdict in (Verdict.FAIL, Verdict.UNDECIDED) else ()}
+    given |= {"regions": (region_at(defect),) if verdict in (Verdict.FAIL, Verdict.UNDECIDED) else ()}
     header = FrameHeader("a", result_id, f"p{result_id}", 0, 100.0, "dome")
     return Evidence(
         result(result_id, verdict, **(given | changes)),

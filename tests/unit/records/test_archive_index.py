@@ -6,11 +6,14 @@ import json
 import shutil
 import sqlite3
 import tracemalloc
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.made.archive import archive_part, domed_part, done_ns
 from tests.unit.made.dataset import read_json
+from tests.unit.made.verdicts import result
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_records.archive_index import ArchiveIndex
@@ -20,26 +23,13 @@ from cmfm_settings.errors import InputError
 ALL = PartFilter()
 
 
-def write_row(parent: Path, result_id: int, **changes: object) -> Path:
+def write_row(parent: Path, result_id: int, **changes: Any) -> Path:
     """A folder with a result.json alone, as far as a list needs it."""
     folder = parent / f"{time_name(done_ns(result_id))}_b_{result_id}"
     folder.mkdir(parents=True)
-    facts: dict[str, object] = {"kept_version": 1, "boot_id": "b", "result_id": result_id, "verdict": "FAIL"}
-    facts |= {
-        "reason": "above_threshold",
-        "score": 2.0,
-        "threshold": 1.0,
-        "recipe": "dome",
-        "camera": "north",
-    }
-    facts |= {
-        "part_id": f"p{result_id}",
-        "recipe_sha": "",
-        "model_sha": "",
-        "frame_sha256": "",
-        "regions": [],
-    }
-    (folder / "result.json").write_text(json.dumps(facts | changes))
+    row = result(result_id, Verdict.FAIL, **({"score": 2.0, "recipe": "dome", "camera": "north"} | changes))
+    facts = {"kept_version": 1, "recipe_sha": "", "frame_sha256": "", **asdict(row)}
+    (folder / "result.json").write_text(json.dumps(facts))
     return folder
 
 
@@ -59,6 +49,8 @@ def test_row_holds_what_a_list_shows(tmp_path: Path) -> None:
     assert (row.done_ns, row.problem) == (done_ns(7), "")
     assert index.row(folder.name) == row
     assert index.row("../../etc") is None
+    assert index.find("b", 7) == row
+    assert index.find("other", 7) is None
     index.close()
 
 
@@ -211,12 +203,12 @@ def test_folder_that_is_gone_keeps_the_rows(tmp_path: Path) -> None:
         ("[" * 100_000, "cannot be read as JSON"),
         ("[]", "was not written by a running line"),
         (" " * (2 << 20), "larger than"),
-        ({"verdict": 3}, "verdict is 3, expected text"),
-        ({"score": "high"}, "score is 'high', expected a finite number"),
-        ({"score": float("nan")}, "score is 'nan', expected a finite number"),
-        ({"score": 10**400}, "expected a finite number"),
-        ({"result_id": 2**70}, "expected a whole number"),
-        ({"regions": {}}, "expected a list"),
+        ({"verdict": 3}, "result.json: verdict: expected"),
+        ({"score": "high"}, "score: expected a number"),
+        ({"score": float("nan")}, "score: not finite"),
+        ({"score": 10**400}, "score: an integer of more than 64 bits"),
+        ({"result_id": 2**70}, "result_id: outside 1 to"),
+        ({"regions": [{}]}, "regions[0].bbox: missing"),
     ],
 )
 def test_torn_part_is_a_row_with_a_sentence(

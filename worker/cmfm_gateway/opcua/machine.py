@@ -187,6 +187,6 @@ class Machine:
 def _outer_for(cause: Cause) -> Outer:
     if cause is Cause.NONE:
         return Outer.OPERATIONAL
-    if cause in {Cause.STARTING, Cause.DRAINING, Cause.STOPPED}:
+    if cause in {Cause.STARTING, Cause.DRAINING, Cause.STOPPED, Cause.OFFLINE}:
         return Outer.PREOPERATIONAL
     return Outer.ERROR

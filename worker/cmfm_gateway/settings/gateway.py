@@ -30,6 +30,11 @@ class GatewaySection(Section):
         description="Beyond this size in MB the oldest results are deleted even if they were not confirmed. The log "
         "and the metrics say how many.",
     )
+    takeover: ConfigPath | None = Field(
+        None,
+        description="File that cmfm-hmi writes when an operator takes the line over from the PLC, as [access] takeover "
+        'in hmi.toml: while it is there no verdict is valid (cause offline). "": nobody can.',
+    )
     part_number: Rule = Field(
         "digits",
         description="How a part_id becomes the 32-bit part number of a PLC. digits: its last run of digits. hash: the "

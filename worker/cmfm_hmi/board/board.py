@@ -65,6 +65,7 @@ class LiveBoard:
     closed: bool = False
 
     def __post_init__(self) -> None:
+        self.turned_s = time.monotonic()  # of the newest turn of the loop
         self._changed = asyncio.Event()
         self._watched = asyncio.Event()
         self._texts: OrderedDict[str, tuple[int, str]] = OrderedDict()
@@ -82,6 +83,7 @@ class LiveBoard:
         """Follow the line for ever; without watchers only the counts are kept."""
         seen = -1
         while True:
+            self.turned_s = time.monotonic()
             if self.live.failure is not None:
                 raise self.live.failure
             self._recount_if_due()

@@ -14,7 +14,7 @@ from cmfm_hmi.security.cookies import set_session_cookie
 from cmfm_hmi.security.guard import read_form, require
 from cmfm_hmi.security.logins import Logins
 from cmfm_hmi.security.roles import Role
-from cmfm_hmi.security.sessions import COOKIE, visitor_of
+from cmfm_hmi.security.sessions import visitor_of
 from cmfm_hmi.site import Site
 from cmfm_hmi.texts import LANGUAGES
 
@@ -51,14 +51,17 @@ def routes(site: Site) -> list[BaseRoute]:
         peer = request.client.host if request.client else ""
         user = await logins.check(name, form.get("password", ""), peer)
         if user is None:
+            site.events["login_refused"] += 1
             log.warning("login_refused", name=name, peer=peer)
             t = site.pages.translator(request)
             problem = t("errors.login_wrong") if logins.allows(name, peer) else t("errors.login_wait")
             return page(request, 401, goal, problem, name)
         visitor = site.sessions.begin(user)
+        site.events["login"] += 1
         log.info("login", name=name, peer=peer, role=user.role)
         response = RedirectResponse(goal, 303)
-        set_session_cookie(response, site.sessions.cookie(visitor), secure=secure)
+        name_of_cookie = site.sessions.cookie_name
+        set_session_cookie(response, name_of_cookie, site.sessions.cookie(visitor), secure=secure)
         return response
 
     @require(Role.NONE, while_read_only=True)
@@ -67,7 +70,7 @@ def routes(site: Site) -> list[BaseRoute]:
         await asyncio.to_thread(site.end_session, visitor.session_id)
         log.info("logout", name=visitor.name)
         response = RedirectResponse("/", 303)
-        response.delete_cookie(COOKIE, path="/")
+        response.delete_cookie(site.sessions.cookie_name, path="/")
         return response
 
     @require(Role.NONE)

@@ -94,6 +94,21 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
+    collected: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of collected parts ([collected] in line.toml): those of the product that people called good "
+            "or bad are shown, too.",
+            show_default=False,
+        ),
+    ] = None,
+    product: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The collected product. Default: the recipe's name.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -122,15 +137,17 @@ def calibrate(
     """Set a recipe's threshold, and the limits of what a part may be like, from good parts.
 
     The threshold is set for the false-reject rate asked for, 5 % by default: about 1 of 20 good parts. A rate that
-    needs more parts is refused. If there is a labelled test split, the command shows what the limits would have done
-    on it; the split decides nothing. Only recipe.toml and the recipe's report change, not the networks nor the model's
-    id. A running line uses the new limits after the control request `load_recipe`. docs/calibration.md says what the
-    rates promise.
+    needs more parts is refused. If there is a labelled test split, or --collected, the command shows what the limits
+    would have done on these parts; they decide nothing. Only recipe.toml and the recipe's report change, not the
+    networks nor the model's id. A running line uses the new limits after the control request `load_recipe`.
+    docs/calibration.md says what the rates promise.
     """
     wanted = read_wanted(target_false_reject_rate, grey_rate, fail_at, grey_from, minimum_coverage)
     wanted = replace(wanted, method=threshold_by)
     if nominal is None and (root is None or category is None):
         raise typer.BadParameter("give --root and --category, or --nominal FOLDER")
+    if product is not None and collected is None:
+        raise typer.BadParameter("needs --collected", param_hint="--product")
     if labelled and (root is None or category is None):
         raise typer.BadParameter("needs --root and --category", param_hint="--labelled")
     from cmfm_worker.cli.console import progress_bars, remark, remark_impossible
@@ -155,6 +172,7 @@ def calibrate(
         from cmfm_worker.teaching.calibrate import calibrate as limits_from
         from cmfm_worker.teaching.calibrate import origin_of
         from cmfm_worker.teaching.closing import closing_of
+        from cmfm_worker.teaching.collected_labels import labels_of
         from cmfm_worker.teaching.nominal_score import NominalScore
 
         category_at = None
@@ -171,6 +189,10 @@ def calibrate(
         nominal_files = in_unit(chosen.parts, xyz_unit)
         wanted.require_supported(len(nominal_files))
         shown = in_unit(nominal_parts.labelled_parts(category_at, labelled), xyz_unit)
+        if collected is not None:
+            labels = labels_of(collected, product or loaded.recipe.name, loaded.recipe)
+            shown = [*shown, *labels.files()]
+            remark(labels.in_words())
         on = choose_device(device)
         products = choose_precision(precision, on)
         inspector = Inspector(extractor_of(loaded.recipe, weights, on, products))

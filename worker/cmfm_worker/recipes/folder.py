@@ -31,7 +31,7 @@ WriteReport = Callable[[Path], None]
 """Writes a report into an empty folder. May raise OSError."""
 
 _OWN_FILES = frozenset({RECIPE_FILE, MAPPING_FILE})
-_REPORT_ENDINGS = frozenset({".html", ".json", ".png"})
+REPORT_ENDINGS: Final = frozenset({".html", ".json", ".png"})
 _READABLE_BY_ALL = 0o755  # temporary folders are private, but the line often runs as another user
 _FILE_READABLE_BY_ALL = 0o644
 
@@ -67,7 +67,7 @@ def _foreign(folder: Path) -> Iterator[str]:
     for entry in folder.iterdir():
         if entry.name == REPORT_FOLDER and entry.is_dir():
             for inside in entry.iterdir():
-                if inside.suffix not in _REPORT_ENDINGS or not inside.is_file():
+                if inside.suffix not in REPORT_ENDINGS or not inside.is_file():
                     yield f"{REPORT_FOLDER}/{inside.name}"
         elif entry.name not in _OWN_FILES:
             yield entry.name
@@ -86,7 +86,7 @@ def save_recipe(
     Raises InputError if the folder holds anything else, or a recipe while `replace` is False, or if the disk is full.
     """
     check_target(folder, replace=replace)
-    with _scratch_beside(folder) as scratch:
+    with scratch_beside(folder) as scratch:
         recipe = _write(scratch / "new", draft, mapping)
         _write_report(scratch / "new", report)
         _swap(scratch / "new", folder, scratch / "old")
@@ -104,7 +104,7 @@ def replace_recipe_file(
     """
     folder = folder.resolve()
     path = folder / RECIPE_FILE
-    with _scratch_beside(folder) as scratch:
+    with scratch_beside(folder) as scratch:
         if sha256_of(path) != recipe_sha:
             raise InputError(f"{path}: has changed since it was read; nothing written")
         written = scratch / RECIPE_FILE
@@ -123,7 +123,7 @@ def put_recipe(source: Path, folder: Path) -> None:
     or the new one at any moment. The bytes of `source` are not checked. Raises InputError if it cannot be written.
     """
     folder = folder.resolve()
-    with _scratch_beside(folder) as scratch:
+    with scratch_beside(folder) as scratch:
         new = scratch / "new"
         shutil.copytree(source, new, copy_function=shutil.copyfile)
         new.chmod(_READABLE_BY_ALL)
@@ -159,7 +159,7 @@ def copy_recipe(
     Raises InputError as `save_recipe` does, and if the mapping has changed since it was loaded.
     """
     check_target(folder, replace=replace)
-    with _scratch_beside(folder) as scratch:
+    with scratch_beside(folder) as scratch:
         written, source = scratch / "new", loaded.folder / recipe.mapping.file
         written.mkdir(mode=_READABLE_BY_ALL)
         shutil.copyfile(source, written / MAPPING_FILE)
@@ -173,7 +173,7 @@ def copy_recipe(
 
 
 @contextmanager
-def _scratch_beside(folder: Path) -> Iterator[Path]:
+def scratch_beside(folder: Path) -> Iterator[Path]:
     """Yield a folder for unfinished files on the disk of `folder`. Raises InputError if it cannot be written."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -194,6 +194,11 @@ def _write(folder: Path, draft: RecipeDraft, mapping: "MappingPair") -> Recipe:
     recipe = Recipe(**{name: getattr(draft, name) for name in RecipeDraft.model_fields}, mapping=section)
     _write_toml(folder / RECIPE_FILE, recipe)
     return recipe
+
+
+def write_recipe_file(folder: Path, recipe: Recipe) -> None:
+    """Write `recipe.toml` of a folder that nobody reads yet. Raises OSError."""
+    _write_toml(folder / RECIPE_FILE, recipe)
 
 
 def _write_toml(path: Path, recipe: Recipe) -> None:

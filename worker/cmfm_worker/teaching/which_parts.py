@@ -77,7 +77,7 @@ def choose_parts(
     train, validation = without(train, left_out), without(validation, left_out)
     _require_some(train, validation, held_out, root / category)
     if held_out:
-        train, validation = _hold_out(train, seed, root / category)
+        train, validation = hold_out(train, seed, root / category)
     train = _draw(train, shots, seed, root / category)
     parts = TeachParts(tuple(train), tuple(validation), held_out, left_out)
     folds = len(parts.train) if out_of_fold and len(parts.train) >= LEAST_PARTS else 0
@@ -94,7 +94,10 @@ def _require_some(
             raise InputError(f"--leave-out: no part of {folder / split} is left")
 
 
-def _hold_out(train: Sequence[PartFiles], seed: int, folder: Path) -> tuple[list[PartFiles], list[PartFiles]]:
+def hold_out(
+    train: Sequence[PartFiles], seed: int, folder: Path | str
+) -> tuple[list[PartFiles], list[PartFiles]]:
+    """Split parts into those to fit on and those that set the threshold. Raises InputError if there is only one."""
     if len(train) < 2:
         raise InputError(
             f"{folder}: only one training part and no validation split; "

@@ -7,7 +7,7 @@ A running line notices nothing until the control request `load_recipe`. Each com
 
 import typer
 
-from cmfm_worker.cli.recipe import compare, list_, restore, show, threshold, versions
+from cmfm_worker.cli.recipe import compare, export, import_, list_, restore, show, threshold, versions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,3 +23,5 @@ app.command("versions")(versions.list_versions)
 app.command("compare")(compare.compare)
 app.command("threshold")(threshold.threshold)
 app.command("restore")(restore.restore)
+app.command("export")(export.export)
+app.command("import")(import_.import_)

@@ -36,6 +36,7 @@ def threshold(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what it would mean, but change nothing.")
     ] = False,
+    collected: where.Collected = None,
     recipes: where.Recipes = None,
     config: where.Config = None,
     json: where.AsJson = False,
@@ -51,6 +52,7 @@ def threshold(
     if grey_from is not None and grey_from >= fail_at:
         raise typer.BadParameter(f"must lie below --fail-at {fail_at:g}", param_hint="--grey-from")
     from cmfm_worker.cli.console import print_json, remark, show_facts
+    from cmfm_worker.cli.recipe.labelled import labelled_facts, labelled_figures
     from cmfm_worker.cli.recipe.show import at, in_words
     from cmfm_worker.errors import InputError
     from cmfm_worker.recipes.described import identity
@@ -69,6 +71,7 @@ def threshold(
         )
     given = given_threshold(recipe, fail_at, grey_from)
     figures = at(given, fail_at)
+    labelled = labelled_figures(where.collected_folder(collected, config), name, recipe, given)
     number = None
     if not dry_run:
         with changing(folder, by or this_user(), why or f"threshold {fail_at:.6g}"):
@@ -78,7 +81,14 @@ def threshold(
     if json:
         after = before if dry_run else identity(folder, read_recipe_file(folder))
         print_json(
-            {"name": name, "version": number, "before": before, "after": after, "false_rejects": figures}
+            {
+                "name": name,
+                "version": number,
+                "before": before,
+                "after": after,
+                "false_rejects": figures,
+                "labelled": labelled,
+            }
         )
         return
     show_facts(
@@ -87,6 +97,7 @@ def threshold(
             ("FAIL from", f"{before['fail_at']:.6g} → {fail_at:.6g}"),
             ("UNDECIDED from", f"{_grey(before['grey_from'])} → {_grey(grey_from)}"),
             ("false rejects", in_words(figures)),
+            *labelled_facts(labelled),
         ],
     )
     if dry_run:

@@ -21,6 +21,16 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+Collected = Annotated[
+    Path | None,
+    typer.Option(
+        "--collected",
+        metavar="DIR",
+        help="Folder of collected parts: those that people called good or bad are measured. Default: with --config its "
+        "[collected] folder.",
+        show_default=False,
+    ),
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the recipe.", show_default=False)]
 NameOrVersion = Annotated[
     str,
@@ -42,6 +52,15 @@ def recipes_folder(recipes: Path | None, config: Path | None) -> Path:
     from cmfm_worker.settings.load import load_settings
 
     return load_settings(config).recipes.folder
+
+
+def collected_folder(collected: Path | None, config: Path | None) -> Path | None:
+    """Return the folder of collected parts that is meant, None if none is given."""
+    if collected is not None or config is None:
+        return collected
+    from cmfm_worker.settings.load import load_settings
+
+    return load_settings(config).collected.folder
 
 
 def recipe_folder(recipes: Path | None, config: Path | None, name: str) -> Path:

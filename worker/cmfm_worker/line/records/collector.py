@@ -20,6 +20,7 @@ from cmfm_protocol.wire.result import fit_text
 from cmfm_protocol.wire.state import CollectState
 from cmfm_records.archived_part import part_folders
 from cmfm_records.collected import PARTS, product_folder, products
+from cmfm_records.odd_parts import view_of
 from cmfm_worker.line.records.archive import MAPS_BYTES, MAX_PENDING, WritePart
 from cmfm_worker.line.records.archive_folder import PARTIAL, folder_bytes, write_part
 from cmfm_worker.line.records.recorder import Evidence
@@ -201,7 +202,8 @@ class Collector:
         parts = self._folder / part.request.product / PARTS
         try:
             self._require_room(parts, part.frame.rgb.nbytes + part.frame.xyz.nbytes + MAPS_BYTES)
-            self._bytes += self._write_part(parts, part.evidence, part.frame, part.sha256, self._made_on)
+            facts = {**self._made_on, "view": view_of(part.frame.rgb, part.frame.xyz).facts()}
+            self._bytes += self._write_part(parts, part.evidence, part.frame, part.sha256, facts)
         except Exception as error:  # noqa: BLE001 (a part that is not kept must not end the line)
             self._drop(part.request, _words(error))
             return

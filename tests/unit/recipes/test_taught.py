@@ -1,0 +1,70 @@
+"""Taught recipes that wait to be used: the line does not see them, and putting one in use can be undone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.made.recipes import saved
+
+from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.recipe_path import recipe_names
+from cmfm_worker.recipes.taught import put_in_use, taught_folder, teaching
+from cmfm_worker.recipes.versions import restore, versions
+
+
+def test_taught_recipe_is_put_in_use_and_undone(tmp_path: Path) -> None:
+    """Its files are copied; the recipe before is a version that can be restored; the taught one stays where it is."""
+    saved(tmp_path / "cap")
+    before = (tmp_path / "cap" / "recipe.toml").read_bytes()
+    with teaching(tmp_path, "cap") as target:
+        saved(target, name="cap", threshold=None)
+    assert recipe_names(tmp_path) == ["cap"]
+    assert (tmp_path / "cap" / "recipe.toml").read_bytes() == before
+    assert put_in_use(tmp_path, "cap", "ann", "30 parts") == 2
+    assert (tmp_path / "cap" / "recipe.toml").read_bytes() == (target / "recipe.toml").read_bytes() != before
+    assert [(version.by, version.why) for version in versions(tmp_path / "cap")][1:] == [("ann", "30 parts")]
+    restore(tmp_path / "cap", 1, "ann", "")
+    assert (tmp_path / "cap" / "recipe.toml").read_bytes() == before
+
+
+def test_recipe_that_nobody_taught_is_refused(tmp_path: Path) -> None:
+    """Neither a missing one, nor one whose networks are damaged, nor a name that leads elsewhere."""
+    with pytest.raises(InputError, match="has not been taught"):
+        put_in_use(tmp_path, "cap", "ann", "")
+    with teaching(tmp_path, "cap") as target:
+        saved(target, name="cap")
+    networks = target / "mapping.safetensors"
+    networks.write_bytes(networks.read_bytes() + b"x")
+    with pytest.raises(InputError, match="is not the mapping"):
+        put_in_use(tmp_path, "cap", "ann", "")
+    assert not (tmp_path / "cap").exists()
+    with pytest.raises(InputError, match="a name has"):
+        taught_folder(tmp_path, "../cap")
+
+
+def test_one_teaching_at_a_time(tmp_path: Path) -> None:
+    """The second is refused, another recipe's is not, and the next may begin when the first has ended."""
+    with teaching(tmp_path, "cap"):
+        with pytest.raises(InputError, match="being taught by another process"), teaching(tmp_path, "cap"):
+            pass
+        with teaching(tmp_path, "lid"):
+            pass
+    with teaching(tmp_path, "cap"):
+        pass
+
+
+def test_what_a_killed_teaching_left_goes(tmp_path: Path) -> None:
+    """Half-written files of this recipe are removed; those of another one, which may be under way, stay."""
+    for name in (".cap.abcd1234", ".cap.x.abcd1234", "cap.abcd1234"):
+        (tmp_path / ".taught" / name).mkdir(parents=True)
+    with teaching(tmp_path, "cap"):
+        left = {entry.name for entry in (tmp_path / ".taught").iterdir() if entry.is_dir()}
+    assert left == {".cap.x.abcd1234", "cap.abcd1234"}
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Before any work is done."""
+    (tmp_path / ".taught").write_text("")
+    with pytest.raises(InputError, match=r"\.taught: cannot be written"), teaching(tmp_path, "cap"):
+        pass
