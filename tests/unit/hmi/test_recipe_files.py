@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.made.recipes import CoverageSection, ThresholdSection, saved
+from tests.unit.made.recipes import saved
 
 from cmfm_hmi.recipes.compare import differences
 from cmfm_hmi.recipes.files import read_recipe, read_recipes, read_version, recipe_names
 from cmfm_settings.errors import InputError
 from cmfm_worker.recipes.folder import replace_recipe_file
 from cmfm_worker.recipes.recipe import load_recipe
+from cmfm_worker.recipes.sections import CoverageSection, ThresholdSection
 from cmfm_worker.recipes.versions import changing
 
 
@@ -128,6 +129,7 @@ def test_differences_are_named_key_by_key() -> None:
         "name": "a",
         "threshold": {"fail_at": 0.5, "scores": [0.1] * 9},
         "off": [],
+        "by": "",
         "score": {"x": 0.1234567},
     }
     second = {

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from tests.unit.made.page import PageClient, page_client, page_settings
-from tests.unit.made.recipes import ThresholdSection, saved
+from tests.unit.made.recipes import saved
 from tests.unit.made.verdicts import result
 from tests.unit.made.written_ledger import write_ledger
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_worker.recipes.file_hash import sha256_of
 from cmfm_worker.recipes.recipe import LoadedRecipe, load_recipe, read_recipe_file
+from cmfm_worker.recipes.sections import ThresholdSection
 
 SCORES = tuple(0.1 + i / 100 for i in range(20))
 
@@ -225,3 +226,32 @@ def test_files_that_a_killed_page_left_are_removed(tmp_path: Path, bagel: Loaded
     (left / "upload").write_bytes(b"x")
     with page_client(tmp_path):
         assert not left.exists()
+
+
+def test_a_recipe_goes_to_another_line_as_one_file(
+    client: PageClient, tmp_path: Path, bagel: LoadedRecipe
+) -> None:
+    """Exported, imported under another name with who and why; a second import of that name must be asked for."""
+    exported = client.http.get("/recipes/bagel/export")
+    assert exported.headers["content-disposition"] == 'attachment; filename="bagel.zip"'
+    assert list(tmp_path.glob(".transfer-*")) == []
+    headers = {"X-CSRF-Token": client.csrf()}
+
+    def take(query: str, content: bytes = exported.content) -> Any:
+        return client.http.post(f"/recipes/import?{query}", headers=headers, content=content)
+
+    assert take("name=bagel-2&why=from+line+1").json()["version"] == 1
+    assert load_recipe(tmp_path / "recipes" / "bagel-2").model_sha == bagel.model_sha
+    assert "from line 1" in client.get("/recipes/bagel-2/versions").text
+    again = take("name=bagel-2")
+    assert again.status_code == 409
+    assert "There is a recipe bagel-2 already." in again.json()["error"]
+    assert take("name=bagel-2&replace=yes").status_code == 200
+    damaged = take("name=bagel-3", exported.content[:-100])
+    assert damaged.status_code == 500
+    assert not (tmp_path / "recipes" / "bagel-3").exists()
+    assert take("name=..%2Fbagel").status_code == 400
+    assert list(tmp_path.glob(".transfer-*")) == []
+    trace = [(each.what, each.subject) for each in client.site.audit.newest()]
+    assert trace[-1] == ("import", "bagel-2")
+    assert trace.count(("import failed", "bagel-3")) == 1

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from tests.unit.made.measures import measures
-from tests.unit.made.recipes import CoverageSection, ThresholdSection, saved
+from tests.unit.made.recipes import saved
 
 from cmfm_hmi.recipes.scores import BY_SCORE, intervals
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.cfm.metrics.binomial import clopper_pearson
 from cmfm_worker.inspection.decide import decide
 from cmfm_worker.recipes.recipe import Recipe
+from cmfm_worker.recipes.sections import CoverageSection, ThresholdSection
 
 PROGRAM = """
 const vm = require("vm");

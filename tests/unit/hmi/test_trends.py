@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.unit.made.page import page_client
-from tests.unit.made.recipes import CoverageSection, ThresholdSection, saved
+from tests.unit.made.recipes import saved
 from tests.unit.made.verdicts import result
 from tests.unit.made.written_ledger import write_ledger
 
@@ -20,6 +20,7 @@ from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_records.ledger import LedgerReader, Question, open_ledger
 from cmfm_records.trend import Slots
+from cmfm_worker.recipes.sections import CoverageSection, ThresholdSection
 
 HOUR = RANGES["hour"]
 BLOCK_NS = HOUR.slot_ns * BLOCK_SLOTS
@@ -28,7 +29,12 @@ NOW_NS = 1_770_000_000_000_000_000 // BLOCK_NS * BLOCK_NS + 5 * NS_PER_S
 
 
 def part(number: int, ago_s: float, verdict: Verdict = Verdict.PASS, **changes: Any) -> Result:
-    values = {"done_ns": NOW_NS - int(ago_s * NS_PER_S), "recipe": "bagel", "model_sha": "m", "coverage": 1.0}
+    values: dict[str, Any] = {
+        "done_ns": NOW_NS - int(ago_s * NS_PER_S),
+        "recipe": "bagel",
+        "model_sha": "m",
+        "coverage": 1.0,
+    }
     return replace(result(number + 1, verdict), **(values | changes))
 
 

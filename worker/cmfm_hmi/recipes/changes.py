@@ -69,7 +69,7 @@ async def restore(site: Site, who: str, recipe: RecipeView, *, version: int, why
 
 async def import_recipe(site: Site, who: str, name: str, path: Path, *, replace: bool, why: str) -> Change:
     """Import an exported recipe under a name. Raises PageError: then nothing has changed."""
-    options = ["import", f"--name={name}", *(["--replace"] if replace else [])]
+    options = ["import", f"--name={name}", *(["--force"] if replace else [])]
     return await change(site, who, "import", name, options, [str(path)], why=why, before="", after="a file")
 
 
