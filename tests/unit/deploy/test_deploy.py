@@ -66,7 +66,7 @@ def test_docker_needs_no_moving_base_and_no_secrets() -> None:
 def test_docker_starts_a_command_that_exists() -> None:
     """Each entry point is one of our scripts."""
     entries = [rest for word, rest in instructions() if word == "ENTRYPOINT"]
-    assert len(entries) == 3  # worker, gateway and page
+    assert len(entries) == 4  # worker, gateway, camera and page
     assert all(entry.strip('[]"') in SCRIPTS for entry in entries)
 
 
@@ -169,6 +169,7 @@ def test_readme_names_commands_that_exist() -> None:
             "prepare",
             "import",
             "check",
+            "doctor",
             "weights",
             "bench",
             "ledger",

@@ -36,7 +36,7 @@ def test_page_shows_verdict_regions_and_pictures(tmp_path: Path) -> None:
         page = client.get(f"/parts/{folder.name}").text
         assert "above the threshold" in page
         assert "3, threshold 1" in page
-        assert "12.5" in page
+        assert "<td>12.5</td><td>3</td>" in page
         left, top, _, _ = MapInFrame(120, 160).box((90, 130, 111, 151))
         assert f'x="{left:.1f}" y="{top:.1f}"' in page
         assert client.get(f"/parts/{folder.name}/picture.png").content == (folder / "rgb.png").read_bytes()

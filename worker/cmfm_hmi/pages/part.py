@@ -46,7 +46,8 @@ class Shown:
 
     `result` is None if result.json cannot be used. `problems` are sentences about files that are missing or damaged.
     `size` is the frame's (rows, columns), None without a picture. `boxes` are the regions in frame pixels (x, y, width,
-    height), and `places` those that have a history. `newer` and `older` are the names of the parts beside it.
+    height), `shares` their highest Ψ as a share of the threshold, and `places` those that have a history. `newer` and
+    `older` are the names of the parts beside it.
     """
 
     row: ArchivedRow
@@ -56,6 +57,7 @@ class Shown:
     maps: frozenset[str]
     has_points: bool
     boxes: tuple[tuple[float, float, float, float], ...]
+    shares: tuple[float | None, ...]
     places: tuple[Place, ...]
     newer: str
     older: str
@@ -166,12 +168,24 @@ def read_part(site: Site, folder: Path) -> Shown:
         maps=frozenset(key for key in MAPS if (folder / f"{key}.npy").is_file()),
         has_points=has_points,
         boxes=tuple(_box(size, region.bbox) for region in regions) if size is not None else (),
+        shares=shares_of(result) if result is not None else (),
         places=tuple(places_of(result)) if result is not None else (),
         newer=next((other.name for other in index.page(every, limit=1, after=row.name)), ""),
         older=next((other.name for other in index.page(every, limit=1, before=row.name)), ""),
         marks=tuple(site.marks.of([row.name]).get(row.name, ())),
         products=tuple(sorted({*site.marks.products(), *([row.recipe] if row.recipe else [])})),
     )
+
+
+def shares_of(result: Result) -> tuple[float | None, ...]:
+    """The highest Ψ of each region divided by the threshold, both in the unit of the score; None without a threshold.
+
+    The highest Ψ of the map is in the first region, and corresponds to the score.
+    """
+    regions, score, threshold = result.regions, result.score, result.threshold
+    if not regions or score is None or not threshold or regions[0].peak <= 0:
+        return tuple(None for _ in regions)
+    return tuple(region.peak / regions[0].peak * score / threshold for region in regions)
 
 
 def replay_of(site: Site, row: ArchivedRow) -> dict[str, Any] | None:

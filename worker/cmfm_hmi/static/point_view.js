@@ -70,7 +70,8 @@ class PointView {
       const pan = this.pan.map((shift) => shift * ratio);
       const size = Math.max(1.5, 1.6 * this.spacing * radius);
       this.renderer.draw({ width, height, radius, pan, size, tray: this.tray, rows: rotation(this) });
-      Object.assign(this.canvas.dataset, { yaw: this.yaw.toFixed(3), pitch: this.pitch.toFixed(3), zoom: this.zoom.toFixed(3) });
+      const shown = { yaw: this.yaw.toFixed(3), pitch: this.pitch.toFixed(3), zoom: this.zoom.toFixed(3) };
+      Object.assign(this.canvas.dataset, shown);
     });
   }
 

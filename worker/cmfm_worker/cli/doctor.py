@@ -100,8 +100,13 @@ def doctor(
     if log is not None and not log.is_file():
         raise typer.BadParameter(f"--log {log}: no such file")
     its_unit = unit_of(config, unit)
+    others = [
+        unit_of(path, "", usual=name)
+        for path, name in ((gateway, "cmfm-gateway"), (page, "cmfm-hmi"))
+        if path
+    ]
     configure_logging("console", "critical", sys.stderr)  # findings say what loading a recipe would log
-    with _environment_of(its_unit), _telling() as tell:
+    with _environment_of(its_unit, *others), _telling() as tell:
         options = Options(rate_hz=rate, listen_s=listen, key=key)
         visit, found = begin(config, options, gateway=gateway, page=page, unit=its_unit)
         found += examine(visit, tell)
@@ -132,13 +137,14 @@ def _print(found: "Findings", *, as_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _environment_of(unit: "Unit | None") -> Iterator[None]:
-    """Let the unit's variables count, as they do for its worker."""
+def _environment_of(*units: "Unit | None") -> Iterator[None]:
+    """Let the variables of systemd's units count, as they do for the programs that they start."""
     before = dict(os.environ)
-    if unit is not None:
-        os.environ.update(
-            {name: value for name, value in unit.environment.items() if name.startswith("CMFM_")}
-        )
+    for unit in units:
+        if unit is not None:
+            os.environ.update(
+                {name: value for name, value in unit.environment.items() if name.startswith("CMFM_")}
+            )
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from cmfm_worker.errors import InputError
 
 PROPERTIES: Final = ("LoadState", "ExecStart", "Environment", "User", "LimitNOFILE", "LimitMEMLOCK", "Nice")
 USUAL: Final = "cmfm-worker"
-"""Name of the unit in deploy/."""
+"""Name of the worker's unit in deploy/; those of gateway and page are named after their programs too."""
 
 LIMIT_S: Final = 10.0
 
@@ -62,12 +62,12 @@ def read_unit(name: str, run: RunText = run_text) -> Unit:
     )
 
 
-def unit_of(config: Path, given: str, run: RunText = run_text) -> Unit | None:
+def unit_of(config: Path, given: str, run: RunText = run_text, usual: str = USUAL) -> Unit | None:
     """Return the given unit, or without one the usual unit if it runs this file. Raises InputError for a given one."""
     if given:
         return read_unit(given, run)
     try:
-        unit = read_unit(USUAL, run)
+        unit = read_unit(usual, run)
     except InputError:
         return None
     return unit if str(config.resolve()) in unit.command else None
