@@ -106,27 +106,32 @@ class Publisher:
     def _arrived(self, event: Arrived) -> None:
         capture = event.capture
         self.counts.captures += 1
-        seq = self._numbered(capture.frame_id, capture.lost_before, event.arrived_ns)
+        at_ns = self._believed(capture.trigger_ns, event.arrived_ns)
+        seq = self._numbered(capture.frame_id, capture.lost_before, at_ns)
         if seq is not None:
-            self._publish(self._trigger(seq, capture.trigger_ns, event.arrived_ns, capture), capture)
+            self._publish(self._trigger(seq, at_ns, capture), capture)
 
     def _refused(self, event: Refused) -> None:
         error = event.error
         self.counts.captures += 1
         self.counts.refused[error.reason] += 1
         self._log.warning("capture_refused", reason=str(error.reason), detail=str(error))
-        seq = self._numbered(error.frame_id, error.lost_before, event.arrived_ns)
+        at_ns = self._believed(error.trigger_ns, event.arrived_ns)
+        seq = self._numbered(error.frame_id, error.lost_before, at_ns)
         if seq is not None:
-            self._trigger(seq, error.trigger_ns, event.arrived_ns)
+            self._trigger(seq, at_ns)
 
-    def _numbered(self, frame_id: int | None, lost_before: int, arrived_ns: int) -> int | None:
-        """Announce the triggers that were skipped, and return the capture's number. None if it gets none."""
+    def _numbered(self, frame_id: int | None, lost_before: int, at_ns: int) -> int | None:
+        """Announce the triggers that were skipped, and return the capture's number. None if it gets none.
+
+        When the skipped ones fired is not known; each is given a time of its own, just before the capture's.
+        """
         numbered = self._numbering.take(frame_id, lost_before)
         if isinstance(numbered, NotNumbered):
             self._not_numbered(numbered)
             return None
         for seq in range(numbered.seq - numbered.skipped, numbered.seq):
-            self._trigger(seq, None, arrived_ns)
+            self._trigger(seq, at_ns - (numbered.seq - seq))
         self.counts.skipped += numbered.skipped
         if numbered.skipped:
             self._log.warning("device_lost_frames", frames=numbered.skipped, before=numbered.seq)
@@ -138,16 +143,14 @@ class Publisher:
         if refused.reopen:
             self._device.reopen()
 
-    def _trigger(
-        self, seq: int, trigger_ns: int | None, arrived_ns: int, capture: Capture | None = None
-    ) -> TriggerMessage:
+    def _trigger(self, seq: int, at_ns: int, capture: Capture | None = None) -> TriggerMessage:
         """Announce the next number, which is `seq`: camera and numbering count alike."""
         section = self._section
         return self._camera.trigger(
             self._part_id(seq, capture),
             recipe=section.recipe,
             deadline_ms=section.deadline_ms,
-            trigger_ns=self._in_clock(self._believed(trigger_ns, arrived_ns)),
+            trigger_ns=self._in_clock(at_ns),
             clock=section.clock,
             encoder=capture.encoder if capture else None,
             calib_id=section.calib_id,

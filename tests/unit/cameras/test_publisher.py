@@ -113,6 +113,8 @@ def test_lost_and_refused_frames_are_triggers_without_a_frame(tmp_path: Path) ->
     assert [trigger.seq for trigger in heard.triggers] == list(range(9))
     assert [frame.header.seq for frame in heard.frames] == [0, 3, 6, 7, 8]
     assert heard.states[-1].next_seq == 9
+    times_ns = [trigger.trigger_ns for trigger in heard.triggers]
+    assert sorted(set(times_ns)) == times_ns  # each its own: duplicates are recognised by it
     assert len({trigger.part_id for trigger in heard.triggers}) == 9
     counts = publisher.counts
     assert (counts.captures, counts.published, counts.skipped, counts.opened, counts.device_lost) == (

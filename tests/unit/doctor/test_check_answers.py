@@ -8,6 +8,7 @@ import pytest
 from tests.unit.made.examined import outcomes, said, settings, visit
 from tests.unit.made.line_messages import worker_state
 
+from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_service.http import Health, application, serve_http
 from cmfm_sim.ports import free_ports
@@ -20,30 +21,35 @@ from cmfm_worker.doctor.check_answers import (
     worker_finding,
 )
 from cmfm_worker.doctor.findings import Outcome
+from cmfm_worker.doctor.processes import LockHolder
 from cmfm_worker.doctor.visit import OtherProgram, RunningWorker
 
 STATE = worker_state({Verdict.PASS: 5, Verdict.FAIL: 2})
 
 
+def worker(state: WorkerState | None, why: str = "", *, silent: bool = False) -> RunningWorker:
+    return RunningWorker(LockHolder(7, ""), state, why, silent=silent)
+
+
 def test_ready_worker_is_good() -> None:
     """With its counts."""
-    finding = worker_finding(STATE, 7, "")
+    finding = worker_finding(worker(STATE))
     assert finding.outcome is Outcome.GOOD
     assert "7 parts, 5 pass, 2 fail, 0 undecided, 0 fault" in finding.seen
 
 
 def test_worker_that_is_not_ready_or_does_not_add_up_is_to_do() -> None:
     """A drain, and a trigger without a verdict that is not open."""
-    assert "draining" in said([worker_finding(replace(STATE, phase="draining"), 7, "")], Outcome.TO_DO)
+    assert "draining" in said([worker_finding(worker(replace(STATE, phase="draining")))], Outcome.TO_DO)
     short = replace(STATE, counts=STATE.counts | {"triggers": 8})
-    assert "the account does not hold" in said([worker_finding(short, 7, "")], Outcome.TO_DO)
-    assert worker_finding(replace(short, in_flight=1), 7, "").outcome is Outcome.GOOD
+    assert "the account does not hold" in said([worker_finding(worker(short))], Outcome.TO_DO)
+    assert worker_finding(worker(replace(short, in_flight=1))).outcome is Outcome.GOOD
 
 
 def test_silent_and_missing_workers(tmp_path: Path) -> None:
-    """One that runs and does not reply could not be looked at; none at all has to be started."""
-    assert worker_finding(None, 7, "no reply").outcome is Outcome.NOT_CHECKED
-    assert "controllers" in worker_finding(None, None, "give --key").do
+    """One that does not reply hangs, one that cannot be asked is not looked at; none at all has to be started."""
+    assert "it hangs" in said([worker_finding(worker(None, "no reply", silent=True))], Outcome.TO_DO)
+    assert "controllers" in said([worker_finding(worker(None, "give --key"))], Outcome.NOT_CHECKED)
     assert "systemctl start" in said(check_worker(visit(tmp_path)), Outcome.TO_DO)
 
 

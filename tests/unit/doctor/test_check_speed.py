@@ -59,7 +59,7 @@ def test_rate_is_that_of_the_last_hour_without_the_pauses() -> None:
     assert rate_hz is not None
     assert rate_hz == pytest.approx(2, rel=0.01)
     assert busy_rate([1]) is None
-    assert busy_rate([1, 2]) == pytest.approx(2 / 60)
+    assert busy_rate([1, 2]) == pytest.approx(2 / 10)
 
 
 def test_ledger_s_last_hour_may_be_long_ago(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_outputs_are_tried_first(config: Path) -> None:
     """A bundle that cannot be written and a log that is not there are errors before the first look."""
     assert run("doctor", "--config", config, "--bundle", config.parent / "gone" / "b.zip") == 2
     assert run("doctor", "--config", config, "--log", config.parent / "none.log") == 2
+    assert run("doctor", "--config", config, "--key", config.parent / "none.key_secret") == 2
 
 
 def rows(folder: Path) -> int:

@@ -7,10 +7,9 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cmfm_protocol.wire.state import WorkerState
 from cmfm_worker.doctor.addresses import local_host
 from cmfm_worker.doctor.findings import Check, Finding, Findings
-from cmfm_worker.doctor.visit import OtherProgram, Visit
+from cmfm_worker.doctor.visit import OtherProgram, RunningWorker, Visit
 
 WORKER: Final = Check("worker")
 CHECKS: Final = {"cmfm-gateway": Check("gateway"), "cmfm-hmi": Check("page")}
@@ -37,18 +36,27 @@ def check_worker(visit: Visit) -> Findings:
     """Look at the worker's state, and at its probe if it serves one."""
     if visit.worker is None:
         return [WORKER.to_do("no worker of this line runs", "systemctl start cmfm-worker")]
-    found = [worker_finding(visit.worker.state, visit.worker.pid, visit.worker.why_no_state)]
+    found = [worker_finding(visit.worker)]
     metrics = visit.settings.metrics
     if metrics.port:
         found.append(probe_finding(WORKER, url_of(metrics.host, metrics.port, "/readyz"), get))
     return found
 
 
-def worker_finding(state: WorkerState | None, pid: int | None, why: str) -> Finding:
-    """Judge the worker's state; `why` it is not known if it is None."""
-    process = f"pid {pid}" if pid else "on another host, or in a container"
+def worker_finding(worker: RunningWorker) -> Finding:
+    """Judge the worker's state. One that could be asked and does not reply hangs."""
+    process = f"pid {worker.pid}" if worker.pid else "on another host, or in a container"
+    state = worker.state
+    if state is None and worker.silent:
+        return WORKER.to_do(
+            f"a worker runs ({process}) and does not reply: {worker.why_no_state}",
+            "it hangs: restart it (its log says why); if --key was given, is that key among its controllers?",
+        )
     if state is None:
-        return WORKER.not_checked(f"a worker runs ({process}) and does not tell its state: {why}", _way(why))
+        return WORKER.not_checked(
+            f"a worker runs ({process}) and does not tell its state: {worker.why_no_state}",
+            "`cmfm-worker keys new` makes a pair; its NAME.key goes into the folder [curve] controllers",
+        )
     counts = state.counts
     given = ", ".join(f"{counts[name]} {name}" for name in ("pass", "fail", "undecided", "fault"))
     seen = f"{state.phase} for {state.uptime_s / 3600:.1f} h ({process}): {counts['triggers']} parts, {given}"
@@ -60,12 +68,6 @@ def worker_finding(state: WorkerState | None, pid: int | None, why: str) -> Find
     if state.phase != "ready":
         return WORKER.to_do(seen, "wait until it is ready; `journalctl -u cmfm-worker` says what it does")
     return WORKER.good(seen)
-
-
-def _way(why: str) -> str:
-    if "--key" in why:
-        return "`cmfm-worker keys new` makes a pair; its NAME.key goes into the folder [curve] controllers"
-    return "if it hangs, restart it; its log says why"
 
 
 def check_program(visit: Visit, program: str) -> Findings:

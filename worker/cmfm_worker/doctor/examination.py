@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from cmfm_protocol.files.key_files import read_pair
 from cmfm_worker.doctor.check_answers import CHECKS, WORKER, check_program, check_worker
 from cmfm_worker.doctor.check_cameras import CHECK as CAMERAS
 from cmfm_worker.doctor.check_cameras import check_cameras
@@ -63,8 +64,11 @@ def begin(
 ) -> tuple[Visit, Findings]:
     """Read the settings and find the running worker. Settings of gateway or page that cannot be read are findings.
 
-    Raises InputError for a `line.toml` that cannot be used: nothing can be looked at without it.
+    Raises InputError for a `line.toml` that cannot be used: nothing can be looked at without it. Raises KeyFileError
+    for a key of a client that cannot be read.
     """
+    if options.key is not None:
+        read_pair(options.key)
     settings = load_settings(config)
     others, found = [], []
     for program, path in (("cmfm-gateway", gateway), ("cmfm-hmi", page)):

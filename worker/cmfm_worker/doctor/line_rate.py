@@ -11,8 +11,8 @@ from cmfm_settings.errors import InputError
 from cmfm_worker.settings.model import Settings
 
 HOUR_NS: Final = 3600 * NS_PER_S
-LEAST_SPAN_S: Final = 60.0
-"""A shorter run of parts counts as a minute, so that three parts in a second are no rate of three a second."""
+LEAST_SPAN_S: Final = 10.0
+"""A shorter run of parts counts as this long, so that three parts in a second are no rate of three a second."""
 
 STILL_S: Final = 60.0
 """A longer pause between two parts means that the line stood still; it does not count as working time."""

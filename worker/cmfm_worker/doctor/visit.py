@@ -19,6 +19,8 @@ from cmfm_worker.settings.model import Settings
 REPLY_S: Final = 2.0
 """Time in which a worker replies; it does so between two verdicts."""
 
+NO_KEY: Final = "the line encrypts; give --key NAME.key_secret of a client that may use control"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -31,11 +33,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class RunningWorker:
-    """A worker of this line that runs: who holds its lock, and its state or why that is not known."""
+    """A worker of this line that runs: who holds its lock, and its state or why that is not known.
+
+    `silent`: it was asked and did not reply.
+    """
 
     holder: LockHolder | None
     state: WorkerState | None
     why_no_state: str = ""
+    silent: bool = False
 
     @property
     def pid(self) -> int | None:
@@ -72,8 +78,14 @@ class Visit:
 def find_worker(settings: Settings, key: Path | None) -> RunningWorker | None:
     """Return the worker of this line if one runs: it holds the lock of its ledger or archive, or it replies."""
     holder = next((found for path in lock_files(settings) if (found := lock_holder(path))), None)
-    state, why = _ask(settings, key)
-    return RunningWorker(holder, state, why) if holder or state else None
+    try:
+        keys = _keys(settings, key)
+    except KeyFileError as error:
+        return RunningWorker(holder, None, str(error)) if holder else None
+    if settings.curve.secret_key is not None and keys is None:
+        return RunningWorker(holder, None, NO_KEY) if holder else None
+    state, why = _ask(settings, keys)
+    return RunningWorker(holder, state, why, silent=state is None) if holder or state else None
 
 
 def lock_files(settings: Settings) -> list[Path]:
@@ -87,14 +99,8 @@ def lock_files(settings: Settings) -> list[Path]:
     return files
 
 
-def _ask(settings: Settings, key: Path | None) -> tuple[WorkerState | None, str]:
+def _ask(settings: Settings, keys: ClientKeys | None) -> tuple[WorkerState | None, str]:
     """Ask for the worker's state; returns it, or why it is not known."""
-    try:
-        keys = _keys(settings, key)
-    except KeyFileError as error:
-        return None, str(error)
-    if settings.curve.secret_key is not None and keys is None:
-        return None, "the line encrypts; give --key NAME.key_secret of a client that may use control"
     try:
         with RequestClient(reachable(settings.sockets.control), keys=keys, timeout_s=REPLY_S) as client:
             return client.status(), ""
