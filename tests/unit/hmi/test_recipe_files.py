@@ -50,6 +50,10 @@ def test_the_page_reads_what_the_worker_wrote(folder: Path) -> None:
     assert recipe.nominal_coverage == (0.9, 1.0, 1.0, 1.1)
     assert recipe.recipe_sha == loaded.recipe_sha
     assert (recipe.versions, recipe.current) == ((), None)
+    assert recipe.drift_limit == loaded.recipe.drift.limit == 0.25
+    path = folder / "bagel" / "recipe.toml"
+    path.write_text(path.read_text().replace("limit = 0.25", "limit = 0.5"))
+    assert read_recipe(folder, "bagel").drift_limit == load_recipe(folder / "bagel").recipe.drift.limit == 0.5
 
 
 def test_versions_name_who_and_why(folder: Path) -> None:

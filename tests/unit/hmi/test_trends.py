@@ -147,6 +147,8 @@ def test_scores_are_compared_with_nominal_ones_of_the_same_networks(tmp_path: Pa
         assert index is None or index < limit
     shifted = [replace(each, score=(each.score or 0) + 0.2) for each in rows[:400]]
     moved = read(write_ledger(tmp_path / "moved.sqlite", shifted), nominal=Nominal(nominal))
+    asked = read(write_ledger(tmp_path / "asked.sqlite", shifted), nominal=Nominal(nominal, drift_limit=7.5))
+    assert {limit for limit in asked["drift"]["score"]["limit"] if limit is not None} == {7.5}
     pairs = zip(moved["drift"]["score"]["index"], moved["drift"]["score"]["limit"], strict=True)
     assert any(index is not None and index > limit for index, limit in pairs)
 
