@@ -17,6 +17,7 @@ class CameraSection(Section):
         "folder",
         "genicam",
         "profiler",
+        "realsense",
         "recording",
         "two_devices",
     ] = Field(

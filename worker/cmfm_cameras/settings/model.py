@@ -6,6 +6,7 @@ from cmfm_cameras.settings.camera import CameraSection
 from cmfm_cameras.settings.folder import FolderSection
 from cmfm_cameras.settings.genicam import GenicamSection
 from cmfm_cameras.settings.profiler import ProfilerSection
+from cmfm_cameras.settings.realsense import RealsenseSection
 from cmfm_cameras.settings.recording import RecordingSection
 from cmfm_cameras.settings.two_devices import TwoDevicesSection
 from cmfm_settings.http_section import HttpSection
@@ -21,6 +22,7 @@ class CameraSettings(BaseModel):
     folder: FolderSection = FolderSection()
     genicam: GenicamSection = GenicamSection()
     profiler: ProfilerSection = ProfilerSection()
+    realsense: RealsenseSection = RealsenseSection()
     recording: RecordingSection = RecordingSection()
     two_devices: TwoDevicesSection = TwoDevicesSection()
     log: LogSection = LogSection()
