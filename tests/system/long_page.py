@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -69,8 +68,7 @@ def measure(folder: Path, rate_hz: float, seconds: float, taught: Path | None) -
             say(
                 f"{count} browsers", **with_browsers(worker, page.process, page.address, count, slow, seconds)
             )
-        with suppress(BaseException):
-            say("chromium", **first_pictures(page.address, seconds))
+        say("chromium", **first_pictures(page.address, seconds))
 
 
 def with_browsers(

@@ -105,7 +105,9 @@ def chromium() -> Iterator[Browser]:
         assert os.environ.get("CMFM_FOREIGN_CLIENTS") != "required", "chromium is not installed"
         pytest.skip("chromium is not installed (Debian's package chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=binary, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         try:
             yield browser
         finally:

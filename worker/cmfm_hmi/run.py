@@ -6,19 +6,18 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
-import uvicorn
 
 from cmfm_hmi.audit import AuditLog
 from cmfm_hmi.board.board import LiveBoard
 from cmfm_hmi.board.pictures import LivePictures
 from cmfm_hmi.commands import WorkerCommands
-from cmfm_hmi.errors import ExitCode, InputError, StartupError
+from cmfm_hmi.errors import ExitCode, InputError
 from cmfm_hmi.history import History
 from cmfm_hmi.kept.kept_parts import KeptParts
 from cmfm_hmi.kept.marks import Marks
@@ -32,9 +31,9 @@ from cmfm_hmi.security.lock import LineLock
 from cmfm_hmi.security.secret import read_or_make_secret
 from cmfm_hmi.security.sessions import Sessions
 from cmfm_hmi.security.users import Users
+from cmfm_hmi.server import Server, address_of, listening, uvicorn_config
 from cmfm_hmi.settings.load import load_with_sources
 from cmfm_hmi.settings.model import HmiSettings
-from cmfm_hmi.settings.page import PageSection
 from cmfm_hmi.site import Site
 from cmfm_hmi.store import PageStore
 from cmfm_hmi.web import application
@@ -42,15 +41,8 @@ from cmfm_hmi.worker_requests import WorkerRequests
 from cmfm_service.log import logging_to_stderr
 from cmfm_service.systemd import SystemdNotifier
 
-BACKLOG: Final = 512
-KEEP_ALIVE_S: Final = 15
-CLOSE_LIMIT_S: Final = 2
-"""Time for open requests when the page ends."""
-
 AUDIT_REPLY_S: Final = 1.0
 """Time for the worker to confirm an audit entry, which it writes to its disk first."""
-
-CONNECTIONS_A_BROWSER: Final = 6
 
 
 def run_hmi(config: Path) -> int:
@@ -69,7 +61,7 @@ async def serve(settings: HmiSettings) -> None:
     notifier = SystemdNotifier.from_environment(os.environ, os.getpid())
     with listening(settings.page) as listener:
         async with open_site(settings) as site:
-            server = Server(uvicorn_config(settings.page, site), site.board.close)
+            server = Server(uvicorn_config(settings.page, application(site)), site.board.close)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
             stop_metrics = serve_metrics(site)
@@ -85,7 +77,7 @@ async def serve(settings: HmiSettings) -> None:
                 log.info("hmi_stopped")
 
 
-async def serve_while_followed(server: "Server", board: LiveBoard, listener: socket.socket) -> None:
+async def serve_while_followed(server: Server, board: LiveBoard, listener: socket.socket) -> None:
     """Serve until told to stop. A board that fails ends the process: a page that stands still would look well."""
     serving = asyncio.create_task(server.serve([listener]), name="server")
     await asyncio.wait({serving, board.following}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,6 +135,7 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
             sessions=Sessions(
                 secret,
                 users,
+                port=settings.page.port,
                 hours=settings.access.session_hours,
                 anonymous_may_view=settings.access.anonymous_may_view,
                 is_ended=ended.__contains__,
@@ -161,61 +154,3 @@ def ended_sessions(store: PageStore, settings: HmiSettings) -> set[str]:
     oldest_ns = time.time_ns() - int(settings.access.session_hours * 3600e9)
     store.change("DELETE FROM ended_sessions WHERE ended_ns < ?", (oldest_ns,))
     return {str(row[0]) for row in store.rows("SELECT session_id FROM ended_sessions")}
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server in a loop whose signals are ours. `on_stop` ends what would keep requests open."""
-
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_stop = on_stop
-
-    def stop(self) -> None:
-        """End after the open requests, or at once the second time."""
-        self._on_stop()
-        self.force_exit = self.should_exit
-        self.should_exit = True
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`: uvicorn would end the process by the signal, with its exit code."""
-        yield
-
-
-def uvicorn_config(section: PageSection, site: Site) -> uvicorn.Config:
-    """Return uvicorn's settings: our log, one loop, HTTP/1.1, bounded connections."""
-    return uvicorn.Config(
-        application(site),
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=CLOSE_LIMIT_S,
-        limit_concurrency=CONNECTIONS_A_BROWSER * section.browsers,
-        ssl_certfile=section.certificate,
-        ssl_keyfile=section.private_key,
-    )
-
-
-@contextmanager
-def listening(section: PageSection) -> Iterator[socket.socket]:
-    """Bind the page's address. Raises StartupError if it is taken."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(section.host, section.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise StartupError(f"page: cannot listen on {section.host}:{section.port}: {error}") from error
-    with listener:
-        yield listener
-
-
-def address_of(section: PageSection, listener: socket.socket) -> str:
-    """Return the address for a browser on this machine."""
-    scheme = "https" if section.certificate is not None else "http"
-    host = f"[{section.host}]" if ":" in section.host else section.host
-    return f"{scheme}://{host}:{listener.getsockname()[1]}/"

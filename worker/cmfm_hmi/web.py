@@ -22,7 +22,6 @@ from cmfm_hmi.pages import audit, live, login, part, recipes, rejects, teach, th
 from cmfm_hmi.security.cookies import set_session_cookie
 from cmfm_hmi.security.guard import wants_page
 from cmfm_hmi.security.headers import KnownNames, SecurityHeaders
-from cmfm_hmi.security.sessions import COOKIE
 from cmfm_hmi.site import Site, site_of
 
 PAGES: Final[tuple[ModuleType, ...]] = (
@@ -79,8 +78,7 @@ class SessionCookies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        cookie = HTTPConnection(scope).cookies.get(COOKIE, "")
-        visitor = self._sessions.visitor(cookie) if cookie else None
+        visitor = self._sessions.visitor_of_cookies(HTTPConnection(scope).cookies)
         new = visitor is None
         visitor = visitor or self._sessions.stranger()
         scope.setdefault("state", {})["visitor"] = visitor
@@ -89,19 +87,23 @@ class SessionCookies:
             await self._app(scope, receive, send)
             return
 
+        sessions = self._sessions
+
         async def with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start" and not _sets_session(message):
+            if message["type"] == "http.response.start" and not _sets_cookie(message, sessions.cookie_name):
                 response = Response()
-                set_session_cookie(response, self._sessions.cookie(visitor), secure=self._secure)
+                set_session_cookie(
+                    response, sessions.cookie_name, sessions.cookie(visitor), secure=self._secure
+                )
                 message["headers"] = [*message["headers"], response.raw_headers[-1]]
             await send(message)
 
         await self._app(scope, receive, with_cookie)
 
 
-def _sets_session(message: Message) -> bool:
+def _sets_cookie(message: Message, cookie: str) -> bool:
     """Tell whether a response sets the session's cookie itself, as the login does."""
-    start = f"{COOKIE}=".encode()
+    start = f"{cookie}=".encode()
     return any(name == b"set-cookie" and value.startswith(start) for name, value in message["headers"])
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.unit.made.page import page_client
 from tests.unit.made.publishing_line import PublishingLine
 from tests.unit.made.running_gateway import gateway_settings, running, until
 from tests.unit.made.service import Outside, line_settings, serve
@@ -21,6 +22,7 @@ from tests.unit.made.service import Outside, line_settings, serve
 from cmfm_cameras.metrics import CameraCollector
 from cmfm_cameras.publisher import Counts
 from cmfm_gateway.metrics import GatewayCollector
+from cmfm_hmi.metrics import PageCollector
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_sim.ports import free_ports
 
@@ -97,10 +99,13 @@ def scrape(collector: Any) -> Scraped:
 
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Scraped:
-    """What worker, gateway and camera program serve."""
+    """What worker, gateway, page and camera program serve."""
     worker = scrape_worker(tmp_path_factory.mktemp("worker"))
     gateway = asyncio.run(scrape_gateway(tmp_path_factory.mktemp("gateway")))
-    return worker | gateway | scrape(CameraCollector(Counts(is_open=True, last_frame_s=0.0)))
+    with page_client(tmp_path_factory.mktemp("page")) as client:
+        client.log_in("view", "a wrong password")
+        page = scrape(PageCollector(client.site))
+    return worker | gateway | page | scrape(CameraCollector(Counts(is_open=True, last_frame_s=0.0)))
 
 
 def rules() -> list[dict[str, Any]]:
@@ -119,7 +124,11 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 def test_every_metric_and_label_is_served(scraped: Scraped) -> None:
     """A misspelt name would show an empty panel, or an alert that never comes."""
-    known = {"verdict": set(map(str, Verdict)), "reason": set(map(str, Reason)), "what": {"shed"}}
+    known = {
+        "verdict": set(map(str, Verdict)),
+        "reason": set(map(str, Reason)),
+        "what": {"shed", "page_failed"},
+    }
     wrong, seen = [], set()
     for where, expression in expressions():
         for name, matchers in SELECTOR.findall(expression):

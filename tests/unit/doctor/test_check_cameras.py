@@ -29,19 +29,29 @@ PATIENT = Options(listen_s=30)
 SHORT = Options(listen_s=0.5)
 
 
+@dataclass
+class Served:
+    """A camera that is served: its endpoint, and whether it ever saw a subscriber of its frames."""
+
+    endpoint: str
+    taken_for_a_worker: bool = False
+
+
 @contextmanager
-def serving(camera: Camera) -> Iterator[Camera]:
+def serving(camera: Camera) -> Iterator["Served"]:
     """Let a camera send heartbeats in a thread of its own."""
     stop = threading.Event()
+    served = Served(camera.endpoint)
 
     def rest() -> None:
         while not stop.is_set():
             camera.rest(0.02)
+            served.taken_for_a_worker |= camera.has_subscriber
 
     thread = threading.Thread(target=rest)
     thread.start()
     try:
-        yield camera
+        yield served
     finally:
         stop.set()
         thread.join()
@@ -71,7 +81,7 @@ def test_camera_that_sends_heartbeats_is_good_and_loses_no_frame(tmp_path: Path)
         assert finding.outcome is Outcome.GOOD
         assert "left" in finding.seen
         assert "heartbeats, clock" in finding.seen
-        assert not camera.has_subscriber
+        assert not camera.taken_for_a_worker
 
 
 def test_camera_with_a_wrong_clock_is_to_do(tmp_path: Path) -> None:

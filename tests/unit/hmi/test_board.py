@@ -184,6 +184,7 @@ class Reader:
         self.taken: list[bytes] = []
         self.reads = asyncio.Event()
         self.gone = asyncio.Event()
+        self.may_look = True
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.body":
@@ -195,7 +196,7 @@ class Reader:
         return {"type": "http.disconnect"}
 
     def serve(self, board: LiveBoard) -> Awaitable[None]:
-        return BoardStream(board)({"type": "http"}, self.receive, self.send)
+        return BoardStream(board, lambda: self.may_look)({"type": "http"}, self.receive, self.send)
 
 
 def test_a_slow_browser_holds_nobody_up_and_gets_the_newest(tmp_path: Path) -> None:
@@ -233,6 +234,23 @@ def test_a_browser_that_takes_nothing_is_disconnected(
             async with asyncio.timeout(LIMIT_S):
                 await Reader().serve(board)
             assert board.watchers == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_ends_with_its_session(tmp_path: Path) -> None:
+    """Who logs out on one tab sees no further part on another."""
+
+    async def scenario() -> None:
+        async with running_board(tmp_path) as board:
+            reader = Reader()
+            reader.reads.set()
+            task = asyncio.ensure_future(reader.serve(board))
+            await until(lambda: len(reader.taken) > 2)
+            reader.may_look = False
+            async with asyncio.timeout(LIMIT_S):
+                await task
+            assert reader.taken[-1] == b""
 
     asyncio.run(scenario())
 

@@ -12,7 +12,6 @@ from cmfm_hmi.pages.login import local_path
 from cmfm_hmi.security.headers import CONTENT_SECURITY_POLICY
 from cmfm_hmi.security.lock import LineLock
 from cmfm_hmi.security.secret import read_or_make_secret
-from cmfm_hmi.security.sessions import COOKIE
 from cmfm_hmi.settings.load import load_with_sources
 from cmfm_settings.users import LoginLimit, make_user, write_users
 
@@ -35,12 +34,14 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(tmp_path: Path) -
         cookie = client.log_in("teach").headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
-        value = client.http.cookies[COOKIE]
+        value = client.http.cookies[client.site.sessions.cookie_name]
         client.http.cookies.clear()
-        client.http.cookies.set(COOKIE, value)
+        client.http.cookies.set(client.site.sessions.cookie_name, value)
         assert client.http.get("/audit").status_code == 200
         client.http.cookies.clear()
-        client.http.cookies.set(COOKIE, value[:-2] + ("AA" if value[-2:] != "AA" else "BB"))
+        client.http.cookies.set(
+            client.site.sessions.cookie_name, value[:-2] + ("AA" if value[-2:] != "AA" else "BB")
+        )
         assert client.http.get("/audit").status_code == 401
 
 
@@ -56,12 +57,12 @@ def test_a_session_ends_with_its_password_its_user_its_logout(tmp_path: Path) ->
             assert client.http.get("/audit").status_code == 401
         write_users(users, USERS)
         client.log_in("teach")
-        kept = client.http.cookies[COOKIE]
+        kept = client.http.cookies[client.site.sessions.cookie_name]
         client.post("/logout", headers=HTML)
-        client.http.cookies.set(COOKIE, kept)
+        client.http.cookies.set(client.site.sessions.cookie_name, kept)
         assert client.http.get("/audit").status_code == 401
     with page_client(tmp_path) as client:  # started again
-        client.http.cookies.set(COOKIE, kept)
+        client.http.cookies.set(client.site.sessions.cookie_name, kept)
         assert client.http.get("/audit").status_code == 401
 
 

@@ -16,6 +16,7 @@ class CameraSection(Section):
     kind: Literal[
         "folder",
         "genicam",
+        "profiler",
         "recording",
         "two_devices",
     ] = Field(

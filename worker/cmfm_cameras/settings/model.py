@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from cmfm_cameras.settings.camera import CameraSection
 from cmfm_cameras.settings.folder import FolderSection
 from cmfm_cameras.settings.genicam import GenicamSection
+from cmfm_cameras.settings.profiler import ProfilerSection
 from cmfm_cameras.settings.recording import RecordingSection
 from cmfm_cameras.settings.two_devices import TwoDevicesSection
 from cmfm_settings.http_section import HttpSection
@@ -19,6 +20,7 @@ class CameraSettings(BaseModel):
     camera: CameraSection = CameraSection()
     folder: FolderSection = FolderSection()
     genicam: GenicamSection = GenicamSection()
+    profiler: ProfilerSection = ProfilerSection()
     recording: RecordingSection = RecordingSection()
     two_devices: TwoDevicesSection = TwoDevicesSection()
     log: LogSection = LogSection()

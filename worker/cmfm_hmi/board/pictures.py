@@ -9,15 +9,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from cmfm_hmi.line.live_line import MAPS_KEPT, Key, LiveLine
-from cmfm_protocol.pictures.overlay import as_scored, depth_picture, heat_over_rgb
-from cmfm_protocol.pictures.panels import outlined
+from cmfm_protocol.pictures.overlay import as_scored, depth_picture, heat_over_rgb, outline
+from cmfm_protocol.pictures.panels import OUTLINE
 from cmfm_protocol.pictures.region_floor import region_floor
 from cmfm_protocol.wire.anomaly_map import AnomalyMaps
 from cmfm_protocol.wire.verdict import Verdict
@@ -26,6 +26,7 @@ SIDE_PX: Final = 336
 """One and a half map pixels each: outlines are smooth, and three of them fit a tablet."""
 
 QUALITY: Final = 85
+RIM_PX: Final = 2
 KEPT: Final = 2 * MAPS_KEPT
 PASSES_A_SECOND: Final = 8.0
 """Pictures of parts that passed, at most. Rejected ones always have theirs. Drawing takes some 20 ms of a core."""
@@ -88,22 +89,28 @@ class LivePictures:
         return picture
 
 
-def _with_regions(picture: NDArray[np.uint8], psi: NDArray[Any], threshold: float | None) -> Image.Image:
-    """Enlarge a picture (224, 224, 3) and outline its defect regions."""
-    if threshold is None or threshold <= 0:
-        return outlined(picture, np.zeros(psi.shape), 1.0, SIDE_PX)
-    return outlined(picture, psi / region_floor(psi, threshold), 1.0, SIDE_PX)
-
-
 def draw(maps: AnomalyMaps) -> bytes:
     """Draw a part: picture, depth, Ψ over the picture, each `SIDE_PX` wide. Returns JPEG."""
     psi = np.nan_to_num(as_scored(np.asarray(maps.psi, dtype=np.float32), maps.score))
-    row = Image.new("RGB", (3 * SIDE_PX, SIDE_PX))
-    row.paste(_with_regions(maps.rgb, psi, maps.threshold), (0, 0))
-    relief, _, _ = depth_picture(maps.depth)
-    row.paste(Image.fromarray(relief).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR), (SIDE_PX, 0))
+    rim = region_rim(psi, maps.threshold)
     heated = heat_over_rgb(maps.rgb, psi, maps.threshold, maps.foreground)
-    row.paste(_with_regions(heated, psi, maps.threshold), (2 * SIDE_PX, 0))
+    row = Image.new("RGB", (3 * SIDE_PX, SIDE_PX))
+    for place, (tile, shows_rim) in enumerate(
+        ((maps.rgb, True), (depth_picture(maps.depth)[0], False), (heated, True))
+    ):
+        image = Image.fromarray(tile).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
+        if rim is not None and shows_rim:
+            image.paste(OUTLINE, mask=rim)
+        row.paste(image, (place * SIDE_PX, 0))
     buffer = io.BytesIO()
     row.save(buffer, "JPEG", quality=QUALITY, subsampling=0)  # colour at full size: outlines are thin
     return buffer.getvalue()
+
+
+def region_rim(psi: NDArray[np.float32], threshold: float | None) -> Image.Image | None:
+    """Return the outlines of defect regions (`region_floor`) as a mask of `SIDE_PX`; None if there is no region."""
+    if threshold is None or threshold <= 0 or psi.max() < threshold:
+        return None
+    share = Image.fromarray((psi / region_floor(psi, threshold)).astype(np.float32))
+    enlarged = np.asarray(share.resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR))
+    return Image.fromarray(outline(enlarged >= 1.0, RIM_PX))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -18,14 +19,18 @@ RETRY: Final = b"retry: 1000\n\n"
 
 
 class BoardStream(Response):
-    """The stream of one browser. It holds one message at a time, however slowly the browser reads."""
+    """The stream of one browser. It holds one message at a time, however slowly the browser reads.
+
+    It ends when `may_look` says no: the session behind it was logged out, or its user removed.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, board: LiveBoard) -> None:
+    def __init__(self, board: LiveBoard, may_look: Callable[[], bool]) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._board = board
+        self._may_look = may_look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the browser goes, or the page ends."""
@@ -51,7 +56,7 @@ class BoardStream(Response):
                 async with asyncio.timeout(SEND_LIMIT_S):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
                 state = await self._board.newer(seen)
-                if state is None:
+                if state is None or not self._may_look():
                     break
                 body, seen = state.message(seen), state.version
         except TimeoutError:

@@ -27,10 +27,15 @@ def routes(site: Site) -> list[BaseRoute]:
         return site.pages.render(request, "live.html.j2", verdicts=list(Verdict), strip=STRIP)
 
     @require(Role.VIEW)
-    async def events(_request: Request) -> Response:
+    async def events(request: Request) -> Response:
         if site.board.watchers >= site.settings.page.browsers:
             raise PageError("too_many_pages")
-        return BoardStream(site.board)
+
+        def may_look() -> bool:
+            visitor = site.sessions.visitor_of_cookies(request.cookies) or site.sessions.stranger()
+            return visitor.role >= Role.VIEW
+
+        return BoardStream(site.board, may_look)
 
     @require(Role.VIEW)
     async def picture(request: Request) -> Response:

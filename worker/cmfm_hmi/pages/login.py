@@ -14,7 +14,7 @@ from cmfm_hmi.security.cookies import set_session_cookie
 from cmfm_hmi.security.guard import read_form, require
 from cmfm_hmi.security.logins import Logins
 from cmfm_hmi.security.roles import Role
-from cmfm_hmi.security.sessions import COOKIE, visitor_of
+from cmfm_hmi.security.sessions import visitor_of
 from cmfm_hmi.site import Site
 from cmfm_hmi.texts import LANGUAGES
 
@@ -60,7 +60,8 @@ def routes(site: Site) -> list[BaseRoute]:
         site.events["login"] += 1
         log.info("login", name=name, peer=peer, role=user.role)
         response = RedirectResponse(goal, 303)
-        set_session_cookie(response, site.sessions.cookie(visitor), secure=secure)
+        name_of_cookie = site.sessions.cookie_name
+        set_session_cookie(response, name_of_cookie, site.sessions.cookie(visitor), secure=secure)
         return response
 
     @require(Role.NONE, while_read_only=True)
@@ -69,7 +70,7 @@ def routes(site: Site) -> list[BaseRoute]:
         await asyncio.to_thread(site.end_session, visitor.session_id)
         log.info("logout", name=visitor.name)
         response = RedirectResponse("/", 303)
-        response.delete_cookie(COOKIE, path="/")
+        response.delete_cookie(site.sessions.cookie_name, path="/")
         return response
 
     @require(Role.NONE)

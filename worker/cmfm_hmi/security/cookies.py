@@ -2,9 +2,7 @@
 
 from starlette.responses import Response
 
-from cmfm_hmi.security.sessions import COOKIE
 
-
-def set_session_cookie(response: Response, value: str, *, secure: bool) -> None:
+def set_session_cookie(response: Response, name: str, value: str, *, secure: bool) -> None:
     """Set the cookie: no script reads it, no other site sends it, and TLS alone carries it where there is TLS."""
-    response.set_cookie(COOKIE, value, httponly=True, samesite="strict", secure=secure, path="/")
+    response.set_cookie(name, value, httponly=True, samesite="strict", secure=secure, path="/")

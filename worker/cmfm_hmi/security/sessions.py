@@ -6,7 +6,7 @@ A cookie ends after `session_hours`, when its user logs out, and when his passwo
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,6 @@ from cmfm_hmi.security.roles import Role, role_of
 from cmfm_hmi.security.users import Users
 from cmfm_settings.users import User
 
-COOKIE: Final = "cmfm_hmi"
 HEADER: Final = "X-CSRF-Token"
 FIELD: Final = "csrf"
 
@@ -35,17 +34,22 @@ class Visitor:
 
 
 class Sessions:
-    """Makes and reads cookies. `is_ended` tells whether a session was logged out."""
+    """Makes and reads cookies. `is_ended` tells whether a session was logged out.
+
+    `cookie_name` has the page's port in it: browsers send the cookies of one port of a host to all others.
+    """
 
     def __init__(
         self,
         secret: bytes,
         users: Users,
         *,
+        port: int,
         hours: float,
         anonymous_may_view: bool,
         is_ended: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self.cookie_name = f"cmfm_hmi_{port}"
         self._secret = secret
         self._signer = URLSafeTimedSerializer(secret, salt=_SALT)
         self._users = users
@@ -68,6 +72,11 @@ class Sessions:
         if user is None or not hmac.compare_digest(fingerprint, _fingerprint(user)):
             return None
         return self._visitor(name, role_of(user.role), session_id)
+
+    def visitor_of_cookies(self, cookies: Mapping[str, str]) -> Visitor | None:
+        """Return whom a browser's cookies belong to; None without a valid one."""
+        cookie = cookies.get(self.cookie_name, "")
+        return self.visitor(cookie) if cookie else None
 
     def stranger(self) -> Visitor:
         """Return a visitor without login, with a session of its own for its CSRF token."""

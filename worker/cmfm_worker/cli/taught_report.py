@@ -30,14 +30,15 @@ class TaughtReport:
 
     @property
     def remarks(self) -> list[str]:
-        """Lines for the person who teaches: parts left out, parts that look mislabelled, what more would buy."""
-        chosen, found = self.found.chosen, self.found
-        return [
-            *chosen.remarks(),
-            *repeated_in_words(found.taught.nominal),
-            *suspects_in_words(found.closing, "teach"),
-            gain(len(chosen.good)),
-        ]
+        """Lines for the person who teaches: parts that were left out, and parts that look mislabelled."""
+        found = self.found
+        repeated = repeated_in_words(found.taught.nominal)
+        return [*found.chosen.remarks(), *repeated, *suspects_in_words(found.closing, "teach")]
+
+    @property
+    def gain(self) -> str:
+        """Say what ten further parts would buy."""
+        return gain(len(self.found.chosen.good))
 
     def write(self, folder: Path) -> None:
         """Write the report into the recipe's empty report folder. Raises OSError."""
@@ -56,7 +57,13 @@ class TaughtReport:
         """Return the summary for programs: that of `fit`, and the counts of the preview."""
         counts = {key: value for key, value in self.found.preview.figures().items() if key != "parts"}
         figures = summary(self.found.taught, loaded, self.found.closing)
-        return {"product": self.product, **figures, "preview": counts, "remarks": self.remarks}
+        return {
+            "product": self.product,
+            **figures,
+            "preview": counts,
+            "remarks": self.remarks,
+            "gain": self.gain,
+        }
 
     def show(self, loaded: LoadedRecipe) -> None:
         """Print the tables of `fit`, then the preview."""

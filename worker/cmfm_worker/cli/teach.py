@@ -170,5 +170,5 @@ def _teach(
         return
     remark_impossible(found.taught.impossible)
     report.show(loaded)
-    for line in report.remarks:
+    for line in (*report.remarks, report.gain):
         remark(line)
