@@ -1,10 +1,11 @@
 """The web application: who gets in, what every response carries, what an error looks like."""
 
+import re
 from pathlib import Path
 
 import pytest
 from starlette.routing import Mount, Route
-from tests.unit.made.page import page_client, page_settings
+from tests.unit.made.page import PageClient, page_client, page_settings
 
 from cmfm_hmi.security.guard import GUARDED
 from cmfm_hmi.web import application
@@ -53,3 +54,49 @@ def test_unknown_addresses_are_a_sentence(tmp_path: Path, path: str) -> None:
         assert answer.status_code == 404
         assert "There is no such page." in answer.text
         assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+ALWAYS = {"/login", "/logout", "/take-over", "/give-back", "/parts/1/replay"}
+"""Requests that are answered also on a line that a PLC owns: they change nothing of it. `replay` only computes."""
+
+
+def addresses(client: PageClient, method: str) -> list[str]:
+    """Every address of the application for a method, parameters filled in."""
+    return [
+        re.sub(r"\{\w+(:\w+)?\}", "1", route.path)
+        for route in application(client.site).routes
+        if isinstance(route, Route) and method in (route.methods or ())
+    ]
+
+
+def test_a_line_of_the_plc_refuses_every_change(tmp_path: Path) -> None:
+    """423 and a sentence from each address that changes something, for the administrator, too."""
+    with page_client(tmp_path, page_settings(tmp_path, access={"plc_owns_line": True})) as client:
+        client.log_in("administer")
+        changing = [path for path in addresses(client, "POST") if path not in ALWAYS]
+        assert len(changing) > 3
+        for path in changing:
+            refused = client.post(path)
+            assert (refused.status_code, "PLC" in refused.json()["error"]) == (423, True), path
+
+
+def test_no_address_changes_anything_without_its_token(tmp_path: Path) -> None:
+    """403 from each, for the administrator, too."""
+    with page_client(tmp_path) as client:
+        client.log_in("administer")
+        for path in addresses(client, "POST"):
+            assert client.http.post(path, data={"csrf": "0" * 64}).status_code == 403, path
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_every_page_says_in_words_that_nothing_is_there(tmp_path: Path, language: str) -> None:
+    """No ledger, no archive, no recipes, no worker: no page fails, none waits for ever."""
+    with page_client(tmp_path) as client:
+        client.log_in("administer")
+        headers = {"Accept": "text/html", "Accept-Language": language}
+        for path in addresses(client, "GET"):
+            if path == "/live/events":
+                continue
+            answer = client.http.get(path, headers=headers, follow_redirects=False)
+            assert answer.status_code in {200, 303, 400, 404, 409, 503, 504}, (path, answer.text[:500])
+        assert not client.site.events["page_failed"]
