@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
-from tests.unit.made.recipes import frames
+import pytest
+from tests.unit.made.recipes import frames, saved
 from tests.unit.made.service import Outside, line_settings, serve
 
 from cmfm_client.errors import RefusedError
@@ -16,7 +18,7 @@ from cmfm_protocol.wire.verdict import Reason
 from cmfm_records.archived_part import read_archived_part
 from cmfm_records.collected import read_product
 from cmfm_records.ledger import open_ledger
-from cmfm_worker.errors import ExitCode
+from cmfm_worker.errors import ExitCode, InputError
 
 LIMIT_S = 30
 
@@ -72,3 +74,35 @@ def test_line_collects_parts_that_it_cannot_judge(tmp_path: Path) -> None:
     assert kept.rgb.tobytes() == rgb.tobytes()
     assert kept.xyz.tobytes() == xyz.tobytes()
     assert [part.use for part in (first, second)] == ["left_out", "good"]
+
+
+def test_line_without_recipes_is_taught_its_first_one(tmp_path: Path) -> None:
+    """It starts, answers every part with a FAULT, keeps them, and inspects as soon as a recipe is loaded."""
+    settings = line_settings(tmp_path)
+    shutil.rmtree(tmp_path / "recipes")
+    with pytest.raises(InputError, match="no such folder"):
+        serve(settings)
+    recipes = settings.recipes.model_copy(update={"may_be_empty": True})
+    collected_section = settings.collected.model_copy(update={"folder": tmp_path / "collected"})
+    settings = settings.model_copy(update={"recipes": recipes, "collected": collected_section})
+
+    def act(outside: Outside) -> None:
+        outside.send(1)
+        outside.listen(1)
+        with RequestClient(settings.sockets.control, timeout_s=LIMIT_S) as client:
+            client.collect("part", 1, timeout_s=LIMIT_S)
+            outside.send(1, first=1)
+            outside.listen(1)
+            collected(client, 1)
+            saved(tmp_path / "recipes" / "part")
+            client.load_recipe("part", timeout_s=LIMIT_S)
+            assert client.status().recipes == ("part",)
+        outside.send(1, first=2)
+        outside.listen(1)
+        outside.signal()
+
+    outside = Outside(settings, act)
+    assert serve(settings).code is ExitCode.OK
+    outside.end()
+    reasons = [result.reason for result in outside.results]
+    assert reasons == [Reason.UNKNOWN_RECIPE, Reason.UNKNOWN_RECIPE, Reason.ABOVE_THRESHOLD]

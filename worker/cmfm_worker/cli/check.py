@@ -59,10 +59,15 @@ def check_recipes(settings: Settings) -> tuple[dict[str, Recipe], list[str]]:
     """Return every recipe that the line would load, and the problems that keep it from starting."""
     recipes: dict[str, Recipe] = {}
     problems: list[str] = []
+    may_be_empty = settings.recipes.may_be_empty
+    if may_be_empty and not settings.recipes.names and not settings.recipes.folder.exists():
+        return recipes, problems
     try:
         names = settings.recipes.names or tuple(recipe_names(settings.recipes.folder))
     except InputError as error:
         return recipes, [str(error)]
+    if not names and may_be_empty:
+        return recipes, problems
     if not names:
         problems.append(f"{settings.recipes.folder}: no recipes; teach one with `cmfm-worker fit`")
     for name in names:

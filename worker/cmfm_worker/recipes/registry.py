@@ -92,7 +92,9 @@ class RecipeRegistry(Generic[InspectorT]):
         """Load the recipes of the settings. Raises InputError naming the recipe, file and key."""
         for name in self._wanted():
             self.load(name)
-        if self._settings.default and self._settings.default not in self._models:
+        if not self._models:
+            self._log.warning("no_recipe", detail="every part is a FAULT until a recipe has been taught")
+        elif self._settings.default and self._settings.default not in self._models:
             raise InputError(
                 f"recipes.default = {self._settings.default!r} is not among {', '.join(self.names)}"
             )
@@ -182,10 +184,14 @@ class RecipeRegistry(Generic[InspectorT]):
             self._log.exception("recipe_load_failed", recipe=name)
 
     def _wanted(self) -> list[str]:
-        names = list(self._settings.names) or recipe_names(self._settings.folder)
-        if not names:
+        settings = self._settings
+        if settings.may_be_empty and not settings.names and not settings.folder.exists():
+            return []
+        names = list(settings.names) or recipe_names(settings.folder)
+        if not names and not settings.may_be_empty:
             raise InputError(
-                f"{self._settings.folder}: no recipes; teach one with `cmfm-worker fit`, or set [recipes] folder"
+                f"{settings.folder}: no recipes; teach one with `cmfm-worker fit`, set [recipes] folder, or start "
+                "without one ([recipes] may_be_empty)"
             )
         return names
 

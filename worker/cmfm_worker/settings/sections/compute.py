@@ -26,6 +26,11 @@ class RecipesSection(Section):
         "",
         description='Recipe of frames whose header names none. "": such frames are FAULTs (unknown_recipe).',
     )
+    may_be_empty: bool = Field(
+        False,
+        description="true: the line also starts without a recipe, to teach the first one from parts that run by. Until "
+        "it is in use every part is a FAULT (unknown_recipe).",
+    )
 
 
 class WeightsSection(Section):
