@@ -219,9 +219,52 @@ def test_people_read_tables(recipes: Path, capsys: pytest.CaptureFixture[str]) -
     assert "95 % interval" in out
     assert "version 2" in err
     assert "load_recipe" in err
+    assert run("recipe", "drift", "bagel", "--recipes", recipes) == 0
+    assert "60 nominal parts in 10 bins" in capsys.readouterr().out
     for command in (["list"], ["show", "bagel@2"], ["versions", "bagel"], ["compare", "bagel@1", "bagel"]):
         assert run("recipe", *command, "--recipes", recipes) == 0
         assert "0.44" in capsys.readouterr().out
     assert run("recipe", "restore", "bagel", 1, "--recipes", recipes) == 0
     assert "version 1 is in use again, as version 3" in capsys.readouterr().err
     assert read_recipe_file(recipes / "bagel").threshold is not None
+
+
+def test_drift_is_shown_and_changed(recipes: Path, said: Any) -> None:
+    """Without an option nothing changes; with one the section alone does. The limit allows for few parts."""
+    shown = said("drift", "bagel", "--recipes", recipes)
+    assert (shown["act"], shown["limit"], shown["window"], shown["version"]) == ("alarm", 0.25, 200, None)
+    assert shown["measures"]["score"]["nominal_parts"] == sum(shown["measures"]["score"]["counts"]) == 60
+    assert shown["measures"]["score"]["limit"] == pytest.approx(33.72 * (1 / 60 + 1 / 200), rel=1e-3)
+    assert shown["measures"]["coverage"] is None
+    assert not (recipes / ".versions").exists()
+    before = read_recipe_file(recipes / "bagel")
+    changed = said(
+        "drift", "bagel", "--recipes", recipes, "--act", "undecided", "--window", 400, "--by", "Ann"
+    )
+    after = read_recipe_file(recipes / "bagel")
+    assert (changed["version"], after.drift.act, after.drift.window, after.drift.limit) == (
+        2,
+        "undecided",
+        400,
+        0.25,
+    )
+    assert after.model_dump(exclude={"drift"}) == before.model_dump(exclude={"drift"})
+    assert [version.by for version in versions(recipes / "bagel")] == ["", "Ann"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--limit", "-1"], "limit"),
+        (["--limit", "nan"], "limit"),
+        (["--window", "10"], "window"),
+        (["--window", "60"], "least_parts = 100 is more than window = 60"),
+    ],
+)
+def test_a_wrong_drift_is_named_and_nothing_changes(
+    recipes: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The section is checked as the line checks it."""
+    assert run("recipe", "drift", "bagel", "--recipes", recipes, *options) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (recipes / ".versions").exists()

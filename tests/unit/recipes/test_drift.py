@@ -100,19 +100,19 @@ def test_coverage_drifts_by_itself(bare: Recipe) -> None:
 
 def test_nothing_is_said_before_there_are_enough_parts(bare: Recipe) -> None:
     """The first parts after a start are too few to tell, whatever they are like."""
-    watched = monitor(bare, lognormal(random.Random(7), 100), window=50, least_parts=30)
-    for number in range(1, 31):
-        assert watched.add(1e6, None) == (number == 30)
+    watched = monitor(bare, lognormal(random.Random(7), 100), window=80, least_parts=60)
+    for number in range(1, 61):
+        assert watched.add(1e6, None) == (number == 60)
         assert watched.state.parts == number
     assert math.isfinite(watched.state.measures["score"].psi)
 
 
 def test_the_window_is_bounded(bare: Recipe) -> None:
     """Old parts leave: memory does not grow, and what was long ago does not count."""
-    watched = monitor(bare, lognormal(random.Random(8), 100), window=40, least_parts=20)
-    for score in [1e6] * 1000 + lognormal(random.Random(9), 40):
+    watched = monitor(bare, lognormal(random.Random(8), 100), window=60, least_parts=50)
+    for score in [1e6] * 1000 + lognormal(random.Random(9), 60):
         watched.add(score, None)
-    assert watched.state.parts == 40
+    assert watched.state.parts == 60
     assert not watched.state.drifting
 
 
@@ -151,14 +151,22 @@ def test_only_a_recipe_that_says_so_calls_parts_undecided(bare: Recipe) -> None:
         assert watched.calls_undecided == calls
 
 
+@pytest.mark.parametrize("nominal", [10, 11, 14, 15, 19, 20, 29, 30, 49, 50, 99, 200])
+@pytest.mark.parametrize("far", [-1e6, 1e6])
+def test_no_setting_is_blind_to_a_product_that_is_another(bare: Recipe, nominal: int, far: float) -> None:
+    """However few parts there are, and with the shortest window allowed, parts that are far off raise the alarm."""
+    watched = monitor(bare, [float(i) for i in range(nominal)], window=50, least_parts=50)
+    assert any(watched.add(far, None) for _ in range(50))
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("act = 'stop'", "drift.act"),
         ("limit = 0", "drift.limit"),
         ("limit = inf", "drift.limit"),
-        ("window = 19", "drift.window"),
-        ("window = 50\nleast_parts = 60", "least_parts = 60 is more than window = 50"),
+        ("window = 49", "drift.window"),
+        ("window = 80\nleast_parts = 90", "least_parts = 90 is more than window = 80"),
         ("windows = 100", "drift.windows"),
     ],
 )

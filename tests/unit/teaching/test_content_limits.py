@@ -134,6 +134,19 @@ def test_given_minimum_coverage_and_reasons_that_are_off_are_kept() -> None:
     assert content_limits(500, parts(20), [])[0].minimum == 1.0
 
 
+def test_a_mislabelled_part_does_not_widen_the_limit_of_the_level() -> None:
+    """Its mean Ψ lies far out of the tail of the others, whose limit stays where it was; a tail itself widens it."""
+    levels = [1.0 + 0.003 * i for i in range(40)]
+    alone = content_limits(1000, parts(40), levels)[1].level
+    with_odd = content_limits(1000, parts(41), [*levels, 5.0])[1].level
+    wider = content_limits(1000, parts(41), [*levels, 1.2])[1].level
+    assert alone is not None
+    assert with_odd is not None
+    assert wider is not None
+    assert with_odd == pytest.approx(alone, rel=0.02)
+    assert wider > 1.2
+
+
 @pytest.mark.parametrize("levels", [[], [0.0, 1.0]])
 def test_level_that_says_nothing_is_no_limit(levels: list[float]) -> None:
     """Without levels, or with a network that predicts a part without any error, there is no limit."""

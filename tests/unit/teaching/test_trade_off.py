@@ -13,7 +13,13 @@ from tests.unit.made.recipes import pair
 
 from cmfm_protocol.files.part_files import PartFiles
 from cmfm_worker.cli.closing_chart import Line, chart
-from cmfm_worker.cli.closing_tables import interval, rates_in_words, repeated_in_words, suspects_summary
+from cmfm_worker.cli.closing_tables import (
+    interval,
+    rates_in_words,
+    repeated_in_words,
+    suspects_in_words,
+    suspects_summary,
+)
 from cmfm_worker.recipes.sections import ThresholdSection
 from cmfm_worker.teaching.closing import Closing
 from cmfm_worker.teaching.limits import Wanted, threshold_from
@@ -161,3 +167,16 @@ def test_a_chart_is_well_formed_and_its_curves_stay_in_the_frame() -> None:
         width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
         assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
         assert "a<b" in "".join(root.itertext())
+        heights = [
+            float(each.attrib["y"]) for each in root.iter() if each.text in ("good & bad", "FAIL from 2")
+        ]
+        assert abs(heights[0] - heights[1]) >= 20  # neither label covers the other
+
+
+def test_a_dry_run_points_to_no_picture_that_is_not_there() -> None:
+    """A part that looks mislabelled is shown in the report, which only a written recipe has."""
+    odd = closing([*SCORES, 99.0])
+    assert "Look at its picture in the recipe's report" in suspects_in_words(odd, "calibrate")[1]
+    said = suspects_in_words(odd, "calibrate", report=False)[1]
+    assert "in the recipe's report" not in said
+    assert "a dry run writes no report" in said

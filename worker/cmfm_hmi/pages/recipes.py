@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from cmfm_hmi.errors import PageError
 from cmfm_hmi.recipes.changes import import_recipe, one_line, restore, told
 from cmfm_hmi.recipes.compare import differences
-from cmfm_hmi.recipes.files import RecipeView, read_recipe, read_recipes, read_version
+from cmfm_hmi.recipes.files import RecipeView, read_recipe, read_recipes, read_version, recipe_names
 from cmfm_hmi.recipes.transfer import Transfer
 from cmfm_hmi.rendering import NavEntry
 from cmfm_hmi.security.guard import read_form, require
@@ -84,13 +84,14 @@ def routes(site: Site) -> list[BaseRoute]:
 
     @require(Role.TEACH, body_bytes=upload_mb * BYTES_A_MB)
     async def take(request: Request) -> Response:
-        name, why = request.query_params.get("name", ""), one_line(request.query_params.get("why", ""))
+        query = request.query_params
+        name, why, replace = query.get("name", ""), one_line(query.get("why", "")), "replace" in query
         if not is_name(name):
             raise PageError("bad_name", 400, name=name[:60])
+        if not replace and name in await site.history.read(lambda: recipe_names(folder)):
+            raise PageError("recipe_exists", 409, recipe=name)
         async with transfer.received(request) as path:
-            change = await import_recipe(
-                site, visitor_of(request).name, name, path, replace="replace" in request.query_params, why=why
-            )
+            change = await import_recipe(site, visitor_of(request).name, name, path, replace=replace, why=why)
         return JSONResponse(told(site, request, change))
 
     return [

@@ -62,7 +62,7 @@ def routes(site: Site) -> list[BaseRoute]:
         over, now_ns = _range(request), time.time_ns()
         recipe = await _recipe(site, request.query_params.get("recipe", ""))
         found = await blocks.read(await _wanted(site, recipe), over, now_ns)
-        nominal = Nominal(recipe.nominal_scores, recipe.nominal_coverage)
+        nominal = Nominal(recipe.nominal_scores, recipe.nominal_coverage, recipe.drift_limit)
         days = site.pages.translator(request)("trends.days").split()
         curves = await asyncio.to_thread(curves_of, found, over, now_ns, nominal, _labels(over, days))
         return JSONResponse({**curves, "until": when(now_ns)})

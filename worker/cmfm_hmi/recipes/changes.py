@@ -18,6 +18,9 @@ COMMAND_LIMIT_S: Final = 60.0
 LOAD_LIMIT_S: Final = 60.0
 """A recipe is loaded and warmed up before the worker replies."""
 
+SILENT_LIMIT_S: Final = 1.0
+"""The same for a worker that is not heard: nobody waits a minute for one that does not run."""
+
 MAX_WHY_CHARS: Final = 500
 
 KIND: Final = "recipe"
@@ -66,7 +69,7 @@ async def restore(site: Site, who: str, recipe: RecipeView, *, version: int, why
 
 async def import_recipe(site: Site, who: str, name: str, path: Path, *, replace: bool, why: str) -> Change:
     """Import an exported recipe under a name. Raises PageError: then nothing has changed."""
-    options = ["import", f"--name={name}", *(["--replace"] if replace else [])]
+    options = ["import", f"--name={name}", *(["--force"] if replace else [])]
     return await change(site, who, "import", name, options, [str(path)], why=why, before="", after="a file")
 
 
@@ -116,7 +119,8 @@ async def load(site: Site, name: str) -> tuple[str, str]:
     if snapshot.alive and snapshot.state is not None and name not in snapshot.state.recipes:
         return "not_used", ""
     try:
-        await request_worker(site, LoadRecipeRequest(uuid.uuid4().hex, name), LOAD_LIMIT_S)
+        limit_s = LOAD_LIMIT_S if snapshot.alive else SILENT_LIMIT_S
+        await request_worker(site, LoadRecipeRequest(uuid.uuid4().hex, name), limit_s)
     except PageError as error:
         return "not_loaded", str(error.values.get("error", error.key))
     return "loaded", ""

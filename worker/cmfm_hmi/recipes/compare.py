@@ -28,7 +28,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
 def _difference(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Difference:
     """Both values as text, with all digits where the first six are the same."""
     first, second = _text(one, key), _text(other, key)
-    if first == second and isinstance(one[key], float):
+    if first == second and isinstance(one.get(key), float) and isinstance(other.get(key), float):
         first, second = repr(one[key]), repr(other[key])
     return Difference(key, first, second)
 
@@ -49,4 +49,4 @@ def _text(flat: Mapping[str, Any], key: str) -> str:
         return f"[{len(value)}]"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return value if isinstance(value, str) and value else json.dumps(value, default=str, ensure_ascii=False)

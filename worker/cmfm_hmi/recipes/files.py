@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmfm_protocol.wire.limits import NAME_RULE
+from cmfm_records.nominal import USUAL_LIMIT
 from cmfm_settings.errors import InputError
 from cmfm_settings.names import is_name
 
@@ -77,6 +78,11 @@ class RecipeView:
     def nominal_coverage(self) -> tuple[float, ...]:
         """Coverage of nominal parts, ascending; empty for a recipe that does not hold it."""
         return _ascending(self.section("coverage").get("nominal"))
+
+    @property
+    def drift_limit(self) -> float:
+        """The stability index from which on the line's parts have drifted, as the recipe says."""
+        return _number(self.section("drift").get("limit")) or USUAL_LIMIT
 
     @property
     def current(self) -> Version | None:

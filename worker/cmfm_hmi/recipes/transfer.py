@@ -19,7 +19,7 @@ from cmfm_hmi.site import Site
 FOLDER: Final = ".transfer-"
 """Prefix of the folders of files under way, beside the page's store. Those that a killed page left are removed."""
 
-SUFFIX: Final = ".cmfm-recipe"
+SUFFIX: Final = ".zip"
 
 MAX_DOWNLOADS: Final = 4
 
@@ -43,13 +43,13 @@ class Transfer:
         self._downloads += 1
         try:
             path = folder / f"{name}{SUFFIX}"
-            await command(self._site, ["export", f"--out={path}"], [name], "recipe export")
+            await command(self._site, ["export"], [name, str(path)], "recipe export")
         except BaseException:
             await self._remove(folder)
             raise
         return FileResponse(
             path,
-            media_type="application/octet-stream",
+            media_type="application/zip",
             filename=path.name,
             background=BackgroundTask(self._remove, folder),
         )

@@ -37,7 +37,7 @@ if (importing) {
     const tooLarge = chosen && chosen.size > Number(importing.dataset.limitMb) * 1e6;
     file.setCustomValidity(tooLarge ? fill(words.too_large, { megabytes: importing.dataset.limitMb }) : "");
     file.reportValidity();
-    if (chosen && !name.value) name.value = chosen.name.replace(/\.cmfm-recipe$/, "").replace(/[^A-Za-z0-9_.-]/g, "_");
+    if (chosen && !name.value) name.value = chosen.name.replace(/\.zip$/, "").replace(/[^A-Za-z0-9_.-]/g, "_");
   });
 
   importing.addEventListener("submit", async (event) => {

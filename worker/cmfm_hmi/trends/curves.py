@@ -30,6 +30,7 @@ class Nominal:
 
     score: Sequence[float] = ()
     coverage: Sequence[float] = ()
+    drift_limit: float = USUAL_LIMIT
 
 
 def curves_of(
@@ -48,8 +49,8 @@ def curves_of(
         "percentile": _percentile(span, nominal.score),
         "rejects": _rejects(span, over, now_ns),
         "drift": {
-            "score": _drift(span, over, span.sample.score, nominal.score),
-            "coverage": _drift(span, over, span.sample.coverage, nominal.coverage),
+            "score": _drift(span, over, span.sample.score, nominal.score, nominal.drift_limit),
+            "coverage": _drift(span, over, span.sample.coverage, nominal.coverage, nominal.drift_limit),
         },
     }
 
@@ -156,7 +157,7 @@ def _rejects(span: _Span, over: Range, now_ns: int) -> dict[str, Any]:
 
 
 def _drift(
-    span: _Span, over: Range, values: NDArray[np.float64], nominal: Sequence[float]
+    span: _Span, over: Range, values: NDArray[np.float64], nominal: Sequence[float], asked: float
 ) -> dict[str, Curve] | None:
     """Stability index and its limit in each window; None where nominal parts are too few, or all alike."""
     reference = Reference.of(nominal) if len(nominal) else None
@@ -170,7 +171,7 @@ def _drift(
         enough = len(recent) >= LEAST_RECENT
         index.append(_round(reference.stability(reference.count(recent.tolist()))) if enough else None)
         bins = len(reference.counts)
-        limit.append(_round(drift_limit(USUAL_LIMIT, bins, reference.parts, len(recent))) if enough else None)
+        limit.append(_round(drift_limit(asked, bins, reference.parts, len(recent))) if enough else None)
     return {"index": index, "limit": limit}
 
 

@@ -224,7 +224,7 @@ def calibrate(
     remark_impossible({part.id: part.impossible_px for part in (*scored, *labelled_scored)})
     calibrate_report.show(calibration, closing)
     show_closing(closing)
-    advice = suspects_in_words(closing, "calibrate")
+    advice = suspects_in_words(closing, "calibrate", report=not dry_run)
     for text in (*calibrate_report.remarks(calibration), *repeated_in_words(closing.nominal), *advice):
         remark(text)
     if picture is not None:

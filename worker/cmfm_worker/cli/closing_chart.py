@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-_LEFT, _TOP, _WIDTH, _HEIGHT, _RIGHT, _FOOT = 64, 30, 640, 210, 130, 46  # px
+_LEFT, _TOP, _WIDTH, _HEIGHT, _RIGHT, _FOOT = 64, 48, 640, 210, 130, 46  # px; two lines of text above
 _COLOURS: Final = ("#1565c0", "#2e7d32", "#ef6c00", "#6a1b9a")
 _LOWEST: Final = 1e-3
 """The lowest share on a logarithmic axis."""

@@ -48,17 +48,21 @@ def show_closing(closing: Closing) -> None:
     )
 
 
-def suspects_in_words(closing: Closing, command: str) -> list[str]:
-    """Return what to do about nominal parts that look mislabelled; `command` is "fit" or "calibrate"."""
+def suspects_in_words(closing: Closing, command: str, *, report: bool = True) -> list[str]:
+    """Return what to do about nominal parts that look mislabelled; `command` is "fit" or "calibrate".
+
+    `report`: a report with their pictures is written.
+    """
     suspects = closing.suspects
     if not suspects.parts or suspects.usual is None:
         return []
     names = ", ".join(f"{each.name} ({each.score:.3g})" for each in suspects.parts)
     options = " ".join(f"--leave-out {_quoted(each.name)}" for each in suspects.parts)
+    seen_in = " in the recipe's report" if report else " (a dry run writes no report)"
     its, it = ("its picture", "it") if len(suspects.parts) == 1 else ("their pictures", "one")
     return [
         f"mislabelled or a rare view: {names}; all other nominal parts score {suspects.usual:.3g} or less.",
-        f"  Look at {its} in the recipe's report. If {it} has a defect, leave it out and {command} again: {options}",
+        f"  Look at {its}{seen_in}. If {it} has a defect, leave it out and {command} again: {options}",
         "  If it is good, it shows a view that the recipe hardly knows, and such parts will FAIL: teach more of them.",
     ]
 

@@ -1,11 +1,14 @@
 """The table `[drift]` of `recipe.toml`: how recent parts are compared with the nominal ones (docs/calibration.md)."""
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from cmfm_records.nominal import USUAL_LIMIT
 from cmfm_worker.recipes.sections import Section
+
+LEAST_PARTS: Final = 50
+"""Of fewer parts no shift, however large, has a PSI beyond what chance can give with ten nominal parts."""
 
 
 class DriftSection(Section):
@@ -23,10 +26,12 @@ class DriftSection(Section):
         description="population stability index from which on parts have drifted; few nominal parts raise it to what "
         "chance does not reach",
     )
-    window: int = Field(default=200, ge=20, le=10_000, description="so many of the last parts are compared")
+    window: int = Field(
+        default=200, ge=LEAST_PARTS, le=10_000, description="so many of the last parts are compared"
+    )
     least_parts: int = Field(
         default=100,
-        ge=10,
+        ge=LEAST_PARTS,
         le=10_000,
         description="with fewer parts since the recipe was loaded nothing is said",
     )

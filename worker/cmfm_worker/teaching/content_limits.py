@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from cmfm_worker.cfm.metrics.outliers import outlier_limit
 from cmfm_worker.inspection.measures import PartMeasures
 from cmfm_worker.inspection.nominal_limits import deviation
 from cmfm_worker.recipes.limits_section import ContentReason, LimitsSection
@@ -135,10 +136,14 @@ class _Learned:
         return math.ceil(self.least(values, EDGE_MARGIN_PX, 1.0))
 
     def level(self, values: Sequence[float]) -> float | None:
-        """Return the greatest level, None where levels are unknown or not positive."""
+        """Return the greatest level, None where levels are unknown or not positive.
+
+        A level far out of the tail of the others is left out: a mislabelled part must not widen the limit.
+        """
         if not values or min(values) <= 0:
             return None
-        logarithms = [math.log(value) for value in values]
+        outlying = outlier_limit(values)
+        logarithms = [math.log(value) for value in values if outlying is None or value <= outlying]
         return float(f"{math.exp(self.most(logarithms, LEVEL_MARGIN)):.5g}")
 
     def _counted(self, bound: Bound) -> float:

@@ -20,14 +20,14 @@ from cmfm_worker.recipes.drift_section import DriftSection
 from cmfm_worker.recipes.sections import ThresholdSection
 
 NOMINAL = tuple(0.1 + i / 1000 for i in range(50))
-LEAST = 20
+LEAST = 50
 
 
 def monitor(folder: Path, act: str) -> DriftMonitor:
     recipe = saved(
         folder / "part",
         threshold=ThresholdSection(fail_at=1.0, validation_scores=NOMINAL),
-        drift=DriftSection.model_validate({"act": act, "window": 40, "least_parts": LEAST}),
+        drift=DriftSection.model_validate({"act": act, "window": 60, "least_parts": LEAST}),
     ).recipe
     return DriftMonitor("bagel", recipe)
 
@@ -44,7 +44,7 @@ def judged(decisions: list[Decision], due_ms: float = 1e6, now_ms: float = 0.0) 
 def test_a_recipe_that_asks_for_it_passes_no_part_while_its_parts_drift(tmp_path: Path) -> None:
     """From the part on with which the drift is found; the result and the record say so, and why in numbers."""
     drifting = replace(PASS, drift=monitor(tmp_path, "undecided"))
-    actions = judged([drifting] * 30)
+    actions = judged([drifting] * 60)
     results = [result for each in actions for result in sent(each)]
     assert [result.verdict for result in results] == [Verdict.PASS] * (LEAST - 1) + [Verdict.UNDECIDED] * 11
     assert {result.reason for result in results[LEAST - 1 :]} == {Reason.DRIFT}
@@ -62,7 +62,7 @@ def test_by_default_drift_changes_no_verdict_and_is_logged_once(tmp_path: Path) 
     watched = monitor(tmp_path, "alarm")
     far = replace(PASS, drift=watched)
     near = [replace(PASS, drift=watched, score=score) for score in NOMINAL]
-    actions = judged([*[far] * 30, *near, *near])
+    actions = judged([*[far] * 60, *near, *near, *near])
     assert {result.verdict for each in actions for result in sent(each)} == {Verdict.PASS}
     logged = [entry for each in actions for entry in of_type(LogDrift, each)]
     assert [(entry.recipe, entry.state.drifting) for entry in logged] == [("bagel", True), ("bagel", False)]
@@ -73,11 +73,11 @@ def test_by_default_drift_changes_no_verdict_and_is_logged_once(tmp_path: Path) 
 def test_other_verdicts_stay_what_they_are(tmp_path: Path) -> None:
     """A defect of a drifting product still FAILs, and a part out of the limits keeps its reason."""
     watched = monitor(tmp_path, "undecided")
-    decisions = [replace(FAIL, drift=watched)] * 30
+    decisions = [replace(FAIL, drift=watched)] * 60
     decisions += [replace(UNDECIDED, drift=watched, score=0.5, threshold=1.0)]
     results = [result for each in judged(decisions) for result in sent(each)]
     assert watched.state.drifting
-    assert [result.reason for result in results] == [Reason.ABOVE_THRESHOLD] * 30 + [Reason.LOW_COVERAGE]
+    assert [result.reason for result in results] == [Reason.ABOVE_THRESHOLD] * 60 + [Reason.LOW_COVERAGE]
 
 
 def test_a_part_without_score_or_window_is_not_compared(tmp_path: Path) -> None:
@@ -116,10 +116,10 @@ def test_the_scrape_says_what_drifts(tmp_path: Path) -> None:
     assert psi != psi
     limit = value("cmfm_drift_limit", measure="score")
     assert limit >= 0.25
-    for _ in range(30):
+    for _ in range(60):
         watched.add(PASS.score or 0.0, None)
     assert value("cmfm_drifting") == 1
-    assert value("cmfm_drift_parts") == 30
+    assert value("cmfm_drift_parts") == 60
     assert value("cmfm_drift_psi", measure="score") > value("cmfm_drift_limit", measure="score") > 0
     assert registry.get_sample_value("cmfm_drift_psi", {"recipe": "bagel", "measure": "coverage"}) is None
 
@@ -128,9 +128,9 @@ def test_the_scrape_says_what_drifts(tmp_path: Path) -> None:
 def test_the_account_holds_through_drift(tmp_path: Path, act: str) -> None:
     """Triggers are the sum of the verdicts, and the reason is counted."""
     watched, book = monitor(tmp_path, act), new_book()
-    for seq in range(40):
+    for seq in range(70):
         book.handle(Opened(due(seq, 1e6)), at(0))
         book.handle(closed(seq, replace(PASS, drift=watched)), at(0))
     totals = book.totals
-    assert totals.triggers == totals.closed == 40
+    assert totals.triggers == totals.closed == 70
     assert totals.reasons[Reason.DRIFT] == (21 if act == "undecided" else 0)

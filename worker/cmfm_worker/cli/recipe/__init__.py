@@ -7,7 +7,7 @@ A running line notices nothing until the control request `load_recipe`. Each com
 
 import typer
 
-from cmfm_worker.cli.recipe import compare, export, import_, list_, restore, show, threshold, versions
+from cmfm_worker.cli.recipe import compare, drift, export, import_, list_, restore, show, threshold, versions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,7 @@ app.command("show")(show.show)
 app.command("versions")(versions.list_versions)
 app.command("compare")(compare.compare)
 app.command("threshold")(threshold.threshold)
+app.command("drift")(drift.drift)
 app.command("restore")(restore.restore)
 app.command("export")(export.export)
 app.command("import")(import_.import_)
