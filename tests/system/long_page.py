@@ -133,7 +133,8 @@ def first_pictures(address: str, seconds: float) -> dict[str, Any]:
     """Return when pictures of new parts were on Chromium's screen, in milliseconds after their verdict."""
     listen = """() => { window.delays = [];
       document.addEventListener("part-shown", (event) => {
-        if (event.detail.picture) requestAnimationFrame(() => window.delays.push(Date.now() - event.detail.at)); }); }"""
+        if (!event.detail.picture) return;
+        requestAnimationFrame(() => window.delays.push(Date.now() - event.detail.at)); }); }"""
     with chromium() as browser, screen(browser, address, expected=("404",)) as page:
         page.wait_for_selector("#strip li")
         page.wait_for_timeout(SETTLE_S * 1000)
