@@ -8,15 +8,18 @@ import re
 import shutil
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from tests.unit.made.archive import DEFECT, archive_part, domed_part
+from tests.unit.made.archive import DEFECT, REGION, archive_part, domed_part
 from tests.unit.made.page import PageClient, page_client, page_settings
+from tests.unit.made.verdicts import result
 from tests.unit.made.written_ledger import write_ledger
 
+from cmfm_hmi.pages.part import shares_of
 from cmfm_protocol.pictures.map_in_frame import MapInFrame
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_records.collected import read_product
@@ -46,6 +49,15 @@ def test_page_shows_verdict_regions_and_pictures(tmp_path: Path) -> None:
             assert "immutable" in answer.headers["cache-control"]
             assert picture_of(answer).shape == (120, 160, 3)
         assert client.get(f"/parts/{folder.name}/points.bin").content[:4] == b"CMP1"
+
+
+def test_peaks_are_shares_of_the_threshold() -> None:
+    """The first region has the score's share, also where the recipe scales Ψ for its score; others in proportion."""
+    regions = (replace(REGION, peak=9.0), replace(REGION, peak=4.5))
+    part = result(1, Verdict.FAIL, score=4.0, threshold=2.0, regions=regions)
+    assert shares_of(part) == (2.0, 1.0)
+    assert shares_of(replace(part, threshold=None)) == (None, None)
+    assert shares_of(replace(part, regions=())) == ()
 
 
 def test_psi_glows_where_the_defect_is(tmp_path: Path) -> None:

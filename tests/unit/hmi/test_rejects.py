@@ -99,6 +99,10 @@ def test_pages_join_without_gap(tmp_path: Path) -> None:
         page = look(client, newer[0].replace("&amp;", "&"))
         assert cards(page)[-1] == 7
         assert 'rel="prev"' not in page
+        third = next(
+            entry.name for entry in first.parent.iterdir() if entry.name.endswith(f"_{PARTS_A_PAGE + 3}")
+        )
+        assert cards(look(client, f"?recipe=dome&after={third}")) == list(range(PARTS_A_PAGE + 6, 6, -1))
         assert cards(look(client, "?before=../../etc/passwd"))[0] == PARTS_A_PAGE + 6
 
 

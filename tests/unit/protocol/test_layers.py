@@ -56,6 +56,7 @@ def test_boxes_of_regions_in_the_frame() -> None:
     assert MapInFrame(448, 448).box((10, 20, 30, 40)) == (40, 20, 80, 60)
     assert MapInFrame(224, 448).box((10, 0, 100, 224)) == (0, 0, 448, 88)
     assert MapInFrame(448, 224).box((0, 0, 10, 20)) == (0, 0, 0, 20)
+    assert MapInFrame(448, 224).box((0, 60, 10, 100)) == (8, 0, 88, 20)
 
 
 def test_map_of_another_size_is_refused() -> None:

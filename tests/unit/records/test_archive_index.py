@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import tracemalloc
@@ -129,7 +130,7 @@ def test_index_is_kept_between_starts(tmp_path: Path) -> None:
     (written / "result.json").write_text("")
     second = ArchiveIndex(folder, file)
     second.refresh()
-    assert ids(second) == [1]
+    assert [(row.result_id, row.verdict) for row in second.page(ALL, limit=10)] == [(1, "FAIL")]
     second.close()
 
 
@@ -163,14 +164,26 @@ def test_damaged_page_of_the_index_is_found(tmp_path: Path) -> None:
 
 
 def test_index_of_another_folder_is_not_used(tmp_path: Path) -> None:
-    """The rows of one archive never show for another."""
-    write_row(tmp_path / "old", 1)
-    write_row(tmp_path / "new", 2)
-    for folder, found in (("old", [1]), ("new", [2])):
+    """The rows of one archive never show for another, not even for a part of the same name."""
+    for folder in ("old", "new"):
+        write_row(tmp_path / folder, 1, recipe=folder)
         index = ArchiveIndex(tmp_path / folder, tmp_path / "index.sqlite")
         index.refresh()
-        assert ids(index) == found
+        assert [row.recipe for row in index.page(ALL, limit=10)] == [folder]
         index.close()
+
+
+def test_part_that_comes_within_a_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    """A folder that changed just now is listed again, although its time of change is still the same."""
+    write_row(tmp_path / "kept", 1)
+    index = ArchiveIndex(tmp_path / "kept")
+    changed = (tmp_path / "kept").stat()
+    index.refresh()
+    write_row(tmp_path / "kept", 2)
+    os.utime(tmp_path / "kept", ns=(changed.st_atime_ns, changed.st_mtime_ns))
+    index.refresh()
+    assert ids(index) == [2, 1]
+    index.close()
 
 
 def test_index_that_cannot_be_written(tmp_path: Path) -> None:

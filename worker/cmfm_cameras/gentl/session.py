@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import structlog
 from genicam import genapi, gentl
 from harvesters.core import Harvester, ImageAcquirer, ParameterKey, ParameterSet
@@ -76,6 +77,7 @@ class Session:
             raise
 
     def _open(self) -> None:
+        cv2.setNumThreads(1)  # a camera takes one core of the line's host, not all for a millisecond
         harvester = self._stack.enter_context(_loaded(producers(self._section)))
         index, info = _chosen(harvester, self._section)
         self.name = _name(info)

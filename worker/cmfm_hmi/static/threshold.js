@@ -91,7 +91,7 @@ if (page) {
   function changedPart({ at, from, to }) {
     const parts = data.recent;
     const name = parts.part[at] || `#${parts.id[at]}`;
-    const address = `/parts/${encodeURIComponent(parts.boots[parts.boot[at]])}/${parts.id[at]}`;
+    const address = `/parts/of/${encodeURIComponent(parts.boots[parts.boot[at]])}/${parts.id[at]}`;
     return make(
       "li",
       {},

@@ -1,0 +1,181 @@
+"""Pages Threshold, Trends and Recipes in a browser, beside a running line: a threshold is dragged, saved and undone."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.ledger import open_ledger
+
+from .belt import Belt, distinct_parts
+from .conftest import Line
+from .page_browser import (
+    SIZES,
+    WAIT_MS,
+    RunningPage,
+    chromium,
+    fits_the_screen,
+    grave_faults,
+    keep_screenshot,
+    log_in,
+    screen,
+    started_page,
+)
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+expect.set_options(timeout=WAIT_MS)
+
+MakeLine = Callable[[str], Line]
+PARTS = 24
+"""More than `LEAST_PARTS` of any statement on the page, and few enough for seconds."""
+
+
+def threshold_of(page: Page) -> float:
+    """Return the number in the field of the threshold."""
+    return float(page.locator("#fail-at").input_value())
+
+
+def after(page: Page, verdict: str) -> int:
+    """Return how many of the newest parts would have a verdict."""
+    return int(page.locator(f"#after-{verdict}").inner_text())
+
+
+def middle_of(page: Page, selector: str) -> tuple[float, float]:
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag_by_mouse(page: Page, dx: float) -> None:
+    """Take the line of the threshold and move it by so many pixels."""
+    x, y = middle_of(page, ".handle.fail .grip")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(1, 6):
+        page.mouse.move(x + dx * step / 5, y)
+    page.mouse.up()
+
+
+def drag_by_finger(page: Page, dx: float) -> None:
+    """Do the same by touch, as the browser's own protocol sends it."""
+    x, y = middle_of(page, ".handle.fail .grip")
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def touch(kind: str, points: list[dict[str, float]]) -> None:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", [{"x": x, "y": y}])
+    for step in range(1, 6):
+        touch("touchMove", [{"x": x + dx * step / 5, "y": y}])
+    touch("touchEnd", [])
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    session.detach()
+
+
+def newest(line: Line) -> Result:
+    """Return the newest verdict."""
+    return max((item.result for item in line.received), key=lambda result: result.result_id)
+
+
+def look_at(page: Page, running: RunningPage, path: str, ready: str, name: str) -> None:
+    """A page at both sizes and in both languages: it fits, and axe-core finds nothing grave."""
+    for language in ("en", "de"):
+        page.goto(f"{running.address}/language/{language}")
+        page.goto(running.address + path)
+        expect(page.locator(ready).first).to_be_visible()
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            assert fits_the_screen(page), (name, language, width)
+            assert grave_faults(page) == []
+            keep_screenshot(page, f"{name}-{language}")
+    page.goto(f"{running.address}/language/en")
+
+
+def test_a_threshold_is_dragged_saved_and_undone_and_no_part_is_lost(
+    make_line: MakeLine, recipes: Path, synthetic_root: Path
+) -> None:
+    """By mouse, finger and keys the newest parts are judged again; saved, the next part is judged by it; undone, by the
+    one before. Every part of the whole scene has its verdict, and who changed what is in the ledger."""
+    line = make_line("tcp")
+    folder = line.folder / "recipes"
+    shutil.copytree(recipes / "praline", folder / "praline")
+    worker = line.start(
+        recipes={"folder": str(folder), "default": "praline"},
+        intake={"repeated": "warn"},  # this camera has few pictures
+    )
+    with (
+        Belt(line, distinct_parts(synthetic_root, PARTS)) as belt,
+        chromium() as browser,
+        started_page(line) as running,
+        screen(browser, running.address) as page,
+    ):
+        belt.run_until(lambda: belt.sent == PARTS, "praline", worker)
+        line.wait_for(lambda: len(line.received) == PARTS, worker, 60)
+        log_in(page, running, "teach")
+        expect(page).to_have_url(f"{running.address}/")
+        page.goto(f"{running.address}/threshold")
+        expect(page.locator("#recent-count")).to_have_text(re.compile(rf"\({PARTS}\)"))
+        expect(page.locator("#rate")).to_contain_text("95 % interval")
+        expect(page.locator("#save")).to_be_disabled()
+        before = threshold_of(page)
+        passed = after(page, "PASS")
+
+        low = page.locator("#histogram").evaluate("place => place.clientWidth")
+        drag_by_mouse(page, -0.35 * low)
+        dragged = threshold_of(page)
+        assert dragged < before
+        assert after(page, "PASS") < passed
+        expect(page.locator("#changed li a").first).to_have_attribute(
+            "href", re.compile(r"^/parts/of/.+/\d+$")
+        )
+        count = page.locator("#changed li").count()
+        assert page.locator("#changed-count").inner_text() == f"({count})"
+        page.locator(".handle.fail").focus()
+        page.keyboard.press("ArrowRight")
+        assert threshold_of(page) > dragged
+        keyed = threshold_of(page)
+        drag_by_finger(page, 0.05 * low)
+        assert threshold_of(page) > keyed
+        keep_screenshot(page, "threshold-dragged")
+        assert grave_faults(page) == []
+
+        chosen = threshold_of(page)
+        page.fill("#why", "more than enough passed")
+        page.click("#save")
+        belt.run_until(lambda: "Saved as version" in page.locator("#done").inner_text(), "praline", worker)
+        expect(page.locator("#done")).to_have_text("Saved as version 2. The line uses it.")
+        belt.run_until(lambda: newest(line).threshold == chosen, "praline", worker)
+        expect(page.locator("#undo")).to_contain_text("back to version 1")
+        keep_screenshot(page, "threshold-saved")
+        page.click("#undo")
+        belt.run_until(lambda: "version 3" in page.locator("#done").inner_text(), "praline", worker)
+        belt.run_until(lambda: newest(line).threshold == before, "praline", worker)
+        assert threshold_of(page) == before
+
+        line.wait_for(lambda: len(line.received) == belt.sent, worker, 60)
+        assert line.lost == 0
+        assert not any(item.result.verdict is Verdict.FAULT for item in line.received)
+
+        page.goto(f"{running.address}/recipes/praline/versions")
+        expect(page.locator("tbody tr")).to_have_count(3)
+        expect(page.locator("tbody")).to_contain_text("more than enough passed")
+        page.goto(f"{running.address}/trends?recipe=praline")
+        expect(page.locator("#totals")).to_contain_text(f"{belt.sent} parts")
+        look_at(page, running, "/threshold", ".handle.fail", "threshold")
+        look_at(page, running, "/trends?recipe=praline&range=hour", "#plot-score .band", "trends")
+        look_at(page, running, "/recipes", "tbody tr", "recipes")
+        look_at(page, running, "/recipes/praline/versions", "[data-restore]", "recipe-versions")
+        look_at(
+            page, running, "/recipes/compare?a=praline@1&b=praline@2", "#compared svg", "recipes-compared"
+        )
+        with open_ledger(line.folder / "ledger.sqlite") as reader:
+            changes = [(each.who, each.what, each.subject) for each in reader.audit()]
+        assert ("teach", "threshold", "praline") in changes
+        assert ("teach", "restore", "praline") in changes
+    line.finish(worker)
