@@ -9,6 +9,7 @@ rest of the machine took meanwhile: figures from a machine that others use are n
 
 import argparse
 import json
+import resource
 import shutil
 import time
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ def measure(line: Line, root: Path, rate: float, quiet_s: float) -> dict[str, ob
     )
     line.wait_for(lambda: collecting.returncode is not None, worker, LIMIT_S)
     shares.shares()
-    began_s, taken = time.monotonic(), len(line.received)
+    began_s, taken, computed_s = time.monotonic(), len(line.received), cpu_of_ended_s()
     teaching = line.start_child(
         "teach", [*program("cmfm-worker"), "teach", "--from-collected", "--use", *config]
     )
@@ -117,12 +118,19 @@ def measure(line: Line, root: Path, rate: float, quiet_s: float) -> dict[str, ob
         "parts": PARTS,
         "rate_hz": rate,
         "in_use_s": round(in_use_s, 1),
+        "teach_cpu_s": round(cpu_of_ended_s() - computed_s, 1),
         "teach_exit_code": teaching.returncode,
         "before": percentiles(before),
         "during": percentiles(during),
         "cores_before": quiet,
         "cores_during": busy,
     }
+
+
+def cpu_of_ended_s() -> float:
+    """Processor time of the children that have ended: one thread computes, so a quiet core needs about as long."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def listen(line: Line, worker: Child, seconds: float) -> None:

@@ -34,6 +34,9 @@ STRIP: Final = 30
 BEAT_S: Final = 1.0
 """Longest time between two messages: ages are those of the server's clock, never of a browser's."""
 
+SETTLE_S: Final = 0.03
+"""Wait after a change: a part's maps follow its result within this, and go into the same message."""
+
 HOUR_NS: Final = 60 * MINUTE_NS
 
 
@@ -93,10 +96,12 @@ class LiveBoard:
                         await self._watched.wait()
                 if not self.watchers:
                     continue
-            snapshot = await self.live.changed(seen, BEAT_S)
+            if (await self.live.changed(seen, BEAT_S)).version > seen:
+                await asyncio.sleep(SETTLE_S)
+            snapshot = self.live.snapshot()
             seen = snapshot.version
             self._renew(snapshot)
-            await asyncio.sleep(1 / self.section.refresh_hz)
+            await asyncio.sleep(max(1 / self.section.refresh_hz - SETTLE_S, 0))
 
     async def newer(self, seen: int) -> BoardState | None:
         """Return a state above `seen`, after waiting for it; None once the page ends."""
