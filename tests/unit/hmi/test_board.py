@@ -125,9 +125,7 @@ def test_the_board_counts_the_ledger_by_itself_and_says_if_it_cannot(tmp_path: P
     async def scenario() -> None:
         async with running_board(tmp_path) as board:
             board.watch()
-            await until(
-                lambda: "no such file" in told(board.state, -1).get("head", {}).get("ledger_problem", "")
-            )
+            await until(lambda: "no such file" in str(told(board.state, -1)["head"].get("ledger_problem")))
             assert not told(board.state, -1)["head"]["from_ledger"]
         write_ledger(tmp_path / "ledger.sqlite", [result(number, done_ns=now_ns) for number in range(5)])
         async with running_board(tmp_path) as board:

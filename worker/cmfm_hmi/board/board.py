@@ -72,7 +72,7 @@ class LiveBoard:
         self._changed = asyncio.Event()
         self._watched = asyncio.Event()
         self._texts: OrderedDict[str, tuple[int, str]] = OrderedDict()
-        self._ledger_problem = ""
+        self._ledger_problem: dict[str, str] | None = None
         self._next_recount_s = 0.0
         self._recount: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("board")
@@ -193,9 +193,12 @@ class LiveBoard:
                 lambda reader: count_ledger(reader, since_ns - MINUTE_NS, until_ns)
             )
         except PageError as error:
-            self._ledger_problem = str(error.values.get("error", "")) or error.key
+            self._ledger_problem = {
+                "key": error.key,
+                **{name: str(value) for name, value in error.values.items()},
+            }
             return
-        self._ledger_problem = ""
+        self._ledger_problem = None
         self.counts.recounted(ledger, known)
 
     def _wake(self) -> None:
