@@ -109,7 +109,7 @@ def test_a_torn_file_uses_its_part_s_number(tmp_path: Path, form: str) -> None:
     torn.write_bytes(torn.read_bytes()[:-900])
     opened = device(tmp_path, form=form, fx=30.0)
     error = refused(opened)
-    assert error.reason is Refusal.INCOMPLETE
+    assert (error.reason, error.part_id) == (Refusal.INCOMPLETE, "p")
     assert torn.name in str(error)
     save(tmp_path, form, RGB, TRUTH_M)
     assert next_capture(opened).part_id == "p"
@@ -120,7 +120,7 @@ def test_a_missing_half_uses_its_part_s_number(tmp_path: Path) -> None:
     save(tmp_path, "rgb_xyz", RGB, TRUTH_M)
     (tmp_path / "p.rgb.png").unlink()
     error = refused(device(tmp_path))
-    assert error.reason is Refusal.INCOMPLETE
+    assert (error.reason, error.part_id) == (Refusal.INCOMPLETE, "p")
     assert str(error) == "p: p.rgb.png did not come within 0.1 s"
 
 

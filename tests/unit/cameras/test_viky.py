@@ -110,6 +110,7 @@ def test_a_picture_without_points_is_refused() -> None:
     ):
         next_capture(device)
     assert refused.value.reason is Refusal.INCOMPLETE
+    assert refused.value.frame_id is not None  # its number is used
 
 
 def test_features_are_set_in_order() -> None:
