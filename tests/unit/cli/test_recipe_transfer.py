@@ -338,14 +338,14 @@ def test_a_directory_without_end_is_not_read(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty thousand entries would cost the page's machine its memory; they are counted at the end of the file."""
-    bytes_ = bytearray(file.read_bytes())
+    sound = file.read_bytes()
+    bytes_ = bytearray(sound)
     struct.pack_into("<H", bytes_, len(bytes_) - 12, 60_000)
     file.write_bytes(bytes_)
     refused(file, tmp_path, capsys, "names 60000 files")
     shutil.rmtree(tmp_path / "here")
     monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("its directory was read"))
-    end = bytes_[-22:]
-    file.write_bytes(bytes_[:-22] + b"PK\x06\x07" + bytes(16) + end)  # the larger numbers of zip64
+    file.write_bytes(sound[:-22] + b"PK\x06\x07" + bytes(16) + sound[-22:])  # the larger numbers of zip64
     refused(file, tmp_path, capsys, "not an exported recipe")
 
 
