@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5.0, help="parts a second")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--taught", type=Path, help="folder for a taught recipe, used again if it is there")
+    parser.add_argument(
+        "--loads", default="0 1 20 200 20+50", help="browsers, + slow ones, of each measurement"
+    )
     given = parser.parse_args()
+    counts = [load.partition("+") for load in given.loads.split()]
+    loads = [(int(quick), int(slow or 0)) for quick, _, slow in counts]
     with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), given.rate, given.seconds, given.taught)
+        measure(Path(folder), given.rate, given.seconds, given.taught, loads)
 
 
-def measure(folder: Path, rate_hz: float, seconds: float, taught: Path | None) -> None:
+def measure(
+    folder: Path, rate_hz: float, seconds: float, taught: Path | None, loads: Sequence[tuple[int, int]]
+) -> None:
     """Start the line and measure."""
     parts = write_tiny_parts(folder / "parts")
     settings = taught_settings(taught or folder / "taught")
@@ -64,7 +72,7 @@ def measure(folder: Path, rate_hz: float, seconds: float, taught: Path | None) -
         say("no page", worker_cores=cores([worker], seconds)[0])
         page = start_page(line, folder / "recipes")
         weigh(page.address)
-        for count, slow in ((0, 0), (1, 0), (20, 0), (200, 0), (20, 50)):
+        for count, slow in loads:
             say(
                 f"{count} browsers", **with_browsers(worker, page.process, page.address, count, slow, seconds)
             )
@@ -123,15 +131,16 @@ def weigh(address: str) -> None:
 
 def first_pictures(address: str, seconds: float) -> dict[str, Any]:
     """Return when pictures of new parts were on Chromium's screen, in milliseconds after their verdict."""
-    listen = """() => { window.shown = [];
+    listen = """() => { window.delays = [];
       document.addEventListener("part-shown", (event) => {
-        if (event.detail.picture) requestAnimationFrame(() => window.shown.push(Date.now() - event.detail.at)); }); }"""
-    with chromium() as browser, screen(browser, address) as page:
+        if (!event.detail.picture) return;
+        requestAnimationFrame(() => window.delays.push(Date.now() - event.detail.at)); }); }"""
+    with chromium() as browser, screen(browser, address, expected=("404",)) as page:
         page.wait_for_selector("#strip li")
         page.wait_for_timeout(SETTLE_S * 1000)
         page.evaluate(listen)
         page.wait_for_timeout(seconds * 1000)
-        delays = np.array(page.evaluate("window.shown"), dtype=float)
+        delays = np.array(page.evaluate("window.delays"), dtype=float)
     quantiles = {"p50": 0.5, "p95": 0.95, "max": 1.0}
     found = {name: round(float(np.quantile(delays, q)), 1) for name, q in quantiles.items()}
     return {"pictures": len(delays), "delay_ms": found}

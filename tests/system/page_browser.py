@@ -136,7 +136,7 @@ def screen(
     finally:
         context.close()
     unexpected = [error for error in errors if not any(part in error for part in expected)]
-    assert unexpected == []
+    assert unexpected == [], unexpected
 
 
 def log_in(page: Page, running: RunningPage, name: str, password: str = PASSWORD) -> None:

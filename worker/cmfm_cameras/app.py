@@ -17,6 +17,7 @@ from cmfm_cameras.errors import (
     RefusedCaptureError,
     StartupError,
 )
+from cmfm_cameras.photo_eye.app import app as trigger_app
 from cmfm_client.errors import BindError, EndpointError
 from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_protocol.files.key_files import KeyFileError
@@ -65,6 +66,8 @@ app = typer.Typer(
     "`cmfm-camera --config camera.toml` runs it. It registers points to the picture, converts them to metres, marks "
     "what was not measured, opens a lost device again, and never uses a number twice.",
 )
+
+app.add_typer(trigger_app, name="trigger")
 
 Config = Annotated[Path, typer.Option("--config", help="The camera's settings (TOML).", show_default=False)]
 

@@ -15,7 +15,8 @@ from cmfm_settings.section import Section
 class Device(Protocol):
     """An open device. All calls come from one thread.
 
-    `name` is vendor, model and serial number as a person reads them. `frame_ids` is the range of its frame ids.
+    `name` is vendor, model and serial number as a person reads them. `frame_ids` is the range of its frame ids. A
+    device may have `counts`, names to what it counts by itself: `cmfm_camera_device_events` shows them.
     """
 
     name: str

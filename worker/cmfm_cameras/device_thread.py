@@ -4,6 +4,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -80,6 +81,8 @@ class DeviceThread:
         self._stopping = threading.Event()
         self._reopen = threading.Event()
         self._call_began_s: float | None = None
+        self._present: Device | None = None
+        self._counted: Counter[str] = Counter()  # by devices that are closed
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
 
     def start(self) -> None:
@@ -101,6 +104,10 @@ class DeviceThread:
         """Return for how long the present call into the driver has lasted; 0 between calls."""
         began_s = self._call_began_s
         return 0.0 if began_s is None else time.monotonic() - began_s
+
+    def device_counts(self) -> dict[str, int]:
+        """Return what the device counts by itself (`counts`), over all openings. Any thread may call it."""
+        return dict(self._counted + counts_of(self._present))
 
     def stop(self) -> bool:
         """End the thread, which closes the device. False if a call into the driver does not return."""
@@ -125,11 +132,13 @@ class DeviceThread:
                 with self._call():
                     device = self._open_device()
                 was_open = True
+                self._present = device
                 try:
                     self._put(Opened(device.name, device.frame_ids))
                     pause_s = FIRST_PAUSE_S
                     self._captures(device)
                 finally:
+                    self._counted, self._present = self._counted + counts_of(device), None
                     with self._call():
                         device.close()
             except DeviceError as error:
@@ -165,3 +174,8 @@ class DeviceThread:
             with contextlib.suppress(queue.Full):
                 self._events.put(event, timeout=CAPTURE_WAIT_S)
                 return
+
+
+def counts_of(device: Device | None) -> Counter[str]:
+    """Return a device's own counts by name; nothing of a device that has none."""
+    return Counter(getattr(device, "counts", None) or {})

@@ -1,7 +1,7 @@
 """Prometheus metrics and probes of a camera, read at scrape time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class CameraCollector(Collector):
-    """Makes counters and gauges from what the publisher counts."""
+    """Makes counters and gauges from what the publisher counts, and what the device counts by itself."""
 
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
+    def __init__(self, counts: Counts, device_counts: Callable[[], Mapping[str, int]] = dict) -> None:
+        self._counts, self._device_counts = counts, device_counts
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families of one scrape."""
@@ -41,6 +41,12 @@ class CameraCollector(Collector):
         for reason in Refusal:
             refused.add_metric([str(reason)], counts.refused[reason])
         yield refused
+        events = CounterMetricFamily(
+            "cmfm_camera_device_events", "What the device counts by itself", labels=["what"]
+        )
+        for what, value in sorted(self._device_counts().items()):
+            events.add_metric([what], value)
+        yield events
         yield GaugeMetricFamily("cmfm_camera_device_open", "1 while the device is open", value=counts.is_open)
         if counts.last_frame_s is not None:
             yield GaugeMetricFamily(
@@ -53,7 +59,7 @@ class CameraCollector(Collector):
 def page(counts: Counts, device: DeviceThread, hang_limit_s: float) -> "WSGIApplication":
     """Return the WSGI application of `/metrics`, `/livez` (the driver replies) and `/readyz` (the device is open)."""
     registry = CollectorRegistry()
-    registry.register(CameraCollector(counts))
+    registry.register(CameraCollector(counts, device.device_counts))
 
     def live() -> Health:
         age_s = device.call_age_s()

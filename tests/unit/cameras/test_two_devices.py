@@ -188,6 +188,7 @@ def test_a_missing_half_is_counted_and_shifts_nothing(opened) -> None:  # type: 
     assert (first.trigger_ns, first.exposure_us, first.temperature_c) == (1000 * MS, 500.0, 41.0)
     assert pictures.closed
     assert depths.closed
+    assert device.counts == {"pairs": 3, "missing_depth": 1}
 
 
 def test_a_device_that_is_gone_closes_both_and_accounts_for_what_waits(opened) -> None:  # type: ignore[no-untyped-def]

@@ -55,7 +55,7 @@ def judged(recipe: Recipe, parts: list[tuple[float, int]]) -> dict[str, Any]:
     return {
         "score": [score for score, _ in parts] + [None],
         "verdict": [str(each.verdict) for each in verdicts] + [str(Verdict.FAULT)],
-        "by_score": [each.reason in BY_SCORE for each in verdicts] + [False],
+        "below": ["PASS" if each.reason in BY_SCORE else None for each in verdicts] + [None],
     }
 
 
@@ -86,7 +86,7 @@ def test_labelled_parts_are_measured_with_the_exact_interval(recipe: Recipe) -> 
     found = by_node(f"passing({json.dumps(parts | {'intervals': intervals(40)})}, 0.5, 0.4)")
     assert (found["count"], found["of"]) == (3, 40)
     assert (found["low"], found["high"]) == pytest.approx(clopper_pearson(3, 40), rel=1e-3)
-    assert by_node("passing({ score: [], verdict: [], by_score: [], intervals: [] }, 1, null)")["of"] == 0
+    assert by_node("passing({ score: [], verdict: [], below: [], intervals: [] }, 1, null)")["of"] == 0
 
 
 def test_nominal_parts_on_the_threshold_are_rejected() -> None:
@@ -108,3 +108,12 @@ def test_the_expected_rate_lies_between_the_points_of_the_curve() -> None:
     found = by_node(f"[0.5, 1.25, 2, 9].map((at) => expectedAt({curve}, at).rate)")
     assert found == pytest.approx([0.4, 0.35, 0.2, 0.2])
     assert by_node("expectedAt([], 1)") is None
+
+
+def test_a_part_of_a_drifted_line_fails_by_its_score_and_never_passes() -> None:
+    """The line calls it UNDECIDED whatever the threshold is raised to."""
+    parts = json.dumps({"score": [0.3], "verdict": ["UNDECIDED"], "below": ["UNDECIDED"]})
+    assert by_node(f"[0.2, 0.5].map((failAt) => verdictAt({parts}, 0, failAt, null))") == [
+        "FAIL",
+        "UNDECIDED",
+    ]

@@ -1,5 +1,6 @@
 """Security of the page: logins, sessions, forms, sizes, names, and the line of the PLC."""
 
+import asyncio
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from cmfm_hmi.errors import InputError, PageError
 from cmfm_hmi.pages.login import local_path
 from cmfm_hmi.security.headers import CONTENT_SECURITY_POLICY
 from cmfm_hmi.security.lock import LineLock
+from cmfm_hmi.security.logins import Logins
 from cmfm_hmi.security.secret import read_or_make_secret
+from cmfm_hmi.security.users import Users
 from cmfm_hmi.settings.load import load_with_sources
 from cmfm_settings.users import LoginLimit, make_user, write_users
 
@@ -125,6 +128,24 @@ def test_wrong_passwords_close_the_door_for_a_while(tmp_path: Path) -> None:
         closed = client.log_in("teach", PASSWORD)
         assert closed.status_code == 401
         assert "half a minute" in closed.text
+
+
+@pytest.mark.parametrize("names", [["teach"] * 5, ["a", "b", "c", "d", "e"]])
+def test_guessing_is_slowed_by_name_and_by_address(tmp_path: Path, names: list[str]) -> None:
+    """Five guesses at one name, or at five, from one address: both are closed out. Another address may try another."""
+
+    async def scenario() -> None:
+        users = tmp_path / "users"
+        write_users(users, USERS)
+        logins = Logins(Users(users))
+        for number, name in enumerate(names):
+            peer = f"10.0.0.{number}" if len(set(names)) == 1 else "10.0.0.1"
+            assert await logins.check(name, "wrong password", peer) is None
+        closed = ("teach", "10.0.0.99") if len(set(names)) == 1 else ("teach", "10.0.0.1")
+        assert await logins.check(closed[0], PASSWORD, closed[1]) is None
+        assert await logins.check("operate", PASSWORD, "10.0.0.98") is not None
+
+    asyncio.run(scenario())
 
 
 def test_the_limit_forgets_old_failures_and_never_grows() -> None:

@@ -50,6 +50,9 @@ def test_one_teaching_at_a_time(tmp_path: Path) -> None:
             pass
         with teaching(tmp_path, "lid"):
             pass
+        saved(taught_folder(tmp_path, "cap"), name="cap")
+        with pytest.raises(InputError, match="being taught by another process"):
+            put_in_use(tmp_path, "cap", "ann", "")
     with teaching(tmp_path, "cap"):
         pass
 

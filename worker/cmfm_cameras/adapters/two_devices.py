@@ -5,7 +5,7 @@ A trigger of which only one half comes uses a number, and is no frame. If one de
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +62,7 @@ def list_devices(section: Section) -> Sequence[DeviceInfo]:
 
 
 class TwoDevices:
-    """Two open devices."""
+    """Two open devices. `counts`: pairs, halves whose other half is missing, and what else is no pair, by cause."""
 
     def __init__(self, section: TwoDevicesSection) -> None:
         self.frame_ids = FrameIds()
@@ -75,6 +75,7 @@ class TwoDevices:
         self._outcomes: deque[Outcome] = deque()
         self._failure: Exception | None = None
         self._contradictions = 0
+        self.counts: Counter[str] = Counter()
         self._devices: dict[Side, Device] = {}
         try:
             for side, settings in _inner(section).items():
@@ -127,9 +128,12 @@ class TwoDevices:
         if isinstance(outcome, Single):
             raise self._refused(outcome)
         self._contradictions = 0
+        self.counts["pairs"] += 1
         return self._registered(outcome)
 
     def _refused(self, single: Single) -> RefusedCaptureError:
+        missing = f"missing_{single.half.side.other}"
+        self.counts[missing if single.cause is Cause.MISSING else str(single.cause)] += 1
         self._contradictions += single.cause is Cause.SHIFTED
         if self._contradictions >= MOST_CONTRADICTIONS:
             self._failure = DeviceError(f"numbers and times of {self._contradictions} triggers disagree")

@@ -15,8 +15,8 @@ from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.state import WorkerState
 
 RESULTS_KEPT: Final = 1_000
-MAPS_KEPT: Final = 40
-"""Parts whose maps are kept, about 1 MB each: those of the strip and some that are just being shown."""
+MAPS_KEPT: Final = 60
+"""Parts whose maps are kept, about 1 MB each: those of the strip, and as many for browsers that ask late."""
 
 Key = tuple[str, int]
 """Identity of a result: boot_id and result_id."""

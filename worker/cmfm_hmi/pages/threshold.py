@@ -101,7 +101,7 @@ async def _data(site: Site, recipe: RecipeView, shown: Shown) -> dict[str, Any]:
         "expected_problem": shown.problem,
         "recent": recent_parts(rows, model),
         "recent_problem": problem,
-        "labelled": labelled_parts(product, model),
+        "labelled": labelled_parts(product, recipe, model),
         "undo": undo_of(recipe),
     }
 

@@ -1,13 +1,16 @@
 // Judges parts again by another threshold, as the worker does: only where the score decided.
 "use strict";
 
-/** The verdict of part `at` by other limits; `greyFrom` is null without a grey band. */
+/**
+ * The verdict of part `at` by other limits; `greyFrom` is null without a grey band. `parts.below` is the verdict below
+ * all limits, null where the score did not decide.
+ */
 function verdictAt(parts, at, failAt, greyFrom) {
-  if (!parts.by_score[at]) return parts.verdict[at];
+  if (parts.below[at] === null) return parts.verdict[at];
   const score = parts.score[at];
   if (score >= failAt) return "FAIL";
   if (greyFrom !== null && score >= greyFrom) return "UNDECIDED";
-  return "PASS";
+  return parts.below[at];
 }
 
 /** Counts before and after by verdict, and the parts whose verdict changes: `{ before, after, changed: [{ at, from, to }] }`. */

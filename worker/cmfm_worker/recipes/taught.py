@@ -59,12 +59,13 @@ def teaching(recipes: Path, name: str) -> Iterator[Path]:
 def put_in_use(recipes: Path, name: str, by: str, why: str) -> int:
     """Copy a taught recipe into the folder of recipes, and return the number of its version there.
 
-    Raises InputError if none was taught, its files do not fit together, or they cannot be written.
+    Raises InputError if none was taught or it is being taught, its files do not fit together, or cannot be written.
     """
-    source, target = taught_folder(recipes, name), recipe_path(recipes, name)
-    if not (source / RECIPE_FILE).is_file():
+    target = recipe_path(recipes, name)
+    if not (taught_folder(recipes, name) / RECIPE_FILE).is_file():
         raise InputError(f"{name}: has not been taught; `cmfm-worker teach --from-collected` teaches it")
-    require_sound(source)
-    with changing(target, by, why):
-        put_recipe(source, target)
+    with teaching(recipes, name) as source:  # nobody teaches it again while it is copied
+        require_sound(source)
+        with changing(target, by, why):
+            put_recipe(source, target)
     return versions(target)[-1].version
