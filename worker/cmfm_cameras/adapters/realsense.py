@@ -14,10 +14,11 @@ from cmfm_cameras.device import DeviceInfo
 from cmfm_cameras.errors import DeviceError, InputError, RefusedCaptureError, SourceEndedError
 from cmfm_cameras.numbering import FrameIds
 from cmfm_cameras.realsense.cloud import Cloud, picture
-from cmfm_cameras.realsense.library import device_errors, library
+from cmfm_cameras.realsense.library import library
 from cmfm_cameras.realsense.pairing import Alone, FramePairing, Pair, Stamped
 from cmfm_cameras.realsense.streams import Streams, preset_text
 from cmfm_cameras.settings.realsense import RealsenseSection
+from cmfm_cameras.vendor.package import vendor_errors
 from cmfm_protocol.clock import NS_PER_MS
 from cmfm_settings.section import Section
 
@@ -55,7 +56,7 @@ def list_devices(section: Section) -> Sequence[DeviceInfo]:
     """Return the devices that are connected now. Raises InputError if pyrealsense2 is missing."""
     library()
     del section
-    with device_errors("devices cannot be listed"):
+    with vendor_errors("devices cannot be listed"):
         return [
             DeviceInfo("realsense", _info(device, "serial_number"), _name(device))
             for device in library().context().query_devices()
@@ -124,7 +125,7 @@ class RealsenseDevice:
     def _capture(self, pair: Pair) -> Capture:
         depth, color = pair.depth, pair.color.frame
         try:
-            with device_errors(f"{self.name}: a frame cannot be converted"):
+            with vendor_errors(f"{self.name}: a frame cannot be converted"):
                 return Capture(
                     rgb=picture(color),
                     xyz=self._cloud.points(depth.frame),
@@ -172,7 +173,7 @@ class RealsenseDevice:
     def _require_there(self) -> None:
         if time.monotonic() - self._heard_s < self._section.silent_s:
             return
-        with device_errors(f"{self.name} is gone"):
+        with vendor_errors(f"{self.name} is gone"):
             if not self._is_there():
                 raise DeviceError(f"{self.name} is gone: it is no longer connected")
         self._heard_s = time.monotonic()
@@ -190,7 +191,7 @@ def _playback(context: Any, section: RealsenseSection) -> Any:
 
 
 def _connected(context: Any, section: RealsenseSection) -> Any:
-    with device_errors("devices cannot be listed"):
+    with vendor_errors("devices cannot be listed"):
         devices = list(context.query_devices())
         serials = [_info(device, "serial_number") for device in devices]
     fitting = [

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from cmfm_cameras.errors import InputError
 from cmfm_cameras.realsense.inbox import Inbox
-from cmfm_cameras.realsense.library import device_errors, library
+from cmfm_cameras.realsense.library import library
 from cmfm_cameras.settings.realsense import OPTION, RealsenseSection
+from cmfm_cameras.vendor.package import vendor_errors
 
 COLOUR_FORMATS: Final = ("rgb8", "bgr8", "rgba8", "bgra8")
 """Formats of colour that are converted, the best first."""
@@ -29,7 +30,7 @@ class Streams:
         self._rs = library()
         self._playback = device if section.playback is not None else None
         self._started: list[Any] = []
-        with device_errors("the device cannot be set up"):
+        with vendor_errors("the device cannot be set up"):
             sensors = list(device.query_sensors())
             self.depth_sensor, self.depth = _chosen(sensors, "depth", ("z16",), section)
             color_sensor, self.color = _chosen(sensors, "color", COLOUR_FORMATS, section)
@@ -40,7 +41,7 @@ class Streams:
 
     def start(self) -> None:
         """Let frames come. Raises DeviceError."""
-        with device_errors("the streams cannot be started"):
+        with vendor_errors("the streams cannot be started"):
             self._start()
 
     def next_frame(self, timeout_s: float) -> Any:
@@ -50,7 +51,7 @@ class Streams:
     def temperature_c(self) -> float | None:
         """Return the temperature of the depth sensor's chip in °C; None if the device does not say it."""
         option = self._rs.option.asic_temperature
-        with device_errors("the temperature cannot be read"):
+        with vendor_errors("the temperature cannot be read"):
             return float(self.depth_sensor.get_option(option)) if self.depth_sensor.supports(option) else None
 
     def close(self) -> None:
