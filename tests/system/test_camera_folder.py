@@ -44,7 +44,7 @@ def test_saved_files_become_verdicts(
     watched = tmp_path / "saved"
     watched.mkdir()
     parts = list_parts(synthetic_root, "praline", "test")[:PARTS]
-    section = {"path": str(watched), "missing_s": 1.0, "after": "delete"}
+    section = {"path": str(watched), "missing_s": 4.0, "after": "delete"}
     config = write_camera(tmp_path / "camera.toml", "folder", section, line.endpoints.frames)
     camera = line.start_child("folder-camera", [*program("cmfm-camera"), "--config", str(config)])
     line.wait_for(lambda: "device_opened" in camera.output(), worker, 60)

@@ -22,7 +22,7 @@ from cmfm_protocol.files.dataset_error import DatasetError
 VIEW = View(width_px=24, height_px=18, fx_px=30.0, fy_px=32.0, cx_px=11.0, cy_px=9.5)
 TRUTH_M = KnownScene([Plane((0.2, -0.1, 1.0), 0.62), Cube((0.02, -0.01, 0.5), 0.08)]).points(VIEW)
 RGB = np.random.default_rng(3).integers(0, 256, (18, 24, 3), np.uint8)
-FAST = {"settle_s": 0.02, "poll_s": 0.005, "missing_s": 0.1}
+FAST = {"settle_s": 0.02, "poll_s": 0.005, "missing_s": 30.0}
 
 
 def device(path: Path, **settings: Any) -> folder.FolderDevice:
@@ -119,7 +119,7 @@ def test_a_missing_half_uses_its_part_s_number(tmp_path: Path) -> None:
     """It is named, and how long it was waited for."""
     save(tmp_path, "rgb_xyz", RGB, TRUTH_M)
     (tmp_path / "p.rgb.png").unlink()
-    error = refused(device(tmp_path))
+    error = refused(device(tmp_path, missing_s=0.1))
     assert (error.reason, error.part_id) == (Refusal.INCOMPLETE, "p")
     assert str(error) == "p: p.rgb.png did not come within 0.1 s"
 
