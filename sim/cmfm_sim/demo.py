@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,11 +11,12 @@ from cmfm_client.result_log import ResultLog
 from cmfm_client.subscriber import ResultSubscriber
 from cmfm_protocol.files.dataset import DatasetError, list_parts
 from cmfm_protocol.wire.state import WorkerState
-from cmfm_sim.accounting import Account, account, compare_with_worker
+from cmfm_sim.accounting import account, compare_with_worker
 from cmfm_sim.datasets.write import MARKER as DATASET_MARKER
 from cmfm_sim.datasets.write import write_dataset
 from cmfm_sim.demo_gateway import DemoGateway, start_gateway
 from cmfm_sim.demo_line import DemoFolder, Endpoints
+from cmfm_sim.demo_options import DemoDisplay, DemoOptions, DemoReport
 from cmfm_sim.demo_page import USER, DemoPage, start_page
 from cmfm_sim.errors import FailedError
 from cmfm_sim.listener import LineListener
@@ -38,57 +38,6 @@ USUAL_RATE_HZ: Final = 4.0
 
 LOAD: Final = 0.6
 """Largest share of the worker's capacity that is asked of it: camera, pictures and terminal need the machine too."""
-
-
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
-    """Numbers of parts a category: train, validation, good test parts, and defective test parts of each kind.
-
-    `rate_hz` None takes the usual rate, or LOAD of the worker's capacity if that is less.
-    """
-
-    categories: tuple[str, ...]
-    train: int
-    validation: int
-    good: int
-    per_defect: int
-    rate_hz: float | None = None
-    deadline_ms: float = 1000.0
-    faults: str = ""
-    seed: int = 0
-    keep: bool = False
-    jobs: int = 2
-    triggers: bool = False
-    gateway: bool = False
-    page: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DemoReport:
-    """The result. `problems` is empty if the identity holds, outside and in the worker's own count."""
-
-    account: Account
-    problems: tuple[str, ...]
-    pictures: tuple[Path, ...]
-
-
-class DemoDisplay:
-    """Shows the demo's progress; overridden by the command. Every method may raise to stop the demo."""
-
-    def begin(self, title: str) -> None:
-        """A step begins."""
-
-    def progress(self, done: int, total: int) -> None:
-        """`done` of `total` items of the step are finished."""
-
-    def note(self, text: str) -> None:
-        """The step does this now."""
-
-    def done(self, text: str) -> None:
-        """The step is finished."""
-
-    def event(self, event: Event, truth: dict[str, str]) -> None:
-        """An event came from the worker; `truth` is part id → kind of defect."""
 
 
 class Demo:

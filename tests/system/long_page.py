@@ -131,15 +131,16 @@ def weigh(address: str) -> None:
 
 def first_pictures(address: str, seconds: float) -> dict[str, Any]:
     """Return when pictures of new parts were on Chromium's screen, in milliseconds after their verdict."""
-    listen = """() => { window.shown = [];
+    listen = """() => { window.delays = [];
       document.addEventListener("part-shown", (event) => {
-        if (event.detail.picture) requestAnimationFrame(() => window.shown.push(Date.now() - event.detail.at)); }); }"""
+        if (!event.detail.picture) return;
+        requestAnimationFrame(() => window.delays.push(Date.now() - event.detail.at)); }); }"""
     with chromium() as browser, screen(browser, address, expected=("404",)) as page:
         page.wait_for_selector("#strip li")
         page.wait_for_timeout(SETTLE_S * 1000)
         page.evaluate(listen)
         page.wait_for_timeout(seconds * 1000)
-        delays = np.array(page.evaluate("window.shown"), dtype=float)
+        delays = np.array(page.evaluate("window.delays"), dtype=float)
     quantiles = {"p50": 0.5, "p95": 0.95, "max": 1.0}
     found = {name: round(float(np.quantile(delays, q)), 1) for name, q in quantiles.items()}
     return {"pictures": len(delays), "delay_ms": found}

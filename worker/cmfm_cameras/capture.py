@@ -56,7 +56,13 @@ class Capture:
             frame_id=self.frame_id,
             trigger_ns=self.trigger_ns,
             lost_before=self.lost_before,
+            part_id=self.part_id if is_text(self.part_id) else "",
         )
+
+
+def is_text(text: str) -> bool:
+    """Tell whether a header can carry a text (WIRE.md, encoding)."""
+    return text.isprintable() and len(text.encode(errors="replace")) <= MAX_TEXT_BYTES
 
 
 def check_capture(capture: Capture) -> None:
@@ -66,7 +72,7 @@ def check_capture(capture: Capture) -> None:
     millimetres, and a capture in which nothing was measured.
     """
     _check_arrays(capture)
-    if not capture.part_id.isprintable() or len(capture.part_id.encode(errors="replace")) > MAX_TEXT_BYTES:
+    if not is_text(capture.part_id):
         raise capture.refused(
             Refusal.INVALID, f"part_id {capture.part_id[:40]!r} is not text of the wire (WIRE.md, encoding)"
         )

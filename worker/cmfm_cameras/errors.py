@@ -57,7 +57,8 @@ class SourceEndedError(Exception):
 class RefusedCaptureError(Exception):
     """One capture cannot be published. It is counted and its number is used, but no frame is sent.
 
-    `frame_id`, `trigger_ns` and `lost_before` are those of the capture, as in `Capture`.
+    `frame_id`, `trigger_ns`, `lost_before` and `part_id` are those of the capture, as in `Capture`. With `part_id` the
+    worker's FAULT names the part that it rejects.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class RefusedCaptureError(Exception):
         frame_id: int | None = None,
         trigger_ns: int | None = None,
         lost_before: int = 0,
+        part_id: str = "",
     ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.frame_id = frame_id
         self.trigger_ns = trigger_ns
         self.lost_before = lost_before
+        self.part_id = part_id

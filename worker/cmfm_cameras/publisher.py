@@ -109,7 +109,8 @@ class Publisher:
         at_ns = self._believed(capture.trigger_ns, event.arrived_ns)
         seq = self._numbered(capture.frame_id, capture.lost_before, at_ns)
         if seq is not None:
-            self._publish(self._trigger(seq, at_ns, capture), capture)
+            trigger = self._trigger(seq, at_ns, source_id=capture.part_id, encoder=capture.encoder)
+            self._publish(trigger, capture)
 
     def _refused(self, event: Refused) -> None:
         error = event.error
@@ -119,7 +120,7 @@ class Publisher:
         at_ns = self._believed(error.trigger_ns, event.arrived_ns)
         seq = self._numbered(error.frame_id, error.lost_before, at_ns)
         if seq is not None:
-            self._trigger(seq, at_ns)
+            self._trigger(seq, at_ns, source_id=error.part_id)
 
     def _numbered(self, frame_id: int | None, lost_before: int, at_ns: int) -> int | None:
         """Announce the triggers that were skipped, and return the capture's number. None if it gets none.
@@ -143,16 +144,18 @@ class Publisher:
         if refused.reopen:
             self._device.reopen()
 
-    def _trigger(self, seq: int, at_ns: int, capture: Capture | None = None) -> TriggerMessage:
+    def _trigger(
+        self, seq: int, at_ns: int, *, source_id: str = "", encoder: int | None = None
+    ) -> TriggerMessage:
         """Announce the next number, which is `seq`: camera and numbering count alike."""
         section = self._section
         return self._camera.trigger(
-            self._part_id(seq, capture),
+            self._part_id(seq, source_id),
             recipe=section.recipe,
             deadline_ms=section.deadline_ms,
             trigger_ns=self._in_clock(at_ns),
             clock=section.clock,
-            encoder=capture.encoder if capture else None,
+            encoder=encoder,
             calib_id=section.calib_id,
             simulated=section.simulated,
         )
@@ -173,12 +176,12 @@ class Publisher:
         self.counts.dropped = self._camera.pub_drops
         self.counts.last_frame_s = time.monotonic()
 
-    def _part_id(self, seq: int, capture: Capture | None) -> str:
+    def _part_id(self, seq: int, source_id: str) -> str:
         rule = self._section.part_ids
         if rule == "empty":
             return ""
-        if rule == "source" and capture is not None and capture.part_id:
-            return capture.part_id
+        if rule == "source" and source_id:
+            return source_id
         return f"{self._section.station}-{self._camera.stream_uuid[:8]}-{seq}"
 
     def _believed(self, trigger_ns: int | None, arrived_ns: int) -> int:

@@ -106,6 +106,7 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
         feed = LineFeed(settings.worker, live)
         stack.callback(feed.close)
         stack.callback(history.close)
+        stack.callback(requests.close)
         kept = KeptParts(settings.records.kept, settings.page.store.with_suffix(".kept.sqlite"))
         stack.callback(kept.close)
         pictures = PictureCache()

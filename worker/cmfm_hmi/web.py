@@ -21,7 +21,7 @@ from cmfm_hmi.errors import PageError
 from cmfm_hmi.pages import audit, live, login, part, recipes, rejects, teach, threshold, trends
 from cmfm_hmi.security.cookies import set_session_cookie
 from cmfm_hmi.security.guard import wants_page
-from cmfm_hmi.security.headers import KnownNames, SecurityHeaders
+from cmfm_hmi.security.headers import HEADERS, KnownNames, SecurityHeaders
 from cmfm_hmi.site import Site, site_of
 
 PAGES: Final[tuple[ModuleType, ...]] = (
@@ -133,7 +133,9 @@ async def _bug(request: Request, error: Exception) -> Response:
     site_of(request).events["page_failed"] += 1
     trace = "".join(traceback.format_exception(error))
     structlog.get_logger("web").error("page_failed", path=request.url.path, error=repr(error), trace=trace)
-    return _say(request, 500, "bug", {})
+    response = _say(request, 500, "bug", {})
+    response.headers.update(HEADERS)  # this handler is outside of the middleware that adds them
+    return response
 
 
 def _say(request: Request, status: int, key: str, values: dict[str, object]) -> Response:

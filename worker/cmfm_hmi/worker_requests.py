@@ -1,6 +1,7 @@
 """Requests to the worker's control socket, in a thread: no page waits in the event loop for a worker that is away."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from cmfm_client import ClientError, RefusedError, RequestClient
@@ -19,6 +20,7 @@ class WorkerRequests:
     def __init__(self, section: WorkerSection) -> None:
         self._section = section
         self._under_way = 0
+        self._pool = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="requests")
 
     async def ask(self, request: Request, timeout_s: float = 2.0) -> Reply:
         """Return the worker's reply. Raises PageError: it did not answer, it refused, or too many are asked."""
@@ -26,13 +28,18 @@ class WorkerRequests:
             raise PageError("busy")
         self._under_way += 1
         try:
-            return await asyncio.to_thread(self.ask_now, request, timeout_s)
+            running = asyncio.get_running_loop().run_in_executor(self._pool, self.ask_now, request, timeout_s)
+            return await running
         except RefusedError as error:
             raise PageError("worker_refused", 409, error=error) from error
         except ClientError as error:
             raise PageError("worker_away", error=error) from error
         finally:
             self._under_way -= 1
+
+    def close(self) -> None:
+        """End the threads without waiting for a worker that is away."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def ask_now(self, request: Request, timeout_s: float) -> Reply:
         """Blocking form of `ask`, for threads. Raises ClientError."""

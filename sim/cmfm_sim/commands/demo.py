@@ -12,8 +12,9 @@ from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_sim.commands.demo_display import ConsoleDisplay
 from cmfm_sim.commands.make import Counts
 from cmfm_sim.datasets.synthetic import CATEGORIES
-from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo, DemoOptions
+from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo
 from cmfm_sim.demo_line import DemoFolder
+from cmfm_sim.demo_options import DemoOptions
 from cmfm_sim.errors import InputError
 from cmfm_sim.faults import FaultPlan
 from cmfm_sim.stdout import stdout_console

@@ -9,7 +9,7 @@ from rich.status import Status
 from rich.text import Text
 
 from cmfm_client.events import Event, Lost, Received
-from cmfm_sim.demo import DemoDisplay
+from cmfm_sim.demo_options import DemoDisplay
 from cmfm_sim.verdict_text import verdict_header, verdict_text
 
 EVERY_S: Final = 10.0

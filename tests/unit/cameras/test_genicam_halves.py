@@ -15,6 +15,9 @@ if importlib.util.find_spec("genicam") is None or importlib.util.find_spec("harv
 from cmfm_cameras.adapters import genicam, profiler
 from cmfm_cameras.capture import Capture
 from cmfm_cameras.device import Device
+from cmfm_cameras.errors import InputError
+from cmfm_cameras.gentl.harvester import loaded
+from cmfm_cameras.gentl.producers import producers
 from cmfm_cameras.settings.genicam import GenicamSection
 from cmfm_cameras.settings.profiler import ProfilerSection
 
@@ -44,6 +47,30 @@ def test_a_device_gives_its_half(content: str) -> None:
     assert first.frame_id is not None
     assert second.frame_id is not None
     assert second.frame_id > first.frame_id
+
+
+def test_two_devices_of_one_producer_run_together() -> None:
+    """GenTL initialises a producer once a process: both share it, and one that is closed and opened again is there."""
+    sections = [
+        GenicamSection.model_validate({"producers": VIKY, "device": device, "content": content})
+        for device, content in ((RED, "picture"), ("VikyTL_DEV_green", "points"))
+    ]
+    first, second = (genicam.open_device(section) for section in sections)
+    try:
+        assert next_capture(first).rgb.size
+        assert next_capture(second).xyz.size
+        first.close()
+        assert next_capture(second).xyz.size
+        first = genicam.open_device(sections[0])
+        assert next_capture(first).rgb.size
+        with (
+            pytest.raises(InputError, match="name the same producers"),
+            loaded([*producers(sections[0]), Path("/opt/vendor/other.cti")]),
+        ):
+            pass
+    finally:
+        first.close()
+        second.close()
 
 
 def test_rows_of_a_device_become_frames(tmp_path: Path) -> None:

@@ -109,7 +109,14 @@ def test_points_move_into_the_sensor_s_frame(rotation: tuple[float, float, float
     for axis in "xyz" if order == "xyz" else "zyx":
         turn = about(axis, rotation["xyz".index(axis)]) @ turn
     truth_m = TRUTH_M @ turn.T + np.array(pose.translation) / 1000
-    assert error_m(converted(("Coord3D_ABC32f", TRUTH_M * 1000), scan=scan), truth_m) < MICROMETRE
+    for name in ("Coord3D_ABC32f", "Coord3D_A32f"):
+        components = [(kind, TRUTH_M[..., part] * 1000) for kind, part in split(name)]
+        assert error_m(converted(*components, scan=scan), truth_m) < MICROMETRE
+    scaled = replace(scan, axes=axes_of(SCALES, OFFSETS))
+    truth_m = STEPPED_M @ turn.T + np.array(pose.translation) / 1000
+    for name in ("Coord3D_ABC16", "Coord3D_A16"):
+        components = [(kind, STEPS[..., part]) for kind, part in split(name)]
+        assert error_m(converted(*components, scan=scaled), truth_m) < MICROMETRE
 
 
 def about(axis: str, degrees: float) -> NDArray[np.float64]:

@@ -106,13 +106,14 @@ def test_lost_and_refused_frames_are_triggers_without_a_frame(tmp_path: Path) ->
     """The worker answers `lost` for each: no number is missing, and none comes twice over a reopened device."""
     millimetres = capture(5)
     millimetres.xyz[:] = 500.0
-    refused = RefusedCaptureError(Refusal.OTHER_TRIGGER, "two triggers", frame_id=6)
+    refused = RefusedCaptureError(Refusal.OTHER_TRIGGER, "two triggers", frame_id=6, part_id="p6")
     first = ScriptedDevice([capture(1), capture(4), millimetres, refused, capture(7), DeviceError("gone")])
     second = ScriptedDevice([capture(1), capture(1), capture(2)])
     heard, publisher = published(tmp_path, first, DeviceError("absent"), second)
     assert [trigger.seq for trigger in heard.triggers] == list(range(9))
     assert [frame.header.seq for frame in heard.frames] == [0, 3, 6, 7, 8]
     assert heard.states[-1].next_seq == 9
+    assert heard.triggers[5].part_id == "p6"  # the FAULT names the part that it rejects
     times_ns = [trigger.trigger_ns for trigger in heard.triggers]
     assert sorted(set(times_ns)) == times_ns  # each its own: duplicates are recognised by it
     assert len({trigger.part_id for trigger in heard.triggers}) == 9

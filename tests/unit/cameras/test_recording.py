@@ -70,7 +70,7 @@ def test_captures_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 def test_numbers_are_those_of_the_line(tmp_path: Path) -> None:
     """Lost frames are lost again, refused ones refused again, and a reopened device goes on."""
-    refused = RefusedCaptureError(Refusal.OTHER_TRIGGER, "two triggers", frame_id=6)
+    refused = RefusedCaptureError(Refusal.OTHER_TRIGGER, "two triggers", frame_id=6, part_id="p6")
     first = ScriptedDevice([capture(1), capture(4), refused, DeviceError("gone")], FrameIds(16, 1))
     second = ScriptedDevice([capture(1), capture(1), capture(2)], FrameIds(16, 1))
     recorder = recorded(tmp_path, first, second)
@@ -79,7 +79,7 @@ def test_numbers_are_those_of_the_line(tmp_path: Path) -> None:
     assert numbers == [0, 3, 5, 6, 7]  # the repeated id had no number
     again = played(tmp_path)[2]
     assert isinstance(again, RefusedCaptureError)
-    assert (again.reason, str(again)) == (Refusal.OTHER_TRIGGER, "two triggers")
+    assert (again.reason, str(again), again.part_id) == (Refusal.OTHER_TRIGGER, "two triggers", "p6")
 
 
 def test_a_device_without_ids_keeps_what_it_lost(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_times_are_those_of_the_line(tmp_path: Path) -> None:
     while (second := device.capture(0.01)) is None:
         waits += 1
     assert time.monotonic() - began_s >= 0.2
-    assert waits >= 5
+    assert waits >= 1
     assert second.trigger_ns is None
 
 

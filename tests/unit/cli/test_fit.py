@@ -16,6 +16,7 @@ from tests.unit.made.dataset import fit, frame, read_json, run, write_dataset, w
 
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import load_recipe
+from cmfm_worker.recipes.versions import this_user, versions
 from cmfm_worker.teaching.options import TeachOptions, fit_options
 
 
@@ -42,6 +43,10 @@ def test_recipe_says_what_it_was_taught_from(taught: tuple[Path, Path]) -> None:
     assert recipe.frame.distance_m == pytest.approx(0.5, abs=0.05)
     assert recipe.frame.distance_tolerance_m == pytest.approx(0.05, abs=0.01)
     assert str(root) not in (folder / "recipe.toml").read_text()
+    assert len(recipe.coverage.nominal) == 4 + 5
+    assert min(recipe.coverage.nominal) >= recipe.coverage.minimum
+    (version,) = versions(folder)
+    assert (version.by, version.why, version.fail_at) == (this_user(), "taught", recipe.threshold.fail_at)
 
 
 def test_summary_names_the_smallest_supported_rate(

@@ -335,16 +335,17 @@ def test_half_a_file_is_refused(
 
 
 def test_a_directory_without_end_is_not_read(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty thousand entries would cost the page's machine its memory; they are counted at the end of the file."""
-    bytes_ = bytearray(file.read_bytes())
+    sound = file.read_bytes()
+    bytes_ = bytearray(sound)
     struct.pack_into("<H", bytes_, len(bytes_) - 12, 60_000)
     file.write_bytes(bytes_)
     refused(file, tmp_path, capsys, "names 60000 files")
     shutil.rmtree(tmp_path / "here")
-    end = bytes_[-22:]
-    file.write_bytes(bytes_[:-22] + b"PK\x06\x07" + bytes(16) + end)  # the larger numbers of zip64
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("its directory was read"))
+    file.write_bytes(sound[:-22] + b"PK\x06\x07" + bytes(16) + sound[-22:])  # the larger numbers of zip64
     refused(file, tmp_path, capsys, "not an exported recipe")
 
 
@@ -387,6 +388,7 @@ def test_an_import_that_fails_at_the_last_step_leaves_the_old_recipe(
             raise OSError(5, "Input/output error")
         return rename(path, target)
 
+    monkeypatch.setattr("cmfm_worker.recipes.folder.exchange", lambda *_: False)  # as on an old file system
     monkeypatch.setattr(Path, "rename", fails)
     assert bring(file, here, "--force") == 2
     assert "Input/output error" in capsys.readouterr().err

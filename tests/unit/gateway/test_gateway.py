@@ -15,6 +15,8 @@ from cmfm_gateway.errors import AdapterError, StartupError
 from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.line_view import Cause
 from cmfm_gateway.run import serve
+from cmfm_hmi.security.lock import LineLock
+from cmfm_hmi.settings.access import AccessSection
 from cmfm_protocol.wire.control import AnnounceRequest, LoadRecipeRequest
 
 
@@ -61,15 +63,16 @@ def test_an_operator_who_takes_over_makes_the_line_offline(line: PublishingLine,
     """While the page's file is there no verdict is valid, however well the worker is; also after a restart."""
     takeover = tmp_path / "takeover.json"
     settings = gateway_settings(line, tmp_path, gateway={"takeover": str(takeover)})
+    lock = LineLock(AccessSection(plc_owns_line=True, takeover=takeover))  # of the operator's page
 
     async def scenario() -> None:
         async with running(settings, []) as gateway:
             await heard(gateway)
-            takeover.write_text("{}")
+            lock.take_over("anna")
             await until(lambda: (gateway.view.valid, gateway.view.cause) == (False, Cause.OFFLINE), 30)
         async with running(settings, []) as gateway:
             assert gateway.view.cause is Cause.OFFLINE
-            takeover.unlink()
+            lock.give_back()
             await heard(gateway)
 
     async def heard(gateway: Gateway) -> None:

@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from tests.unit.made.page import PageClient, page_client, page_settings
 
@@ -58,6 +61,25 @@ def test_unknown_addresses_are_a_sentence(tmp_path: Path, path: str) -> None:
 
 ALWAYS = {"/login", "/logout", "/take-over", "/give-back", "/parts/1/replay"}
 """Requests that are answered also on a line that a PLC owns: they change nothing of it. `replay` only computes."""
+
+
+def test_a_fault_of_ours_is_a_sentence_a_log_line_and_a_count(tmp_path: Path) -> None:
+    """500 with our headers, in words; nothing of the error's inside reaches the browser."""
+
+    async def fail(_request: Request) -> Response:
+        raise ValueError("secret inside")
+
+    settings = page_settings(tmp_path, access={"anonymous_may_view": True})
+    with page_client(tmp_path, settings) as client:
+        app = client.http.app
+        assert isinstance(app, Starlette)
+        app.router.routes.append(Route("/fail", fail))
+        answer = client.get("/fail")
+        assert answer.status_code == 500
+        assert "a fault of its own" in answer.text
+        assert "secret inside" not in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert client.site.events["page_failed"] == 1
 
 
 def addresses(client: PageClient, method: str) -> list[str]:

@@ -20,9 +20,10 @@ from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, new_pair
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.exchange import exchange
 from cmfm_worker.recipes.folder import recipe_name, replace_recipe_file, save_recipe
 from cmfm_worker.recipes.limits_section import LimitsSection
-from cmfm_worker.recipes.recipe import load_recipe
+from cmfm_worker.recipes.recipe import load_recipe, read_recipe_file
 from cmfm_worker.recipes.sections import (
     BackgroundSection,
     CalibrationSection,
@@ -202,6 +203,47 @@ def test_recipe_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert load_recipe(tmp_path / "part").model_sha == old.model_sha
     new = save_recipe(tmp_path / "part", draft(), pair(1), replace=True)
     assert load_recipe(tmp_path / "part").model_sha == new.model_sha != old.model_sha
+
+
+def test_a_reader_finds_a_recipe_at_any_moment_of_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that starts, or a writer that is killed, between any two steps of a change: a recipe is there."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    if not exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system cannot exchange folders")
+    saved(tmp_path / "part")
+    rename = Path.rename
+
+    def looked_at(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        read_recipe_file(tmp_path / "part")
+        return moved
+
+    monkeypatch.setattr(Path, "rename", looked_at)
+    new = save_recipe(tmp_path / "part", draft(name="other"), pair(1), replace=True)
+    assert load_recipe(tmp_path / "part").model_sha == new.model_sha
+    assert read_recipe_file(tmp_path / "part").name == "other"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "part"]
+
+
+def test_folders_that_cannot_be_exchanged_are_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old file system: the recipe is replaced all the same."""
+    monkeypatch.setattr("cmfm_worker.recipes.folder.exchange", lambda *_: False)
+    saved(tmp_path / "part")
+    new = save_recipe(tmp_path / "part", draft(), pair(1), replace=True)
+    assert load_recipe(tmp_path / "part").model_sha == new.model_sha
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+def test_an_exchange_that_fails_says_why(tmp_path: Path) -> None:
+    """A path that is not there is an error, not a file system without exchange."""
+    (tmp_path / "a").mkdir()
+    with pytest.raises(FileNotFoundError):
+        exchange(tmp_path / "a", tmp_path / "none")
 
 
 def test_other_peoples_files_are_never_touched(tmp_path: Path) -> None:

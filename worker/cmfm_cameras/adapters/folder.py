@@ -14,7 +14,7 @@ from typing import cast
 
 import structlog
 
-from cmfm_cameras.capture import Capture
+from cmfm_cameras.capture import Capture, is_text
 from cmfm_cameras.device import DeviceInfo
 from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 from cmfm_cameras.files.forms import FORMS, Pixels
@@ -99,6 +99,7 @@ class FolderDevice:
             raise RefusedCaptureError(
                 Refusal.INCOMPLETE,
                 f"{found.name}: {missing} did not come within {self._section.missing_s:g} s",
+                part_id=found.name if is_text(found.name) else "",
             )
         pixels = self._read_unchanged(found)
         if pixels is None:
@@ -120,7 +121,8 @@ class FolderDevice:
             return None
         if failure is not None:
             self._finish(found)
-            raise RefusedCaptureError(Refusal.INCOMPLETE, str(failure)) from failure
+            part_id = found.name if is_text(found.name) else ""
+            raise RefusedCaptureError(Refusal.INCOMPLETE, str(failure), part_id=part_id) from failure
         return pixels
 
     def _is_unchanged(self, found: Found) -> bool:

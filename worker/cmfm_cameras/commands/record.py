@@ -5,6 +5,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -97,13 +98,12 @@ class Recorder:
             return
         error = event.error
         self._log.warning("capture_refused", reason=str(error.reason), detail=str(error))
-        recorded = self._recorded(event.arrived_ns, error.frame_id, error.trigger_ns, error.lost_before)
+        fields = {"lost_before": error.lost_before, "part_id": error.part_id}
+        recorded = replace(self._recorded(event.arrived_ns, error.frame_id, error.trigger_ns), fields=fields)
         write_json(self._folder, recorded.refused(error.reason, str(error)))
         self.refused += 1
 
-    def _recorded(
-        self, arrived_ns: int, frame_id: int | None, trigger_ns: int | None, lost_before: int = 0
-    ) -> Recorded:
+    def _recorded(self, arrived_ns: int, frame_id: int | None, trigger_ns: int | None) -> Recorded:
         return Recorded(
             number=self.frames + self.refused,
             opening=self._opening,
@@ -111,7 +111,7 @@ class Recorder:
             arrived_ns=arrived_ns,
             frame_id=frame_id,
             trigger_ns=trigger_ns,
-            fields={"lost_before": lost_before},
+            fields={},
         )
 
     @contextlib.contextmanager

@@ -12,7 +12,6 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -22,6 +21,7 @@ from harvesters.core import Harvester, ImageAcquirer, ParameterKey, ParameterSet
 
 from cmfm_cameras.device import DeviceInfo
 from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
+from cmfm_cameras.gentl.harvester import loaded
 from cmfm_cameras.gentl.nodes import Nodes
 from cmfm_cameras.gentl.parts import Part
 from cmfm_cameras.gentl.producers import producers
@@ -78,7 +78,7 @@ class Session:
 
     def _open(self) -> None:
         cv2.setNumThreads(1)  # a camera takes one core of the line's host, not all for a millisecond
-        harvester = self._stack.enter_context(_loaded(producers(self._section)))
+        harvester = self._stack.enter_context(loaded(producers(self._section)))
         index, info = _chosen(harvester, self._section)
         self.name = _name(info)
         with _device_errors(f"{self.name} cannot be opened"):
@@ -163,7 +163,7 @@ class Session:
 
 def list_genicam(section: GenicamSection) -> list[DeviceInfo]:
     """Return the devices that the producers find now. Raises InputError."""
-    with _loaded(producers(section)) as harvester:
+    with loaded(producers(section)) as harvester:
         return [DeviceInfo("genicam", _said(info, "id_"), _name(info)) for info in harvester.device_info_list]
 
 
@@ -225,22 +225,6 @@ class _Incomplete:
 
     def emit(self, context: object = None) -> None:  # noqa: ARG002 (harvesters' interface)
         self._session.incomplete += 1
-
-
-@contextlib.contextmanager
-def _loaded(files: Sequence[Path]) -> Iterator[Harvester]:
-    harvester = Harvester()
-    try:
-        for path in files:
-            try:
-                harvester.add_file(str(path), check_existence=True, check_validity=True)
-            except OSError as error:
-                raise InputError(f"genicam.producers: {path} cannot be loaded ({error})") from error
-        with _device_errors("the producers find no devices"):
-            harvester.update()
-        yield harvester
-    finally:
-        harvester.reset()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
 import zmq
 
 from cmfm_client import CameraKeys, CameraOptions, ClientKeys, NoReplyError, RefusedError, RequestClient
@@ -54,6 +55,8 @@ class SocketAnnouncer:
         self._topic = topic(*line_topic, "trigger")
         self._outcome = outcome
         self._subscriptions = Subscriptions()
+        self._was_heard = False
+        self._log = structlog.get_logger("trigger")
         self._authenticator = options.keys.authenticate(context) if options.keys else None
         try:
             self._socket = camera_socket(context, options)
@@ -81,8 +84,11 @@ class SocketAnnouncer:
             self._outcome("announced", trigger)
 
     def turn(self, now_ns: int) -> None:  # noqa: ARG002 (the other way needs it)
-        """Notice subscribers."""
+        """Notice subscribers, and log whether there is one."""
         self._subscriptions.update(self._socket)
+        if self.is_heard is not self._was_heard:
+            self._was_heard = self.is_heard
+            self._log.info("worker_subscribed" if self._was_heard else "worker_gone", endpoint=self.endpoint)
 
     def close(self) -> None:
         """Deliver what is queued, and close."""

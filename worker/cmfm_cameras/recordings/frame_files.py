@@ -90,12 +90,13 @@ def read_capture(folder: Path, recorded: Recorded) -> Capture:
     """Read a frame's arrays. Raises RefusedCaptureError for a refused frame, and for files that cannot be read."""
     if recorded.refusal is not None:
         reason, detail = recorded.refusal
-        raise RefusedCaptureError(reason, detail, lost_before=recorded.fields.get("lost_before", 0))
+        raise RefusedCaptureError(reason, detail, part_id=recorded.fields.get("part_id", ""))
     name = _name(recorded.number)
     try:
         rgb, xyz = read_png(folder / f"{name}.rgb.png"), read_tiff(folder / f"{name}.xyz.tiff")
     except DatasetError as error:
-        raise RefusedCaptureError(Refusal.INCOMPLETE, str(error)) from error
+        part_id = recorded.fields.get("part_id", "")
+        raise RefusedCaptureError(Refusal.INCOMPLETE, str(error), part_id=part_id) from error
     return Capture(rgb, xyz, recorded.frame_id, recorded.trigger_ns, **recorded.fields)
 
 

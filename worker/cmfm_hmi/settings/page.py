@@ -48,7 +48,7 @@ class PageSection(Section):
         200, ge=1, le=10_000, description="Live pages open at once. One more is told to close another."
     )
     refresh_hz: float = Field(
-        5.0,
+        10.0,
         ge=0.2,
         le=20,
         allow_inf_nan=False,

@@ -51,6 +51,7 @@
   let head = null;
 
   function take(message) {
+    if (!message.head.line) return; // the board wakes for its first browser, and has not looked yet
     head = message.head;
     for (const part of message.parts) addPart(part);
     trim();
@@ -213,7 +214,12 @@
       make("td", { class: "right" }, rejectShare(counts)))));
     const problem = byId("counts-problem");
     problem.hidden = head.from_ledger && !head.ledger_problem;
-    setText("counts-problem", head.ledger_problem ? fill(texts.page_only, { problem: head.ledger_problem }) : texts.counting);
+    setText("counts-problem", head.ledger_problem ? fill(texts.page_only, { problem: ledgerProblem() }) : texts.counting);
+  }
+
+  function ledgerProblem() {
+    const problem = head.ledger_problem;
+    return fill(texts[`problem_${problem.key}`] || problem.key, problem);
   }
 
   const allOf = (counts) => Object.values(counts).reduce((sum, value) => sum + value, 0);

@@ -17,6 +17,7 @@ from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_settings.names import is_name
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.commented_toml import commented_toml
+from cmfm_worker.recipes.exchange import exchange
 from cmfm_worker.recipes.file_hash import sha256_of
 from cmfm_worker.recipes.recipe import RECIPE_FILE, LoadedRecipe, Recipe, RecipeDraft
 from cmfm_worker.recipes.sections import MAPPING_FILE, MappingSection
@@ -222,8 +223,13 @@ def _replace_report(scratch: Path, folder: Path) -> None:
 
 
 def _swap(new: Path, target: Path, old: Path) -> None:
-    """Move `new` to `target`, and what was there to `old`. Between the two renames the recipe is missing."""
+    """Put `new` in the place of `target` in one step; what was there is left at `new`.
+
+    On a file system that cannot exchange folders it is moved to `old`, and between two renames the recipe is missing.
+    """
     if target.exists():
+        if exchange(new, target):
+            return
         target.rename(old)
     try:
         new.rename(target)
