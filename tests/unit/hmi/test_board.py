@@ -108,6 +108,7 @@ def test_counts_are_those_of_the_ledger_and_of_what_came_since(tmp_path: Path) -
         counts.add(each)
     counts.begin_recount()
     known = tuple(reversed(recorded[10:]))
+    counts.add(recorded[-1])  # came between the two
     counts.add(result(20, Verdict.FAIL, done_ns=now_ns))  # comes while the ledger is asked
     with open_ledger(ledger) as reader:
         counts.recounted(count_ledger(reader, 0, known[-1].done_ns), known)

@@ -85,6 +85,22 @@ def test_drift_begins_once_and_is_over_once(bare: Recipe) -> None:
     assert changes == [True, False]
 
 
+def test_drift_is_over_only_well_below_its_limit(bare: Recipe) -> None:
+    """At four fifths of the limit: it lasts while the index is near the limit, where it would come and go."""
+    drawn = random.Random(5)
+    watched = monitor(bare, lognormal(drawn, 200))
+    for score in lognormal(drawn, 300, 1.5):
+        watched.add(score, None)
+    lasted = []
+    while watched.state.drifting:
+        found = watched.state.measures["score"]
+        lasted.append(found.psi / found.limit)
+        watched.add(lognormal(drawn, 1)[0], None)
+    found = watched.state.measures["score"]
+    assert 0.8 <= min(lasted) < 0.9
+    assert found.psi < 0.8 * found.limit
+
+
 def test_coverage_drifts_by_itself(bare: Recipe) -> None:
     """A sensor that loses points is noticed although the scores stay; the detail names the measure."""
     drawn = random.Random(6)

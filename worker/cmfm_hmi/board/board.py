@@ -6,9 +6,7 @@ import json
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from typing import Final
-
-import structlog
+from typing import Final, NamedTuple
 
 from cmfm_hmi.board.counts import (
     DAY_MIN,
@@ -24,7 +22,7 @@ from cmfm_hmi.board.facts import camera_facts, latency_facts, part_facts, state_
 from cmfm_hmi.board.pictures import LivePictures
 from cmfm_hmi.errors import PageError
 from cmfm_hmi.history import History
-from cmfm_hmi.line.live_line import LineSnapshot, LiveLine
+from cmfm_hmi.line.live_line import Key, LineSnapshot, LiveLine
 from cmfm_hmi.settings.page import PageSection
 from cmfm_protocol.wire.result import Result
 
@@ -40,17 +38,25 @@ SETTLE_S: Final = 0.03
 HOUR_NS: Final = 60 * MINUTE_NS
 
 
+class PartText(NamedTuple):
+    """A part as JSON, since which version it is so, and whether it has its picture."""
+
+    version: int
+    text: str
+    pictured: bool
+
+
 @dataclass(frozen=True, slots=True)
 class BoardState:
-    """The board at one moment. `parts` are (version of the last change, JSON), newest first."""
+    """The board at one moment; `parts` has the newest first."""
 
     version: int = 0
     head: str = "{}"
-    parts: tuple[tuple[int, str], ...] = ()
+    parts: tuple[PartText, ...] = ()
 
     def message(self, seen: int) -> bytes:
         """Return the server-sent event for a browser that has `seen` a version: the head, and parts changed since."""
-        parts = ",".join(text for version, text in reversed(self.parts) if version > seen)
+        parts = ",".join(part.text for part in reversed(self.parts) if part.version > seen)
         return f'data: {{"version":{self.version},"head":{self.head},"parts":[{parts}]}}\n\n'.encode()
 
 
@@ -71,11 +77,10 @@ class LiveBoard:
         self.turned_s = time.monotonic()  # of the newest turn of the loop
         self._changed = asyncio.Event()
         self._watched = asyncio.Event()
-        self._texts: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        self._texts: OrderedDict[Key, PartText] = OrderedDict()
         self._ledger_problem: dict[str, str] | None = None
         self._next_recount_s = 0.0
         self._recount: asyncio.Task[None] | None = None
-        self._log = structlog.get_logger("board")
         self.live.on_result = self.counts.add
 
     def start(self) -> None:
@@ -144,17 +149,16 @@ class LiveBoard:
         self.state = BoardState(version, json.dumps(self._head(snapshot), ensure_ascii=False), parts)
         self._wake()
 
-    def _part(self, result: Result, has_maps: frozenset[tuple[str, int]], version: int) -> tuple[int, str]:
-        """The part's text, and since which version it is so."""
+    def _part(self, result: Result, has_maps: frozenset[Key], version: int) -> PartText:
+        """The part's text: made once, and once more when its maps have come."""
         key = (result.boot_id, result.result_id)
         pictured = key in has_maps and self.pictures.admits(key, result.verdict)
-        name = f"{result.boot_id}/{result.result_id}"
-        known = self._texts.get(name)
-        if known is not None and (not pictured or '"picture": true' in known[1]):
+        known = self._texts.get(key)
+        if known is not None and (known.pictured or not pictured):
             return known
         text = json.dumps(part_facts(result, pictured=pictured), ensure_ascii=False)
-        self._texts[name] = (version, text)
-        return version, text
+        self._texts[key] = PartText(version, text, pictured)
+        return self._texts[key]
 
     def _head(self, snapshot: LineSnapshot) -> dict[str, object]:
         now_ns = time.time_ns()
@@ -174,6 +178,9 @@ class LiveBoard:
         }
 
     def _recount_if_due(self) -> None:
+        """Start to count again. Raises the error of our own that ended the count before."""
+        if self._recount is not None and self._recount.done():
+            self._recount.result()
         if time.monotonic() < self._next_recount_s or (self._recount and not self._recount.done()):
             return
         self._next_recount_s = time.monotonic() + RECOUNT_S
@@ -187,16 +194,13 @@ class LiveBoard:
         known = self.live.snapshot().results
         until_ns = known[-1].done_ns if known else now_ns
         since_ns = min(shift_start_ns(now_ns, self.section.shifts), now_ns - HOUR_NS)
-
         try:
             ledger: Counter[Bucket] = await self.history.ask(
                 lambda reader: count_ledger(reader, since_ns - MINUTE_NS, until_ns)
             )
         except PageError as error:
-            self._ledger_problem = {
-                "key": error.key,
-                **{name: str(value) for name, value in error.values.items()},
-            }
+            values = {name: str(value) for name, value in error.values.items()}
+            self._ledger_problem = values | {"key": error.key}
             return
         self._ledger_problem = None
         self.counts.recounted(ledger, known)

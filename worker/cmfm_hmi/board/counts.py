@@ -54,9 +54,11 @@ class Counts:
             self._since_recount.clear()
 
     def recounted(self, ledger: Counter[Bucket], known: Iterable[Result]) -> None:
-        """Replace the counts by those of the ledger, the results known at `begin_recount`, and those since."""
+        """Replace the counts by those of the ledger, the results known after `begin_recount`, and those since."""
+        counted = {(result.boot_id, result.result_id): result for result in known}
         with self._lock:
-            self._buckets = ledger + count_results(known) + count_results(self._since_recount)
+            since = {(result.boot_id, result.result_id): result for result in self._since_recount}
+            self._buckets = ledger + count_results((since | counted).values())
             self._since_recount.clear()
             self.from_ledger = True
 

@@ -51,6 +51,7 @@
   let head = null;
 
   function take(message) {
+    if (!message.head.line) return; // the board wakes for its first browser, and has not looked yet
     head = message.head;
     for (const part of message.parts) addPart(part);
     trim();

@@ -1,7 +1,7 @@
 """`cmfm-worker recipe`: looks at the recipes of a line, changes a threshold, undoes changes, and passes recipes on.
 
 In: a folder of recipes (of the line's settings, or given), a recipe's name. Out: tables, or one JSON object on stdout
-(docs/page.md, recipes). No command here computes a part or imports torch, but `import`, which checks the networks.
+(docs/page.md, recipes). No command here computes a part; `import` alone loads torch, to check the networks.
 A running line notices nothing until the control request `load_recipe`. Each command runs in the main thread.
 """
 
