@@ -157,7 +157,7 @@ def test_logins_and_the_read_only_line(tmp_path: Path) -> None:
 
         page.goto(f"{running.address}/audit")
         expect(page.locator("tbody tr")).to_have_count(2)
-        expect(page.locator("tbody tr").first).to_contain_text("give_back")
+        expect(page.locator("tbody tr").first).to_contain_text("line given back to the PLC")
         assert grave_faults(page) == []
         keep_screenshot(page, "audit")
 

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from cmfm_hmi.security.lock import LineLock
 from cmfm_hmi.security.roles import Role
 from cmfm_hmi.security.sessions import visitor_of
-from cmfm_hmi.texts import LANGUAGES, Language, preferred, text, texts_below
+from cmfm_hmi.texts import LANGUAGES, Language, preferred, text, texts, texts_below
 
 LANGUAGE_COOKIE: Final = "cmfm_language"
 NS_PER_S: Final = 1_000_000_000
@@ -43,8 +43,9 @@ def language_of(request: HTTPConnection, default: Language) -> Language:
 class Templates:
     """Renders `templates/<name>`. Every template may use what `_common` returns, and the filters `when` and `number`.
 
-    `t(key, **values)` is the sentence of a key, `script_texts(prefix)` the sentences of a script as JSON,
-    `static(name)` the address of a file of `static/`. Everything is escaped.
+    `t(key, **values)` is the sentence of a key, `word(prefix, value)` the word for a value, or the value itself.
+    `script_texts(prefix)` are the sentences of a script as JSON, `static(name)` is the address of a file of `static/`.
+    Everything is escaped.
     """
 
     def __init__(self, lock: LineLock, *, title: str, language: Language) -> None:
@@ -80,6 +81,7 @@ class Templates:
         visitor = visitor_of(request)
         return {
             "t": partial(text, language),
+            "word": lambda prefix, value: texts(language).get(f"{prefix}.{value}", value),
             "script_texts": lambda prefix: json.dumps(texts_below(language, prefix), ensure_ascii=False),
             "static": static_path,
             "language": language,

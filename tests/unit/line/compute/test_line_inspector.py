@@ -1,5 +1,6 @@
 """The line's side of the inspection: each slot is decided by its own recipe and its own frame's header."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from cmfm_worker.inspection.inspector import Inspector
 from cmfm_worker.line.compute.line_inspector import LineInspector
 from cmfm_worker.line.intake.ring import FilledSlot
 from cmfm_worker.line.messages import LineRecipe, Trigger, TriggerKey
+from cmfm_worker.recipes.drift import DriftMonitor
 from cmfm_worker.recipes.sections import CalibrationSection, ThresholdSection
 
 
@@ -43,6 +45,17 @@ def test_part_of_another_calibration_is_undecided(tmp_path: Path) -> None:
     ]  # a message that comes after the frame
     assert late == [Verdict.PASS, Verdict.UNDECIDED, Verdict.PASS]
     assert decisions[2].for_calibration("cal-2026-02").verdict is Verdict.UNDECIDED
+
+
+def test_a_part_of_another_calibration_joins_no_window(tmp_path: Path) -> None:
+    """Its score says nothing about the product. One that a later message gives the right calibration joins it."""
+    taken = slots(tmp_path / "part", "cal-2025-10", ["cal-2025-10", "cal-2026-02", ""])
+    window = DriftMonitor("part", taken[0].model.model.recipe)
+    watched = [replace(slot, model=replace(slot.model, drift=window)) for slot in taken]
+    decisions = LineInspector().inspect(watched, [slot.rgb for slot in taken], [slot.xyz for slot in taken])
+    assert [found.drift for found in decisions] == [window, None, None]
+    late = [found.for_calibration("cal-2025-10").drift for found in decisions]
+    assert late == [window, None, window]
 
 
 @pytest.mark.parametrize("recipe_calibration", ["", "é" * 128])
