@@ -11,9 +11,9 @@ pytest.importorskip("genicam", reason="needs the extra genicam")
 from genicam import genapi
 
 from cmfm_cameras.errors import InputError
+from cmfm_cameras.gentl.configure import configure
 from cmfm_cameras.gentl.nodes import Nodes, read_scan3d
 from cmfm_cameras.gentl.scan3d import Axis, Intrinsics, Pose
-from cmfm_cameras.gentl.session import configure
 from cmfm_cameras.settings.genicam import GenicamSection
 
 

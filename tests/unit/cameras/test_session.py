@@ -16,7 +16,7 @@ from cmfm_cameras.adapters.genicam import GenicamDevice
 from cmfm_cameras.errors import DeviceError, Refusal, RefusedCaptureError
 from cmfm_cameras.gentl import session as session_module
 from cmfm_cameras.gentl.nodes import Nodes
-from cmfm_cameras.gentl.session import RawFrame
+from cmfm_cameras.gentl.raw_frame import RawFrame, part_of, raw_frame
 from cmfm_cameras.numbering import FrameIds
 from cmfm_cameras.settings.genicam import GenicamSection
 
@@ -133,10 +133,10 @@ def test_rows_that_were_not_delivered_are_refused() -> None:
         data_format=0x01080001, data_offset=0, data_size=100, width=10, height=10, delivered_image_height=7
     )
     with pytest.raises(RefusedCaptureError, match="7 of 10 rows") as refused:
-        session_module._part(part)
+        part_of(part)
     assert refused.value.reason is Refusal.INCOMPLETE
     part.delivered_image_height = 10
-    assert session_module._part(part).height == 10
+    assert part_of(part).height == 10
 
 
 def test_a_single_image_is_one_part() -> None:
@@ -150,7 +150,7 @@ def test_a_single_image_is_one_part() -> None:
         offset_x=4,
         raw_buffer=b"x",
     )
-    frame = session_module._raw_frame(buffer)
+    frame = raw_frame(buffer)
     (part,) = frame.parts
     assert (part.format.name, part.size, part.x_offset, part.y_offset) == ("Coord3D_ABC32f", 1200, 4, 0)
     assert frame.frame_id is None

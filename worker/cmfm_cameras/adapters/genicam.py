@@ -17,7 +17,7 @@ from cmfm_protocol.clock import NS_PER_S
 from cmfm_settings.section import Section
 
 if TYPE_CHECKING:
-    from cmfm_cameras.gentl.session import RawFrame
+    from cmfm_cameras.gentl.raw_frame import RawFrame
 
 
 def check(section: Section) -> None:
