@@ -90,6 +90,12 @@ class Session:
             with _device_errors(f"{self.name} takes no buffer back"):
                 buffer.parent.queue_buffer(buffer)
 
+    @contextlib.contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """Raise DeviceError for an error of the driver within the context; `what` the device does, for the message."""
+        with _device_errors(f"{self.name} {what}"):
+            yield
+
     def lost(self) -> int:
         """Return how many frames the producer had no buffer for, or got incomplete, since the device was opened."""
         try:
