@@ -23,27 +23,36 @@ from cmfm_worker.recipes.recipe import load_recipe
 from cmfm_worker.recipes.versions import versions
 
 
-@pytest.fixture
-def sent(tmp_path: Path) -> Path:
-    """A line's folder of recipes with `bagel`, which has a report and two versions."""
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A line's folder `recipes` with `bagel`, which has a report and three versions, and the exported `bagel.recipe`.
+
+    No test changes it.
+    """
 
     def report(folder: Path) -> None:
         (folder / "report.html").write_text("<p>report</p>")
         (folder / "report.json").write_text("{}")
 
-    recipes = tmp_path / "sent"
+    folder = tmp_path_factory.mktemp("exported")
+    recipes = folder / "recipes"
     save_recipe(recipes / "bagel", draft(name="bagel"), pair(), report=report)
     assert run("recipe", "threshold", "bagel", "--recipes", recipes, "--fail-at", 0.7, "--by", "Ann") == 0
     assert run("recipe", "restore", "bagel", 1, "--recipes", recipes) == 0
-    return recipes
+    assert run("recipe", "export", "bagel", folder / "bagel.recipe", "--recipes", recipes) == 0
+    return folder
 
 
 @pytest.fixture
-def file(sent: Path, tmp_path: Path) -> Path:
-    """The exported recipe."""
-    path = tmp_path / "bagel.recipe"
-    assert run("recipe", "export", "bagel", path, "--recipes", sent) == 0
-    return path
+def sent(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the line's folder of recipes."""
+    return Path(shutil.copytree(exported / "recipes", tmp_path / "sent"))
+
+
+@pytest.fixture
+def file(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the exported recipe."""
+    return Path(shutil.copyfile(exported / "bagel.recipe", tmp_path / "bagel.recipe"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
