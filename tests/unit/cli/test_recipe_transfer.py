@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import signal
 import stat
 import struct
 import zipfile
@@ -17,7 +18,7 @@ import pytest
 from tests.unit.made.dataset import run
 from tests.unit.made.recipes import draft, pair, saved
 
-from cmfm_worker.recipes import import_bundle
+from cmfm_worker.recipes import import_bundle, import_recipe
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.recipe import load_recipe
 from cmfm_worker.recipes.versions import versions
@@ -235,6 +236,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "settings that are wrong": (with_text("fail_at = 0.5", "fail_at = nan"), "threshold.fail_at"),
     "settings that are unknown": (with_text("\n[provenance]\n", "\n[evil]\nx = 1\n[provenance]\n"), "evil"),
+    "settings that nest deeply": (
+        with_text("[coverage]\n", "x = " + "[" * 100_000 + "\n[coverage]\n"),
+        "as TOML",
+    ),
+    "a number of 5,000 digits": (with_text("fail_at = 0.5", "fail_at = " + "9" * 5000), "as TOML"),
     "networks of another recipe": (
         with_text('architecture = "mlp"', 'architecture = "conv"'),
         "architecture",
@@ -373,6 +379,16 @@ def test_a_disk_without_room_is_said_before_it_is_filled(
     """The line's ledger and archive are on that disk, too."""
     monkeypatch.setattr(import_bundle, "SPARE_BYTES", 1 << 60)
     refused(file, tmp_path, capsys, "the disk of")
+
+
+def test_settings_that_take_for_ever_to_read_are_refused(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of fifty thousand parts keeps a TOML reader busy for minutes; the limit is one of processor time."""
+    monkeypatch.setattr(import_recipe, "READ_LIMIT_S", 0.5)
+    rewrite(file, with_text("[frame]\n", "[frame]\n" + "a." * 50_000 + "b = 1\n"))
+    refused(file, tmp_path, capsys, "more than 0.5 s of processor time")
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/b", ".", "", "x@3"])
