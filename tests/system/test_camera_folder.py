@@ -21,11 +21,12 @@ PARTS = 4
 
 
 def save(parts: list[PartFiles], folder: Path) -> None:
-    """Save parts as a sensor's software does, the points first."""
+    """Save parts as careful software does: each file is renamed once it is whole, the points first."""
     folder.mkdir(exist_ok=True)
     for part in parts:
-        shutil.copy(part.xyz, folder / f"{part.id}.xyz.tiff")
-        shutil.copy(part.rgb, folder / f"{part.id}.rgb.png")
+        for source, name in ((part.xyz, f"{part.id}.xyz.tiff"), (part.rgb, f"{part.id}.rgb.png")):
+            shutil.copy(source, folder / f".{name}")
+            (folder / f".{name}").rename(folder / name)
 
 
 def end(line: Line, camera: Child, worker: Child) -> None:
@@ -44,7 +45,7 @@ def test_saved_files_become_verdicts(
     watched = tmp_path / "saved"
     watched.mkdir()
     parts = list_parts(synthetic_root, "praline", "test")[:PARTS]
-    section = {"path": str(watched), "missing_s": 1.0, "after": "delete"}
+    section = {"path": str(watched), "missing_s": 4.0, "after": "delete"}
     config = write_camera(tmp_path / "camera.toml", "folder", section, line.endpoints.frames)
     camera = line.start_child("folder-camera", [*program("cmfm-camera"), "--config", str(config)])
     line.wait_for(lambda: "device_opened" in camera.output(), worker, 60)

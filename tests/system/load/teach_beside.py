@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rate", type=float, default=5.0, help="parts a second")
     parser.add_argument("--quiet-s", type=float, default=30.0, help="seconds of the line alone")
+    parser.add_argument("--pause-s", type=float, default=0.0, help="stop and continue the teaching so often")
     chosen = parser.parse_args()
     folder: Path = chosen.folder
     root = prepare(folder)
@@ -45,7 +46,7 @@ def main() -> None:
     with Children(run / "logs") as children:
         line = Line(run, run / "recipes", Endpoints.free(), children)
         try:
-            print(json.dumps(measure(line, root, chosen.rate, chosen.quiet_s), indent=1))
+            print(json.dumps(measure(line, root, chosen.rate, chosen.quiet_s, chosen.pause_s), indent=1))
         finally:
             line.subscriber.close()
 
@@ -82,7 +83,22 @@ def prepare(folder: Path) -> Path:
     return root
 
 
-def measure(line: Line, root: Path, rate: float, quiet_s: float) -> dict[str, object]:
+def in_turns(line: Line, worker: Child, teaching: Child, pause_s: float) -> tuple[list[float], list[float]]:
+    """Stop and continue the teaching in turns until it ends; returns the latencies beside it and without it.
+
+    What the rest of the machine does is the same in both, so that they can be compared on a machine that others use.
+    """
+    beside, without = list[float](), list[float]()
+    while teaching.returncode is None:
+        beside += latencies(line, worker, pause_s)
+        if teaching.returncode is None:
+            teaching.freeze()
+            without += latencies(line, worker, pause_s)
+            teaching.thaw()
+    return beside, without
+
+
+def measure(line: Line, root: Path, rate: float, quiet_s: float, pause_s: float) -> dict[str, object]:
     """Run the line, collect and teach; returns the figures."""
     worker = line.start(
         recipes={"folder": str(line.folder / "recipes"), "default": "praline"},
@@ -107,9 +123,13 @@ def measure(line: Line, root: Path, rate: float, quiet_s: float) -> dict[str, ob
     teaching = line.start_child(
         "teach", [*program("cmfm-worker"), "teach", "--from-collected", "--use", *config]
     )
-    line.wait_for(lambda: teaching.returncode is not None, worker, LIMIT_S)
+    paused: list[float] = []
+    if pause_s:
+        during, paused = in_turns(line, worker, teaching, pause_s)
+    else:
+        line.wait_for(lambda: teaching.returncode is not None, worker, LIMIT_S)
+        during = [item.result.latency_us / 1e3 for item in line.received[taken:]]
     in_use_s = time.monotonic() - began_s
-    during = [item.result.latency_us / 1e3 for item in line.received[taken:]]
     busy = shares.shares()
     camera.terminate()
     line.wait_for(lambda: camera.returncode is not None, worker, 60)
@@ -122,6 +142,7 @@ def measure(line: Line, root: Path, rate: float, quiet_s: float) -> dict[str, ob
         "teach_exit_code": teaching.returncode,
         "before": percentiles(before),
         "during": percentiles(during),
+        "while_paused": percentiles(paused) if paused else None,
         "cores_before": quiet,
         "cores_during": busy,
     }

@@ -1,6 +1,5 @@
 """A watched folder as a camera: every form of files, torn ones, and a folder that vanishes."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from cmfm_protocol.files.dataset_error import DatasetError
 VIEW = View(width_px=24, height_px=18, fx_px=30.0, fy_px=32.0, cx_px=11.0, cy_px=9.5)
 TRUTH_M = KnownScene([Plane((0.2, -0.1, 1.0), 0.62), Cube((0.02, -0.01, 0.5), 0.08)]).points(VIEW)
 RGB = np.random.default_rng(3).integers(0, 256, (18, 24, 3), np.uint8)
-FAST = {"settle_s": 0.02, "poll_s": 0.005, "missing_s": 0.1}
+FAST = {"settle_s": 0.02, "poll_s": 0.005, "missing_s": 30.0}
 
 
 def device(path: Path, **settings: Any) -> folder.FolderDevice:
@@ -62,6 +61,14 @@ def save(path: Path, form: str, rgb: NDArray[Any], xyz: NDArray[Any]) -> None:
     if form == "rgb_depth":
         steps = np.nan_to_num(np.round(xyz[..., 2] * 1e4)).astype(np.uint16)
         Image.fromarray(steps).save(path / "p.depth.png")
+
+
+def save_whole(path: Path, form: str, rgb: NDArray[Any], xyz: NDArray[Any], name: str = "p") -> None:
+    """The same while the folder is watched: no file is seen half written."""
+    staging = path.with_name("staging")
+    save(staging, form, rgb, xyz)
+    for file in sorted(staging.iterdir()):
+        file.rename(path / file.name.replace("p.", f"{name}.", 1))
 
 
 @pytest.mark.parametrize(("unit", "metres"), [("m", 1.0), ("mm", 1e-3), ("um", 1e-6)])
@@ -104,14 +111,15 @@ def test_the_middle_is_the_principal_point_unless_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["rgb_xyz", "ply", "numpy", "rgb_depth"])
 def test_a_torn_file_uses_its_part_s_number(tmp_path: Path, form: str) -> None:
     """It is named; the next part is published."""
-    save(tmp_path, form, RGB, TRUTH_M)
-    torn = max(tmp_path.iterdir())
+    watched = tmp_path / "in"
+    save(watched, form, RGB, TRUTH_M)
+    torn = max(watched.iterdir())
     torn.write_bytes(torn.read_bytes()[:-900])
-    opened = device(tmp_path, form=form, fx=30.0)
+    opened = device(watched, form=form, fx=30.0)
     error = refused(opened)
     assert (error.reason, error.part_id) == (Refusal.INCOMPLETE, "p")
     assert torn.name in str(error)
-    save(tmp_path, form, RGB, TRUTH_M)
+    save_whole(watched, form, RGB, TRUTH_M)
     assert next_capture(opened).part_id == "p"
 
 
@@ -119,7 +127,7 @@ def test_a_missing_half_uses_its_part_s_number(tmp_path: Path) -> None:
     """It is named, and how long it was waited for."""
     save(tmp_path, "rgb_xyz", RGB, TRUTH_M)
     (tmp_path / "p.rgb.png").unlink()
-    error = refused(device(tmp_path))
+    error = refused(device(tmp_path, missing_s=0.1))
     assert (error.reason, error.part_id) == (Refusal.INCOMPLETE, "p")
     assert str(error) == "p: p.rgb.png did not come within 0.1 s"
 
@@ -166,8 +174,7 @@ def test_a_share_that_vanishes_is_waited_for(tmp_path: Path) -> None:
     watched.rename(away)
     assert opened.capture(0.05) is None
     away.rename(watched)
-    for name in ("rgb.png", "xyz.tiff"):
-        shutil.copy(watched / f"p.{name}", watched / f"q.{name}")
+    save_whole(watched, "rgb_xyz", RGB, TRUTH_M, name="q")
     assert next_capture(opened).part_id == "q"
     assert opened.capture(0.1) is None
 

@@ -246,6 +246,18 @@ def test_a_start_signal_begins_each_frame() -> None:
         assert not np.isnan(capture.xyz[1:]).any()
 
 
+def test_a_frame_may_begin_after_its_signal() -> None:
+    """The eye is upstream: the frame begins 8 mm behind the edge, in whatever blocks the rows come."""
+    blocks = [block(range(first, first + 200, 20), start=parts) for first in range(0, 7000, 200)]
+    found = captures(*blocks, start="signal", before_mm=-8.0)
+    assert [capture.encoder for capture in found] == pytest.approx([1400, 4300, 5500][: len(found)], abs=20)
+    assert len(found) >= 2
+    for capture in found:
+        assert capture.encoder is not None
+        assert grid_error_m(capture, plane, capture.encoder * 1e-5)[0] < 1e-6
+        assert not np.isnan(capture.xyz[1:]).any()
+
+
 def test_a_part_that_passes_the_eye_twice_is_one_frame() -> None:
     """The belt runs back past the eye and on again: the second edge is of the same part."""
     counts = [*range(0, 800, 20), *range(800, 300, -20), *range(320, 3400, 20)]

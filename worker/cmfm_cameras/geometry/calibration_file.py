@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-import tomli_w
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -141,6 +140,8 @@ def read_calibration(path: Path) -> Calibration:
 
 def calibration_text(calibration: Calibration) -> str:
     """Return the text of a calibration file; numbers keep all their digits."""
+    import tomli_w  # a camera only reads
+
     return HEADING + tomli_w.dumps(calibration.model_dump(mode="json", exclude_none=True))
 
 

@@ -166,5 +166,5 @@ class Framing:
             needed_m = min(needed_m, self._open[0].top_m)
         if self._next_top_m is not None:
             needed_m = min(needed_m, self._next_top_m)
-        while self._rows[0].y_m < needed_m - 3 * self._shape.grid.row_m:
+        while len(self._rows) > 1 and self._rows[0].y_m < needed_m - 3 * self._shape.grid.row_m:
             self._rows.popleft()

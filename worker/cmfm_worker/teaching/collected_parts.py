@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cmfm_protocol.files.dataset import GOOD, PartFiles
 from cmfm_records.archived_part import RGB_FILE, XYZ_FILE, read_archived_part
 from cmfm_records.collected import CollectedPart, Product
-from cmfm_records.enough_parts import LEAST_PARTS, SOURCE, ten_more
+from cmfm_records.enough_parts import ENOUGH_PARTS, LEAST_PARTS, SOURCE, ten_more
 from cmfm_worker.cfm.progress import ReportProgress
 from cmfm_worker.errors import InputError
 from cmfm_worker.teaching.which_parts import TeachParts, hold_out
@@ -86,9 +86,14 @@ def gain(parts: int) -> str:
     ten = ten_more(parts)
     if not ten.bought:
         return f"{parts} good parts: no measurement says what further ones buy ({SOURCE})"
+    few = (
+        ""
+        if parts >= ENOUGH_PARTS
+        else f", and with fewer than {ENOUGH_PARTS} many defective parts could PASS"
+    )
     return (
         f"{parts} good parts: ten more brought I-AUROC from {ten.now:.3f} to {ten.then:.3f} where it was measured "
-        f"({SOURCE}); your product may differ"
+        f"({SOURCE}){few}; parts that lie alike need fewer"
     )
 
 
