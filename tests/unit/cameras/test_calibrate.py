@@ -207,6 +207,17 @@ def test_one_bad_view_is_left_out(
     assert registration_error_px(out) < 0.3
 
 
+def test_another_board_is_named_as_the_cause(
+    charuco_views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not the coverage of nothing."""
+    wrong = [*OPTIONS["charuco"]]
+    wrong[wrong.index("DICT_4X4_50")] = "DICT_6X6_50"
+    problems = refused(charuco_views, tmp_path, capsys, *wrong)
+    assert "--dictionary" in problems
+    assert "fields" not in problems
+
+
 def test_points_of_another_unit_are_refused(
     charuco_views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,6 +105,22 @@ def test_chunk_values_have_their_own_names() -> None:
     assert found.axes[2] == Axis(0.05, 400.0, 0.0)
 
 
+def test_a_device_that_does_not_reply_is_no_wrong_setting() -> None:
+    """It is opened again; a value that it does not take ends the process."""
+
+    class Answering(SimpleNamespace):
+        error: type[Exception] = genapi.TimeoutException
+        value = property(lambda _: 1, lambda self, _: self.fail())
+
+        def fail(self) -> None:
+            raise self.error("as a device replies", "nodes.cpp", 1)
+
+    with pytest.raises(genapi.TimeoutException):
+        Nodes(SimpleNamespace(Gain=Answering())).set("Gain", "3")
+    with pytest.raises(InputError, match="Gain = 3"):
+        Nodes(SimpleNamespace(Gain=Answering(error=genapi.OutOfRangeException))).set("Gain", "3")
+
+
 def trigger_device() -> SimpleNamespace:
     return SimpleNamespace(
         TriggerSelector=IEnumeration(value="AcquisitionStart", symbolics=("AcquisitionStart", "FrameStart")),

@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("genicam", reason="needs the extra genicam")
 
-from genicam import gentl
+from genicam import genapi, gentl
 
 from cmfm_cameras.adapters import genicam
 from cmfm_cameras.adapters.genicam import GenicamDevice
-from cmfm_cameras.errors import DeviceError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 from cmfm_cameras.gentl import session as session_module
 from cmfm_cameras.gentl.nodes import Nodes
 from cmfm_cameras.gentl.raw_frame import RawFrame, part_of, raw_frame
@@ -99,6 +99,33 @@ def test_a_silent_device_that_does_not_reply_is_lost(device: GenicamDevice, erro
     silent(device, failing(error))
     with pytest.raises(DeviceError, match=r"Viky.*is gone"):
         device.capture(0.01)
+
+
+def test_a_software_trigger_that_is_refused_is_tried_again(device: GenicamDevice) -> None:
+    """While the frame before is exposed; a device that does not reply is lost."""
+    fired: list[type[Exception] | None] = [genapi.AccessException, None]
+
+    def execute() -> None:
+        if error := fired.pop(0):
+            raise error("busy", "nodes.cpp", 1)
+
+    device._section = RED.model_copy(update={"trigger": "software", "software_s": 0.0})
+    device._nodes = Nodes(SimpleNamespace(TriggerSoftware=SimpleNamespace(execute=execute)))
+    device._triggered_s = before_s = time.monotonic() - 1.0
+    device._trigger_if_due()
+    assert device._triggered_s == before_s
+    device._trigger_if_due()
+    assert device._triggered_s > before_s
+    fired.append(genapi.TimeoutException)
+    with pytest.raises(DeviceError, match="takes no trigger"):
+        device._trigger_if_due()
+
+
+def test_a_device_of_several_streams_is_refused() -> None:
+    """Its picture and points come in buffers of their own."""
+    with pytest.raises(InputError, match="2 data streams"):
+        session_module._require_one_stream(SimpleNamespace(data_streams=[1, 2]))
+    session_module._require_one_stream(SimpleNamespace(data_streams=[1]))
 
 
 def test_losses_of_producer_and_network_are_counted(device: GenicamDevice) -> None:
