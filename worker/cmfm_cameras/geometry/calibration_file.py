@@ -130,7 +130,7 @@ def read_calibration(path: Path) -> Calibration:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `cmfm-camera calibrate` writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits, or deep nesting
         raise InputError(f"{path}: cannot be read as TOML: {error}") from error
     try:
         return Calibration.model_validate(table)
