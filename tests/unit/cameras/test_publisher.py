@@ -1,9 +1,10 @@
 """The publisher on a real socket: every trigger announced, frames sealed, heartbeats that no driver delays."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from tests.unit.made.scripted_device import HangingDevice, ScriptedDevice, captu
 
 from cmfm_cameras.device_thread import DeviceThread
 from cmfm_cameras.errors import DeviceError, DeviceHungError, Refusal, RefusedCaptureError
+from cmfm_cameras.options import options_of
 from cmfm_cameras.publisher import Publisher
 from cmfm_cameras.settings.camera import CameraSection
-from cmfm_client import Camera, CameraOptions
+from cmfm_client import Camera, CameraOptions, ClientKeys
+from cmfm_protocol.files.key_files import KeyPair, write_pair
 from cmfm_protocol.wire.frame import Frame, decode_frame
 from cmfm_protocol.wire.state import CameraState, decode_camera_state
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
@@ -223,6 +226,35 @@ def test_the_device_is_opened_once_a_worker_listens(tmp_path: Path) -> None:
         publisher.run(lambda: len(turns) >= 5, lambda: turns.append(1))
     assert publisher.counts.opened == 0
     assert thread.stop()
+
+
+def test_with_a_key_only_workers_of_the_folder_hear_it(tmp_path: Path) -> None:
+    """The socket speaks CURVE; a worker whose key is missing hears nothing."""
+    pairs = {name: KeyPair(*zmq.curve_keypair()) for name in ("camera1", "worker", "stranger")}
+    (tmp_path / "workers").mkdir()
+    for name, pair in pairs.items():
+        write_pair(tmp_path, name, pair)
+    shutil.copy(tmp_path / "worker.key", tmp_path / "workers" / "worker.key")
+    section = CameraSection(
+        endpoint=f"ipc://{tmp_path}/frames",
+        key=tmp_path / "camera1.key_secret",
+        workers=tmp_path / "workers",
+    )
+    heard = {}
+    with Camera(options_of(section)) as camera, zmq.Context() as context, ExitStack() as stack:
+        for name in ("worker", "stranger"):
+            socket = stack.enter_context(context.socket(zmq.SUB))
+            ClientKeys.read(tmp_path / f"{name}.key_secret", tmp_path / "camera1.key").apply_to(socket)
+            socket.subscribe(b"")
+            socket.connect(camera.endpoint)
+            heard[name] = socket
+
+        def is_heard() -> bool:
+            camera.rest(0.05)
+            return bool(heard["worker"].poll(10))
+
+        wait_until(is_heard)
+        assert not heard["stranger"].poll(0)
 
 
 def test_a_frame_that_no_worker_takes_is_counted(tmp_path: Path) -> None:

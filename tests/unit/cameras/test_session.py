@@ -13,7 +13,7 @@ from genicam import genapi, gentl
 
 from cmfm_cameras.adapters import genicam
 from cmfm_cameras.adapters.genicam import GenicamDevice
-from cmfm_cameras.errors import DeviceError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 from cmfm_cameras.gentl import session as session_module
 from cmfm_cameras.gentl.nodes import Nodes
 from cmfm_cameras.gentl.raw_frame import RawFrame, part_of, raw_frame
@@ -119,6 +119,13 @@ def test_a_software_trigger_that_is_refused_is_tried_again(device: GenicamDevice
     fired.append(genapi.TimeoutException)
     with pytest.raises(DeviceError, match="takes no trigger"):
         device._trigger_if_due()
+
+
+def test_a_device_of_several_streams_is_refused() -> None:
+    """Its picture and points come in buffers of their own."""
+    with pytest.raises(InputError, match="2 data streams"):
+        session_module._require_one_stream(SimpleNamespace(data_streams=[1, 2]))
+    session_module._require_one_stream(SimpleNamespace(data_streams=[1]))
 
 
 def test_losses_of_producer_and_network_are_counted(device: GenicamDevice) -> None:

@@ -65,6 +65,7 @@ class Session:
         self.name = _name(info)
         with _device_errors(f"{self.name} cannot be opened"):
             self._acquirer = self._stack.enter_context(_created(harvester, index, self._section.buffers))
+            _require_one_stream(self._acquirer)
             self.nodes = Nodes(self._acquirer.remote_device.node_map)
             self.frame_ids = self._frame_ids(info)
             configure(self.nodes, self._section)
@@ -195,6 +196,16 @@ def _chosen(harvester: Harvester, section: GenicamSection) -> tuple[int, Any]:
     if len(fitting) > 1:
         raise InputError(f"genicam.device fits {len(fitting)} devices; name one of: {known}")
     return fitting[0]
+
+
+def _require_one_stream(acquirer: ImageAcquirer) -> None:
+    """Frames of several streams are of no common buffer, so nothing says that they are of one trigger."""
+    streams = len(acquirer.data_streams)
+    if streams != 1:
+        raise InputError(
+            f"the device has {streams} data streams; picture and points must come in one buffer of one stream: set it "
+            "to multi-part, or open it as two devices"
+        )
 
 
 def _said(info: Any, key: str) -> str:
