@@ -17,7 +17,7 @@ from .conftest import Line
 
 Images = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
-LIMIT_S = 240.0
+LIMIT_S = 600.0
 PERIOD_S = 0.1
 UNDER_WAY = 2
 """Parts without a verdict at which the belt waits: a crowded machine must not overload this line."""

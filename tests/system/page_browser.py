@@ -50,10 +50,9 @@ class RunningPage:
 
 def start_page(line: Line, recipes: Path, **sections: dict[str, Any]) -> RunningPage:
     """Start `cmfm-hmi` for a line and wait until it listens; `sections` replace keys of its settings."""
-    (port,) = free_ports(1)
     endpoints = line.endpoints
     settings: dict[str, dict[str, Any]] = {
-        "page": {"port": port},
+        "page": {"port": free_ports(1)[0]},
         "worker": {
             "results": endpoints.results,
             "maps": endpoints.maps,
@@ -65,6 +64,7 @@ def start_page(line: Line, recipes: Path, **sections: dict[str, Any]) -> Running
     }
     for name, values in sections.items():
         settings[name] = settings.get(name, {}) | values
+    port = settings["page"]["port"]
     write_users(line.folder / "hmi.users", {role: make_user(role, role, PASSWORD) for role in ROLES})
     config = line.folder / "hmi.toml"
     config.write_text(tomli_w.dumps(settings), encoding="utf-8")

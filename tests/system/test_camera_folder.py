@@ -21,11 +21,12 @@ PARTS = 4
 
 
 def save(parts: list[PartFiles], folder: Path) -> None:
-    """Save parts as a sensor's software does, the points first."""
+    """Save parts as careful software does: each file is renamed once it is whole, the points first."""
     folder.mkdir(exist_ok=True)
     for part in parts:
-        shutil.copy(part.xyz, folder / f"{part.id}.xyz.tiff")
-        shutil.copy(part.rgb, folder / f"{part.id}.rgb.png")
+        for source, name in ((part.xyz, f"{part.id}.xyz.tiff"), (part.rgb, f"{part.id}.rgb.png")):
+            shutil.copy(source, folder / f".{name}")
+            (folder / f".{name}").rename(folder / name)
 
 
 def end(line: Line, camera: Child, worker: Child) -> None:

@@ -16,7 +16,7 @@ from cmfm_sim.processes import Child, program
 from .belt import Belt, distinct_parts
 from .conftest import Line
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 
 MakeLine = Callable[[str], Line]
 PARTS = LEAST_PARTS

@@ -27,7 +27,7 @@ from .page_browser import (
     started_page,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 expect.set_options(timeout=WAIT_MS)
 
 MakeLine = Callable[[str], Line]

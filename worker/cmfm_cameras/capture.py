@@ -1,5 +1,6 @@
 """One frame of a device, and the checks that keep a wrong one off the wire."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmfm_cameras.errors import Refusal, RefusedCaptureError
-from cmfm_protocol.wire.limits import MAX_SIDE_PX, MAX_TEXT_BYTES
+from cmfm_protocol.wire.limits import MAX_COUNT, MAX_SIDE_PX, MAX_TEXT_BYTES
 
 FARTHEST_MEDIAN_M: Final = 20.0
 """A median distance beyond this is no part on a line, but millimetres."""
@@ -48,6 +49,14 @@ class Capture:
     device_ns: int | None = None
     trigger_id: int | None = None
 
+    def said(self) -> tuple[float | None, float | None, float | None]:
+        """Return exposure in µs, gain and temperature in °C as a header carries them: finite numbers, or None."""
+        return _finite(self.exposure_us, least=0.0), _finite(self.gain), _finite(self.temperature_c)
+
+    def position(self) -> int | None:
+        """Return the encoder's position, or None for one that a header cannot carry."""
+        return int(self.encoder) if self.encoder is not None and abs(self.encoder) <= MAX_COUNT else None
+
     def refused(self, reason: Refusal, detail: str) -> RefusedCaptureError:
         """Return the error that refuses this capture and uses its number."""
         return RefusedCaptureError(
@@ -58,6 +67,10 @@ class Capture:
             lost_before=self.lost_before,
             part_id=self.part_id if is_text(self.part_id) else "",
         )
+
+
+def _finite(value: float | None, least: float = -math.inf) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) and value >= least else None
 
 
 def is_text(text: str) -> bool:

@@ -1,4 +1,8 @@
-"""The device's thread: opens the device, takes its captures, and opens it again when it is gone."""
+"""The device's thread: opens the device, takes its captures, and opens it again when it is gone.
+
+Wrong settings end the thread at the first opening. Once the device was open its settings were right: a device that then
+refuses one is on its way back, and is tried again.
+"""
 
 import contextlib
 import queue
@@ -11,7 +15,7 @@ from typing import Final
 
 from cmfm_cameras.capture import Capture, check_capture
 from cmfm_cameras.device import Device
-from cmfm_cameras.errors import DeviceError, RefusedCaptureError, SourceEndedError
+from cmfm_cameras.errors import DeviceError, InputError, RefusedCaptureError, SourceEndedError
 from cmfm_cameras.numbering import FrameIds
 from cmfm_protocol.clock import Clock, SystemClock
 
@@ -126,12 +130,13 @@ class DeviceThread:
 
     def _openings(self) -> None:
         pause_s = FIRST_PAUSE_S
+        was_ever_open = False
         while not self._stopping.is_set():
             was_open = False
             try:
                 with self._call():
                     device = self._open_device()
-                was_open = True
+                was_open = was_ever_open = True
                 self._present = device
                 try:
                     self._put(Opened(device.name, device.frame_ids))
@@ -141,7 +146,9 @@ class DeviceThread:
                     self._counted, self._present = self._counted + counts_of(device), None
                     with self._call():
                         device.close()
-            except DeviceError as error:
+            except (DeviceError, InputError) as error:
+                if isinstance(error, InputError) and not was_ever_open:
+                    raise
                 self._put(DeviceLost(str(error), was_open))
                 self._stopping.wait(pause_s)
                 pause_s = min(2 * pause_s, self._reopen_max_s)

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from cmfm_cameras.capture import Capture
+from cmfm_cameras.capture import Capture, is_text
 from cmfm_cameras.device_thread import Arrived, DeviceEvent, DeviceLost, DeviceThread, Ended, Opened, Refused
 from cmfm_cameras.errors import DeviceHungError, Refusal
 from cmfm_cameras.numbering import NotNumbered, Numbering
@@ -109,7 +109,7 @@ class Publisher:
         at_ns = self._believed(capture.trigger_ns, event.arrived_ns)
         seq = self._numbered(capture.frame_id, capture.lost_before, at_ns)
         if seq is not None:
-            trigger = self._trigger(seq, at_ns, source_id=capture.part_id, encoder=capture.encoder)
+            trigger = self._trigger(seq, at_ns, source_id=capture.part_id, encoder=capture.position())
             self._publish(trigger, capture)
 
     def _refused(self, event: Refused) -> None:
@@ -161,13 +161,14 @@ class Publisher:
         )
 
     def _publish(self, trigger: TriggerMessage, capture: Capture) -> None:
+        exposure_us, gain, temperature_c = capture.said()
         is_sent = self._camera.publish(
             trigger,
             capture.rgb,
             capture.xyz,
-            exposure_us=capture.exposure_us,
-            gain=capture.gain,
-            temperature_c=capture.temperature_c,
+            exposure_us=exposure_us,
+            gain=gain,
+            temperature_c=temperature_c,
         )
         if is_sent:
             self.counts.published += 1
@@ -180,7 +181,7 @@ class Publisher:
         rule = self._section.part_ids
         if rule == "empty":
             return ""
-        if rule == "source" and source_id:
+        if rule == "source" and source_id and is_text(source_id):
             return source_id
         return f"{self._section.station}-{self._camera.stream_uuid[:8]}-{seq}"
 

@@ -82,9 +82,11 @@ class AuditLog:
         select = f"SELECT {_FIELDS} FROM audit ORDER BY at_ns DESC LIMIT ?"  # noqa: S608
         return [_entry(row) for row in self._store.rows(select, (limit,))]
 
-    def waiting(self) -> list[str]:
-        """Return the ids of the entries that the ledger does not have yet. Raises sqlite3.Error."""
-        return [str(row[0]) for row in self._store.rows("SELECT entry_id FROM audit WHERE sent = 0")]
+    def waiting(self, for_s: float = 0.0) -> list[str]:
+        """Return the ids of the entries that have not reached the ledger for so long. Raises sqlite3.Error."""
+        until_ns = time.time_ns() - int(for_s * 1e9)
+        rows = self._store.rows("SELECT entry_id FROM audit WHERE sent = 0 AND at_ns <= ?", (until_ns,))
+        return [str(row[0]) for row in rows]
 
     async def _forward(self) -> None:
         while True:

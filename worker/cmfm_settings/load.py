@@ -95,7 +95,11 @@ class SettingsFile(Generic[SettingsModel]):
             raise InputError(
                 f"{path}: no such file; {self.example} is an example with every key explained"
             ) from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+        ) as error:  # also a number of 5,000 digits, or deep nesting
             raise InputError(f"{path}: cannot be read as TOML: {error}") from error
 
     def _read_environment(self) -> Table:

@@ -19,6 +19,8 @@ from tests.unit.made.known_scene import View, turn
 from cmfm_cameras.app import main
 from cmfm_cameras.calibration.board import Board
 from cmfm_cameras.calibration.coverage import fit_problems
+from cmfm_cameras.calibration.views import read_grey
+from cmfm_cameras.errors import InputError
 from cmfm_cameras.geometry.calibration_file import read_calibration
 
 CHARUCO = Board("charuco", 8, 6, 0.03, 0.023, "DICT_4X4_50")
@@ -50,7 +52,7 @@ def write_views(folder: Path, board: Board, count: int) -> Path:
 
 @pytest.fixture(scope="module")
 def charuco_views(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_views(tmp_path_factory.mktemp("charuco") / "views", CHARUCO, 12)
+    return write_views(tmp_path_factory.mktemp("charuco") / "views", CHARUCO, 10)
 
 
 def run(*arguments: object) -> int:
@@ -113,7 +115,7 @@ def test_two_pictures_alone_register_to_a_few_pixels(charuco_views: Path, tmp_pa
 
 def test_a_checkerboard_gives_the_truth(tmp_path: Path) -> None:
     """Its corners have no numbers: both devices take the same corner for the first one."""
-    views = write_views(tmp_path / "views", CHECKERBOARD, 12)
+    views = write_views(tmp_path / "views", CHECKERBOARD, 10)
     out = tmp_path / "cell.toml"
     assert run("calibrate", views, *OPTIONS["checkerboard"], "--out", out) == 0
     assert registration_error_px(out) < 0.3
@@ -205,6 +207,17 @@ def test_one_bad_view_is_left_out(
     assert registration_error_px(out) < 0.3
 
 
+def test_another_board_is_named_as_the_cause(
+    charuco_views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not the coverage of nothing."""
+    wrong = [*OPTIONS["charuco"]]
+    wrong[wrong.index("DICT_4X4_50")] = "DICT_6X6_50"
+    problems = refused(charuco_views, tmp_path, capsys, *wrong)
+    assert "--dictionary" in problems
+    assert "fields" not in problems
+
+
 def test_points_of_another_unit_are_refused(
     charuco_views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,12 +275,14 @@ def test_a_view_of_one_device_is_named(
     assert "no such folder" in capsys.readouterr().err
 
 
-def test_sixteen_bit_pictures_are_read(charuco_views: Path, tmp_path: Path) -> None:
-    """Infrared pictures of 12 bits in 16, dark to an eye."""
-    views = changed(charuco_views, tmp_path / "views", "")
-    for path in views.glob("*.depth.png"):
-        image = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
-        cv2.imwrite(str(path), (image.astype(np.uint16) * 12))
-    out = tmp_path / "cell.toml"
-    assert run("calibrate", views, *OPTIONS["charuco"], "--out", out) == 0
-    assert registration_error_px(out) < 0.3
+def test_sixteen_bit_pictures_are_read(tmp_path: Path) -> None:
+    """Infrared pictures of 12 bits in 16, dark to an eye, are stretched; a file that is no picture is named."""
+    path = tmp_path / "a.png"
+    grey = picture(CHARUCO, DEPTH, *places(CHARUCO, 1)[0])
+    cv2.imwrite(str(path), grey.astype(np.uint16) * 12)
+    found = CHARUCO.find(read_grey(path))
+    assert found is not None
+    assert len(found.ids) > 25
+    path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"a\.png cannot be read"):
+        read_grey(path)

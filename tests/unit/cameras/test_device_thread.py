@@ -7,7 +7,7 @@ import pytest
 from tests.unit.made.scripted_device import HangingDevice, ScriptedDevice, capture, openings, wait_until
 
 from cmfm_cameras.device_thread import Arrived, DeviceEvent, DeviceLost, DeviceThread, Ended, Opened, Refused
-from cmfm_cameras.errors import DeviceError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 
 
 def events(thread: DeviceThread) -> Iterator[DeviceEvent]:
@@ -71,6 +71,22 @@ def test_a_bug_of_an_adapter_ends_the_thread_with_its_error() -> None:
     assert isinstance(end, Ended)
     assert isinstance(end.error, ZeroDivisionError)
     assert device.closed == 1
+
+
+def test_settings_that_were_right_once_do_not_end_the_camera() -> None:
+    """A device that boots refuses features for a while. Exit code 2 is not started again by systemd."""
+    first, second = ScriptedDevice([DeviceError("power cut")]), ScriptedDevice([capture(1)])
+    thread = DeviceThread(
+        openings(first, InputError("ExposureTime: not writable"), second), reopen_max_s=0.01
+    )
+    assert names(thread) == ["Opened", "DeviceLost", "DeviceLost", "Opened", "Arrived", "Ended"]
+
+
+def test_settings_that_are_wrong_at_the_start_end_the_camera() -> None:
+    """The user reads why."""
+    (end,) = events(DeviceThread(openings(InputError("no feature Gian")), reopen_max_s=0.01))
+    assert isinstance(end, Ended)
+    assert isinstance(end.error, InputError)
 
 
 def test_a_device_that_is_told_to_is_opened_again() -> None:

@@ -1,6 +1,5 @@
 """A watched folder as a camera: every form of files, torn ones, and a folder that vanishes."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +63,14 @@ def save(path: Path, form: str, rgb: NDArray[Any], xyz: NDArray[Any]) -> None:
         Image.fromarray(steps).save(path / "p.depth.png")
 
 
+def save_whole(path: Path, form: str, rgb: NDArray[Any], xyz: NDArray[Any], name: str = "p") -> None:
+    """The same while the folder is watched: no file is seen half written."""
+    staging = path.with_name("staging")
+    save(staging, form, rgb, xyz)
+    for file in sorted(staging.iterdir()):
+        file.rename(path / file.name.replace("p.", f"{name}.", 1))
+
+
 @pytest.mark.parametrize(("unit", "metres"), [("m", 1.0), ("mm", 1e-3), ("um", 1e-6)])
 @pytest.mark.parametrize("form", ["rgb_xyz", "ply", "numpy"])
 def test_points_of_every_form_come_out_in_metres(tmp_path: Path, form: str, unit: str, metres: float) -> None:
@@ -104,14 +111,15 @@ def test_the_middle_is_the_principal_point_unless_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["rgb_xyz", "ply", "numpy", "rgb_depth"])
 def test_a_torn_file_uses_its_part_s_number(tmp_path: Path, form: str) -> None:
     """It is named; the next part is published."""
-    save(tmp_path, form, RGB, TRUTH_M)
-    torn = max(tmp_path.iterdir())
+    watched = tmp_path / "in"
+    save(watched, form, RGB, TRUTH_M)
+    torn = max(watched.iterdir())
     torn.write_bytes(torn.read_bytes()[:-900])
-    opened = device(tmp_path, form=form, fx=30.0)
+    opened = device(watched, form=form, fx=30.0)
     error = refused(opened)
     assert (error.reason, error.part_id) == (Refusal.INCOMPLETE, "p")
     assert torn.name in str(error)
-    save(tmp_path, form, RGB, TRUTH_M)
+    save_whole(watched, form, RGB, TRUTH_M)
     assert next_capture(opened).part_id == "p"
 
 
@@ -166,8 +174,7 @@ def test_a_share_that_vanishes_is_waited_for(tmp_path: Path) -> None:
     watched.rename(away)
     assert opened.capture(0.05) is None
     away.rename(watched)
-    for name in ("rgb.png", "xyz.tiff"):
-        shutil.copy(watched / f"p.{name}", watched / f"q.{name}")
+    save_whole(watched, "rgb_xyz", RGB, TRUTH_M, name="q")
     assert next_capture(opened).part_id == "q"
     assert opened.capture(0.1) is None
 

@@ -11,9 +11,9 @@ pytest.importorskip("genicam", reason="needs the extra genicam")
 from genicam import genapi
 
 from cmfm_cameras.errors import InputError
+from cmfm_cameras.gentl.configure import configure
 from cmfm_cameras.gentl.nodes import Nodes, read_scan3d
 from cmfm_cameras.gentl.scan3d import Axis, Intrinsics, Pose
-from cmfm_cameras.gentl.session import configure
 from cmfm_cameras.settings.genicam import GenicamSection
 
 
@@ -103,6 +103,22 @@ def test_chunk_values_have_their_own_names() -> None:
     chunk = SimpleNamespace(**{f"Chunk{name}": node for name, node in vars(scanner()).items()})
     found = read_scan3d(Nodes(chunk), GenicamSection(), "Chunk")
     assert found.axes[2] == Axis(0.05, 400.0, 0.0)
+
+
+def test_a_device_that_does_not_reply_is_no_wrong_setting() -> None:
+    """It is opened again; a value that it does not take ends the process."""
+
+    class Answering(SimpleNamespace):
+        error: type[Exception] = genapi.TimeoutException
+        value = property(lambda _: 1, lambda self, _: self.fail())
+
+        def fail(self) -> None:
+            raise self.error("as a device replies", "nodes.cpp", 1)
+
+    with pytest.raises(genapi.TimeoutException):
+        Nodes(SimpleNamespace(Gain=Answering())).set("Gain", "3")
+    with pytest.raises(InputError, match="Gain = 3"):
+        Nodes(SimpleNamespace(Gain=Answering(error=genapi.OutOfRangeException))).set("Gain", "3")
 
 
 def trigger_device() -> SimpleNamespace:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import shutil
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,12 @@ from cmfm_cameras.photo_eye.input_thread import InputThread
 from cmfm_cameras.photo_eye.metrics import EyeCollector, serve_metrics
 from cmfm_cameras.photo_eye.modbus import Memory, ModbusInput
 from cmfm_cameras.photo_eye.part_state import PartState, read_state, write_state
+from cmfm_cameras.photo_eye.problems import problems_of
 from cmfm_cameras.photo_eye.steps import Steps
 from cmfm_cameras.settings.trigger import TriggerSettings
 from cmfm_cameras.settings.trigger_input import ModbusSection
-from cmfm_client import Camera, CameraOptions
+from cmfm_client import Camera, CameraKeys, CameraOptions, ClientKeys
+from cmfm_protocol.files.key_files import KeyPair, write_pair
 from cmfm_protocol.wire.control import AnnounceRequest, Reply, decode_request, encode_reply
 from cmfm_protocol.wire.state import CameraState
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
@@ -154,7 +158,7 @@ def running(
         except BaseException as error:  # noqa: BLE001 (the test raises it)
             failed.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         wait_until(lambda: bool(programs or failed))
@@ -195,12 +199,12 @@ def settings_of(tmp_path: Path, modbus: Mapping[str, object], **announce: object
 class Beating:
     """A camera that rests in a thread, and counts parts as it is told."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._camera = Camera(CameraOptions(endpoint))
+    def __init__(self, endpoint: str, keys: CameraKeys | None = None) -> None:
+        self._camera = Camera(CameraOptions(endpoint, keys=keys))
         self.stream_uuid = self._camera.stream_uuid
         self._next = 0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def count(self, next_seq: int) -> None:
@@ -220,8 +224,12 @@ class Beating:
 class Worker:
     """Hears trigger messages as a worker does."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, keys: ClientKeys | None = None
+    ) -> None:
         self._socket = context.socket(zmq.SUB)
+        if keys is not None:
+            keys.apply_to(self._socket)
         self._socket.setsockopt(zmq.SUBSCRIBE, b"cmfm/1/line1/station1/")
         self._socket.connect(endpoint)
         self.heard: list[TriggerMessage] = []
@@ -234,6 +242,9 @@ class Worker:
                 self.heard.append(decode_trigger(self._socket.recv_multipart()))
         return self.heard
 
+    def has_message(self) -> bool:
+        return bool(self._socket.poll(0))
+
     def close(self) -> None:
         self._socket.close(0)
 
@@ -241,14 +252,12 @@ class Worker:
 @contextlib.contextmanager
 def line(tmp_path: Path) -> Iterator[tuple[Beating, Worker]]:
     """A camera and a worker's ear."""
-    with zmq.Context() as context:
-        worker = Worker(context, f"ipc://{tmp_path}/eye")
-        camera = Beating(f"ipc://{tmp_path}/camera")
-        try:
-            yield camera, worker
-        finally:
-            camera.close()
-            worker.close()
+    with (
+        zmq.Context() as context,
+        closing(Worker(context, f"ipc://{tmp_path}/eye")) as worker,
+        closing(Beating(f"ipc://{tmp_path}/camera")) as camera,
+    ):
+        yield camera, worker
 
 
 def test_a_counter_announces_every_part_over_an_outage(plc: tuple[ModbusInputs, int], tmp_path: Path) -> None:
@@ -404,8 +413,7 @@ def test_a_worker_is_asked_through_control(plc: tuple[ModbusInputs, int], tmp_pa
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.setsockopt(zmq.LINGER, 0)
         router.bind(f"ipc://{tmp_path}/control")
-        camera = Beating(f"ipc://{tmp_path}/camera")
-        with running(settings) as program:
+        with closing(Beating(f"ipc://{tmp_path}/camera")) as camera, running(settings) as program:
             wait_ready(program, inputs)
             inputs.set("input_register", 0, 3)
             until_s = time.monotonic() + LIMIT_S
@@ -423,11 +431,46 @@ def test_a_worker_is_asked_through_control(plc: tuple[ModbusInputs, int], tmp_pa
                         [*route, encode_reply(Reply(request.id, ok=not error, error=error))]
                     )
             wait_until(lambda: program.eye.counts.outcomes.total() == 3)
-        camera.close()
     assert program.eye.counts.outcomes == {"announced": 2, "refused": 1}
     assert asked[0] == asked[1]
     assert [trigger.seq - asked[0].seq for trigger in asked[1:]] == [0, 1, 2]
     assert {trigger.stream_uuid for trigger in asked} == {camera.stream_uuid}
+
+
+def test_every_socket_speaks_curve_with_keys(plc: tuple[ModbusInputs, int], tmp_path: Path) -> None:
+    """An encrypted camera is heard, and a worker whose key lies in the folder hears; one without a key does not."""
+    inputs, port = plc
+    inputs.set("input_register", 0, 0)
+    inputs.on()
+    pairs = {
+        name: write_pair(tmp_path, name, KeyPair(*zmq.curve_keypair()))
+        for name in ("eye", "camera", "worker")
+    }
+    for name, peer in (("of_eye", "worker"), ("of_camera", "eye")):
+        (tmp_path / name).mkdir()
+        shutil.copy(pairs[peer][1], tmp_path / name)
+    settings = settings_of(
+        tmp_path,
+        {"port": port, "table": "input_register", "poll_ms": 2.0},
+        key=pairs["eye"][0],
+        camera_key=pairs["camera"][1],
+        workers=tmp_path / "of_eye",
+    )
+    assert problems_of(settings) == []
+    worker_keys = ClientKeys.read(pairs["worker"][0], pairs["eye"][1])
+    camera_keys = CameraKeys.read(pairs["camera"][0], tmp_path / "of_camera")
+    with (
+        zmq.Context() as context,
+        closing(Worker(context, f"ipc://{tmp_path}/eye")) as stranger,
+        closing(Worker(context, f"ipc://{tmp_path}/eye", worker_keys)) as worker,
+        closing(Beating(f"ipc://{tmp_path}/camera", camera_keys)) as camera,
+        running(settings) as program,
+    ):
+        wait_ready(program, inputs)
+        inputs.set("input_register", 0, 1)
+        (heard,) = worker.until(1)
+        assert heard.stream_uuid == camera.stream_uuid
+        assert not stranger.has_message()
 
 
 needs_gpiod = pytest.mark.skipif(importlib.util.find_spec("gpiod") is None, reason="needs the extra gpio")
@@ -576,16 +619,14 @@ def test_probes_say_what_is_missing(plc: tuple[ModbusInputs, int], tmp_path: Pat
         except OSError:
             return ""
 
-    with running(settings) as program:
-        stop = serve_metrics(settings.metrics, program.eye)
+    with running(settings) as program, contextlib.ExitStack() as stack:
+        stack.callback(serve_metrics(settings.metrics, program.eye))
         wait_until(lambda: "input is not open" in ready())
         inputs.set("discrete_input", 0, 0)
         inputs.on()
         wait_until(lambda: "no heartbeat" in ready())
-        camera = Beating(f"ipc://{tmp_path}/camera")
+        stack.enter_context(closing(Beating(f"ipc://{tmp_path}/camera")))
         wait_until(lambda: ready().strip() == "ready")
-        camera.close()
-        stop()
 
 
 def test_the_program_runs_until_it_is_told(tmp_path: Path) -> None:

@@ -1,21 +1,26 @@
 """The publisher on a real socket: every trigger announced, frames sealed, heartbeats that no driver delays."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import zmq
 from tests.unit.made.scripted_device import HangingDevice, ScriptedDevice, capture, openings, wait_until
 
 from cmfm_cameras.device_thread import DeviceThread
 from cmfm_cameras.errors import DeviceError, DeviceHungError, Refusal, RefusedCaptureError
+from cmfm_cameras.options import options_of
 from cmfm_cameras.publisher import Publisher
 from cmfm_cameras.settings.camera import CameraSection
-from cmfm_client import Camera, CameraOptions
+from cmfm_client import Camera, CameraOptions, ClientKeys
+from cmfm_protocol.files.key_files import KeyPair, write_pair
 from cmfm_protocol.wire.frame import Frame, decode_frame
 from cmfm_protocol.wire.state import CameraState, decode_camera_state
 from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
@@ -100,6 +105,26 @@ def test_each_frame_is_sealed_and_comes_after_its_trigger(tmp_path: Path) -> Non
     assert header.simulated
     assert heard.frames[1].header.part_id == f"station1-{header.stream_uuid[:8]}-1"
     assert publisher.counts.published == 2
+
+
+def test_what_a_device_says_of_itself_never_stops_the_line(tmp_path: Path) -> None:
+    """Numbers of numpy are sent as numbers; what a header cannot carry is left out."""
+    numbers: dict[str, Any] = {
+        "encoder": np.int64(-7),
+        "exposure_us": np.float32(2.5),
+        "gain": np.float64(1.5),
+        "temperature_c": np.int16(40),
+    }
+    numpy = replace(capture(1), **numbers)
+    wrong = replace(
+        capture(2), encoder=2**60, exposure_us=-1.0, gain=float("nan"), temperature_c=float("inf")
+    )
+    refused = RefusedCaptureError(Refusal.INCOMPLETE, "torn", frame_id=3, part_id="two\nlines")
+    heard, _ = published(tmp_path, ScriptedDevice([numpy, wrong, refused]))
+    one, two = (frame.header for frame in heard.frames)
+    assert (one.encoder, one.exposure_us, one.gain, one.temperature_c) == (-7, 2.5, 1.5, 40.0)
+    assert (two.encoder, two.exposure_us, two.gain, two.temperature_c) == (None, None, None, None)
+    assert heard.triggers[2].part_id.startswith("station1-")
 
 
 def test_lost_and_refused_frames_are_triggers_without_a_frame(tmp_path: Path) -> None:
@@ -201,6 +226,35 @@ def test_the_device_is_opened_once_a_worker_listens(tmp_path: Path) -> None:
         publisher.run(lambda: len(turns) >= 5, lambda: turns.append(1))
     assert publisher.counts.opened == 0
     assert thread.stop()
+
+
+def test_with_a_key_only_workers_of_the_folder_hear_it(tmp_path: Path) -> None:
+    """The socket speaks CURVE; a worker whose key is missing hears nothing."""
+    pairs = {name: KeyPair(*zmq.curve_keypair()) for name in ("camera1", "worker", "stranger")}
+    (tmp_path / "workers").mkdir()
+    for name, pair in pairs.items():
+        write_pair(tmp_path, name, pair)
+    shutil.copy(tmp_path / "worker.key", tmp_path / "workers" / "worker.key")
+    section = CameraSection(
+        endpoint=f"ipc://{tmp_path}/frames",
+        key=tmp_path / "camera1.key_secret",
+        workers=tmp_path / "workers",
+    )
+    heard = {}
+    with Camera(options_of(section)) as camera, zmq.Context() as context, ExitStack() as stack:
+        for name in ("worker", "stranger"):
+            socket = stack.enter_context(context.socket(zmq.SUB))
+            ClientKeys.read(tmp_path / f"{name}.key_secret", tmp_path / "camera1.key").apply_to(socket)
+            socket.subscribe(b"")
+            socket.connect(camera.endpoint)
+            heard[name] = socket
+
+        def is_heard() -> bool:
+            camera.rest(0.05)
+            return bool(heard["worker"].poll(10))
+
+        wait_until(is_heard)
+        assert not heard["stranger"].poll(0)
 
 
 def test_a_frame_that_no_worker_takes_is_counted(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("genicam", reason="needs the extra genicam")
 
-from genicam import gentl
+from genicam import genapi, gentl
 
 from cmfm_cameras.adapters import genicam
 from cmfm_cameras.adapters.genicam import GenicamDevice
-from cmfm_cameras.errors import DeviceError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 from cmfm_cameras.gentl import session as session_module
 from cmfm_cameras.gentl.nodes import Nodes
-from cmfm_cameras.gentl.session import RawFrame
+from cmfm_cameras.gentl.raw_frame import RawFrame, part_of, raw_frame
 from cmfm_cameras.numbering import FrameIds
 from cmfm_cameras.settings.genicam import GenicamSection
 
@@ -101,6 +101,33 @@ def test_a_silent_device_that_does_not_reply_is_lost(device: GenicamDevice, erro
         device.capture(0.01)
 
 
+def test_a_software_trigger_that_is_refused_is_tried_again(device: GenicamDevice) -> None:
+    """While the frame before is exposed; a device that does not reply is lost."""
+    fired: list[type[Exception] | None] = [genapi.AccessException, None]
+
+    def execute() -> None:
+        if error := fired.pop(0):
+            raise error("busy", "nodes.cpp", 1)
+
+    device._section = RED.model_copy(update={"trigger": "software", "software_s": 0.0})
+    device._nodes = Nodes(SimpleNamespace(TriggerSoftware=SimpleNamespace(execute=execute)))
+    device._triggered_s = before_s = time.monotonic() - 1.0
+    device._trigger_if_due()
+    assert device._triggered_s == before_s
+    device._trigger_if_due()
+    assert device._triggered_s > before_s
+    fired.append(genapi.TimeoutException)
+    with pytest.raises(DeviceError, match="takes no trigger"):
+        device._trigger_if_due()
+
+
+def test_a_device_of_several_streams_is_refused() -> None:
+    """Its picture and points come in buffers of their own."""
+    with pytest.raises(InputError, match="2 data streams"):
+        session_module._require_one_stream(SimpleNamespace(data_streams=[1, 2]))
+    session_module._require_one_stream(SimpleNamespace(data_streams=[1]))
+
+
 def test_losses_of_producer_and_network_are_counted(device: GenicamDevice) -> None:
     """Frames for which there was no buffer, and incomplete ones."""
     stream = SimpleNamespace(num_underrun=3)
@@ -133,10 +160,10 @@ def test_rows_that_were_not_delivered_are_refused() -> None:
         data_format=0x01080001, data_offset=0, data_size=100, width=10, height=10, delivered_image_height=7
     )
     with pytest.raises(RefusedCaptureError, match="7 of 10 rows") as refused:
-        session_module._part(part)
+        part_of(part)
     assert refused.value.reason is Refusal.INCOMPLETE
     part.delivered_image_height = 10
-    assert session_module._part(part).height == 10
+    assert part_of(part).height == 10
 
 
 def test_a_single_image_is_one_part() -> None:
@@ -150,7 +177,7 @@ def test_a_single_image_is_one_part() -> None:
         offset_x=4,
         raw_buffer=b"x",
     )
-    frame = session_module._raw_frame(buffer)
+    frame = raw_frame(buffer)
     (part,) = frame.parts
     assert (part.format.name, part.size, part.x_offset, part.y_offset) == ("Coord3D_ABC32f", 1200, 4, 0)
     assert frame.frame_id is None

@@ -15,6 +15,7 @@ from cmfm_cameras.adapters import genicam
 from cmfm_cameras.adapters.genicam import GenicamDevice
 from cmfm_cameras.capture import Capture, check_capture
 from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
+from cmfm_cameras.gentl.scan3d import Scan3d
 from cmfm_cameras.settings.genicam import GenicamSection
 
 RED = GenicamSection(producers=("viky",), device="VikyTL_DEV_red")
@@ -77,6 +78,14 @@ def test_the_device_s_own_system_if_the_settings_say_so() -> None:
     assert np.isfinite(xyz).all()
     assert (xyz[..., 2] == 0).mean() > 0.9
     assert abs(xyz[10, 20, 0] - 0.02) < 1e-6
+
+
+def test_values_of_the_frame_itself_count_first() -> None:
+    """Its chunk data say scale and pose; what the device said before the frame is replaced."""
+    with opened() as device:
+        device._scan3d = Scan3d(metres=1.0)
+        xyz = next_capture(device).xyz
+    assert 0.4 < np.nanmin(xyz[..., 2]) < SENSOR_HEIGHT_M
 
 
 def test_captures_stay_as_they_were_when_buffers_are_filled_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,21 @@ def test_recipe_that_the_line_refuses_is_taken_back(
         "cap",
         "lid",
     ]
+
+
+def test_recipe_that_the_next_start_would_not_load_is_told(
+    line: ToldLine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`[recipes] names` lists what a start loads: a new product must be added there."""
+    settings = tomllib.loads(line.config.read_text())
+    line.config.write_text(tomli_w.dumps({**settings, "recipes": {"names": ["lid"]}}))
+    with teaching(tmp_path / "recipes", "cap") as target:
+        saved(target, name="cap")
+    line.collecting = [None]
+    assert run("teach", "--config", line.config, "--product", "cap", "--use") == 0
+    told = capsys.readouterr()
+    assert "recipe cap is in use, as version 1" in told.out
+    assert "does not list cap" in told.err
 
 
 def test_nothing_changes_when_nobody_answers(

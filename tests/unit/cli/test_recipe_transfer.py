@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import signal
 import stat
 import struct
 import zipfile
@@ -17,33 +18,42 @@ import pytest
 from tests.unit.made.dataset import run
 from tests.unit.made.recipes import draft, pair, saved
 
-from cmfm_worker.recipes import import_bundle
+from cmfm_worker.recipes import import_bundle, import_recipe
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.recipe import load_recipe
 from cmfm_worker.recipes.versions import versions
 
 
-@pytest.fixture
-def sent(tmp_path: Path) -> Path:
-    """A line's folder of recipes with `bagel`, which has a report and two versions."""
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A line's folder `recipes` with `bagel`, which has a report and three versions, and the exported `bagel.recipe`.
+
+    No test changes it.
+    """
 
     def report(folder: Path) -> None:
         (folder / "report.html").write_text("<p>report</p>")
         (folder / "report.json").write_text("{}")
 
-    recipes = tmp_path / "sent"
+    folder = tmp_path_factory.mktemp("exported")
+    recipes = folder / "recipes"
     save_recipe(recipes / "bagel", draft(name="bagel"), pair(), report=report)
     assert run("recipe", "threshold", "bagel", "--recipes", recipes, "--fail-at", 0.7, "--by", "Ann") == 0
     assert run("recipe", "restore", "bagel", 1, "--recipes", recipes) == 0
-    return recipes
+    assert run("recipe", "export", "bagel", folder / "bagel.recipe", "--recipes", recipes) == 0
+    return folder
 
 
 @pytest.fixture
-def file(sent: Path, tmp_path: Path) -> Path:
-    """The exported recipe."""
-    path = tmp_path / "bagel.recipe"
-    assert run("recipe", "export", "bagel", path, "--recipes", sent) == 0
-    return path
+def sent(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the line's folder of recipes."""
+    return Path(shutil.copytree(exported / "recipes", tmp_path / "sent"))
+
+
+@pytest.fixture
+def file(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the exported recipe."""
+    return Path(shutil.copyfile(exported / "bagel.recipe", tmp_path / "bagel.recipe"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -226,6 +236,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "settings that are wrong": (with_text("fail_at = 0.5", "fail_at = nan"), "threshold.fail_at"),
     "settings that are unknown": (with_text("\n[provenance]\n", "\n[evil]\nx = 1\n[provenance]\n"), "evil"),
+    "settings that nest deeply": (
+        with_text("[coverage]\n", "x = " + "[" * 100_000 + "\n[coverage]\n"),
+        "as TOML",
+    ),
+    "a number of 5,000 digits": (with_text("fail_at = 0.5", "fail_at = " + "9" * 5000), "as TOML"),
     "networks of another recipe": (
         with_text('architecture = "mlp"', 'architecture = "conv"'),
         "architecture",
@@ -364,6 +379,16 @@ def test_a_disk_without_room_is_said_before_it_is_filled(
     """The line's ledger and archive are on that disk, too."""
     monkeypatch.setattr(import_bundle, "SPARE_BYTES", 1 << 60)
     refused(file, tmp_path, capsys, "the disk of")
+
+
+def test_settings_that_take_for_ever_to_read_are_refused(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of fifty thousand parts keeps a TOML reader busy for minutes; the limit is one of processor time."""
+    monkeypatch.setattr(import_recipe, "READ_LIMIT_S", 0.5)
+    rewrite(file, with_text("[frame]\n", "[frame]\n" + "a." * 50_000 + "b = 1\n"))
+    refused(file, tmp_path, capsys, "more than 0.5 s of processor time")
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/b", ".", "", "x@3"])

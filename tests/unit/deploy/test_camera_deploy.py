@@ -90,7 +90,7 @@ def test_the_camera_runs_with_the_packages_of_its_image_alone() -> None:
     program = (
         "import sys, cmfm_cameras.app, cmfm_cameras.run, cmfm_cameras.commands.look, cmfm_cameras.commands.record\n"
         "from cmfm_cameras.device import adapter_of\n"
-        "for kind in ('folder', 'genicam', 'recording'):\n"
+        "for kind in ('folder', 'genicam', 'recording', 'two_devices', 'profiler'):\n"
         "    adapter_of(kind)\n"
         "import cmfm_cameras.gentl.session, cmfm_cameras.gentl.points, cmfm_cameras.gentl.colour\n"
         "absent = {'torch', 'timm', 'safetensors', 'pykdtree', 'tomli_w', 'cmfm_worker', 'pymodbus', 'gpiod'}\n"

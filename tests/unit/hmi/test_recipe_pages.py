@@ -1,6 +1,5 @@
 """Pages Threshold and Recipes: data for the browser, changes by the worker's own commands, uploads with a limit."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -89,10 +88,13 @@ def test_the_browser_gets_the_newest_thousand_parts_of_the_recipes_networks(
 
 
 def test_a_threshold_is_saved_as_a_version_and_undone(client: PageClient, tmp_path: Path) -> None:
-    """Who and why are kept; undo leads back byte for byte, and undo again forward. The trace has both."""
+    """Who and why are kept, whatever somebody writes there; undo leads back byte for byte, and undo again forward.
+
+    The trace has both changes.
+    """
     before = (tmp_path / "recipes" / "bagel" / "recipe.toml").read_bytes()
     assert data(client)["undo"] is None
-    answer = save(client, grey_from="0.55", why="too many\nrejects").json()
+    answer = save(client, grey_from="0.55", why="--fail-at=9 \x1b[31m\u202e too many\nrejects").json()
     assert answer["version"] == 2
     assert answer["line"] == "not_loaded"  # no worker runs
     recipe = read_recipe_file(tmp_path / "recipes" / "bagel")
@@ -149,14 +151,8 @@ def test_a_wrong_threshold_changes_nothing(
     assert client.site.audit.newest() == []
 
 
-def test_a_why_may_be_anything(client: PageClient) -> None:
-    """A text that looks like an option, and one with control characters, are texts."""
-    assert save(client, why="--fail-at=9 \x1b[31m\u202e").status_code == 200
-    assert data(client)["fail_at"] == 0.6
-
-
 def test_operators_may_look_and_not_save(client: PageClient) -> None:
-    """Saving, going back and importing need the role teach."""
+    """Saving, going back and importing need the role teach, taking a recipe away the role operate."""
     client.post("/logout")
     client.log_in("operate")
     assert client.get("/threshold?recipe=bagel").status_code == 200
@@ -164,6 +160,10 @@ def test_operators_may_look_and_not_save(client: PageClient) -> None:
     csrf = {"X-CSRF-Token": client.csrf()}
     for path in ("/threshold", "/recipes/bagel/restore", "/recipes/import?name=x"):
         assert client.http.post(path, headers=csrf).status_code == 403
+    client.post("/logout")
+    client.log_in("view")
+    assert client.http.get("/recipes/bagel/export").status_code == 403
+    assert "/export" not in client.get("/recipes").text
 
 
 def test_a_version_that_is_not_there_is_a_sentence(client: PageClient) -> None:
@@ -202,10 +202,8 @@ def test_an_upload_of_two_gigabytes_is_refused_before_it_is_read(tmp_path: Path,
     with page_client(tmp_path, page_settings(tmp_path, page={"upload_mb": 1})) as client:
         client.log_in("teach")
         headers = {"X-CSRF-Token": client.csrf(), "Content-Length": str(2 * 10**9)}
-        started_s = time.monotonic()
         announced = client.http.post("/recipes/import?name=big", headers=headers, content=b"x")
         assert (announced.status_code, announced.json()["error"]) == (413, "The upload is too large.")
-        assert time.monotonic() - started_s < 30
 
         def pieces() -> Iterator[bytes]:
             for _ in range(20):

@@ -14,7 +14,8 @@ from tests.unit.made.recipes import saved
 from tests.unit.made.verdicts import result
 from tests.unit.made.written_ledger import write_ledger
 
-from cmfm_hmi.trends.blocks import BLOCK_SLOTS, NS_PER_S, RANGES, TrendBlocks, Wanted
+from cmfm_hmi.errors import PageError
+from cmfm_hmi.trends.blocks import BLOCK_SLOTS, FAILED_FOR_S, NS_PER_S, RANGES, Found, TrendBlocks, Wanted
 from cmfm_hmi.trends.curves import Nominal, curves_of
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
@@ -46,11 +47,14 @@ class CountingLedger:
         self.cost_s = cost_s
         self.now_s = 0.0
         self.starts: list[int] = []
+        self.broken: set[int] = set()
 
     async def ask(self, wanted: Wanted, start_ns: int, slot_ns: int) -> Slots:
         await asyncio.sleep(0)
         self.starts.append(start_ns)
         self.now_s += self.cost_s
+        if start_ns in self.broken:
+            raise PageError("too_slow", 504, seconds=5)
         return self._ledger.slots(
             Question(recipe=wanted.recipe),
             start_ns=start_ns,
@@ -77,12 +81,12 @@ def test_twenty_browsers_cost_one_question_a_block(ledger: CountingLedger) -> No
     """All ask at once; afterwards the newest block alone is asked again, because it grows."""
     blocks = ledger.blocks()
 
-    async def ask(browsers: int) -> list[dict[int, Slots]]:
+    async def ask(browsers: int) -> list[Found]:
         return await asyncio.gather(*(blocks.read(WANTED, HOUR, NOW_NS) for _ in range(browsers)))
 
     answers = asyncio.run(ask(20))
     assert len(ledger.starts) == len(set(ledger.starts)) == 11
-    assert all(answer.keys() == answers[0].keys() for answer in answers)
+    assert all(answer.blocks.keys() == answers[0].blocks.keys() for answer in answers)
     ledger.now_s += 60
     asked = len(ledger.starts)
     asyncio.run(ask(1))
@@ -94,19 +98,41 @@ def test_the_newest_time_comes_first_and_patience_ends(ledger: CountingLedger) -
     ledger.cost_s = 0.9
     blocks = ledger.blocks()
     first = asyncio.run(blocks.read(WANTED, HOUR, NOW_NS))
-    assert sorted(first) == sorted(ledger.starts) == [max(ledger.starts) - i * BLOCK_NS for i in (2, 1, 0)]
-    curves = curves_of(first, HOUR, NOW_NS, Nominal(), str)
+    assert first.more
+    assert (
+        sorted(first.blocks)
+        == sorted(ledger.starts)
+        == [max(ledger.starts) - i * BLOCK_NS for i in (2, 1, 0)]
+    )
+    curves = curves_of(first.blocks, HOUR, NOW_NS, Nominal(), str)
     assert curves["missing_from"] == HOUR.slots - 1 - 2 * BLOCK_SLOTS
     for _ in range(5):
         last = asyncio.run(blocks.read(WANTED, HOUR, NOW_NS))
-    assert len(last) == 11
-    assert curves_of(last, HOUR, NOW_NS, Nominal(), str)["missing_from"] == 0
+    assert len(last.blocks) == 11
+    assert not last.more
+    assert curves_of(last.blocks, HOUR, NOW_NS, Nominal(), str)["missing_from"] == 0
+
+
+def test_a_block_that_cannot_be_read_costs_the_older_times_alone(ledger: CountingLedger) -> None:
+    """What is newer is shown, and the disk is left alone for a minute. Without the newest block there is a sentence."""
+    blocks, broken = ledger.blocks(), NOW_NS // BLOCK_NS * BLOCK_NS - 3 * BLOCK_NS
+    ledger.broken = {broken}
+    first = asyncio.run(blocks.read(WANTED, HOUR, NOW_NS))
+    assert (len(first.blocks), first.more) == (3, False)
+    asyncio.run(blocks.read(WANTED, HOUR, NOW_NS))
+    assert ledger.starts.count(broken) == 1
+    ledger.broken = set()
+    ledger.now_s += FAILED_FOR_S
+    assert len(asyncio.run(blocks.read(WANTED, HOUR, NOW_NS)).blocks) == 11
+    ledger.broken = set(ledger.starts)
+    with pytest.raises(PageError):
+        asyncio.run(ledger.blocks().read(WANTED, HOUR, NOW_NS))
 
 
 def test_curves_hold_every_part_of_the_range(ledger: CountingLedger) -> None:
     """One part a second for an hour: 120 slots of 30 s, the newest one five seconds old."""
     found = asyncio.run(ledger.blocks().read(WANTED, HOUR, NOW_NS))
-    curves = curves_of(found, HOUR, NOW_NS, Nominal(), str)
+    curves = curves_of(found.blocks, HOUR, NOW_NS, Nominal(), str)
     assert curves["parts"] == 3576  # those 0 to 3575 s ago: the first slot began 3575 s ago
     assert len(curves["labels"]) == len(curves["threshold"]) == HOUR.slots
     assert curves["labels"][-1] == str(NOW_NS - 5 * NS_PER_S)
@@ -117,7 +143,7 @@ def test_curves_hold_every_part_of_the_range(ledger: CountingLedger) -> None:
 def read(path: Path, *, over: str = "hour", nominal: Nominal | None = None) -> dict[str, Any]:
     with open_ledger(path) as reader:
         found = asyncio.run(CountingLedger(reader).blocks().read(WANTED, RANGES[over], NOW_NS))
-        return curves_of(found, RANGES[over], NOW_NS, nominal or Nominal(), str)
+        return curves_of(found.blocks, RANGES[over], NOW_NS, nominal or Nominal(), str)
 
 
 def test_rejects_are_counted_an_hour(tmp_path: Path) -> None:
@@ -178,7 +204,9 @@ def test_the_page_answers_with_curves(tmp_path: Path) -> None:
         assert "Trends" in client.get("/trends").text
         curves = client.http.get("/trends/data?recipe=bagel&range=hour").json()
         assert curves["parts"] == 100
-        assert curves["percentile"][-1] == 52.5  # 10 of 20 below 0.5, and one equal
+        assert {each for each in curves["percentile"] if each is not None} == {
+            52.5
+        }  # 10 of 20 below, one equal
         assert client.http.get("/trends/data?recipe=cookie").status_code == 503
         assert client.http.get("/trends/data?recipe=..%2F..").status_code == 503
         assert client.http.get("/trends/data?range=year").status_code == 404

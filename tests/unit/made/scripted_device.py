@@ -74,13 +74,13 @@ class HangingDevice(ScriptedDevice):
         raise DeviceError("released")
 
 
-def openings(*devices: ScriptedDevice | DeviceError) -> Callable[[], Device]:
+def openings(*devices: ScriptedDevice | Exception) -> Callable[[], Device]:
     """A function that opens these devices one after the other; an error stands for one that is not there."""
     coming = list(devices)
 
     def opened() -> Device:
         device = coming.pop(0)
-        if isinstance(device, DeviceError):
+        if isinstance(device, Exception):
             raise device
         return device
 

@@ -4,6 +4,7 @@ Its frame ids are the producer's. The trigger time is the device's timestamp whi
 Values of one frame (chunk data) count before those of the device.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,7 @@ from cmfm_protocol.clock import NS_PER_S
 from cmfm_settings.section import Section
 
 if TYPE_CHECKING:
-    from cmfm_cameras.gentl.session import RawFrame
+    from cmfm_cameras.gentl.raw_frame import RawFrame
 
 
 def check(section: Section) -> None:
@@ -126,5 +127,6 @@ class GenicamDevice:
         now_s = time.monotonic()
         if self._section.trigger != "software" or now_s - self._triggered_s < self._section.software_s:
             return
-        self._nodes.execute("TriggerSoftware")
-        self._triggered_s = now_s
+        with self._session.errors("takes no trigger"), contextlib.suppress(InputError):
+            self._nodes.execute("TriggerSoftware")  # refused while the frame before is exposed: tried again
+            self._triggered_s = now_s

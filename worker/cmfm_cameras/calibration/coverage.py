@@ -33,6 +33,10 @@ def covered(views: list[Corners], size: tuple[int, int]) -> NDArray[np.bool_]:
 
 def view_problems(views: list[Corners], size: tuple[int, int]) -> list[str]:
     """Return what the views lack before anything is fitted."""
+    if not views:
+        return [
+            "the board is found in no view that both see: are --board, --squares and --dictionary those of the board?"
+        ]
     problems = []
     if len(views) < LEAST_VIEWS:
         problems.append(f"the board is found in {len(views)} views; at least {LEAST_VIEWS} are needed")

@@ -14,6 +14,18 @@ from cmfm_protocol.files.part_files import METRES
 AXES: Final = ("CoordinateA", "CoordinateB", "CoordinateC")
 ROTATIONS: Final = ("RotationX", "RotationY", "RotationZ")
 TRANSLATIONS: Final = ("TranslationX", "TranslationY", "TranslationZ")
+WRONG_SETTINGS: Final = (
+    genapi.AccessException,
+    genapi.InvalidArgumentException,
+    genapi.LogicalErrorException,
+    genapi.OutOfRangeException,
+    genapi.PropertyException,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
+"""What a device raises that is there, and does not take a value. All else is a device that does not reply."""
+
 WORDS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
 
@@ -43,18 +55,21 @@ class Nodes:
             return ()
 
     def set(self, name: str, value: object) -> None:
-        """Set a feature. Raises InputError naming it if the device has none, or does not take the value."""
+        """Set a feature. Raises InputError naming it if the device has none, or does not take the value.
+
+        A device that does not reply raises an error of GenApi.
+        """
         try:
             node = getattr(self._map, name)
             node.value = _typed(node, value)
-        except (genapi.GenericException, AttributeError, TypeError, ValueError) as error:
+        except WRONG_SETTINGS as error:
             raise InputError(f"feature {name} = {value}: {_why(error)}") from error
 
     def execute(self, name: str) -> None:
         """Execute a command. Raises InputError naming it."""
         try:
             getattr(self._map, name).execute()
-        except (genapi.GenericException, AttributeError) as error:
+        except WRONG_SETTINGS as error:
             raise InputError(f"command {name}: {_why(error)}") from error
 
     def apply(self, features: Sequence[str]) -> None:

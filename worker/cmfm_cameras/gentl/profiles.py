@@ -10,8 +10,9 @@ from cmfm_cameras.gentl.colour import picture, picture_part
 from cmfm_cameras.gentl.nodes import Nodes, read_scan3d
 from cmfm_cameras.gentl.parts import Part, channels, planes
 from cmfm_cameras.gentl.points import point_parts, require_same_pixels
+from cmfm_cameras.gentl.raw_frame import RawFrame
 from cmfm_cameras.gentl.scan3d import Axis, Scan3d
-from cmfm_cameras.gentl.session import RawFrame, Session
+from cmfm_cameras.gentl.session import Session
 from cmfm_cameras.profiler.profiles import Profiles
 from cmfm_cameras.settings.genicam import GenicamSection
 from cmfm_cameras.settings.profiler import ProfilerSection

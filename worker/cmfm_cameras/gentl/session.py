@@ -10,8 +10,7 @@ Three traps of harvesters 1.4.3 and its binding genicam 1.6 shape this file:
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Final
 
 import cv2
@@ -20,11 +19,12 @@ from genicam import genapi, gentl
 from harvesters.core import Harvester, ImageAcquirer, ParameterKey, ParameterSet
 
 from cmfm_cameras.device import DeviceInfo
-from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError
+from cmfm_cameras.gentl.configure import configure
 from cmfm_cameras.gentl.harvester import loaded
 from cmfm_cameras.gentl.nodes import Nodes
-from cmfm_cameras.gentl.parts import Part
 from cmfm_cameras.gentl.producers import producers
+from cmfm_cameras.gentl.raw_frame import RawFrame, raw_frame
 from cmfm_cameras.numbering import FrameIds
 from cmfm_cameras.settings.genicam import GenicamSection
 
@@ -38,24 +38,6 @@ STATE_PERIOD_S: Final = 1.0
 """How often PTP state and temperature are read from the device."""
 
 SYNCHRONISED: Final = "Slave"
-
-IMAGE, CHUNK, MULTI_PART, GENDC = 1, 4, 10, 11
-"""GenTL's PAYLOADTYPE_INFO_IDS."""
-
-PayloadKind = int
-
-
-@dataclass(frozen=True, slots=True)
-class RawFrame:
-    """A filled buffer: `raw` is the producer's memory until the buffer is given back. Copy before that.
-
-    `timestamp_ns` counts the device's own clock.
-    """
-
-    raw: bytes
-    parts: tuple[Part, ...]
-    frame_id: int | None
-    timestamp_ns: int | None
 
 
 class Session:
@@ -83,6 +65,7 @@ class Session:
         self.name = _name(info)
         with _device_errors(f"{self.name} cannot be opened"):
             self._acquirer = self._stack.enter_context(_created(harvester, index, self._section.buffers))
+            _require_one_stream(self._acquirer)
             self.nodes = Nodes(self._acquirer.remote_device.node_map)
             self.frame_ids = self._frame_ids(info)
             configure(self.nodes, self._section)
@@ -103,10 +86,16 @@ class Session:
             return
         self._heard_s = time.monotonic()
         try:
-            yield _raw_frame(buffer)
+            yield raw_frame(buffer)
         finally:
             with _device_errors(f"{self.name} takes no buffer back"):
                 buffer.parent.queue_buffer(buffer)
+
+    @contextlib.contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """Raise DeviceError for an error of the driver within the context; `what` the device does, for the message."""
+        with _device_errors(f"{self.name} {what}"):
+            yield
 
     def lost(self) -> int:
         """Return how many frames the producer had no buffer for, or got incomplete, since the device was opened."""
@@ -167,56 +156,6 @@ def list_genicam(section: GenicamSection) -> list[DeviceInfo]:
         return [DeviceInfo("genicam", _said(info, "id_"), _name(info)) for info in harvester.device_info_list]
 
 
-def configure(nodes: Nodes, section: GenicamSection) -> None:
-    """Set the device up by the settings, in their order. Raises InputError naming a feature that it lacks."""
-    if section.user_set:
-        nodes.set("UserSetSelector", section.user_set)
-        nodes.execute("UserSetLoad")
-    _switch_off_gendc(nodes)
-    _enable_components(nodes, section.components)
-    nodes.apply(section.features)
-    _set_trigger(nodes, section)
-    if "Range" in nodes.choices("ComponentSelector"):
-        nodes.set("ComponentSelector", "Range")  # the Scan3d features are those of the selected component
-
-
-def _switch_off_gendc(nodes: Nodes) -> None:
-    if nodes.get("GenDCStreamingMode") in (None, "Off"):
-        return
-    nodes.set("GenDCStreamingMode", "Off")
-    if nodes.get("GenDCStreamingMode") != "Off":
-        raise InputError(
-            "the device streams GenDC and does not let it be switched off; that is not supported"
-        )
-
-
-def _enable_components(nodes: Nodes, wanted: Sequence[str]) -> None:
-    known = nodes.choices("ComponentSelector")
-    if not wanted or not known:
-        return
-    if missing := [name for name in wanted if name not in known]:
-        raise InputError(
-            f"genicam.components: the device has no component {', '.join(missing)}; it has {', '.join(known)}"
-        )
-    for name in known:
-        nodes.set("ComponentSelector", name)
-        if nodes.get("ComponentEnable") is not (name in wanted):
-            nodes.set("ComponentEnable", name in wanted)
-
-
-def _set_trigger(nodes: Nodes, section: GenicamSection) -> None:
-    if section.trigger == "as_is":
-        return
-    if "FrameStart" in nodes.choices("TriggerSelector"):
-        nodes.set("TriggerSelector", "FrameStart")
-    nodes.set("TriggerMode", "Off" if section.trigger == "free_run" else "On")
-    if section.trigger == "software":
-        nodes.set("TriggerSource", "Software")
-    if section.trigger == "hardware":
-        nodes.set("TriggerSource", section.trigger_source)
-        nodes.set("TriggerActivation", section.trigger_activation)
-
-
 class _Incomplete:
     """Counts buffers that the producer filled in part; harvesters calls it."""
 
@@ -259,6 +198,16 @@ def _chosen(harvester: Harvester, section: GenicamSection) -> tuple[int, Any]:
     return fitting[0]
 
 
+def _require_one_stream(acquirer: ImageAcquirer) -> None:
+    """Frames of several streams are of no common buffer, so nothing says that they are of one trigger."""
+    streams = len(acquirer.data_streams)
+    if streams != 1:
+        raise InputError(
+            f"the device has {streams} data streams; picture and points must come in one buffer of one stream: set it "
+            "to multi-part, or open it as two devices"
+        )
+
+
 def _said(info: Any, key: str) -> str:
     try:
         return str(getattr(info, key))
@@ -277,58 +226,3 @@ def _device_errors(what: str) -> Iterator[None]:
         yield
     except (gentl.GenericException, genapi.GenericException) as error:
         raise DeviceError(f"{what}: {' '.join(str(error).split())[:300]}") from error
-
-
-def _raw_frame(buffer: Any) -> RawFrame:
-    frame_id, timestamp_ns = _optional(buffer, "frame_id"), _optional(buffer, "timestamp_ns")
-    kind = int(buffer.payload_type)
-    if kind == MULTI_PART:
-        parts = tuple(_part(part) for part in buffer.parts)
-    elif kind in (IMAGE, CHUNK):
-        parts = (_whole(buffer),)
-    else:
-        why = (
-            "GenDC: switch GenDCStreamingMode off" if kind == GENDC else "one of GenTL's other payload types"
-        )
-        raise RefusedCaptureError(
-            Refusal.UNSUPPORTED, f"payload type {kind} is not converted, {why}", frame_id=frame_id
-        )
-    return RawFrame(buffer.raw_buffer, parts, frame_id, timestamp_ns)
-
-
-def _part(part: Any) -> Part:
-    delivered = _optional(part, "delivered_image_height")
-    if delivered and delivered < part.height:
-        raise RefusedCaptureError(Refusal.INCOMPLETE, f"{delivered} of {part.height} rows were delivered")
-    return Part(
-        code=int(part.data_format),
-        offset=int(part.data_offset),
-        size=int(part.data_size),
-        width=int(part.width),
-        height=int(part.height),
-        x_offset=_optional(part, "x_offset") or 0,
-        y_offset=_optional(part, "y_offset") or 0,
-        x_padding=_optional(part, "x_padding") or 0,
-        source_id=_optional(part, "source_id") or 0,
-    )
-
-
-def _whole(buffer: Any) -> Part:
-    """The single image of a buffer without parts."""
-    return Part(
-        code=int(buffer.pixel_format),
-        offset=_optional(buffer, "image_offset") or 0,
-        size=int(buffer.size_filled),
-        width=int(buffer.width),
-        height=int(buffer.height),
-        x_offset=_optional(buffer, "offset_x") or 0,
-        y_offset=_optional(buffer, "offset_y") or 0,
-        x_padding=_optional(buffer, "padding_x") or 0,
-    )
-
-
-def _optional(module: Any, name: str) -> int | None:
-    try:
-        return int(getattr(module, name))
-    except (gentl.GenericException, AttributeError, TypeError):
-        return None

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-import tomli_w
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -131,7 +130,7 @@ def read_calibration(path: Path) -> Calibration:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; `cmfm-camera calibrate` writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits, or deep nesting
         raise InputError(f"{path}: cannot be read as TOML: {error}") from error
     try:
         return Calibration.model_validate(table)
@@ -141,6 +140,8 @@ def read_calibration(path: Path) -> Calibration:
 
 def calibration_text(calibration: Calibration) -> str:
     """Return the text of a calibration file; numbers keep all their digits."""
+    import tomli_w  # a camera only reads
+
     return HEADING + tomli_w.dumps(calibration.model_dump(mode="json", exclude_none=True))
 
 

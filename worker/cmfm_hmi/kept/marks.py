@@ -29,7 +29,7 @@ class Mark:
 
 
 class Marks:
-    """Reads and makes marks below the folder of collected parts. Use it in one thread at a time."""
+    """Reads and makes marks below the folder of collected parts. Any thread."""
 
     def __init__(self, collected: Path) -> None:
         self._collected = collected

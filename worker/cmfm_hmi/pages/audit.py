@@ -16,6 +16,9 @@ from cmfm_hmi.security.roles import Role
 from cmfm_hmi.site import Site
 from cmfm_records.ledger import LedgerReader
 
+USUAL_S: Final = 5.0
+"""A change that reaches the ledger within this is not worth a word."""
+
 NAV: Final = (NavEntry("audit", "/audit", Role.OPERATE),)
 
 
@@ -25,7 +28,7 @@ def routes(site: Site) -> list[BaseRoute]:
     @require(Role.OPERATE)
     async def show(request: Request) -> Response:
         own = await asyncio.to_thread(site.audit.newest)
-        waiting = await asyncio.to_thread(site.audit.waiting)
+        waiting = await asyncio.to_thread(site.audit.waiting, USUAL_S)
         problem = ""
         try:
             recorded = await site.history.ask(recorded_changes)

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from cmfm_hmi.errors import PageError
@@ -33,7 +33,8 @@ def routes(site: Site) -> list[BaseRoute]:
         path = site.kept.folder(request.path_params["name"]) / RGB_FILE
         if not path.is_file():
             raise PageError("part_without_picture", 404, file=path)
-        return FileResponse(path, media_type="image/png", headers=FOR_A_DAY)
+        content = await site.history.read(path.read_bytes)  # the line may delete it at any moment
+        return Response(content, media_type="image/png", headers=FOR_A_DAY)
 
     @require(Role.VIEW)
     async def made(request: Request) -> Response:

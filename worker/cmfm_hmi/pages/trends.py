@@ -64,8 +64,8 @@ def routes(site: Site) -> list[BaseRoute]:
         found = await blocks.read(await _wanted(site, recipe), over, now_ns)
         nominal = Nominal(recipe.nominal_scores, recipe.nominal_coverage, recipe.drift_limit)
         days = site.pages.translator(request)("trends.days").split()
-        curves = await asyncio.to_thread(curves_of, found, over, now_ns, nominal, _labels(over, days))
-        return JSONResponse({**curves, "until": when(now_ns)})
+        curves = await asyncio.to_thread(curves_of, found.blocks, over, now_ns, nominal, _labels(over, days))
+        return JSONResponse({**curves, "more": found.more, "until": when(now_ns)})
 
     return [Route("/trends", show, methods=["GET"]), Route("/trends/data", data, methods=["GET"])]
 

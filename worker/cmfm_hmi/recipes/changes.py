@@ -14,7 +14,9 @@ from cmfm_hmi.recipes.files import RecipeView
 from cmfm_hmi.site import Site, request_worker
 from cmfm_protocol.wire.control import LoadRecipeRequest
 
-COMMAND_LIMIT_S: Final = 60.0
+COMMAND_LIMIT_S: Final = 120.0
+"""An import reads the networks, at low priority beside a line that may need every core."""
+
 LOAD_LIMIT_S: Final = 60.0
 """A recipe is loaded and warmed up before the worker replies."""
 

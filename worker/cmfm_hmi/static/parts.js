@@ -2,6 +2,9 @@
 "use strict";
 
 const POLL_MS = 700;
+const BUSY = 503;
+const TRIES = 4;
+const RETRY_MS = 1500;
 
 /** The server's sentence about an address that gave no picture. */
 async function sentenceOf(address, otherwise) {
@@ -13,10 +16,19 @@ async function sentenceOf(address, otherwise) {
   return otherwise;
 }
 
+/** A picture of the gallery is asked for again while the page is busy; one that is gone leaves a sentence. */
+async function pictureFailed(image) {
+  const tries = Number(image.dataset.tries || 0) + 1;
+  image.dataset.tries = tries;
+  const status = tries > TRIES ? 0 : await fetch(image.src).then((response) => response.status, () => 0);
+  if (status !== BUSY) return image.replaceWith(make("span", { class: "missing" }, image.dataset.missing));
+  await new Promise((resolve) => setTimeout(resolve, tries * RETRY_MS));
+  image.src = `${image.src.split("?")[0]}?${tries}`;
+}
+
 for (const image of document.querySelectorAll(".gallery img")) {
-  const replaced = () => image.replaceWith(make("span", { class: "missing" }, image.dataset.missing));
-  image.addEventListener("error", replaced);
-  if (image.complete && !image.naturalWidth) replaced();
+  image.addEventListener("error", () => pictureFailed(image));
+  if (image.complete && !image.naturalWidth) pictureFailed(image);
 }
 
 /** The picture, or the depth, below; one of the maps above it; the slider blends them. */

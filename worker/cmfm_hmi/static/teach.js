@@ -11,6 +11,7 @@ const GAIN_DIGITS = 3;
 let revision = "";
 let outcome = "";
 let newest = null;
+let cards = new Map();
 
 function say(id, sentence) {
   byId(id).textContent = sentence || "";
@@ -83,7 +84,17 @@ function drawTeaching(state) {
 
 async function drawParts() {
   const strip = await getJson(`${home}/parts`);
-  byId("parts").replaceChildren(...strip.parts.map(card));
+  const before = cards;
+  cards = new Map(strip.parts.map((part) => [JSON.stringify(part), part]));
+  for (const [key, part] of cards) cards.set(key, before.get(key) || card(part));
+  // Cards that stay are not touched: somebody may be pressing one while further parts come.
+  const list = byId("parts");
+  for (const [key, old] of before) if (!cards.has(key)) old.remove();
+  let next = list.firstChild;
+  for (const item of cards.values()) {
+    if (item === next) next = next.nextSibling;
+    else list.insertBefore(item, next);
+  }
   byId("more").hidden = !strip.more;
   say("more", fill(words.more, strip));
 }

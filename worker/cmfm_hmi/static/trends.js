@@ -47,7 +47,9 @@ function showTotals() {
   const share = curves.parts ? rejected / curves.parts : 0;
   const values = { parts: curves.parts, rejected, share: shown(100 * share, 3), until: curves.until };
   document.getElementById("totals").textContent = fill(curves.parts ? words.totals : words.no_parts, values);
-  document.getElementById("partial").hidden = curves.missing_from === 0;
+  const partial = document.getElementById("partial");
+  partial.hidden = curves.missing_from === 0;
+  partial.textContent = curves.more ? words.partial : words.too_slow;
 }
 
 /** The newest window of each measure that drifted, in words. */
@@ -68,7 +70,8 @@ function moveCursor(slot) {
   for (const chart of charts.values()) chart.cursor(slot);
   for (const [name, chart] of charts) {
     const place = document.getElementById(`${name}-at`);
-    place.textContent = slot === null ? "" : `${curves.labels[slot]} · ${reading(name, slot)}`;
+    const gone = slot === null || chart.place.hidden;
+    place.textContent = gone ? "" : `${curves.labels[slot]} · ${reading(name, slot)}`;
     chart.slot = slot;
   }
 }
@@ -112,7 +115,7 @@ async function refresh() {
     curves = await getJson(trends.dataset.from);
     draw();
     showProblem("");
-    if (curves.missing_from > 0) pause = 50;
+    if (curves.more) pause = 50;
   } catch (error) {
     showProblem(error.message);
   }

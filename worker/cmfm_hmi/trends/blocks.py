@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from cmfm_hmi.errors import PageError
 from cmfm_records.trend import Slots
 
 NS_PER_S: Final = 1_000_000_000
@@ -23,6 +24,9 @@ OPEN_FOR_S: Final = 5.0
 
 KEPT_BLOCKS: Final = 256
 """Blocks kept, about 100 kB each at most."""
+
+FAILED_FOR_S: Final = 60.0
+"""Time for which a block that could not be read is not asked again: a slow disk is not asked all the time."""
 
 PATIENCE_S: Final = 2.0
 """Time that one request asks for blocks; the next one goes on."""
@@ -79,6 +83,14 @@ class Block:
     until_s: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Blocks by their start. `more`: older ones are missing that the next request will bring."""
+
+    blocks: dict[int, Slots]
+    more: bool
+
+
 AskBlock = Callable[[Wanted, int, int], Awaitable[Slots]]
 """Asks the ledger for `BLOCK_SLOTS` slots: of whom, from when (ns), of which length (ns)."""
 
@@ -99,26 +111,40 @@ class TrendBlocks:
         self._monotonic_s = monotonic_s
         self._patience_s = patience_s
         self._blocks: OrderedDict[tuple[Wanted, int, int], Block] = OrderedDict()
+        self._failed: dict[tuple[Wanted, int, int], float] = {}
         self._asking = asyncio.Lock()
 
-    async def read(self, wanted: Wanted, over: Range, now_ns: int) -> dict[int, Slots]:
-        """Return the blocks of a range by their start; those are missing that there was no patience for.
+    async def read(self, wanted: Wanted, over: Range, now_ns: int) -> Found:
+        """Return the newest blocks of a range, as far back as patience and disk allow; at least one more than before.
 
-        At least one block more than before is there. Raises PageError, as asking does.
+        Raises PageError, as asking does, if the newest block cannot be read.
         """
         start_ns, block_ns = over.start_ns(now_ns), over.slot_ns * BLOCK_SLOTS
         starts = range(start_ns // block_ns * block_ns, now_ns + 1, block_ns)
+        found: dict[int, Slots] = {}
         async with self._asking:
-            begun_s, found = self._monotonic_s(), {}
+            until_s = self._monotonic_s() + self._patience_s
             for start in reversed(starts):
                 key = (wanted, over.slot_ns, start)
                 slots = self._kept(key)
-                if slots is None and self._monotonic_s() - begun_s < self._patience_s:
-                    slots = await self._ask(wanted, start, over.slot_ns)
-                    self._keep(key, slots, start + block_ns)
-                if slots is not None:
-                    found[start] = slots
-            return found
+                if slots is None and self._monotonic_s() >= until_s:
+                    return Found(found, more=True)
+                if slots is None and self._failed.get(key, 0.0) > self._monotonic_s():
+                    break
+                try:
+                    found[start] = slots or await self._asked(key, start + block_ns)
+                except PageError:
+                    if not found:
+                        raise
+                    self._failed = {key: self._monotonic_s() + FAILED_FOR_S}
+                    break
+        return Found(found, more=False)
+
+    async def _asked(self, key: tuple[Wanted, int, int], end_ns: int) -> Slots:
+        wanted, slot_ns, start_ns = key
+        slots = await self._ask(wanted, start_ns, slot_ns)
+        self._keep(key, slots, end_ns)
+        return slots
 
     def _kept(self, key: tuple[Wanted, int, int]) -> Slots | None:
         block = self._blocks.get(key)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cmfm_client.errors import RefusedError
+from cmfm_worker.cli.console import remark
 from cmfm_worker.cli.control_client import control_client
 from cmfm_worker.cli.json_lines import print_line
 from cmfm_worker.errors import InputError
@@ -46,6 +47,10 @@ def use_taught(
         print_line("used", recipe=name, version=number)
     else:
         typer.echo(f"recipe {name} is in use, as version {number}")
+    if settings.recipes.names and name not in settings.recipes.names:
+        remark(
+            f"[recipes] names in line.toml does not list {name}; add it, or the line starts without it next time"
+        )
 
 
 def _put_back(folder: Path, number: int, who: str) -> None:

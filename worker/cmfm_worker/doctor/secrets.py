@@ -59,7 +59,7 @@ def passwords_in_file(path: Path) -> list[str]:
     """Return the passwords that a TOML file holds itself; none if it cannot be read."""
     try:
         return list(passwords_in(tomllib.loads(path.read_text(encoding="utf-8-sig"))))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
 
 

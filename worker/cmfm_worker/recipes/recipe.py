@@ -168,5 +168,5 @@ def _read_toml(folder: Path, path: Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(content.decode("utf-8-sig")), hashlib.sha256(content).hexdigest()
     except FileNotFoundError:
         raise InputError(f"{folder}: not a recipe, it has no {RECIPE_FILE}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits, or deep nesting
         raise InputError(f"{path}: cannot be read as TOML: {error}") from error

@@ -260,7 +260,7 @@ def _version(line: bytes, home: Path) -> Version | None:
         row = json.loads(line)
         number, fail_at = row["version"], row["fail_at"]
         texts = {key: str(row[key]) for key in ("at", "by", "why", "recipe_sha", "model_sha")}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     if type(number) is not int or number < 1 or not isinstance(fail_at, float | int | None):
         return None

@@ -123,6 +123,15 @@ def test_gaps_of_the_sensor_stay_gaps_and_hide_what_is_behind() -> None:
     assert (~np.isnan(xyz[..., 2])).sum() > 0.8 * seen_by_both(scene, DEPTH_VIEW).sum()
 
 
+def test_a_surface_that_is_seen_from_behind_has_no_points() -> None:
+    """The two devices look at a plate from both sides: what the picture shows is not what was measured."""
+    scene = KnownScene([Plane((0.0, 0.0, 1.0), 0.5)])
+    rotation = turn(y_deg=180.0)
+    view = replace(PICTURE_VIEW, rotation=rotation, translation_m=-rotation @ np.array([0.0, 0.0, 1.0]))
+    assert np.isfinite(scene.points(view)).all()
+    assert np.isnan(registration(view).register(scene.xyz(DEPTH_VIEW))).all()
+
+
 def test_a_mirrored_grid_is_the_same_surface() -> None:
     """A sensor that counts its rows or columns from the other side gives the same points."""
     scene = cube_on_plane()
