@@ -166,8 +166,12 @@ def test_a_threshold_is_dragged_saved_and_undone_and_no_part_is_lost(
         expect(page.locator("tbody")).to_contain_text("more than enough passed")
         page.goto(f"{running.address}/trends?recipe=praline")
         expect(page.locator("#totals")).to_contain_text(f"{belt.sent} parts")
+        page.locator("#trends").press("End")
+        expect(page.locator("#score-at")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d · \d"))
+        expect(page.locator("#rejects-at")).to_contain_text("FAIL")
+        keep_screenshot(page, "trends-cursor")
         look_at(page, running, "/threshold", ".handle.fail", "threshold")
-        look_at(page, running, "/trends?recipe=praline&range=hour", "#plot-score .band", "trends")
+        look_at(page, running, "/trends?recipe=praline&range=hour", "#plot-score .axes", "trends")
         look_at(page, running, "/recipes", "tbody tr", "recipes")
         look_at(page, running, "/recipes/praline/versions", "[data-restore]", "recipe-versions")
         look_at(

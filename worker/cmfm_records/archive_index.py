@@ -1,8 +1,9 @@
 """An index of archived parts: one SQLite row a folder, so that tens of thousands of parts can be filtered and paged.
 
 The index is a cache. `refresh` compares its rows with the folder's entries, forgets parts that are gone and reads the
-`result.json` of new ones, the newest first and a bounded number a call. Memory stays bounded because names and rows lie
-in SQLite, which keeps them in a file. A file that cannot be used is made anew.
+`result.json` of new ones, the newest first and a bounded number a call. Rows lie in the index's file. Memory holds the
+names of all parts during a listing (about 100 bytes each), and otherwise what was asked for. A file that cannot be used
+is made anew.
 """
 
 import os
@@ -44,8 +45,8 @@ _NEW: Final = "SELECT name FROM seen WHERE name NOT IN (SELECT name FROM parts) 
 class ArchiveIndex:
     """The index of one archive's folder. Safe for use by several threads.
 
-    `file` is the index's own file; None keeps it in a temporary one. Any content of `file` that is not an index of
-    `folder` is replaced. Raises InputError if `file` cannot be written.
+    `file` is the index's own file; None keeps it in memory (about 500 bytes a part). Any content of `file` that is not
+    an index of `folder` is replaced. Raises InputError if `file` cannot be written.
     """
 
     def __init__(self, folder: Path, file: Path | None = None) -> None:
@@ -145,6 +146,8 @@ class ArchiveIndex:
             connection.executemany("DELETE FROM seen WHERE name = ?", gone)
             counted = connection.execute("SELECT (SELECT COUNT(*) FROM seen) - (SELECT COUNT(*) FROM parts)")
             self._unread = int(counted.fetchone()[0])
+            if not self._unread:
+                connection.execute("DELETE FROM seen")
 
     def _look_at_torn(self) -> None:
         torn = self._rows("problem != '' ORDER BY name DESC LIMIT ?", (MAX_TORN_LOOKS,))
@@ -165,7 +168,7 @@ def _names(folder: Path) -> Iterator[tuple[str]]:
 def _open(folder: Path, file: Path | None) -> sqlite3.Connection:
     """Open the index of `folder`; make it anew if the file holds anything else or is damaged."""
     if file is None:
-        return _made(sqlite3.connect("", isolation_level=None, check_same_thread=False), folder)
+        return _made(sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False), folder)
     try:
         connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         try:
@@ -203,6 +206,6 @@ def _made(connection: sqlite3.Connection, folder: Path) -> sqlite3.Connection:
 
 def _for_session(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = OFF")  # a cache: after a power cut it is made anew
-    connection.execute("PRAGMA temp_store = FILE")
+    connection.execute("PRAGMA temp_store = MEMORY")  # a container may have no folder for temporary files
     connection.execute("CREATE TEMP TABLE seen (name TEXT PRIMARY KEY) WITHOUT ROWID")
     return connection

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def running(
         except BaseException as error:  # noqa: BLE001 (the test raises it)
             failed.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         wait_until(lambda: bool(programs or failed))
@@ -203,7 +204,7 @@ class Beating:
         self.stream_uuid = self._camera.stream_uuid
         self._next = 0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def count(self, next_seq: int) -> None:
@@ -251,14 +252,12 @@ class Worker:
 @contextlib.contextmanager
 def line(tmp_path: Path) -> Iterator[tuple[Beating, Worker]]:
     """A camera and a worker's ear."""
-    with zmq.Context() as context:
-        worker = Worker(context, f"ipc://{tmp_path}/eye")
-        camera = Beating(f"ipc://{tmp_path}/camera")
-        try:
-            yield camera, worker
-        finally:
-            camera.close()
-            worker.close()
+    with (
+        zmq.Context() as context,
+        closing(Worker(context, f"ipc://{tmp_path}/eye")) as worker,
+        closing(Beating(f"ipc://{tmp_path}/camera")) as camera,
+    ):
+        yield camera, worker
 
 
 def test_a_counter_announces_every_part_over_an_outage(plc: tuple[ModbusInputs, int], tmp_path: Path) -> None:
@@ -414,8 +413,7 @@ def test_a_worker_is_asked_through_control(plc: tuple[ModbusInputs, int], tmp_pa
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.setsockopt(zmq.LINGER, 0)
         router.bind(f"ipc://{tmp_path}/control")
-        camera = Beating(f"ipc://{tmp_path}/camera")
-        with running(settings) as program:
+        with closing(Beating(f"ipc://{tmp_path}/camera")) as camera, running(settings) as program:
             wait_ready(program, inputs)
             inputs.set("input_register", 0, 3)
             until_s = time.monotonic() + LIMIT_S
@@ -433,7 +431,6 @@ def test_a_worker_is_asked_through_control(plc: tuple[ModbusInputs, int], tmp_pa
                         [*route, encode_reply(Reply(request.id, ok=not error, error=error))]
                     )
             wait_until(lambda: program.eye.counts.outcomes.total() == 3)
-        camera.close()
     assert program.eye.counts.outcomes == {"announced": 2, "refused": 1}
     assert asked[0] == asked[1]
     assert [trigger.seq - asked[0].seq for trigger in asked[1:]] == [0, 1, 2]
@@ -460,23 +457,20 @@ def test_every_socket_speaks_curve_with_keys(plc: tuple[ModbusInputs, int], tmp_
         workers=tmp_path / "of_eye",
     )
     assert problems_of(settings) == []
-    with zmq.Context() as context:
-        stranger = Worker(context, f"ipc://{tmp_path}/eye")
-        worker = Worker(
-            context, f"ipc://{tmp_path}/eye", ClientKeys.read(pairs["worker"][0], pairs["eye"][1])
-        )
-        camera = Beating(
-            f"ipc://{tmp_path}/camera", CameraKeys.read(pairs["camera"][0], tmp_path / "of_camera")
-        )
-        with running(settings) as program:
-            wait_ready(program, inputs)
-            inputs.set("input_register", 0, 1)
-            (heard,) = worker.until(1)
+    worker_keys = ClientKeys.read(pairs["worker"][0], pairs["eye"][1])
+    camera_keys = CameraKeys.read(pairs["camera"][0], tmp_path / "of_camera")
+    with (
+        zmq.Context() as context,
+        closing(Worker(context, f"ipc://{tmp_path}/eye")) as stranger,
+        closing(Worker(context, f"ipc://{tmp_path}/eye", worker_keys)) as worker,
+        closing(Beating(f"ipc://{tmp_path}/camera", camera_keys)) as camera,
+        running(settings) as program,
+    ):
+        wait_ready(program, inputs)
+        inputs.set("input_register", 0, 1)
+        (heard,) = worker.until(1)
         assert heard.stream_uuid == camera.stream_uuid
         assert not stranger.has_message()
-        camera.close()
-        worker.close()
-        stranger.close()
 
 
 needs_gpiod = pytest.mark.skipif(importlib.util.find_spec("gpiod") is None, reason="needs the extra gpio")
@@ -625,16 +619,14 @@ def test_probes_say_what_is_missing(plc: tuple[ModbusInputs, int], tmp_path: Pat
         except OSError:
             return ""
 
-    with running(settings) as program:
-        stop = serve_metrics(settings.metrics, program.eye)
+    with running(settings) as program, contextlib.ExitStack() as stack:
+        stack.callback(serve_metrics(settings.metrics, program.eye))
         wait_until(lambda: "input is not open" in ready())
         inputs.set("discrete_input", 0, 0)
         inputs.on()
         wait_until(lambda: "no heartbeat" in ready())
-        camera = Beating(f"ipc://{tmp_path}/camera")
+        stack.enter_context(closing(Beating(f"ipc://{tmp_path}/camera")))
         wait_until(lambda: ready().strip() == "ready")
-        camera.close()
-        stop()
 
 
 def test_the_program_runs_until_it_is_told(tmp_path: Path) -> None:

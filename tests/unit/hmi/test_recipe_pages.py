@@ -152,7 +152,7 @@ def test_a_wrong_threshold_changes_nothing(
 
 
 def test_operators_may_look_and_not_save(client: PageClient) -> None:
-    """Saving, going back and importing need the role teach."""
+    """Saving, going back and importing need the role teach, taking a recipe away the role operate."""
     client.post("/logout")
     client.log_in("operate")
     assert client.get("/threshold?recipe=bagel").status_code == 200
@@ -160,6 +160,10 @@ def test_operators_may_look_and_not_save(client: PageClient) -> None:
     csrf = {"X-CSRF-Token": client.csrf()}
     for path in ("/threshold", "/recipes/bagel/restore", "/recipes/import?name=x"):
         assert client.http.post(path, headers=csrf).status_code == 403
+    client.post("/logout")
+    client.log_in("view")
+    assert client.http.get("/recipes/bagel/export").status_code == 403
+    assert "/export" not in client.get("/recipes").text
 
 
 def test_a_version_that_is_not_there_is_a_sentence(client: PageClient) -> None:

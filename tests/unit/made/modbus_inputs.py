@@ -29,7 +29,7 @@ class ModbusInputs:
     def on(self) -> None:
         """Begin to serve."""
         self._listening = socket.create_server(("127.0.0.1", self._port))
-        self._thread = threading.Thread(target=self._serve, args=(self._listening,))
+        self._thread = threading.Thread(target=self._serve, args=(self._listening,), daemon=True)
         self._thread.start()
 
     def off(self) -> None:

@@ -79,7 +79,7 @@ def published(opened: Callable[[], Device], **camera: object) -> Iterator[Listen
             except BaseException as error:  # noqa: BLE001 (the test raises it)
                 failed.append(error)
 
-        running = threading.Thread(target=run)
+        running = threading.Thread(target=run, daemon=True)
         with context.socket(zmq.SUB) as socket:
             socket.set(zmq.SUBSCRIBE, b"")
             socket.set(zmq.LINGER, 0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cmfm_protocol.wire.result import Result
 from cmfm_records.ledger_schema import INSERT, prepare_file
-from cmfm_worker.line.records.ledger.writer import row
+from cmfm_worker.line.records.ledger.items import row
 
 
 def write_ledger(path: Path, results: Iterable[Result], *, recipe_sha: str = "") -> Path:

@@ -22,7 +22,7 @@ TICK_S: Final = 0.02
 class KeptParts:
     """The index of the archive in `folder`, and the folders of its parts. `file` holds the index between starts.
 
-    An index that cannot be written is kept in a temporary file, with a line in the log.
+    An index that cannot be written is kept in memory, with a line in the log.
     """
 
     def __init__(self, folder: Path, file: Path | None) -> None:

@@ -78,7 +78,7 @@ def routes(site: Site) -> list[BaseRoute]:
         )
         return JSONResponse(told(site, request, change))
 
-    @require(Role.VIEW)
+    @require(Role.OPERATE)
     async def export(request: Request) -> Response:
         return await transfer.download((await read(request)).name)
 

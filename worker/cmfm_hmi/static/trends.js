@@ -70,7 +70,8 @@ function moveCursor(slot) {
   for (const chart of charts.values()) chart.cursor(slot);
   for (const [name, chart] of charts) {
     const place = document.getElementById(`${name}-at`);
-    place.textContent = slot === null ? "" : `${curves.labels[slot]} · ${reading(name, slot)}`;
+    const gone = slot === null || chart.place.hidden;
+    place.textContent = gone ? "" : `${curves.labels[slot]} · ${reading(name, slot)}`;
     chart.slot = slot;
   }
 }

@@ -14,7 +14,8 @@ from cmfm_worker.line.intake.sequence import SequenceTracker
 from cmfm_worker.line.intake.used_numbers import Fingerprint, PastNumbers, Sighting
 from cmfm_worker.line.messages import TriggerKey
 from cmfm_worker.line.records.journal import file_bytes
-from cmfm_worker.line.records.ledger.writer import Ledger, row
+from cmfm_worker.line.records.ledger.items import insert_items, row
+from cmfm_worker.line.records.ledger.writer import Ledger
 
 JOURNAL = 256
 WRITTEN = 10
@@ -29,7 +30,7 @@ def killed_on_a_full_disk(path: Path) -> None:
     for number in range(1, GIVEN + 1):
         ledger.note(replace(result(number), done_ns=NOW_NS), recipe_sha="")
     with ledger._connected() as connection:
-        ledger._insert(
+        insert_items(
             connection, [row(replace(result(number), done_ns=NOW_NS)) for number in range(1, WRITTEN + 1)]
         )
 

@@ -11,7 +11,8 @@ from tests.unit.made.verdicts import result
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_worker.line.records.journal import SLOT_BYTES, SLOTS, Journal, file_bytes
-from cmfm_worker.line.records.ledger.writer import Ledger, row
+from cmfm_worker.line.records.ledger.items import row
+from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.line.records.stream_marks import HEAD_BYTES, MARK_BYTES, STREAMS, Mark
 
 NOTES_AND_DIES = """

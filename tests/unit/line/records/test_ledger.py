@@ -11,8 +11,9 @@ from tests.unit.made.verdicts import BASE_NS, RESULT, result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_records.ledger_schema import INSERT
 from cmfm_worker.errors import StartupError
+from cmfm_worker.line.records.ledger.items import row
 from cmfm_worker.line.records.ledger.retention import Retention
-from cmfm_worker.line.records.ledger.writer import Ledger, row
+from cmfm_worker.line.records.ledger.writer import Ledger
 
 
 def rows(path: Path) -> list[tuple[object, ...]]:

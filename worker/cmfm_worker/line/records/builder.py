@@ -11,7 +11,7 @@ from cmfm_worker.line.health.liveness import LineThreads
 from cmfm_worker.line.records.archive import Archive
 from cmfm_worker.line.records.collector import Collector
 from cmfm_worker.line.records.file_lock import SUFFIX, lock
-from cmfm_worker.line.records.ledger.audit_row import Done
+from cmfm_worker.line.records.ledger.items import Done
 from cmfm_worker.line.records.ledger.retention import Retention
 from cmfm_worker.line.records.ledger.writer import Ledger
 from cmfm_worker.line.records.recorder import Evidence, Recorder

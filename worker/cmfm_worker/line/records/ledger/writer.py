@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -23,17 +22,10 @@ import structlog
 from cmfm_protocol.wire.frame import UNATTRIBUTED_STREAM
 from cmfm_protocol.wire.record_requests import AuditRequest
 from cmfm_protocol.wire.result import Result
-from cmfm_records.ledger_schema import (
-    INSERT,
-    RESULT_COLUMNS,
-    SchemaError,
-    key_of,
-    prepare_file,
-)
-from cmfm_service.sqlite import transaction
+from cmfm_records.ledger_schema import SchemaError, prepare_file
 from cmfm_worker.errors import StartupError
-from cmfm_worker.line.records.journal import SLOTS, Journal, Row
-from cmfm_worker.line.records.ledger.audit_row import AuditRow, Done
+from cmfm_worker.line.records.journal import SLOTS, Journal
+from cmfm_worker.line.records.ledger.items import AuditRow, Done, Item, audit_rows, insert_items, row
 from cmfm_worker.line.records.ledger.resume import answered_of, complete_killed, note_lost, past_of
 from cmfm_worker.line.records.ledger.retention import Retention
 
@@ -49,27 +41,11 @@ RETRY_S: Final = 1.0
 LOG_EVERY: Final = 60
 """Attempts between two log lines about a disk that refuses."""
 
-ROW_ERRORS: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
-"""Errors that are about a row and not about the disk."""
-
 TRIM_S: Final = 60.0
 """Time between two looks at age and size."""
 
 JOURNAL_SUFFIX: Final = ".journal"
 """Of the journal's file, after the ledger's name."""
-
-Item = Row | AuditRow
-_result_values: Final = attrgetter(*(column.name for column in RESULT_COLUMNS))
-
-
-def row(result: Result, *, frame_sha256: str | None = None, recipe_sha: str = "") -> Row:
-    """A result as the values of one row, in the order of COLUMNS."""
-    return (*_result_values(result), recipe_sha or None, frame_sha256)
-
-
-def audit_rows(batch: Sequence[Item]) -> list[AuditRow]:
-    """The audit entries among the items of a batch."""
-    return [item for item in batch if isinstance(item, AuditRow)]
 
 
 class Ledger:
@@ -240,7 +216,7 @@ class Ledger:
         """Commit rows; while the disk refuses, hold them (and those behind them) and try again."""
         for attempt in itertools.count():
             try:
-                self.rows_lost += self._insert(connection, batch)
+                self.rows_lost += insert_items(connection, batch)
             except sqlite3.Error as error:
                 if attempt % LOG_EVERY == 0:
                     waiting = len(batch) + self.waiting
@@ -265,21 +241,6 @@ class Ledger:
         for entry in entries:
             entry.done(f"the ledger cannot be written ({error})")
         self._log.error("ledger_rows_lost", rows=lost, error=str(error))
-
-    def _insert(self, connection: sqlite3.Connection, batch: Sequence[Item]) -> int:
-        """Commit rows; returns how many were refused for their values, which does not affect the others."""
-        refused = 0
-        with transaction(connection):
-            for values in batch:
-                if isinstance(values, AuditRow):
-                    values.insert(connection)
-                    continue
-                try:
-                    connection.execute(INSERT, values)
-                except ROW_ERRORS as error:
-                    refused += 1
-                    self._log.error("ledger_row_refused", key=key_of(values), error=str(error))
-        return refused
 
     def _trim(self, connection: sqlite3.Connection) -> bool:
         """Delete one chunk of rows; True when there is nothing left to delete."""
