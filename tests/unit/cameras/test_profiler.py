@@ -12,7 +12,7 @@ from tests.unit.made.published_camera import published
 
 from cmfm_cameras.adapters import profiler
 from cmfm_cameras.capture import Capture
-from cmfm_cameras.errors import InputError, RefusedCaptureError, SourceEndedError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError, SourceEndedError
 from cmfm_cameras.profiler.belt import Belt
 from cmfm_cameras.profiler.file_rows import read_block, write_block
 from cmfm_cameras.profiler.profiles import Profiles
@@ -85,20 +85,21 @@ class Blocks:
 
     name = "blocks"
 
-    def __init__(self, *blocks: Profiles) -> None:
+    def __init__(self, *blocks: Profiles | Exception) -> None:
         self._blocks = list(blocks)
 
     def profiles(self, timeout_s: float) -> Profiles | None:
-        if not self._blocks:
-            raise SourceEndedError("no more")
-        return self._blocks.pop(0)
+        block = self._blocks.pop(0) if self._blocks else SourceEndedError("no more")
+        if isinstance(block, Exception):
+            raise block
+        return block
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 def frames(
-    *blocks: Profiles, **keys: object
+    *blocks: Profiles | Exception, **keys: object
 ) -> tuple[list[Capture | RefusedCaptureError], profiler.ProfilerDevice]:
     """Every frame and refusal that the blocks make."""
     device = profiler.ProfilerDevice(Blocks(*blocks), section(**keys))
@@ -108,7 +109,7 @@ def frames(
             capture = device.capture(1.0)
         except RefusedCaptureError as error:
             found.append(error)
-        except SourceEndedError:
+        except (SourceEndedError, DeviceError):
             return found, device
         else:
             found += [capture] if capture is not None else []
@@ -249,13 +250,16 @@ def test_a_start_signal_begins_each_frame() -> None:
 def test_a_frame_may_begin_after_its_signal() -> None:
     """The eye is upstream: the frame begins 8 mm behind the edge, in whatever blocks the rows come."""
     blocks = [block(range(first, first + 200, 20), start=parts) for first in range(0, 7000, 200)]
-    found = captures(*blocks, start="signal", before_mm=-8.0)
-    assert [capture.encoder for capture in found] == pytest.approx([1400, 4300, 5500][: len(found)], abs=20)
-    assert len(found) >= 2
-    for capture in found:
+    found, _ = frames(*blocks, start="signal", before_mm=-8.0)
+    made = [frame for frame in found if isinstance(frame, Capture)]
+    assert [capture.encoder for capture in made] == pytest.approx([1400, 4300], abs=20)
+    for capture in made:
         assert capture.encoder is not None
         assert grid_error_m(capture, plane, capture.encoder * 1e-5)[0] < 1e-6
         assert not np.isnan(capture.xyz[1:]).any()
+    assert [type(frame).__name__ for frame in found[2:]] == [
+        "RefusedCaptureError"
+    ]  # the last part's frame has no end
 
 
 def test_a_part_that_passes_the_eye_twice_is_one_frame() -> None:
@@ -263,6 +267,31 @@ def test_a_part_that_passes_the_eye_twice_is_one_frame() -> None:
     counts = [*range(0, 800, 20), *range(800, 300, -20), *range(320, 3400, 20)]
     found = captures(block(counts, start=parts), start="signal")
     assert [capture.encoder for capture in found] == pytest.approx([600], abs=20)
+
+
+def test_frames_that_were_begun_when_the_device_goes_are_triggers() -> None:
+    """Each part that the eye has seen is accounted for, and then the device is opened again."""
+    lost = DeviceError("cable")
+    found, device = frames(block(range(0, 5000, 20), start=parts), lost, start="signal")
+    assert [type(item).__name__ for item in found] == [
+        "Capture",
+        "RefusedCaptureError",
+        "RefusedCaptureError",
+    ]
+    assert "cable" in str(found[1])
+    with pytest.raises(DeviceError, match="cable"):
+        device.capture(0.1)
+
+
+def test_a_refused_block_is_rows_and_no_part() -> None:
+    """Its rows are missing in the frame; it uses no number of its own."""
+    bad = RefusedCaptureError(Refusal.INCOMPLETE, "no encoder")
+    found, device = frames(block(range(0, 1000, 20)), bad, block(range(1200, 2040, 20)))
+    (capture,) = found
+    assert isinstance(capture, Capture)
+    assert np.isnan(capture.xyz[51:59]).all()
+    assert not np.isnan(capture.xyz[60:]).any()
+    assert device.counts["blocks_refused"] == 1
 
 
 def test_continuous_frames_overlap() -> None:

@@ -19,7 +19,7 @@ from tests.unit.made.published_camera import published
 from cmfm_cameras.adapters import two_devices
 from cmfm_cameras.capture import NO_PICTURE, NO_POINTS, Capture
 from cmfm_cameras.device import Device, DeviceInfo
-from cmfm_cameras.errors import DeviceError, InputError, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 from cmfm_cameras.geometry.calibration_file import FORMAT, Calibration, calibration_text
 from cmfm_cameras.geometry.pose import Pose
 from cmfm_cameras.numbering import FrameIds
@@ -73,7 +73,7 @@ def save(folder: Path, name: str, *, picture: bool = True, depth: bool = True) -
 
 def test_frames_of_two_folders_are_registered(tmp_path: Path) -> None:
     """What the worker decodes: the picture as it was taken, and each pixel's own point, to 0.1 px and a micrometre."""
-    section = section_of_folders(tmp_path, wait_ms=600)
+    section = section_of_folders(tmp_path, wait_ms=3000)
     for name, halves in {"a": {}, "b": {"depth": False}, "c": {}}.items():
         save(tmp_path, name, **halves)
     with published(lambda: two_devices.open_device(section)) as listening:
@@ -189,6 +189,22 @@ def test_a_missing_half_is_counted_and_shifts_nothing(opened) -> None:  # type: 
     assert pictures.closed
     assert depths.closed
     assert device.counts == {"pairs": 3, "missing_depth": 1}
+
+
+def test_a_refused_half_is_one_trigger(opened) -> None:  # type: ignore[no-untyped-def]
+    """Also if both halves of a trigger are refused, by devices that are synchronised."""
+
+    def refused(number: int, at_ms: float) -> RefusedCaptureError:
+        return RefusedCaptureError(Refusal.INCOMPLETE, "torn", frame_id=number, trigger_ns=int(at_ms * MS))
+
+    pictures = OneDevice("p", deque([picture(1, 1000), refused(2, 1100), refused(3, 1200), picture(4, 1300)]))
+    depths = OneDevice("d", deque([depth(1, 1000), depth(2, 1100), refused(3, 1200), depth(4, 1300)]))
+    device = opened(pictures, depths)
+    found = drain(device, 4)
+    device.close()
+    kinds = [getattr(item, "reason", "capture") for item in found]
+    assert kinds == ["capture", "incomplete", "incomplete", "capture"]
+    assert "the picture was refused" in str(found[1])
 
 
 def test_a_backlog_costs_no_pair(opened) -> None:  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ import structlog
 
 from cmfm_cameras.capture import Capture
 from cmfm_cameras.device import DeviceInfo
-from cmfm_cameras.errors import InputError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError, SourceEndedError
 from cmfm_cameras.numbering import FrameIds
 from cmfm_cameras.profiler.belt import Belt
 from cmfm_cameras.profiler.file_rows import FileRows
@@ -69,6 +69,9 @@ class ProfilerDevice:
         self.frame_ids = FrameIds()
         self._source = source
         self._begun = 0
+        self._blocks_refused = 0
+        self._failure: Exception | None = None
+        self._start = section.start
         self._finished: deque[Outcome] = deque()
         self._log = structlog.get_logger("profiler")
         grid = Grid(
@@ -99,7 +102,8 @@ class ProfilerDevice:
     @property
     def counts(self) -> dict[str, int]:
         """Rows that are in no frame, by cause, since the device was opened."""
-        return {f"rows_{name}": value for name, value in dataclasses.asdict(self._belt.counts).items()}
+        rows = {f"rows_{name}": value for name, value in dataclasses.asdict(self._belt.counts).items()}
+        return {**rows, "blocks_refused": self._blocks_refused}
 
     def capture(self, timeout_s: float) -> Capture | None:
         """Return the next frame, or None if none is finished in time."""
@@ -108,15 +112,30 @@ class ProfilerDevice:
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return None
-            block = self._source.profiles(left_s)
-            if block is not None:
-                self._finished.extend(self._framing.offer(block))
-                self._say()
+            if self._failure is not None:
+                raise self._failure
+            self._take(left_s)
         return self._capture(self._finished.popleft())
 
     def close(self) -> None:
         """Stop the source."""
         self._source.close()
+
+    def _take(self, timeout_s: float) -> None:
+        """Take a block. If the source is gone, the frames that were begun are given up first: each is a trigger."""
+        try:
+            block = self._source.profiles(timeout_s)
+        except RefusedCaptureError as error:  # rows, and no part: they are missing in its frame
+            self._blocks_refused += 1
+            self._log.warning("block_refused", reason=str(error.reason), detail=str(error))
+        except (DeviceError, SourceEndedError) as error:
+            self._failure = error
+            if isinstance(error, DeviceError) or self._start == "signal":
+                self._finished.extend(self._framing.abandon(str(error)))
+        else:
+            if block is not None:
+                self._finished.extend(self._framing.offer(block))
+                self._say()
 
     def _capture(self, outcome: Outcome) -> Capture:
         self._begun += 1

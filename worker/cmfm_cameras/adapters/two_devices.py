@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import structlog
 
-from cmfm_cameras.capture import Capture
+from cmfm_cameras.capture import NO_PICTURE, NO_POINTS, Capture
 from cmfm_cameras.device import Device, DeviceInfo, adapter_of, section_of
 from cmfm_cameras.device import open_device as open_inner
 from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError, SourceEndedError
@@ -75,6 +75,7 @@ class TwoDevices:
         self._outcomes: deque[Outcome] = deque()
         self._failure: Exception | None = None
         self._contradictions = 0
+        self._pair_by = section.pair_by
         self.counts: Counter[str] = Counter()
         self._devices: dict[Side, Device] = {}
         try:
@@ -113,9 +114,8 @@ class TwoDevices:
             try:
                 capture = device.capture(TURN_S)
             except RefusedCaptureError as error:
-                self._log.warning(
-                    "half_refused", device=str(side), reason=str(error.reason), detail=str(error)
-                )
+                is_idle = False
+                self._refused_half(side, error)
                 continue
             except (DeviceError, SourceEndedError) as error:
                 self._failure = type(error)(f"{side}: {error}")
@@ -126,6 +126,17 @@ class TwoDevices:
                 self._outcomes.extend(self._pairing.offer(Half(side, capture, time.monotonic_ns())))
         if is_idle:
             self._outcomes.extend(self._pairing.expire(time.monotonic_ns()))
+
+    def _refused_half(self, side: Side, error: RefusedCaptureError) -> None:
+        """Let a half that was refused stand for its trigger, if its time says which: so that one trigger is one number.
+
+        By other rules its partner is given up after its wait.
+        """
+        self.counts[f"refused_{side}"] += 1
+        self._log.warning("half_refused", device=str(side), reason=str(error.reason), detail=str(error))
+        if self._pair_by == "timestamp" and error.trigger_ns is not None:
+            empty = Capture(NO_PICTURE, NO_POINTS, error.frame_id, error.trigger_ns)
+            self._outcomes.extend(self._pairing.offer(Half(side, empty, time.monotonic_ns())))
 
     def _finished(self, outcome: Outcome) -> Capture:
         if isinstance(outcome, Single):
@@ -161,14 +172,15 @@ class TwoDevices:
             temperature_c=picture.temperature_c if picture.temperature_c is not None else depth.temperature_c,
             lost_before=pair.lost_before,
         )
+        if not picture.rgb.size or not depth.xyz.size:
+            side = "depth" if picture.rgb.size else "picture"
+            raise capture.refused(Refusal.INCOMPLETE, f"the {side} was refused, or is empty")
         if picture.rgb.shape[:2] != self._shape:
             raise capture.refused(
                 Refusal.NOT_REGISTERED,
                 f"the picture has {picture.rgb.shape[:2]} rows and columns, the calibration {self._shape}: another "
                 "region of interest or binning; calibrate again",
             )
-        if depth.xyz.size == 0:
-            raise capture.refused(Refusal.NOT_REGISTERED, "the depth sensor's frame has no points")
         return replace(capture, xyz=self._registration.register(depth.xyz))
 
 

@@ -103,9 +103,8 @@ class Board:
         if not is_found:
             return None
         grid = pixels.reshape(shape[1], shape[0], 2)
-        if _middle(grey, grid[:2, :2]) > _middle(
-            grey, grid[-2:, -2:]
-        ):  # the first square counts as the dark one
+        # Corners count from the end with the dark square. OpenCV 5 begins at the bright one, others may not.
+        if _middle(grey, grid[:2, :2]) > _middle(grey, grid[-2:, -2:]):
             grid = grid[::-1, ::-1]
         return Corners(np.arange(grid.shape[0] * grid.shape[1]), np.ascontiguousarray(grid).reshape(-1, 2))
 

@@ -90,7 +90,7 @@ class Framing:
             rises = self._rises(block.start is not None and bool(block.start[place]))
             if placed is not None:
                 if placed.restarted:
-                    outcomes += self._abandoned("the encoder's count started anew")
+                    outcomes += self.abandon("the encoder's count started anew")
                 self._take(block, place, placed.counts * self._shape.metres_per_count)
             if self._shape.start == "signal" and rises and self._rows:
                 self._begin(self._rows[-1].y_m - self._shape.before_m, block, place)
@@ -145,7 +145,8 @@ class Framing:
         missing = int(np.isnan(xyz[..., 2]).all(axis=1).sum())
         return Frame(rgb, xyz, begun.encoder, begun.time_ns, missing, grid.rows)
 
-    def _abandoned(self, why: str) -> list[Outcome]:
+    def abandon(self, why: str) -> list[Outcome]:
+        """Give up the frames that were begun; nothing before belongs to what comes."""
         outcomes: list[Outcome] = [self._drop(begun, why) for begun in self._open]
         self._open.clear()
         self._rows.clear()

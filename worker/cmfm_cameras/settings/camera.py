@@ -14,11 +14,18 @@ class CameraSection(Section):
     """The camera on the wire: its endpoint, its names, and the kind of device behind it."""
 
     kind: Literal[
+        "ensenso",
         "folder",
         "genicam",
+        "mecheye",
+        "oakd",
+        "orbbec",
+        "photoneo",
         "profiler",
+        "realsense",
         "recording",
         "two_devices",
+        "zivid",
     ] = Field(
         "folder",
         description="Kind of device; the section of the same name describes it. `cmfm-camera list` shows devices.",

@@ -1,0 +1,5 @@
+"""What adapters of vendors' Python packages share: late imports, their errors, captures that this program requests.
+
+In: a vendor's package by name; a source that takes one frame when it is asked. Out: captures by `cmfm_cameras.device`.
+All runs in the device's thread.
+"""
