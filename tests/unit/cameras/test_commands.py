@@ -153,7 +153,7 @@ def test_list_shows_what_settings_take(tmp_path: Path, capsys: pytest.CaptureFix
     } in report["devices"]
     assert "producer" in report["not_asked"]["genicam"]
     assert run("list", "--config", config, "--kind", "kinect") == 2
-    assert "known are folder" in capsys.readouterr().err
+    assert "known are " in capsys.readouterr().err
     assert run("list", "--config", config, "--kind", "folder") == 0
     assert "in" in capsys.readouterr().out
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from harvesters.util.pfnc import dict_by_ints
 from numpy.typing import NDArray
 from tests.unit.made.gentl_buffers import BY_NAME, buffer_of
 
@@ -10,6 +9,8 @@ from cmfm_cameras.errors import Refusal, RefusedCaptureError
 from cmfm_cameras.gentl.colour import picture, picture_part
 from cmfm_cameras.gentl.parts import Part
 from cmfm_cameras.gentl.pixel_formats import FORMATS, PixelFormat, pixel_bits
+
+dict_by_ints = pytest.importorskip("harvesters.util.pfnc", reason="needs the extra genicam").dict_by_ints
 
 COLOUR = (200, 90, 30)
 PICTURE = np.random.default_rng(5).integers(0, 256, (6, 10, 3), np.uint8)

@@ -87,6 +87,7 @@ def test_the_image_has_what_the_camera_imports() -> None:
 
 def test_the_camera_runs_with_the_packages_of_its_image_alone() -> None:
     """Importing every module that runs without another vendor's package loads nothing that the image lacks."""
+    pytest.importorskip("genicam", reason="needs the extra genicam")
     program = (
         "import sys, cmfm_cameras.app, cmfm_cameras.run, cmfm_cameras.commands.look, cmfm_cameras.commands.record\n"
         "from cmfm_cameras.device import adapter_of\n"

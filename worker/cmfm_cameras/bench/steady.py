@@ -111,25 +111,29 @@ def publish(
 def measure_steady(seconds: float, say: Callable[[str], None]) -> bool:
     """Run the simulated producer and print what came of it. Returns True if all adds up."""
     memory: list[float] = []
-    began_s = time.monotonic()
+    frames_s: list[float] = []  # when the first frame came: what is before is the start of two processes
 
-    def sample() -> None:
-        if time.monotonic() - began_s >= SAMPLE_S * (len(memory) + 1):
+    def is_over(counts: Counts) -> bool:
+        now_s = time.monotonic()
+        if counts.captures and not frames_s:
+            frames_s.append(now_s)
+        elapsed_s = now_s - frames_s[0] if frames_s else 0.0
+        if elapsed_s >= SAMPLE_S * (len(memory) + 1):
             memory.append(resident_mb())
+        return elapsed_s >= seconds
 
     cpu_s = time.process_time()
-    account, counts = publish(
-        lambda: genicam.open_device(VIKY), lambda _: time.monotonic() - began_s >= seconds, sample
-    )
+    account, counts = publish(lambda: genicam.open_device(VIKY), is_over, lambda: None)
     cpu_s = time.process_time() - cpu_s
     problems = account.problems(counts.dropped)
     tenth = max(len(memory) // 10, 1)
+    early_mb = float(np.median(memory[tenth : 2 * tenth] or memory))
     say(
         f"{seconds:.0f} s: {len(account.frames)} frames ({len(account.frames) / seconds:.2f} a second), "
         f"{counts.skipped} lost by the producer, {counts.dropped} dropped, problems: {problems or 'none'}"
     )
     say(
-        f"memory: {np.median(memory[tenth : 2 * tenth]):.1f} MB after a tenth of the time, "
+        f"memory: {early_mb:.1f} MB after a tenth of the time, "
         f"{np.median(memory[-tenth:]):.1f} MB at the end; {cpu_s / seconds:.1%} of a core"
     )
     return not problems
