@@ -429,3 +429,27 @@ def test_a_recording_does_not_play_before_both_sensors_are_started(tmp_path: Pat
         assert next_capture(device).frame_id == 1
     finally:
         device.close()
+
+
+def test_depth_and_colour_of_one_sensor() -> None:
+    """Some devices (D405) have no colour sensor of its own: both streams are opened at once."""
+    software = SoftwareRealsense(one_sensor=True)
+    with opened(software) as device:
+        software.both(CUBE, 1)
+        np.testing.assert_array_equal(next_capture(device).rgb, CUBE.color)
+
+
+def test_options_are_set_within_their_range() -> None:
+    """A value beyond it is named with what is possible; the temperature comes with each frame."""
+    software = SoftwareRealsense()
+    limits = rs.option_range()
+    limits.min, limits.max, limits.step, limits.default = 1.0, 100.0, 1.0, 33.0
+    software.depth_sensor.add_option(rs.option.exposure, limits, True)
+    software.depth_sensor.add_read_only_option(rs.option.asic_temperature, 47.0)
+    with opened(software, options=("depth.exposure=85",)) as device:
+        assert software.depth_sensor.get_option(rs.option.exposure) == 85.0
+        software.both(CUBE, 1)
+        assert next_capture(device).temperature_c == 47.0
+    wrong = {"options": ("depth.exposure=850",)}
+    with pytest.raises(InputError, match="out of range, 1 to 100"), opened(software, **wrong):
+        pass
