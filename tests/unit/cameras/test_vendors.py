@@ -249,6 +249,16 @@ def test_ensenso_computes_points_and_then_the_picture(vendors: Vendors, tmp_path
         vendors.open("ensenso", parameters=parameters)
 
 
+def test_ensenso_without_its_sdk(vendors: Vendors) -> None:
+    """The package imports without the SDK, and fails at its first use: the SDK is named then."""
+    vendors.install("ensenso")
+    vendors.shown.calls.append("without SDK")
+    with pytest.raises(InputError, match=r"Ensenso SDK cannot be loaded.*ensenso\.com"):
+        vendors.open("ensenso")
+    with pytest.raises(InputError, match="Ensenso SDK cannot be loaded"):
+        adapter_of("ensenso").list_devices(vendors.section("ensenso"))
+
+
 def test_a_grey_ensenso_gives_a_grey_picture(vendors: Vendors) -> None:
     """Three equal channels."""
     vendors.install("ensenso", grey=True)

@@ -7,7 +7,7 @@ them by 1000 and takes three channels for RGB. A point that was not measured is 
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -24,6 +24,8 @@ from cmfm_settings.section import Section
 MILLIMETRE: Final = 1e-3
 DEPTH_TYPES: Final = ("Stereo", "StructuredLight")
 """Types of cameras that measure points, as NxLib writes them (VAL_STEREO, VAL_STRUCTURED_LIGHT)."""
+
+ADVICE: Final = "Install the Ensenso SDK from ensenso.com/download, then: pip install ensenso-nxlib"
 
 
 def check(section: Section) -> None:
@@ -45,7 +47,7 @@ def list_devices(section: Section) -> Sequence[DeviceInfo]:
     """Return the depth cameras that NxLib finds now. Raises InputError if its package is missing."""
     del section
     nxlib = _package()
-    with vendor_errors("Ensenso cameras cannot be listed", *_errors()), nxlib.NxLib():
+    with vendor_errors("Ensenso cameras cannot be listed", *_errors()), _initialised(nxlib):
         return [DeviceInfo("ensenso", serial, f"Ensenso {model}") for serial, model in _depth_cameras(nxlib)]
 
 
@@ -57,7 +59,7 @@ class EnsensoSource:
         self._stack = contextlib.ExitStack()
         try:
             with vendor_errors("the Ensenso camera cannot be opened", *_errors()):
-                self._stack.enter_context(nxlib.NxLib())
+                self._stack.enter_context(_initialised(nxlib))
                 serial = section.device or _only([one for one, _ in _depth_cameras(nxlib)])
                 self._camera = nxlib.Camera.from_serial(serial, list(DEPTH_TYPES))
                 self._camera.open()
@@ -96,15 +98,26 @@ class EnsensoSource:
 
 
 def _package() -> Any:
-    return vendor_package(
-        "nxlib",
-        "Install the Ensenso SDK from ensenso.com/download, then: pip install ensenso-nxlib",
-    )
+    return vendor_package("nxlib", ADVICE)
+
+
+@contextlib.contextmanager
+def _initialised(nxlib: Any) -> Iterator[None]:
+    """NxLib, initialised while the context lasts. Raises InputError without the SDK: the package loads it only here."""
+    context = nxlib.NxLib()
+    try:
+        context.__enter__()
+    except OSError as error:
+        raise InputError(f"the Ensenso SDK cannot be loaded ({error}). {ADVICE}") from error
+    try:
+        yield
+    finally:
+        context.__exit__(None, None, None)
 
 
 def _errors() -> tuple[type[BaseException], ...]:
     """The errors of the package; those of its contexts are of no common class."""
-    context = vendor_package("nxlib.context", "pip install ensenso-nxlib")
+    context = vendor_package("nxlib.context", ADVICE)
     return (
         _package().NxLibError,
         context.CameraNotFoundError,

@@ -35,6 +35,8 @@ def fake(shown: Shown, *, grey: bool = False) -> Any:
 
         def __enter__(self) -> NxLib:
             shown.called("initialise")
+            if "without SDK" in shown.calls:
+                raise OSError("libNxLib64.so: cannot open shared object file")
             return self
 
         def __exit__(self, exc_type: object, exc_value: object, exc_tb: object) -> None:
