@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -396,3 +397,59 @@ def test_a_device_that_is_gone_is_opened_again() -> None:
         received = listening.until(lambda received: len(received.frames) == 4)
     assert [frame.header.seq for frame in received.frames] == [0, 1, 3, 4]
     assert received.lost == [2]
+
+
+class SlowToStart:
+    """Something of librealsense whose sensors take a while to start."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def query_sensors(self) -> list[Any]:
+        return [SlowToStart(sensor) for sensor in self._real.query_sensors()]
+
+    def start(self, callback: Any) -> None:
+        time.sleep(0.2)
+        self._real.start(callback)
+
+
+def test_a_recording_does_not_play_before_both_sensors_are_started(tmp_path: Path) -> None:
+    """Its first frames are pairs too."""
+    path = tmp_path / "part.db3"
+    record(path, [CUBE] * 3)
+    section = RealsenseSection.model_validate({**LONG_WAIT, "playback": path, "playback_real_time": False})
+    context = rs.context()
+    playback = context.load_device(str(path))
+    playback.set_real_time(False)
+    device = RealsenseDevice(SlowToStart(playback), section)
+    try:
+        assert next_capture(device).frame_id == 1
+    finally:
+        device.close()
+
+
+def test_depth_and_colour_of_one_sensor() -> None:
+    """Some devices (D405) have no colour sensor of its own: both streams are opened at once."""
+    software = SoftwareRealsense(one_sensor=True)
+    with opened(software) as device:
+        software.both(CUBE, 1)
+        np.testing.assert_array_equal(next_capture(device).rgb, CUBE.color)
+
+
+def test_options_are_set_within_their_range() -> None:
+    """A value beyond it is named with what is possible; the temperature comes with each frame."""
+    software = SoftwareRealsense()
+    limits = rs.option_range()
+    limits.min, limits.max, limits.step, limits.default = 1.0, 100.0, 1.0, 33.0
+    software.depth_sensor.add_option(rs.option.exposure, limits, True)
+    software.depth_sensor.add_read_only_option(rs.option.asic_temperature, 47.0)
+    with opened(software, options=("depth.exposure=85",)) as device:
+        assert software.depth_sensor.get_option(rs.option.exposure) == 85.0
+        software.both(CUBE, 1)
+        assert next_capture(device).temperature_c == 47.0
+    wrong = {"options": ("depth.exposure=850",)}
+    with pytest.raises(InputError, match="out of range, 1 to 100"), opened(software, **wrong):
+        pass

@@ -72,13 +72,14 @@ class SoftwareRealsense:
         color_model: str = "brown_conrady",
         unit_m: float = UNIT_M,
         fps: int = FPS,
+        one_sensor: bool = False,
     ) -> None:
         self.unit_m = unit_m
         self.device = rs.software_device()
         self.device.register_info(rs.camera_info.name, "Software RealSense")
         self.device.register_info(rs.camera_info.serial_number, "0001")
         self.depth_sensor = self.device.add_sensor("Stereo Module")
-        self.color_sensor = self.device.add_sensor("RGB Camera")
+        self.color_sensor = self.depth_sensor if one_sensor else self.device.add_sensor("RGB Camera")
         self._depth_profile = self.depth_sensor.add_video_stream(
             _stream(rs.stream.depth, depth_view, rs.format.z16, 2, rs.distortion.brown_conrady, fps), True
         )

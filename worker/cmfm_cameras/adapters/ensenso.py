@@ -98,7 +98,7 @@ class EnsensoSource:
 def _package() -> Any:
     return vendor_package(
         "nxlib",
-        "Install the Ensenso SDK from optonic.com, then: pip install ensenso-nxlib",
+        "Install the Ensenso SDK from ensenso.com/download, then: pip install ensenso-nxlib",
     )
 
 

@@ -113,7 +113,7 @@ class MecheyeSource:
 
 
 def _package() -> Any:
-    return vendor_package("mecheye.area_scan_3d_camera", "pip install mecheyeapi (x86-64, Python up to 3.13)")
+    return vendor_package("mecheye.area_scan_3d_camera", "pip install mecheyeapi")
 
 
 def _chosen(api: Any, section: MecheyeSection) -> Any:

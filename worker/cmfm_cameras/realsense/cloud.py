@@ -31,7 +31,7 @@ def picture(frame: Any) -> NDArray[np.uint8]:
     video = frame.as_video_frame()
     order = ORDERS[video.profile.format().name]
     data = np.asanyarray(video.get_data())
-    return np.ascontiguousarray(data.reshape(video.get_height(), video.get_width(), -1)[..., order]).copy()
+    return np.ascontiguousarray(data.reshape(video.get_height(), video.get_width(), -1)[..., order])
 
 
 class Cloud:

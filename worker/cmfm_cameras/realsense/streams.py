@@ -28,7 +28,6 @@ class Streams:
 
     def __init__(self, device: Any, section: RealsenseSection) -> None:
         self._rs = library()
-        self._playback = device if section.playback is not None else None
         self._started: list[Any] = []
         with vendor_errors("the device cannot be set up"):
             sensors = list(device.query_sensors())
@@ -71,15 +70,11 @@ class Streams:
             if same
             else [(self.depth_sensor, [self.depth]), (color_sensor, [self.color])]
         )
-        if self._playback is not None:  # else it plays to the first sensor before the second is started
-            self._playback.pause()
         for sensor, profiles in wanted:
             sensor.open(profiles)
             self._started.append(sensor)
         for sensor, _ in wanted:
             sensor.start(self._inbox)
-        if self._playback is not None:
-            self._playback.resume()
 
     def _require_narrow_window(self, section: RealsenseSection) -> None:
         fps = max(self.depth.fps(), self.color.fps())

@@ -24,7 +24,7 @@ class RealsenseSection(Section):
     )
     playback: ConfigPath | None = Field(
         None,
-        description="Recording of librealsense (.db3, .bag) that is played as a device. It ends with its last frame.",
+        description="Recording of librealsense (.db3) that is played as a device. It ends with its last frame.",
     )
     playback_real_time: bool = Field(
         True, description="true: at the recorded speed. false: as fast as frames are published."
