@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse
 
@@ -20,6 +22,10 @@ from cmfm_hmi.texts import LANGUAGES, Language, preferred, text, texts, texts_be
 
 LANGUAGE_COOKIE: Final = "cmfm_language"
 NS_PER_S: Final = 1_000_000_000
+MOST_WRITTEN_OUT: Final = 1e7
+"""Larger numbers are written as powers of ten."""
+
+DECIMAL_SIGNS: Final[Mapping[Language, str]] = {"en": ".", "de": ","}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters["when"] = when
-        self._environment.filters["number"] = number
+        self._environment.filters["number"] = _number
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return the page; `values` are the template's own."""
@@ -112,13 +118,16 @@ def when(time_ns: int, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     return time.strftime(form, time.localtime(time_ns / NS_PER_S)) if time_ns > 0 else ""
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with so many significant digits; "–" for none."""
-    if value is None or value != value or value in (float("inf"), float("-inf")):
+def number(value: float | None, digits: int = 3, language: Language = "en") -> str:
+    """Return a number with so many significant digits, and the decimal sign of a language; "–" for none."""
+    if value is None or not math.isfinite(value):
         return "–"
-    magnitude = abs(value)
-    return (
-        f"{value:.{digits}g}"
-        if magnitude == 0 or 1e-3 <= magnitude < 10**digits
-        else (f"{value:.0f}" if 10**digits <= magnitude < 1e7 else f"{value:.{digits - 1}e}")
-    )
+    shown = f"{value:.{digits}g}"
+    if "e" in shown and 1 <= abs(value) < MOST_WRITTEN_OUT:
+        shown = f"{value:.0f}"
+    return shown.replace(".", DECIMAL_SIGNS[language])
+
+
+@pass_context
+def _number(context: Context, value: float | None, digits: int = 3) -> str:
+    return number(value, digits, context["language"])

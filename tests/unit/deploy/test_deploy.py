@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
+from cmfm_cameras.app import app as camera_app
+from cmfm_gateway.app import app as gateway_app
+from cmfm_hmi.app import app as page_app
+from cmfm_sim.app import app as sim_app
+from cmfm_worker.app import app as worker_app
 from cmfm_worker.line.builders import STOP_LIMIT_S
 from cmfm_worker.line.service import DRAIN_LIMIT_S
 from cmfm_worker.settings.model import Settings
@@ -158,29 +164,16 @@ def test_runbook_knows_every_fault_reason() -> None:
 
 
 def test_readme_names_commands_that_exist() -> None:
-    """Commands in the README are commands of the programs."""
+    """Commands in the README are commands of the programs, and of each program."""
     text = (REPOSITORY / "README.md").read_text()
-    known = {
-        "cmfm-worker": {
-            "fit",
-            "calibrate",
-            "evaluate",
-            "inspect",
-            "prepare",
-            "import",
-            "check",
-            "doctor",
-            "weights",
-            "bench",
-            "ledger",
-            "replay-part",
-            "keys",
-            "--config",
-            "--help",
-        },
-        "cmfm-sim": {"make", "replay", "watch", "record", "demo", "chaos", "conform"},
-        "cmfm-gateway": {"check", "example", "symbols", "grade", "opcua", "--config", "--help"},
+    apps = {
+        "cmfm-worker": worker_app,
+        "cmfm-sim": sim_app,
+        "cmfm-gateway": gateway_app,
+        "cmfm-camera": camera_app,
+        "cmfm-hmi": page_app,
     }
-    used = re.findall(r"(cmfm-worker|cmfm-sim|cmfm-gateway) ([a-z-]+)", text)
-    assert used
+    known = {program: set(getattr(get_command(app), "commands", {})) for program, app in apps.items()}
+    used = re.findall(rf"`?({'|'.join(apps)}) ([a-z]+[a-z-]*)", text)
+    assert {program for program, _ in used} >= {"cmfm-worker", "cmfm-sim", "cmfm-gateway"}
     assert [(program, word) for program, word in used if word not in known[program]] == []
