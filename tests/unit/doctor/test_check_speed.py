@@ -51,6 +51,12 @@ def test_each_recipe_is_computed_where_no_worker_runs(tmp_path: Path) -> None:
     assert [each.seen.split(":")[0] for each in found if each.outcome is Outcome.GOOD] == ["first", "second"]
 
 
+def test_without_a_recipe_that_can_be_loaded_nothing_is_green(tmp_path: Path) -> None:
+    """The check says that it was not made; on a quiet machine it would otherwise say nothing at all."""
+    sound_recipe(tmp_path, "undecided", threshold=None)
+    assert outcomes(check_speed(visit(tmp_path))) == [Outcome.NOT_CHECKED]
+
+
 def test_rate_is_that_of_the_last_hour_without_the_pauses() -> None:
     """Two parts a second for two minutes, a pause of half an hour, and two minutes again."""
     run = [i * 500_000_000 for i in range(240)]

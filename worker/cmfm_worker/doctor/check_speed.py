@@ -52,6 +52,10 @@ def check_speed(visit: Visit, make: InspectorMaker = inspector_maker) -> Finding
             ]
         return [speed_finding("running worker", state.part_ms, rate_hz, source)]
     costs = part_costs_ms(visit.settings, make)
+    if not costs:
+        return [
+            CHECK.not_checked("no recipe can be loaded, so no part can be computed", "see `recipes` above")
+        ]
     found = [speed_finding(name, cost_ms, rate_hz, source) for name, cost_ms in costs.items()]
     busy = load_finding(os.getloadavg()[0], os.cpu_count() or 1)
     return [*found, *([busy] if busy else [])]
