@@ -11,6 +11,7 @@ from tests.unit.made.verdicts import result
 
 from cmfm_worker.cfm.lite.weights import FILE, SHA256
 from cmfm_worker.doctor.check_recipes import check_recipes, recipe_findings
+from cmfm_worker.doctor.check_speed import check_speed
 from cmfm_worker.doctor.findings import Outcome
 from cmfm_worker.doctor.visit import RunningWorker
 from cmfm_worker.line.records.ledger.writer import Ledger
@@ -57,6 +58,16 @@ def test_no_recipe_and_no_folder_are_to_do(tmp_path: Path) -> None:
     assert "no such folder" in said(check_recipes(visit(tmp_path)), Outcome.TO_DO)
     (tmp_path / "recipes").mkdir()
     assert "no recipes" in said(check_recipes(visit(tmp_path)), Outcome.TO_DO)
+
+
+def test_line_that_may_be_empty_awaits_its_first_recipe(tmp_path: Path) -> None:
+    """With and without the folder; the remark says how it is taught, and the speed is not checked."""
+    empty = {"folder": tmp_path / "recipes", "may_be_empty": True}
+    line = visit(tmp_path, settings=settings(tmp_path, recipes=empty))
+    for _ in range(2):
+        assert "cmfm-worker collect" in said(check_recipes(line), Outcome.NOTE)
+        assert outcomes(check_speed(line)) == [Outcome.NOT_CHECKED]
+        (tmp_path / "recipes").mkdir(exist_ok=True)
 
 
 def lite(sha256: str) -> ExtractorSection:

@@ -17,6 +17,7 @@ from cmfm_worker.settings.model import Settings
 
 CHECK: Final = Check("recipes")
 TEACH: Final = "teach one with `cmfm-worker fit`"
+COLLECT: Final = "teach the first one while good parts run by: `cmfm-worker collect`, then `teach`"
 CALIBRATE: Final = "set it from good parts with `cmfm-worker calibrate`"
 NEWEST_ROWS: Final = 200
 
@@ -24,10 +25,15 @@ NEWEST_ROWS: Final = 200
 def check_recipes(visit: Visit) -> Findings:
     """Look at each recipe that the line loads, and at those that a running worker has loaded."""
     settings = visit.settings
+    may_be_empty = settings.recipes.may_be_empty and not settings.recipes.names
+    if may_be_empty and not settings.recipes.folder.exists():
+        return [CHECK.note(f"{settings.recipes.folder}: no recipes yet ([recipes] may_be_empty)", COLLECT)]
     try:
         names = list(settings.recipes.names) or recipe_names(settings.recipes.folder)
     except InputError as error:
         return [CHECK.to_do(str(error), f"set [recipes] folder, or {TEACH}")]
+    if not names and may_be_empty:
+        return [CHECK.note(f"{settings.recipes.folder}: no recipes yet ([recipes] may_be_empty)", COLLECT)]
     if not names:
         return [CHECK.to_do(f"{settings.recipes.folder}: no recipes", TEACH)]
     precision = line_precision(settings)

@@ -84,7 +84,7 @@ def load_finding(load: float, cores: int) -> Finding | None:
 def part_costs_ms(
     settings: Settings, make: InspectorMaker, clock_s: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
-    """Compute a made-up part of each recipe a few times; returns the median milliseconds. Raises InputError."""
+    """Compute a made-up part of each recipe a few times; returns the median milliseconds."""
     device = choose_device(settings.device.name)
     precision = choose_precision(settings.device.precision, device)
     graphs = graph_recorder_for(device) if settings.device.cuda_graphs else None
@@ -98,8 +98,9 @@ def part_costs_ms(
     threads = torch.get_num_threads()
     torch.set_num_threads(computing_threads(settings.device.threads))
     costs: dict[str, float] = {}
+    folder = settings.recipes.folder
     try:
-        for name in settings.recipes.names or recipe_names(settings.recipes.folder):
+        for name in settings.recipes.names or (recipe_names(folder) if folder.exists() else ()):
             try:
                 model = registry.load(name)
             except InputError:
