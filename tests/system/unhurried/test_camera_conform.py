@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from tests.system.camera_settings import VIKY, write_camera
 
 from cmfm_sim.processes import Children, program
-
-from .camera_settings import VIKY, write_camera
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
 

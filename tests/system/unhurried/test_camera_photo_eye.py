@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from tests.system.camera_settings import write_camera
+from tests.system.conftest import Line
 from tests.unit.made.modbus_inputs import ModbusInputs
 
 from cmfm_protocol.files.dataset import list_parts
@@ -13,9 +15,6 @@ from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_sim.ports import free_ports
 from cmfm_sim.processes import program
-
-from .camera_settings import write_camera
-from .conftest import Line
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-
-from cmfm_sim.processes import Child
-
-from .conftest import Line
-from .page_browser import (
+from tests.system.conftest import Line
+from tests.system.page_browser import (
     SIZES,
     WAIT_MS,
     RunningPage,
@@ -26,6 +23,8 @@ from .page_browser import (
     start_page,
     started_page,
 )
+
+from cmfm_sim.processes import Child
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 expect.set_options(timeout=WAIT_MS)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.system.camera_settings import write_camera
+from tests.system.conftest import Line
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.processes import Children
 
-from .camera_settings import write_camera
-from .conftest import Line
 from .test_camera_conform import passes
 from .test_camera_genicam import SHOWN, TAUGHT, teach
 
@@ -19,9 +19,8 @@ pytest.importorskip(
     "pyrealsense2", reason="needs the extra realsense, and libusb of the system", exc_type=ImportError
 )
 
+from tests.system.realsense_camera import VIEWS, moments
 from tests.unit.made.software_realsense import record
-
-from .realsense_camera import VIEWS, moments
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -30,7 +29,7 @@ PATIENT = {"wait_ms": 60_000.0}
 
 def software_camera(config: Path) -> list[str]:
     """The command of the camera on the software device."""
-    return [sys.executable, str(Path(__file__).with_name("realsense_camera.py")), str(config)]
+    return [sys.executable, str(Path(__file__).parents[1] / "realsense_camera.py"), str(config)]
 
 
 def test_a_realsense_camera_s_parts_are_inspected(make_line: Callable[[str], Line], tmp_path: Path) -> None:

@@ -7,15 +7,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-
-from cmfm_protocol.wire.verdict import Verdict
-from cmfm_records.collected import read_product
-from cmfm_records.ledger import open_ledger
-from cmfm_sim.processes import program
-
-from .belt import LIMIT_S, Belt, distinct_parts
-from .conftest import Line
-from .page_browser import (
+from tests.system.belt import LIMIT_S, Belt, distinct_parts
+from tests.system.conftest import Line
+from tests.system.page_browser import (
     SIZES,
     WAIT_MS,
     chromium,
@@ -26,6 +20,11 @@ from .page_browser import (
     screen,
     started_page,
 )
+
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.collected import read_product
+from cmfm_records.ledger import open_ledger
+from cmfm_sim.processes import program
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 expect.set_options(timeout=WAIT_MS)

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tests.unit.made.archive import archive_part, domed_part
-
-from cmfm_records.collected import read_product
-
-from .conftest import Line
-from .page_browser import (
+from tests.system.conftest import Line
+from tests.system.page_browser import (
     DESKTOP,
     SIZES,
     WAIT_MS,
@@ -26,6 +22,9 @@ from .page_browser import (
     start_page,
     started_page,
 )
+from tests.unit.made.archive import archive_part, domed_part
+
+from cmfm_records.collected import read_product
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 expect.set_options(timeout=WAIT_MS)

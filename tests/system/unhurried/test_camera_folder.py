@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.system.camera_settings import write_camera
+from tests.system.conftest import Line
 
 from cmfm_protocol.files.dataset import PartFiles, list_parts
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.processes import Child, program
-
-from .camera_settings import write_camera
-from .conftest import Line
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.system.camera_settings import ON_A_TRAY, write_camera
+from tests.system.conftest import Line
+from tests.system.fit_command import fit_command
 
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_sim.processes import program
-
-from .camera_settings import ON_A_TRAY, write_camera
-from .conftest import Line
-from .fit_command import fit_command
 
 pytest.importorskip("genicam", reason="needs the extra genicam")
 

@@ -7,14 +7,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-
-from cmfm_protocol.wire.result import Result
-from cmfm_protocol.wire.verdict import Verdict
-from cmfm_records.ledger import open_ledger
-
-from .belt import Belt, distinct_parts
-from .conftest import Line
-from .page_browser import (
+from tests.system.belt import Belt, distinct_parts
+from tests.system.conftest import Line
+from tests.system.page_browser import (
     SIZES,
     WAIT_MS,
     RunningPage,
@@ -26,6 +21,10 @@ from .page_browser import (
     screen,
     started_page,
 )
+
+from cmfm_protocol.wire.result import Result
+from cmfm_protocol.wire.verdict import Verdict
+from cmfm_records.ledger import open_ledger
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 expect.set_options(timeout=WAIT_MS)

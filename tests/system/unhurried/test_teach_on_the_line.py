@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.system.belt import Belt, distinct_parts
+from tests.system.conftest import Line
 
 from cmfm_protocol.wire.verdict import Reason, Verdict
 from cmfm_records.collected import read_product
 from cmfm_records.enough_parts import LEAST_PARTS
 from cmfm_sim.processes import Child, program
-
-from .belt import Belt, distinct_parts
-from .conftest import Line
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1500)]
 

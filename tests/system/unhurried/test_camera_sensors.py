@@ -10,11 +10,11 @@ import pytest
 import tifffile
 import tomli_w
 from PIL import Image
+from tests.system.camera_settings import VIKY, write_camera
 
 from cmfm_cameras.geometry.calibration_file import FORMAT
 from cmfm_sim.processes import Children, program
 
-from .camera_settings import VIKY, write_camera
 from .test_camera_conform import passes
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(200)]
