@@ -492,4 +492,4 @@ def test_help_is_for_newcomers(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("calibrate", "--help") == 0
     shown = capsys.readouterr().out
     assert "good parts" in shown
-    assert "decides nothing" in " ".join(shown.split())
+    assert "they decide nothing" in " ".join(shown.split())
