@@ -22,6 +22,7 @@ from cmfm_client.errors import BindError, EndpointError
 from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_protocol.files.key_files import KeyFileError
 from cmfm_protocol.files.outputs import OutputError
+from cmfm_service.command_line import config_to_run
 from cmfm_service.entry_point import run_command
 
 EXIT_CODES = """Exit codes:
@@ -81,17 +82,12 @@ def run(
     ] = None,
 ) -> None:
     """Run the camera, unless a command is given."""
-    if context.invoked_subcommand is not None:
-        if config is not None:
-            raise typer.BadParameter(
-                f"--config goes after the command: {context.invoked_subcommand} --config …"
-            )
+    file = config_to_run(context, config, "camera.toml")
+    if file is None:
         return
-    if config is None:
-        raise typer.BadParameter("--config camera.toml is missing")
     from cmfm_cameras.run import run_camera
 
-    raise typer.Exit(run_camera(config))
+    raise typer.Exit(run_camera(file))
 
 
 @app.command()

@@ -1,15 +1,11 @@
 """`cmfm-camera check --config camera.toml`: explain a configuration without opening the device."""
 
-import json as json_format
 from pathlib import Path
-
-from rich.console import Console
-from rich.markup import escape
 
 from cmfm_cameras.errors import ExitCode
 from cmfm_cameras.problems import problems_of
 from cmfm_cameras.settings.load import load_with_sources
-from cmfm_settings.explain import as_json, print_settings
+from cmfm_settings.explain import report_check
 
 
 def check_camera(config: Path, json: bool) -> int:
@@ -19,14 +15,7 @@ def check_camera(config: Path, json: bool) -> int:
     """
     loaded = load_with_sources(config)
     problems = problems_of(loaded.settings)
-    console = Console()
-    if json:
-        console.print_json(json_format.dumps({"settings": as_json(loaded), "problems": problems}))
-    else:
-        print_settings(console, loaded, config)
-        console.print()
-        for problem in problems:
-            console.print(f"[red]problem:[/] {escape(problem)}", highlight=False, soft_wrap=True)
-        if not problems:
-            console.print("[green]This camera can run, if its device is there.[/]")
+    report_check(
+        loaded, config, problems, json_format=json, can_run="This camera can run, if its device is there."
+    )
     return int(ExitCode.BAD_INPUT if problems else ExitCode.OK)

@@ -12,6 +12,7 @@ from cmfm_client.errors import EndpointError
 from cmfm_gateway.errors import ExitCode, InputError, StartupError
 from cmfm_gateway.opcua import commands as opcua_commands
 from cmfm_protocol.files.key_files import KeyFileError
+from cmfm_service.command_line import config_to_run
 from cmfm_service.entry_point import run_command
 
 EXIT_CODES = """Exit codes:
@@ -66,17 +67,12 @@ def run(
     ] = None,
 ) -> None:
     """Run the gateway, unless a command is given."""
-    if context.invoked_subcommand is not None:
-        if config is not None:
-            raise typer.BadParameter(
-                f"--config goes after the command: {context.invoked_subcommand} --config …"
-            )
+    file = config_to_run(context, config, "gateway.toml")
+    if file is None:
         return
-    if config is None:
-        raise typer.BadParameter("--config gateway.toml is missing")
     from cmfm_gateway.run import run_gateway
 
-    raise typer.Exit(run_gateway(config))
+    raise typer.Exit(run_gateway(file))
 
 
 @app.command()

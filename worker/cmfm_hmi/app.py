@@ -11,6 +11,7 @@ from cmfm_client.errors import EndpointError
 from cmfm_hmi import user_commands
 from cmfm_hmi.errors import ExitCode, InputError, StartupError
 from cmfm_protocol.files.key_files import KeyFileError
+from cmfm_service.command_line import config_to_run
 from cmfm_service.entry_point import run_command
 
 EXIT_CODES = """Exit codes:
@@ -50,17 +51,12 @@ def run(
     ] = None,
 ) -> None:
     """Serve the page, unless a command is given."""
-    if context.invoked_subcommand is not None:
-        if config is not None:
-            raise typer.BadParameter(
-                f"--config goes after the command: {context.invoked_subcommand} --config …"
-            )
+    file = config_to_run(context, config, "hmi.toml")
+    if file is None:
         return
-    if config is None:
-        raise typer.BadParameter("--config hmi.toml is missing")
     from cmfm_hmi.run import run_hmi
 
-    raise typer.Exit(run_hmi(config))
+    raise typer.Exit(run_hmi(file))
 
 
 @app.command()

@@ -2,11 +2,12 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from cmfm_settings.load import LoadedSettings
@@ -55,6 +56,22 @@ def print_settings(console: Console, loaded: LoadedSettings[Any], config: Path) 
             heading = (type(getattr(loaded.settings, section)).__doc__ or "").partition("\n")[0]
             console.print(Text(f"\n[{section}]  {heading}", style="bold"), soft_wrap=True)
         console.print(Text("\n".join(paragraph(explained))), soft_wrap=True)
+
+
+def report_check(
+    loaded: LoadedSettings[Any], config: Path, problems: Sequence[str], *, json_format: bool, can_run: str
+) -> None:
+    """Print what `check` says, for people or as JSON: the settings, the problems, or the sentence `can_run`."""
+    console = Console()
+    if json_format:
+        console.print_json(json.dumps({"settings": as_json(loaded), "problems": list(problems)}))
+        return
+    print_settings(console, loaded, config)
+    console.print()
+    for problem in problems:
+        console.print(f"[red]problem:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+    if not problems:
+        console.print(f"[green]{can_run}[/]")
 
 
 def paragraph(explained: ExplainedKey) -> list[str]:

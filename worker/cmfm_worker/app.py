@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cmfm_service.command_line import config_to_run
 from cmfm_service.entry_point import run_command
 from cmfm_worker.cli import (
     bench,
@@ -89,19 +90,14 @@ def run(
     ] = None,
 ) -> None:
     """Run the line, unless a command is given."""
-    if context.invoked_subcommand is not None:
-        if config is not None:
-            raise typer.BadParameter(
-                f"--config goes after the command: {context.invoked_subcommand} --config …"
-            )
+    file = config_to_run(context, config, "line.toml")
+    if file is None:
         return
-    if config is None:
-        raise typer.BadParameter("--config line.toml is missing")
     # Until the service handles the signal: no frame has been accepted, and loading torch takes seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
     from cmfm_worker.cli.run import run_line
 
-    raise typer.Exit(run_line(config))
+    raise typer.Exit(run_line(file))
 
 
 @app.command()

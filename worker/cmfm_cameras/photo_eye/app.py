@@ -1,6 +1,5 @@
 """`cmfm-camera trigger` and its commands."""
 
-import json as json_format
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -46,25 +45,15 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
 ) -> None:
     """Explain the settings of a photo-eye without opening its input."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from cmfm_cameras.errors import ExitCode
     from cmfm_cameras.photo_eye.problems import problems_of
     from cmfm_cameras.settings.trigger import load_with_sources
-    from cmfm_settings.explain import as_json, print_settings
+    from cmfm_settings.explain import report_check
 
     loaded = load_with_sources(config)
-    problems, console = problems_of(loaded.settings), Console()
-    if json:
-        console.print_json(json_format.dumps({"settings": as_json(loaded), "problems": problems}))
-    else:
-        print_settings(console, loaded, config)
-        console.print()
-        for problem in problems:
-            console.print(f"[red]problem:[/] {escape(problem)}", highlight=False, soft_wrap=True)
-        if not problems:
-            console.print("[green]This photo-eye can run, if its input is there.[/]")
+    problems = problems_of(loaded.settings)
+    can_run = "This photo-eye can run, if its input is there."
+    report_check(loaded, config, problems, json_format=json, can_run=can_run)
     raise typer.Exit(int(ExitCode.BAD_INPUT if problems else ExitCode.OK))
 
 
