@@ -15,8 +15,8 @@ import zmq
 from cmfm_protocol.wire.control import LoadRecipeRequest, decode_reply, encode_request
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_records.ledger import Question, open_ledger
+from cmfm_records.recipe_versions import read_versions
 from cmfm_sim.processes import program
-from cmfm_worker.recipes.versions import versions
 
 from .conftest import Line
 from .hand_camera import HandCamera
@@ -108,7 +108,7 @@ def test_thresholds_change_under_load_and_each_verdict_names_its_own(
     assert {(row["stream_uuid"], row["seq"]) for row in rows} == sent
     assert len(rows) == len(line.received) == len(sent)
     assert all(row["verdict"] != Verdict.FAULT for row in rows)
-    kept = {version.recipe_sha: version for version in versions(folder / "praline")}
+    kept = {version.recipe_sha: version for version in read_versions(folder / "praline")}
     for row in rows:
         assert row["threshold"] == kept[str(row["recipe_sha"])].fail_at
     assert {row["model_sha"] for row in rows} == {version.model_sha for version in kept.values()}
@@ -116,6 +116,6 @@ def test_thresholds_change_under_load_and_each_verdict_names_its_own(
     for change, next_ns in zip(operator.changes, begins, strict=True):
         between = [row for row in rows if change.in_use_ns < int(str(row["received_ns"])) < next_ns]
         assert {row["recipe_sha"] for row in between} <= {change.recipe_sha}
-    first = versions(folder / "praline")[0].recipe_sha
+    first = read_versions(folder / "praline")[0].recipe_sha
     assert operator.changes[-1].recipe_sha == rows[-1]["recipe_sha"] == first  # undone
     assert len({row["recipe_sha"] for row in rows}) >= 2

@@ -10,7 +10,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
 import structlog
@@ -21,6 +21,7 @@ from cmfm_hmi.store import PageStore
 from cmfm_protocol.wire.control import Request
 from cmfm_protocol.wire.record_requests import AuditRequest
 from cmfm_protocol.wire.result import fit_text
+from cmfm_records.audit import Change
 
 RETRY_S: Final = 2.0
 """Pause after a worker that did not confirm."""
@@ -28,19 +29,6 @@ RETRY_S: Final = 2.0
 SENT_AT_ONCE: Final = 50
 SHOWN_ROWS: Final = 500
 _FIELDS: Final = "entry_id, at_ns, who, what, subject, before, after"
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change. `at_ns` is CLOCK_REALTIME of the page's machine; the other fields are one line of text each."""
-
-    entry_id: str
-    at_ns: int
-    who: str
-    what: str
-    subject: str
-    before: str
-    after: str
 
 
 class AuditLog:

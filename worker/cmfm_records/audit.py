@@ -20,8 +20,8 @@ CREATE_AUDIT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One row of the audit table; its fields are the table's columns."""
+class Change:
+    """One change. `at_ns` is CLOCK_REALTIME of its sender; the other fields are one line of text each."""
 
     entry_id: str
     at_ns: int
@@ -30,6 +30,12 @@ class AuditEntry:
     subject: str
     before: str
     after: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry(Change):
+    """One row of the audit table; its fields are the table's columns."""
+
     boot_id: str
     written_ns: int
 

@@ -16,12 +16,13 @@ from tests.unit.made.dataset import fit, frame, read_json, run, write_part
 from tests.unit.made.recipes import saved
 
 from cmfm_protocol.pictures.panels import VERDICT_COLOURS
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import inspector_maker
 from cmfm_worker.recipes.folder import copy_recipe, replace_recipe_file
 from cmfm_worker.recipes.recipe import Recipe, load_recipe, read_recipe_file
 from cmfm_worker.recipes.registry import RecipeRegistry
-from cmfm_worker.recipes.versions import this_user, versions
+from cmfm_worker.recipes.versions import this_user
 from cmfm_worker.settings.sections.compute import RecipesSection
 
 
@@ -77,8 +78,10 @@ def test_in_place_only_the_limits_change(recipe: Path, split: list[object]) -> N
     assert str(recipe.parent) not in (recipe / "recipe.toml").read_text()
     assert len(after.recipe.coverage.nominal) == len(limits.validation_scores) == 5
     assert sorted(after.recipe.coverage.nominal)[2] == pytest.approx(1.0, abs=0.1)
-    assert [(version.by, version.why) for version in versions(recipe)][1:] == [(this_user(), "calibrated")]
-    assert versions(recipe)[0].recipe_sha == before.recipe_sha
+    assert [(version.by, version.why) for version in read_versions(recipe)][1:] == [
+        (this_user(), "calibrated")
+    ]
+    assert read_versions(recipe)[0].recipe_sha == before.recipe_sha
     assert sorted(path.name for path in recipe.iterdir()) == ["mapping.safetensors", "recipe.toml", "report"]
 
 

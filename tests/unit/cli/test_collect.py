@@ -20,9 +20,9 @@ from tests.unit.made.recipes import saved
 from cmfm_protocol.wire.control import LoadRecipeRequest, Reply, Request, decode_request, encode_reply
 from cmfm_protocol.wire.record_requests import CollectRequest
 from cmfm_protocol.wire.state import CollectState
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.cli.control_client import reachable
 from cmfm_worker.recipes.taught import teaching
-from cmfm_worker.recipes.versions import versions
 
 Answer = Callable[[Request], Reply]
 
@@ -163,7 +163,7 @@ def test_recipe_that_the_line_refuses_is_taken_back(
             "the line refuses the recipe, and the one before is back: no threshold" in capsys.readouterr().err
         )
     assert (recipes / "cap" / "recipe.toml").read_bytes() == before
-    assert [version.by for version in versions(recipes / "cap")] == ["", "ann", "ann"]
+    assert [version.by for version in read_versions(recipes / "cap")] == ["", "ann", "ann"]
     assert not (recipes / "lid").exists()
     assert [request.recipe for request in line.heard if isinstance(request, LoadRecipeRequest)] == [
         "cap",

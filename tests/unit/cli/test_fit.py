@@ -14,9 +14,10 @@ import tifffile
 from numpy.typing import NDArray
 from tests.unit.made.dataset import fit, frame, read_json, run, write_dataset, write_part
 
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe import load_recipe
-from cmfm_worker.recipes.versions import this_user, versions
+from cmfm_worker.recipes.versions import this_user
 from cmfm_worker.teaching.options import TeachOptions, fit_options
 
 
@@ -45,7 +46,7 @@ def test_recipe_says_what_it_was_taught_from(taught: tuple[Path, Path]) -> None:
     assert str(root) not in (folder / "recipe.toml").read_text()
     assert len(recipe.coverage.nominal) == 4 + 5
     assert min(recipe.coverage.nominal) >= recipe.coverage.minimum
-    (version,) = versions(folder)
+    (version,) = read_versions(folder)
     assert (version.by, version.why, version.fail_at) == (this_user(), "taught", recipe.threshold.fail_at)
 
 

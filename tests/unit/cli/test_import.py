@@ -9,10 +9,10 @@ import pytest
 import torch
 from tests.unit.made.dataset import run
 
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.bench.seeded import write_seeded_weights
 from cmfm_worker.cfm.mapping.pair import Mapping
 from cmfm_worker.recipes.recipe import load_recipe
-from cmfm_worker.recipes.versions import versions
 
 D_2D, D_3D = 768, 384  # widths of DINO's tokens and, with one block, of Point-MAE's
 
@@ -78,7 +78,7 @@ def test_threshold_given(import_pair: Callable[..., int], tmp_path: Path) -> Non
     assert recipe.threshold.fail_at == 1.25
     assert (recipe.background.method, recipe.background.clusters) == ("none", "all")
     assert recipe.score.normalisation == "absolute"
-    assert [(each.why, each.fail_at) for each in versions(tmp_path / "bagel")] == [
+    assert [(each.why, each.fail_at) for each in read_versions(tmp_path / "bagel")] == [
         ("made from published networks", 1.25)
     ]
 

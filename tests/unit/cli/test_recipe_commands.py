@@ -11,9 +11,9 @@ import pytest
 from tests.unit.made.dataset import run
 from tests.unit.made.recipes import saved
 
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.recipes.recipe import load_recipe, read_recipe_file
 from cmfm_worker.recipes.sections import ScoreSection, ThresholdSection
-from cmfm_worker.recipes.versions import versions
 
 SCORES = tuple(0.2 + i / 200 for i in range(60))
 
@@ -107,7 +107,7 @@ def test_a_threshold_is_set_and_what_it_means_is_said(recipes: Path, said: Any) 
     assert (found["count"], found["of"]) == (sum(score >= 0.44 for score in SCORES), 60)
     assert found["low"] < found["count"] / 60 < found["high"]
     assert 0.1 < found["rate"] < 0.3
-    assert [(version.by, version.why) for version in versions(bagel)][1:] == [("Ann", "scrap")]
+    assert [(version.by, version.why) for version in read_versions(bagel)][1:] == [("Ann", "scrap")]
 
 
 def test_a_threshold_is_undone(recipes: Path, said: Any) -> None:
@@ -249,7 +249,7 @@ def test_drift_is_shown_and_changed(recipes: Path, said: Any) -> None:
         0.25,
     )
     assert after.model_dump(exclude={"drift"}) == before.model_dump(exclude={"drift"})
-    assert [version.by for version in versions(recipes / "bagel")] == ["", "Ann"]
+    assert [version.by for version in read_versions(recipes / "bagel")] == ["", "Ann"]
 
 
 @pytest.mark.parametrize(

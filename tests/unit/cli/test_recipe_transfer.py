@@ -18,10 +18,10 @@ import pytest
 from tests.unit.made.dataset import run
 from tests.unit.made.recipes import draft, pair, saved
 
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.recipes import import_bundle, import_recipe
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.recipe import load_recipe
-from cmfm_worker.recipes.versions import versions
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_what_arrives_is_what_was_sent(
     assert "report/report.html" in contents(tmp_path / "here" / "bagel")
     assert said["recipe_sha"] == load_recipe(sent / "bagel").recipe_sha
     assert [row["by"] for row in said["history"]][1] == "Ann"
-    (kept,) = versions(tmp_path / "here" / "bagel")
+    (kept,) = read_versions(tmp_path / "here" / "bagel")
     assert kept.by == "Bob"
     assert kept.why.startswith("imported from bagel.recipe, exported 20")
     for path in (tmp_path / "here" / "bagel").rglob("*"):

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from tests.unit.made.recipes import saved
 
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe_path import recipe_names
 from cmfm_worker.recipes.taught import put_in_use, taught_folder, teaching
-from cmfm_worker.recipes.versions import restore, versions
+from cmfm_worker.recipes.versions import restore
 
 
 def test_taught_recipe_is_put_in_use_and_undone(tmp_path: Path) -> None:
@@ -23,7 +24,9 @@ def test_taught_recipe_is_put_in_use_and_undone(tmp_path: Path) -> None:
     assert (tmp_path / "cap" / "recipe.toml").read_bytes() == before
     assert put_in_use(tmp_path, "cap", "ann", "30 parts") == 2
     assert (tmp_path / "cap" / "recipe.toml").read_bytes() == (target / "recipe.toml").read_bytes() != before
-    assert [(version.by, version.why) for version in versions(tmp_path / "cap")][1:] == [("ann", "30 parts")]
+    assert [(version.by, version.why) for version in read_versions(tmp_path / "cap")][1:] == [
+        ("ann", "30 parts")
+    ]
     restore(tmp_path / "cap", 1, "ann", "")
     assert (tmp_path / "cap" / "recipe.toml").read_bytes() == before
 

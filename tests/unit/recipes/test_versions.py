@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from tests.unit.made.recipes import draft, pair, saved
 
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes import versions as module
 from cmfm_worker.recipes.folder import replace_recipe_file, save_recipe
 from cmfm_worker.recipes.recipe import load_recipe, read_recipe_file
 from cmfm_worker.recipes.sections import ThresholdSection
-from cmfm_worker.recipes.versions import changing, find_version, record, restore, version_folder, versions
+from cmfm_worker.recipes.versions import changing, find_version, record, restore, version_folder
 
 
 def sha256(path: Path) -> str:
@@ -37,7 +38,7 @@ def test_a_change_keeps_what_was_there_and_what_is_there_now(tmp_path: Path) -> 
     loaded = saved(part)
     before = (part / "recipe.toml").read_bytes()
     set_threshold(part, 0.7)
-    first, second = versions(part)
+    first, second = read_versions(part)
     assert (first.version, first.by, first.fail_at) == (1, "", 0.5)
     assert (second.version, second.by, second.why, second.fail_at) == (2, "ann", "to 0.7", 0.7)
     assert first.recipe_sha == hashlib.sha256(before).hexdigest()
@@ -74,7 +75,7 @@ def test_restoring_puts_back_every_byte(tmp_path: Path) -> None:
         save_recipe(part, draft(), pair(1), replace=True)
     assert restore(part, 3, "bob", "") == 5
     assert {path.name: path.read_bytes() for path in part.rglob("*") if path.is_file()} == first
-    assert [(v.by, v.why) for v in versions(part)][2:] == [
+    assert [(v.by, v.why) for v in read_versions(part)][2:] == [
         ("bob", "version 1 restored: too many escapes"),
         ("eve", "taught again"),
         ("bob", "version 3 restored"),
@@ -122,7 +123,7 @@ def test_a_version_whose_files_were_changed_is_not_restored(tmp_path: Path) -> N
     with pytest.raises(InputError, match="is not the mapping"):
         restore(part, 1, "bob", "")
     assert (part / "recipe.toml").read_bytes() == now
-    assert [version.version for version in versions(part)] == [1, 2]
+    assert [version.version for version in read_versions(part)] == [1, 2]
 
 
 def test_a_change_that_fails_is_no_version(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_a_change_that_fails_is_no_version(tmp_path: Path) -> None:
     saved(part)
     with pytest.raises(InputError, match="full"), changing(part, "ann", "try"):
         raise InputError("the disk is full")
-    assert [version.fail_at for version in versions(part)] == [0.5]
+    assert [version.fail_at for version in read_versions(part)] == [0.5]
 
 
 def test_a_recipe_edited_by_hand_is_kept_before_the_next_change(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_recipe_edited_by_hand_is_kept_before_the_next_change(tmp_path: Path) 
     path = part / "recipe.toml"
     path.write_text(path.read_text().replace("fail_at = 0.7", "fail_at = 0.8"))
     set_threshold(part, 0.9)
-    assert [(version.fail_at, version.by) for version in versions(part)] == [
+    assert [(version.fail_at, version.by) for version in read_versions(part)] == [
         (0.5, ""),
         (0.7, "ann"),
         (0.8, ""),
@@ -159,11 +160,11 @@ def test_a_torn_line_is_no_version_and_spoils_none(tmp_path: Path) -> None:
     path = tmp_path / ".versions" / "part" / "versions.jsonl"
     lines = path.read_bytes()
     path.write_bytes(lines[:-20])
-    assert [version.version for version in versions(part)] == [1]
+    assert [version.version for version in read_versions(part)] == [1]
     set_threshold(part, 0.8)
-    assert [version.version for version in versions(part)] == [1, 3, 4]
+    assert [version.version for version in read_versions(part)] == [1, 3, 4]
     path.write_bytes(path.read_bytes() + b'{"version": "x"}\n[]\nnull\n\xff\n')
-    assert [version.version for version in versions(part)] == [1, 3, 4]
+    assert [version.version for version in read_versions(part)] == [1, 3, 4]
 
 
 def test_old_files_are_given_up_and_the_list_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +174,7 @@ def test_old_files_are_given_up_and_the_list_stays(tmp_path: Path, monkeypatch: 
     saved(part)
     for fail_at in (0.6, 0.7, 0.8, 0.9):
         set_threshold(part, fail_at)
-    assert [(version.version, version.kept) for version in versions(part)] == [
+    assert [(version.version, version.kept) for version in read_versions(part)] == [
         (1, False),
         (2, False),
         (3, True),
@@ -205,7 +206,7 @@ def test_a_text_that_cannot_be_listed_is_refused_before_anything_is_written(
     saved(tmp_path / "part")
     with pytest.raises(InputError, match="printable characters"), changing(tmp_path / "part", by, why):
         pytest.fail("the change was begun")
-    assert versions(tmp_path / "part") == []
+    assert read_versions(tmp_path / "part") == []
 
 
 def test_a_disk_that_is_full_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +222,7 @@ def test_a_disk_that_is_full_changes_nothing(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(InputError, match="No space left"):
         set_threshold(part, 0.7)
     assert (part / "recipe.toml").read_bytes() == before
-    assert versions(part) == []
+    assert read_versions(part) == []
     assert not [path for path in (tmp_path / ".versions" / "part").iterdir() if path.is_dir()]
 
 
@@ -231,7 +232,7 @@ def test_two_who_change_a_recipe_at_once_make_two_versions(tmp_path: Path) -> No
     saved(part)
     with ThreadPoolExecutor(2) as writers:
         list(writers.map(set_threshold, [part] * 2, [0.6, 0.7], ["w0", "w1"]))
-    assert sorted(version.by for version in versions(part)) == ["", "w0", "w1"]
+    assert sorted(version.by for version in read_versions(part)) == ["", "w0", "w1"]
     assert len((tmp_path / ".versions" / "part" / "versions.jsonl").read_text().splitlines()) == 3
     for line in (tmp_path / ".versions" / "part" / "versions.jsonl").read_text().splitlines():
         assert set(json.loads(line)) == {"version", "at", "by", "why", "recipe_sha", "model_sha", "fail_at"}

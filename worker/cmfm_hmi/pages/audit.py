@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from cmfm_hmi.audit import SHOWN_ROWS, Change
+from cmfm_hmi.audit import SHOWN_ROWS
 from cmfm_hmi.errors import PageError
 from cmfm_hmi.rendering import NavEntry
 from cmfm_hmi.security.guard import require
 from cmfm_hmi.security.roles import Role
 from cmfm_hmi.site import Site
+from cmfm_records.audit import Change
 from cmfm_records.ledger import LedgerReader
 
 USUAL_S: Final = 5.0

@@ -1,9 +1,11 @@
 """Differences between two recipes, or two versions of one: settings key by key."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from cmfm_settings.tables import flat
 
 LONG_LISTS: Final = 8
 """A list of more values than these is compared, and named by its length."""
@@ -20,7 +22,7 @@ class Difference:
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
     """Return the keys that differ, in the order of the first recipe, then those that only the second has."""
-    one, other = dict(_flat(first)), dict(_flat(second))
+    one, other = dict(flat(first)), dict(flat(second))
     keys = [key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key)]
     return [_difference(key, one, other) for key in keys]
 
@@ -31,14 +33,6 @@ def _difference(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> D
     if first == second and isinstance(one.get(key), float) and isinstance(other.get(key), float):
         first, second = repr(one[key]), repr(other[key])
     return Difference(key, first, second)
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(flat: Mapping[str, Any], key: str) -> str:

@@ -1,51 +1,21 @@
 """Recipes read as data: `recipe.toml` and the list of versions beside it. The page knows nothing of their networks."""
 
 import hashlib
-import json
 import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_records.nominal import USUAL_LIMIT
+from cmfm_records.recipe_versions import RECIPE_FILE, Version, read_versions, versions_home
 from cmfm_settings.errors import InputError
 from cmfm_settings.names import is_name
 
-RECIPE_FILE: Final = "recipe.toml"
-VERSIONS: Final = Path(".versions")
-VERSIONS_FILE: Final = "versions.jsonl"
-
 MAX_FILE_BYTES: Final = 16 * 2**20
 """A recipe.toml of 100,000 nominal scores has 2 MB; a larger file is no recipe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a recipe: when it came (UTC, ISO 8601), by whom, why, and what identifies it.
-
-    `kept`: its files are there, so that it can be restored and compared.
-    """
-
-    version: int
-    at: str
-    by: str
-    why: str
-    recipe_sha: str
-    model_sha: str
-    fail_at: float | None
-    kept: bool
-
-    @property
-    def at_local(self) -> str:
-        """The time by this machine's clock and zone; the text itself if it is not a time."""
-        try:
-            return datetime.fromisoformat(self.at).astimezone().strftime("%Y-%m-%d %H:%M")
-        except ValueError:
-            return self.at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,27 +88,14 @@ def read_recipe(folder: Path, name: str) -> RecipeView:
     """Read a recipe by its name. Raises InputError if it is not a name, not there or not readable."""
     home = recipe_folder(folder, name)
     table, sha = _read_table(home / RECIPE_FILE)
-    return RecipeView(name, sha, table, tuple(read_versions(folder, name)))
+    return RecipeView(name, sha, table, tuple(read_versions(folder / name)))
 
 
 def read_version(folder: Path, name: str, number: int) -> RecipeView:
     """Read the kept file of a version. Raises InputError."""
     recipe_folder(folder, name)
-    table, sha = _read_table(_versions_of(folder, name) / str(number) / RECIPE_FILE)
-    return RecipeView(name, sha, table, tuple(read_versions(folder, name)))
-
-
-def read_versions(folder: Path, name: str) -> list[Version]:
-    """Return the versions of a recipe, oldest first; torn lines are left out. Raises InputError if it is unreadable."""
-    home = _versions_of(folder, name)
-    try:
-        lines = (home / VERSIONS_FILE).read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(f"{home / VERSIONS_FILE}: cannot be read ({error.strerror or error})") from error
-    found = (_version(line, home) for line in lines)
-    return [version for version in found if version is not None]
+    table, sha = _read_table(versions_home(folder / name) / str(number) / RECIPE_FILE)
+    return RecipeView(name, sha, table, tuple(read_versions(folder / name)))
 
 
 def recipe_folder(folder: Path, name: str) -> Path:
@@ -146,12 +103,6 @@ def recipe_folder(folder: Path, name: str) -> Path:
     if not is_name(name):
         raise InputError(f"{name[:60]!r} is not a recipe's name: {NAME_RULE}")
     return folder / name
-
-
-def _versions_of(folder: Path, name: str) -> Path:
-    """The folder of a recipe's versions: beside the recipe itself, also where a link leads to it."""
-    real = recipe_folder(folder, name).resolve()
-    return real.parent / VERSIONS / real.name
 
 
 def _read_or_problem(folder: Path, name: str) -> RecipeView:
@@ -174,19 +125,6 @@ def _read_table(path: Path) -> tuple[dict[str, Any], str]:
         raise InputError(f"{path.parent}: not a recipe, it has no {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits, or deep nesting
         raise InputError(f"{path}: cannot be read as TOML: {error}") from error
-
-
-def _version(line: bytes, home: Path) -> Version | None:
-    try:
-        row = json.loads(line)
-        number = row["version"]
-        texts = {key: str(row[key]) for key in ("at", "by", "why", "recipe_sha", "model_sha")}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    if type(number) is not int or number < 1:
-        return None
-    kept = (home / str(number) / RECIPE_FILE).is_file()
-    return Version(number, fail_at=_number(row.get("fail_at")), kept=kept, **texts)
 
 
 def _number(value: object) -> float | None:

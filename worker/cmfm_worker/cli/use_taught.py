@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from cmfm_client.errors import RefusedError
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.cli.console import remark
 from cmfm_worker.cli.control_client import control_client
 from cmfm_worker.cli.json_lines import print_line
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.recipe_path import recipe_path
 from cmfm_worker.recipes.taught import put_in_use
-from cmfm_worker.recipes.versions import restore, versions
+from cmfm_worker.recipes.versions import restore
 
 if TYPE_CHECKING:
     from cmfm_worker.settings.model import Settings
@@ -55,7 +56,9 @@ def use_taught(
 
 def _put_back(folder: Path, number: int, who: str) -> None:
     """Undo `put_in_use`: restore the version before `number`, or remove a recipe that had none."""
-    before = [version.version for version in versions(folder) if version.version < number and version.kept]
+    before = [
+        version.version for version in read_versions(folder) if version.version < number and version.kept
+    ]
     if before:
         restore(folder, before[-1], who, f"the line refused version {number}")
     else:

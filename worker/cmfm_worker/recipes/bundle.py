@@ -16,13 +16,14 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cmfm_records.recipe_versions import Version
 from cmfm_settings.names import Name
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.file_hash import sha256_of
 from cmfm_worker.recipes.folder import REPORT_ENDINGS, REPORT_FOLDER
 from cmfm_worker.recipes.recipe import RECIPE_FILE
 from cmfm_worker.recipes.sections import MAPPING_FILE, Sha256
-from cmfm_worker.recipes.versions import Version, require_sound
+from cmfm_worker.recipes.versions import require_sound
 
 MANIFEST_FILE: Final = "manifest.json"
 BUNDLE_VERSION: Final = 1

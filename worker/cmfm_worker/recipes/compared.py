@@ -1,9 +1,9 @@
 """The differences of two recipes, key by key."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cmfm_settings.tables import flat
 from cmfm_worker.recipes.recipe import Recipe
 
 LONG_LISTS: Final = ("threshold.validation_scores", "threshold.out_of_fold_scores", "coverage.nominal")
@@ -21,18 +21,10 @@ class Difference:
 
 def differences(a: Recipe, b: Recipe) -> list[Difference]:
     """Return the keys in which two recipes differ, in the order of recipe.toml. Lists of nominal parts are left out."""
-    one, other = (dict(_flat(recipe.model_dump(mode="json"))) for recipe in (a, b))
+    one, other = (dict(flat(recipe.model_dump(mode="json"))) for recipe in (a, b))
     keys = dict.fromkeys([*one, *other])
     return [
         Difference(key, one.get(key), other.get(key))
         for key in keys
         if key not in LONG_LISTS and one.get(key) != other.get(key)
     ]
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from cmfm_records.recipe_versions import Version, read_versions
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.file_hash import sha256_of
 from cmfm_worker.recipes.recipe import RECIPE_FILE, Recipe, read_recipe_file
-from cmfm_worker.recipes.versions import Version, versions
 
 
 def identity(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def listed(folder: Path) -> dict[str, Any]:
 
 def versions_of(folder: Path) -> dict[str, Any]:
     """Return the number of versions and `version`: the newest whose files are those in use, None if none are."""
-    known = versions(folder)
+    known = read_versions(folder)
     return {"versions": len(known), "version": in_use(folder, known)}
 
 

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.folder import put_recipe
 from cmfm_worker.recipes.recipe import RECIPE_FILE
 from cmfm_worker.recipes.recipe_path import recipe_path
-from cmfm_worker.recipes.versions import changing, require_sound, versions
+from cmfm_worker.recipes.versions import changing, require_sound
 
 TAUGHT_FOLDER: Final = ".taught"
 
@@ -68,4 +69,4 @@ def put_in_use(recipes: Path, name: str, by: str, why: str) -> int:
         require_sound(source)
         with changing(target, by, why):
             put_recipe(source, target)
-    return versions(target)[-1].version
+    return read_versions(target)[-1].version

@@ -16,19 +16,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from cmfm_records.recipe_versions import VERSIONS_FILE, Version, read_versions, versions_home
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.file_hash import sha256_of
 from cmfm_worker.recipes.folder import REPORT_FOLDER, put_recipe
 from cmfm_worker.recipes.recipe import RECIPE_FILE, read_recipe_file
 from cmfm_worker.recipes.sections import MAPPING_FILE
-
-VERSIONS_FOLDER: Final = ".versions"
-VERSIONS_FILE: Final = "versions.jsonl"
 
 KEPT: Final = 100
 """The files of so many versions are kept, the newest; the list names all."""
@@ -37,47 +35,13 @@ MAX_BY_CHARS: Final = 100
 MAX_WHY_CHARS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version: its number, when (UTC, ISO 8601), by whom and why it came to be, and what identifies it.
-
-    `model_sha` is "" and `fail_at` None for a recipe that could not be read. `kept`: its files are there.
-    """
-
-    version: int
-    at: str
-    by: str
-    why: str
-    recipe_sha: str
-    model_sha: str
-    fail_at: float | None
-    kept: bool = False
-
-    def row(self) -> dict[str, Any]:
-        """Return the version for JSON."""
-        return asdict(self)
-
-
-def versions(folder: Path) -> list[Version]:
-    """List the versions of the recipe in `folder`, oldest first. Raises InputError if the list is unreadable."""
-    home = _home(folder)
-    try:
-        lines = (home / VERSIONS_FILE).read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(f"{home / VERSIONS_FILE}: cannot be read ({error.strerror or error})") from error
-    found = (_version(line, home) for line in lines)
-    return [version for version in found if version is not None]
-
-
 def version_folder(folder: Path, number: int) -> Path:
     """Return the folder of a version's files. Raises InputError if there is no such version, or no files of it."""
-    known = [version.version for version in versions(folder)]
+    known = [version.version for version in read_versions(folder)]
     if number not in known:
         range_ = f"{known[0]} to {known[-1]}" if known else "no versions"
         raise InputError(f"{folder}: has no version {number}; there are {range_}")
-    path = _home(folder) / str(number)
+    path = versions_home(folder) / str(number)
     if not path.is_dir():
         raise InputError(f"{folder}: the files of version {number} are no longer kept (newest {KEPT})")
     return path
@@ -85,8 +49,10 @@ def version_folder(folder: Path, number: int) -> Path:
 
 def find_version(folder: Path, recipe_sha: str) -> Path | None:
     """Return the kept files of the version whose recipe.toml has this SHA-256, or None."""
-    found = [version for version in versions(folder) if version.kept and version.recipe_sha == recipe_sha]
-    return _home(folder) / str(found[-1].version) if found else None
+    found = [
+        version for version in read_versions(folder) if version.kept and version.recipe_sha == recipe_sha
+    ]
+    return versions_home(folder) / str(found[-1].version) if found else None
 
 
 def record(folder: Path, by: str, why: str) -> int:
@@ -120,13 +86,13 @@ def restore(folder: Path, number: int, by: str, why: str) -> int:
     """
     source = version_folder(folder, number)
     with changing(folder, by, f"version {number} restored{f': {why}' if why else ''}"):
-        wanted = next(version for version in versions(folder) if version.version == number)
+        wanted = next(version for version in read_versions(folder) if version.version == number)
         in_use = folder / RECIPE_FILE
         if in_use.is_file() and sha256_of(in_use) == wanted.recipe_sha:
             raise InputError(f"{folder}: version {number} is in use already")
         _require_sound(source, wanted)
         put_recipe(source, folder)
-    return versions(folder)[-1].version
+    return read_versions(folder)[-1].version
 
 
 def require_sound(source: Path) -> None:
@@ -156,15 +122,9 @@ def _require_texts(by: str, why: str) -> None:
             raise InputError(f"--{name}: at most {most} printable characters on one line")
 
 
-def _home(folder: Path) -> Path:
-    """Return the folder of a recipe's versions: beside the recipe itself, also where a link leads to it."""
-    real = folder.resolve()
-    return real.parent / VERSIONS_FOLDER / real.name
-
-
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    home = _home(folder)
+    home = versions_home(folder)
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -179,7 +139,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _record(folder: Path, by: str, why: str) -> int:
     _require_texts(by, why)
-    home, listed = _home(folder), versions(folder)
+    home, listed = versions_home(folder), read_versions(folder)
     recipe_sha = sha256_of(folder / RECIPE_FILE)
     if listed and listed[-1].kept and listed[-1].recipe_sha == recipe_sha:
         return listed[-1].version
@@ -252,16 +212,3 @@ def _append(path: Path, version: Version) -> None:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _version(line: bytes, home: Path) -> Version | None:
-    """Read one line; None if it is torn or of a later format."""
-    try:
-        row = json.loads(line)
-        number, fail_at = row["version"], row["fail_at"]
-        texts = {key: str(row[key]) for key in ("at", "by", "why", "recipe_sha", "model_sha")}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    if type(number) is not int or number < 1 or not isinstance(fail_at, float | int | None):
-        return None
-    return Version(number, fail_at=fail_at, kept=(home / str(number)).is_dir(), **texts)

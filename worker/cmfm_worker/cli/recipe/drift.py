@@ -43,11 +43,12 @@ def drift(
     Without an option nothing changes. The recipe before is kept as a version. A running line uses the section after
     the control request `load_recipe`.
     """
+    from cmfm_records.recipe_versions import read_versions
     from cmfm_worker.cli.console import print_json, remark, show_facts
     from cmfm_worker.recipes.described import identity
     from cmfm_worker.recipes.folder import replace_recipe_file
     from cmfm_worker.recipes.recipe import read_recipe_file
-    from cmfm_worker.recipes.versions import changing, this_user, versions
+    from cmfm_worker.recipes.versions import changing, this_user
 
     folder = where.recipe_folder(recipes, config, name)
     recipe = read_recipe_file(folder)
@@ -59,7 +60,7 @@ def drift(
         with changing(folder, by or this_user(), why or f"drift: {section.act}"):
             changed = recipe.model_copy(update={"drift": section})
             replace_recipe_file(folder, identity(folder, recipe)["recipe_sha"], changed)
-        number = versions(folder)[-1].version
+        number = read_versions(folder)[-1].version
     figures = {
         "name": name,
         "version": number,

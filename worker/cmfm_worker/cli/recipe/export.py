@@ -23,18 +23,18 @@ def export(
     The weights of the preset `paper` are not in it; the other line needs its own.
     """
     from cmfm_protocol.files.outputs import require_writable_files
+    from cmfm_records.recipe_versions import read_versions
     from cmfm_worker.cli.console import print_json, remark
     from cmfm_worker.errors import InputError
     from cmfm_worker.recipes.bundle import export_recipe
     from cmfm_worker.recipes.described import identity
-    from cmfm_worker.recipes.versions import versions
 
     folder, recipe = where.read(recipes, config, name)
     if file.exists() and not force:
         raise InputError(f"{file}: exists; give --force to replace it")
     require_writable_files(file)
     plain = name.partition("@")[0]
-    history = versions(where.recipe_folder(recipes, config, plain))
+    history = read_versions(where.recipe_folder(recipes, config, plain))
     manifest = export_recipe(folder, plain, history, file)
     if json:
         size = file.stat().st_size

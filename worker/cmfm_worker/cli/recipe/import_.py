@@ -28,16 +28,16 @@ def import_(
 
     Names, sizes, hashes, settings and networks are checked first; nothing in the file is executed.
     """
+    from cmfm_records.recipe_versions import read_versions
     from cmfm_worker.cli.console import print_json, remark
     from cmfm_worker.recipes.described import identity
     from cmfm_worker.recipes.import_recipe import import_recipe
     from cmfm_worker.recipes.recipe import read_recipe_file
-    from cmfm_worker.recipes.versions import versions
 
     folder = where.recipes_folder(recipes, config)
     target, manifest = import_recipe(file, folder, name, replace=force, by=by, why=why)
     recipe = read_recipe_file(target)
-    number = versions(target)[-1].version
+    number = read_versions(target)[-1].version
     if json:
         facts = {"name": target.name, "version": number, **identity(target, recipe)}
         print_json({**facts, "exported_at": manifest.exported_at, "history": list(manifest.versions)})

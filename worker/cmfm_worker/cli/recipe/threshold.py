@@ -51,6 +51,7 @@ def threshold(
             raise typer.BadParameter("must be a finite number", param_hint=option)
     if grey_from is not None and grey_from >= fail_at:
         raise typer.BadParameter(f"must lie below --fail-at {fail_at:g}", param_hint="--grey-from")
+    from cmfm_records.recipe_versions import read_versions
     from cmfm_worker.cli.console import print_json, remark, show_facts
     from cmfm_worker.cli.recipe.labelled import labelled_facts, labelled_figures
     from cmfm_worker.cli.recipe.show import at, in_words
@@ -58,7 +59,7 @@ def threshold(
     from cmfm_worker.recipes.described import identity
     from cmfm_worker.recipes.folder import replace_recipe_file
     from cmfm_worker.recipes.recipe import read_recipe_file
-    from cmfm_worker.recipes.versions import changing, this_user, versions
+    from cmfm_worker.recipes.versions import changing, this_user
     from cmfm_worker.teaching.given_threshold import given_threshold
 
     folder = where.recipe_folder(recipes, config, name)
@@ -77,7 +78,7 @@ def threshold(
         with changing(folder, by or this_user(), why or f"threshold {fail_at:.6g}"):
             changed = recipe.model_copy(update={"threshold": given})
             replace_recipe_file(folder, before["recipe_sha"], changed)
-        number = versions(folder)[-1].version
+        number = read_versions(folder)[-1].version
     if json:
         after = before if dry_run else identity(folder, read_recipe_file(folder))
         print_json(

@@ -13,12 +13,12 @@ def list_versions(
 
     A recipe that was edited by hand is no version until the next change.
     """
+    from cmfm_records.recipe_versions import read_versions
     from cmfm_worker.cli.console import print_json, show_table
     from cmfm_worker.recipes.described import in_use
-    from cmfm_worker.recipes.versions import versions
 
     folder = where.recipe_folder(recipes, config, name)
-    known = versions(folder)
+    known = read_versions(folder)
     now = in_use(folder, known)
     if json:
         print_json({"name": name, "in_use": now, "versions": [version.row() for version in known]})
