@@ -28,6 +28,11 @@ class ClientKeys:
         """Read `NAME.key_secret` and the worker's `worker.key`. Raises KeyFileError naming the file."""
         return cls(read_pair(Path(own)), read_public(Path(server)))
 
+    @classmethod
+    def read_if_given(cls, own: Path | str | None, server: Path | str | None) -> "ClientKeys | None":
+        """As `read`; None, for a connection without encryption, unless both files are given. Raises KeyFileError."""
+        return None if own is None or server is None else cls.read(own, server)
+
     def apply_to(self, socket: ZmqSocket) -> None:
         """Make a socket a CURVE client that talks to that worker alone. Call before connect."""
         socket.setsockopt(zmq.CURVE_SERVERKEY, self.server)

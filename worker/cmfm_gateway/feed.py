@@ -127,6 +127,4 @@ def subscriber_options(section: WorkerSection, store: ResultStore) -> Subscriber
 
 def read_keys(section: WorkerSection) -> ClientKeys | None:
     """Return the gateway's CURVE keys, None without encryption. Raises KeyFileError naming the file."""
-    if section.key is None or section.worker_key is None:
-        return None
-    return ClientKeys.read(section.key, section.worker_key)
+    return ClientKeys.read_if_given(section.key, section.worker_key)

@@ -9,11 +9,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from tests.unit.made.known_scene import Cube, KnownScene, Plane, View
-from tests.unit.made.scripted_device import wait_until
+from tests.unit.made.scripted_device import next_capture, refused
 
 from cmfm_cameras.adapters import folder
-from cmfm_cameras.capture import Capture
-from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal
 from cmfm_cameras.files.ply import read_ply, write_ply
 from cmfm_cameras.settings.folder import FolderSection
 from cmfm_protocol.files.dataset_error import DatasetError
@@ -27,23 +26,6 @@ FAST = {"settle_s": 0.02, "poll_s": 0.005, "missing_s": 30.0}
 def device(path: Path, **settings: Any) -> folder.FolderDevice:
     section = FolderSection.model_validate({**FAST, "path": path, "existing": "publish", **settings})
     return folder.open_device(section)
-
-
-def next_capture(opened: folder.FolderDevice) -> Capture:
-    found: list[Capture] = []
-
-    def arrived() -> bool:
-        found.extend(filter(None, [opened.capture(0.1)]))
-        return bool(found)
-
-    wait_until(arrived)
-    return found[0]
-
-
-def refused(opened: folder.FolderDevice) -> RefusedCaptureError:
-    with pytest.raises(RefusedCaptureError) as error:
-        next_capture(opened)
-    return error.value
 
 
 def save(path: Path, form: str, rgb: NDArray[Any], xyz: NDArray[Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ import pytest
 if importlib.util.find_spec("genicam") is None or importlib.util.find_spec("harvesters") is None:
     pytest.skip("needs the extra genicam", allow_module_level=True)
 
+from tests.unit.made.scripted_device import next_capture
+
 from cmfm_cameras.adapters import genicam, profiler
-from cmfm_cameras.capture import Capture
-from cmfm_cameras.device import Device
 from cmfm_cameras.errors import InputError
 from cmfm_cameras.gentl.harvester import loaded
 from cmfm_cameras.gentl.producers import producers
@@ -22,15 +21,6 @@ from cmfm_cameras.settings.genicam import GenicamSection
 from cmfm_cameras.settings.profiler import ProfilerSection
 
 VIKY, RED = ("viky",), "VikyTL_DEV_red"
-
-
-def next_capture(device: Device) -> Capture:
-    """The next frame; the simulated device sends twenty a second."""
-    until_s = time.monotonic() + 60
-    while time.monotonic() < until_s:
-        if (capture := device.capture(0.2)) is not None:
-            return capture
-    raise AssertionError("no frame came")
 
 
 @pytest.mark.parametrize("content", ["picture", "points"])

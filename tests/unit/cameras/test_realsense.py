@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.made.known_scene import KnownScene
+from tests.unit.made.known_scene import DEPTH_VIEW, KnownScene
 from tests.unit.made.published_camera import published
-from tests.unit.made.scripted_device import wait_until
+from tests.unit.made.scripted_device import next_capture, refused, wait_until
 
 from cmfm_cameras.adapters import realsense
 from cmfm_cameras.adapters.realsense import RealsenseDevice
 from cmfm_cameras.capture import Capture, check_capture
-from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError, SourceEndedError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal, SourceEndedError
 from cmfm_cameras.settings.realsense import RealsenseSection
 
 rs = pytest.importorskip(
@@ -26,7 +26,6 @@ rs = pytest.importorskip(
 
 from tests.unit.made.software_realsense import (  # noqa: E402 (it imports pyrealsense2)
     COLOR_VIEW,
-    DEPTH_VIEW,
     UNIT_M,
     Parts,
     SoftwareRealsense,
@@ -49,23 +48,6 @@ def opened(software: SoftwareRealsense, **changes: object) -> Iterator[Realsense
         yield device
     finally:
         device.close()
-
-
-def next_capture(device: RealsenseDevice) -> Capture:
-    found: list[Capture] = []
-
-    def arrived() -> bool:
-        found.extend(filter(None, [device.capture(0.25)]))
-        return bool(found)
-
-    wait_until(arrived)
-    return found[0]
-
-
-def refused(device: RealsenseDevice) -> RefusedCaptureError:
-    with pytest.raises(RefusedCaptureError) as error:
-        next_capture(device)
-    return error.value
 
 
 @pytest.mark.parametrize("scene", [tilted_plane(), cube_on_plane()], ids=["plane", "cube"])

@@ -10,11 +10,11 @@ import pytest
 from tests.unit.made.fake_vendors import depthai, mecheye, nxlib, pyorbbecsdk, zivid
 from tests.unit.made.fake_vendors.shown import SCENE, VIEW, Shown
 from tests.unit.made.published_camera import published
-from tests.unit.made.scripted_device import wait_until
+from tests.unit.made.scripted_device import next_capture, refused, wait_until
 
-from cmfm_cameras.capture import Capture, check_capture
+from cmfm_cameras.capture import check_capture
 from cmfm_cameras.device import Device, adapter_of
-from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
+from cmfm_cameras.errors import DeviceError, InputError, Refusal
 from cmfm_cameras.settings.model import CameraSettings
 from cmfm_settings.section import Section
 
@@ -69,23 +69,6 @@ class Vendors:
 @pytest.fixture
 def vendors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Vendors:
     return Vendors(monkeypatch, tmp_path)
-
-
-def next_capture(device: Device) -> Capture:
-    found: list[Capture] = []
-
-    def arrived() -> bool:
-        found.extend(filter(None, [device.capture(0.25)]))
-        return bool(found)
-
-    wait_until(arrived)
-    return found[0]
-
-
-def refused(device: Device) -> RefusedCaptureError:
-    with pytest.raises(RefusedCaptureError) as error:
-        next_capture(device)
-    return error.value
 
 
 @pytest.mark.parametrize("kind", FAKES)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.made.scripted_device import wait_until
+from tests.unit.made.scripted_device import next_capture
 
 pytest.importorskip("genicam", reason="needs the extra genicam")
 pytest.importorskip("harvesters", reason="needs the extra genicam")
 
 from cmfm_cameras.adapters import genicam
 from cmfm_cameras.adapters.genicam import GenicamDevice
-from cmfm_cameras.capture import Capture, check_capture
+from cmfm_cameras.capture import check_capture
 from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 from cmfm_cameras.gentl.scan3d import Scan3d
 from cmfm_cameras.settings.genicam import GenicamSection
@@ -30,17 +30,6 @@ def opened(**changes: object) -> Iterator[GenicamDevice]:
         yield device
     finally:
         device.close()
-
-
-def next_capture(device: GenicamDevice) -> Capture:
-    found: list[Capture] = []
-
-    def arrived() -> bool:
-        found.extend(filter(None, [device.capture(0.25)]))
-        return bool(found)
-
-    wait_until(arrived)
-    return found[0]
 
 
 def test_frames_are_registered_in_metres_in_the_sensor_s_frame() -> None:

@@ -1,16 +1,14 @@
 """The files in deploy/ that run the gateway fit the program."""
 
-import configparser
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
 from tests.unit.deploy.test_deploy import instructions, stages
+from tests.unit.made.deploy_files import loads_as_the_defaults, objections, undescribed, unit
 
 from cmfm_gateway.settings.load import EXAMPLE_HEADING, load_with_sources
 from cmfm_gateway.settings.model import GatewaySettings
@@ -27,30 +25,17 @@ def test_example_file_has_every_key_with_its_description_and_default(tmp_path: P
     assert text == example_file(GatewaySettings, EXAMPLE_HEADING), (
         "run: cmfm-gateway example > deploy/gateway.toml"
     )
-    for name, content in (("example.toml", text), ("empty.toml", "")):
-        (tmp_path / name).write_text(content)
-    example, empty = (load_with_sources(tmp_path / name).settings for name in ("example.toml", "empty.toml"))
-    assert example == empty
+    assert loads_as_the_defaults(text, load_with_sources, tmp_path)
 
 
 def test_every_key_is_described() -> None:
     """No key is left to be guessed."""
-    for section in GatewaySettings.model_fields:
-        for key, field in type(getattr(GatewaySettings(), section)).model_fields.items():
-            assert field.description, f"{section}.{key}"
-            assert field.description.rstrip().endswith("."), f"{section}.{key}"
-
-
-def unit() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(DEPLOY / "cmfm-gateway.service")
-    return parser
+    assert undescribed(GatewaySettings()) == []
 
 
 def test_systemd_unit_starts_again_but_not_with_bad_settings() -> None:
     """It may bind port 502 and nothing else, and waits for READY=1."""
-    service = unit()["Service"]
+    service = unit("cmfm-gateway.service")["Service"]
     assert service["Type"] == "notify"
     assert service["Restart"] == "on-failure"
     assert service["RestartPreventExitStatus"] == "2"
@@ -61,16 +46,7 @@ def test_systemd_unit_starts_again_but_not_with_bad_settings() -> None:
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """systemd itself finds nothing to object to."""
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("needs systemd-analyze")
-    text = (
-        (DEPLOY / "cmfm-gateway.service").read_text().replace("/opt/cmfm/venv/bin/cmfm-gateway", "/bin/true")
-    )
-    path = tmp_path / "cmfm-gateway.service"
-    path.write_text(text.replace("User=cmfm", "User=root").replace("Group=cmfm", "Group=root"))
-    checked = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False)
-    assert "cmfm-gateway.service:" not in checked.stderr, checked.stderr
+    assert objections("cmfm-gateway.service", "cmfm-gateway", tmp_path / "cmfm-gateway.service") == ""
 
 
 def test_the_image_has_what_the_gateway_imports() -> None:

@@ -1,17 +1,15 @@
 """The files in deploy/ that run the operator's page fit the program."""
 
-import configparser
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from tests.unit.deploy.test_deploy import manifest, stages
+from tests.unit.made.deploy_files import loads_as_the_defaults, objections, undescribed, unit
 
 from cmfm_hmi.settings.load import EXAMPLE_HEADING, load_with_sources
 from cmfm_hmi.settings.model import HmiSettings
@@ -28,25 +26,12 @@ def test_example_file_has_every_key_with_its_description_and_default(tmp_path: P
     """deploy/hmi.toml is what `cmfm-hmi example` prints, and loads as the defaults do."""
     text = (DEPLOY / "hmi.toml").read_text()
     assert text == example_file(HmiSettings, EXAMPLE_HEADING), "run: cmfm-hmi example > deploy/hmi.toml"
-    for name, content in (("example.toml", text), ("empty.toml", "")):
-        (tmp_path / name).write_text(content)
-    example, empty = (load_with_sources(tmp_path / name).settings for name in ("example.toml", "empty.toml"))
-    assert example == empty
+    assert loads_as_the_defaults(text, load_with_sources, tmp_path)
 
 
 def test_every_key_is_described() -> None:
     """No key is left to be guessed."""
-    for section in HmiSettings.model_fields:
-        for key, field in type(getattr(HmiSettings(), section)).model_fields.items():
-            assert field.description, f"{section}.{key}"
-            assert field.description.rstrip().endswith("."), f"{section}.{key}"
-
-
-def service() -> Any:
-    parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(UNIT)
-    return parser["Service"]
+    assert undescribed(HmiSettings()) == []
 
 
 def environment(text: str) -> dict[str, str]:
@@ -56,7 +41,7 @@ def environment(text: str) -> dict[str, str]:
 
 def test_systemd_unit_starts_again_but_not_with_bad_settings() -> None:
     """It waits for READY=1, has no privilege, and goes behind the worker."""
-    found = service()
+    found = unit("cmfm-hmi.service")["Service"]
     assert found["Type"] == "notify"
     assert found["Restart"] == "on-failure"
     assert found["RestartPreventExitStatus"] == "2"
@@ -90,14 +75,7 @@ def test_page_and_its_commands_read_what_the_worker_writes(monkeypatch: pytest.M
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """systemd itself finds nothing to object to."""
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("needs systemd-analyze")
-    text = UNIT.read_text().replace("/opt/cmfm/venv/bin/cmfm-hmi", "/bin/true")
-    path = tmp_path / "cmfm-hmi.service"
-    path.write_text(text.replace("User=cmfm", "User=root").replace("Group=cmfm", "Group=root"))
-    checked = subprocess.run([analyze, "verify", path], capture_output=True, text=True, check=False)
-    assert "cmfm-hmi.service:" not in checked.stderr, checked.stderr
+    assert objections("cmfm-hmi.service", "cmfm-hmi", tmp_path / "cmfm-hmi.service") == ""
 
 
 def test_the_image_has_what_the_page_imports() -> None:

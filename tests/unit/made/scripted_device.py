@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 
 from cmfm_cameras.capture import Capture
 from cmfm_cameras.device import Device
-from cmfm_cameras.errors import DeviceError, SourceEndedError
+from cmfm_cameras.errors import DeviceError, RefusedCaptureError, SourceEndedError
 from cmfm_cameras.numbering import FrameIds
 
 Step = Capture | Exception | None
@@ -93,3 +94,22 @@ def wait_until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < until_s, "the condition was never met"
         time.sleep(0.005)
+
+
+def next_capture(device: Device) -> Capture:
+    """Return the next capture of a device."""
+    found: list[Capture] = []
+
+    def arrived() -> bool:
+        found.extend(filter(None, [device.capture(0.1)]))
+        return bool(found)
+
+    wait_until(arrived, 60)
+    return found[0]
+
+
+def refused(device: Device) -> RefusedCaptureError:
+    """Return the error with which a device refuses its next capture."""
+    with pytest.raises(RefusedCaptureError) as error:
+        next_capture(device)
+    return error.value

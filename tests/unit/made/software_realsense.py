@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyrealsense2 as rs
 from numpy.typing import NDArray
-from tests.unit.made.known_scene import Cube, KnownScene, Plane, View, turn
+from tests.unit.made.known_scene import DEPTH_VIEW, PICTURE_VIEW, Cube, KnownScene, Plane, View, turn
 
 UNIT_M = 1e-6
 """Metres of one step of depth: fine, so that rounding does not hide an error. Depth ends at 65 mm."""
@@ -21,18 +21,7 @@ BASE_MS = 1000.0
 
 MODELS = {"none": rs.distortion.none, "brown_conrady": rs.distortion.brown_conrady}
 
-DEPTH_VIEW = View()
-COLOR_VIEW = View(
-    width_px=240,
-    height_px=180,
-    fx_px=270.0,
-    fy_px=268.0,
-    cx_px=121.0,
-    cy_px=88.0,
-    distortion=(-0.21, 0.06, 0.0011, -0.0007, 0.01),
-    rotation=turn(2.0, -9.0, 1.5),
-    translation_m=np.array([0.008, 0.0004, 0.0006]),
-)
+COLOR_VIEW = replace(PICTURE_VIEW, translation_m=np.array([0.008, 0.0004, 0.0006]))
 """A colour camera 8 mm beside the depth sensor, turned towards the same place, with a lens that distorts."""
 
 

@@ -36,9 +36,7 @@ def problems_of(settings: TriggerSettings) -> list[str]:
 
 def client_keys(section: AnnounceSection, server: Path | None) -> ClientKeys | None:
     """Return the keys of a connection to a peer with this public key; None without. Raises KeyFileError."""
-    if section.key is None or server is None:
-        return None
-    return ClientKeys.read(section.key, server)
+    return ClientKeys.read_if_given(section.key, server)
 
 
 def socket_keys(section: AnnounceSection) -> CameraKeys | None:

@@ -48,7 +48,7 @@ def control_client(
         raise InputError("--key and --server-key go together: own secret key, and the line's public key")
     if key is None and settings.curve.secret_key is not None:
         raise InputError("the line speaks CURVE ([curve] secret_key): give --key and --server-key")
-    keys = None if key is None or server_key is None else ClientKeys.read(key, server_key)
+    keys = ClientKeys.read_if_given(key, server_key)
     try:
         with RequestClient(reachable(settings.sockets.control), keys=keys, timeout_s=TIMEOUT_S) as client:
             yield client
