@@ -183,6 +183,7 @@ class RequestClient:
                 continue  # not a reply of this protocol
             if reply.id == request.id:
                 return reply
+        self._renew()  # damaged framing may have libzmq wait for bytes that later replies would have to bring
         return None
 
     def _wait_for_connection(self, until_s: float) -> bool:
@@ -190,11 +191,15 @@ class RequestClient:
         while not self._wait(zmq.POLLOUT, min(until_s, time.monotonic() + self._patience_s)):
             if time.monotonic() >= until_s:
                 return False
-            self._socket.close(0)
-            self._socket = self._connected()
+            self._renew()
             self._patience_s = min(2 * self._patience_s, PATIENCE_MAX_S)
         self._patience_s = PATIENCE_S
         return True
+
+    def _renew(self) -> None:
+        """Replace the socket; a late reply to an earlier request, which would be skipped, is dropped with it."""
+        self._socket.close(0)
+        self._socket = self._connected()
 
     def _connected(self) -> ZmqSocket:
         """A socket that connects in the background. Raises EndpointError."""
