@@ -1,4 +1,4 @@
-"""What a demo is told, what it shows on its way, and what it reports."""
+"""The options of a demo, its progress, and its report."""
 
 from dataclasses import dataclass
 from pathlib import Path

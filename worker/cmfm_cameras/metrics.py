@@ -42,7 +42,7 @@ class CameraCollector(Collector):
             refused.add_metric([str(reason)], counts.refused[reason])
         yield refused
         events = CounterMetricFamily(
-            "cmfm_camera_device_events", "What the device counts by itself", labels=["what"]
+            "cmfm_camera_device_events", "Counts of the device itself", labels=["what"]
         )
         for what, value in sorted(self._device_counts().items()):
             events.add_metric([what], value)

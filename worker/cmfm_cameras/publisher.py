@@ -30,7 +30,7 @@ CLOCK_TOLERANCE_S: Final = 1.0
 
 @dataclass(slots=True)
 class Counts:
-    """What the publisher counts. Other threads read it."""
+    """The counts of a publisher. Other threads read it."""
 
     captures: int = 0
     published: int = 0
@@ -186,7 +186,7 @@ class Publisher:
         return f"{self._section.station}-{self._camera.stream_uuid[:8]}-{seq}"
 
     def _believed(self, trigger_ns: int | None, arrived_ns: int) -> int:
-        """The device's time of the trigger, or that of the arrival if there is none that can be believed."""
+        """The device's time of the trigger, or that of the arrival if the device gives no believable one."""
         if trigger_ns is None:
             return arrived_ns
         if abs(trigger_ns - arrived_ns) <= CLOCK_TOLERANCE_S * NS_PER_S:

@@ -24,7 +24,7 @@ from cmfm_settings.errors import InputError
 from cmfm_settings.names import is_name
 
 Use = Literal["good", "bad", "left_out"]
-"""What a part is used for: a nominal part to teach from, a labelled bad part to measure against, or nothing."""
+"""The use of a part: a nominal part to teach from, a labelled bad part to measure against, or nothing."""
 
 PARTS: Final = "parts"
 CHOICES: Final = "choices.jsonl"

@@ -42,7 +42,7 @@ def heat_layer(
 
 
 def heat_index(values: NDArray[Any], level: float) -> NDArray[np.uint8]:
-    """The places of numbers on the heat scale: 0 at 0, 255 at twice `level` and beyond; a number that is none is 0."""
+    """The places of numbers on the heat scale: 0 at 0, 255 at twice `level` and beyond; NaN is 0."""
     share = np.nan_to_num(np.asarray(values, dtype=np.float32) / np.float32(SCALE_END * level), nan=0.0)
     return np.asarray(np.clip(share, 0.0, 1.0) * 255.0 + 0.5, dtype=np.uint8)
 

@@ -60,5 +60,5 @@ class AuditRequest:
     what: Annotated[str, text(empty=False), Meaning("the kind of change, for example `recipe.threshold`")]
     subject: Annotated[str, _CHANGE, Meaning("what was changed, for example a recipe's name")] = ""
     before: Annotated[str, _CHANGE, Meaning("value before the change; empty if there was none")] = ""
-    after: Annotated[str, _CHANGE, Meaning("value after the change; empty if there is none")] = ""
+    after: Annotated[str, _CHANGE, Meaning("value after the change; empty without one")] = ""
     op: Annotated[Literal["audit"], one_of(["audit"]), Required(), OPERATION] = "audit"

@@ -58,7 +58,7 @@ def conform(endpoint: str) -> list[dict[str, Any]]:
 
 
 def passes(endpoint: str) -> dict[str, str]:
-    """What the report found in order. Fails if each attempt found something wrong."""
+    """The lines that the report found in order. Fails if each attempt found something wrong."""
     wrong: list[str] = []
     for _ in range(ATTEMPTS):
         lines = conform(endpoint)
@@ -86,7 +86,7 @@ def test_a_camera_follows_the_wire(tmp_path: Path, kind: str) -> None:
             recording = str(tmp_path / "recorded")
             record = [*program("cmfm-camera"), "record", recording, "--config", str(config)]
             children.start("record", [*record, "--frames", "4"]).wait(lambda: False, 60)
-            # What is played again and again has the same bytes: as parts that do not exist they may.
+            # Frames that are played again and again have the same bytes: as parts that do not exist they may.
             write_camera(tmp_path / "play.toml", "folder", {}, endpoint, simulated=True)
             command = [*program("cmfm-camera"), "play", recording, "--config", str(tmp_path / "play.toml")]
             command.append("--repeat")

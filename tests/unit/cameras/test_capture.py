@@ -1,4 +1,4 @@
-"""What keeps a wrong capture off the wire."""
+"""The checks that keep a wrong capture off the wire."""
 
 from dataclasses import replace
 from typing import Any

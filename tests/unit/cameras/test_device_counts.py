@@ -1,4 +1,4 @@
-"""What devices count by themselves is a metric, over all openings."""
+"""Counts of a device itself are a metric, over all openings."""
 
 from prometheus_client import CollectorRegistry
 from tests.unit.made.scripted_device import ScriptedDevice, capture, openings

@@ -1,4 +1,4 @@
-"""What a device says of its coordinates, read from a node map as GenApi shows it."""
+"""A device's description of its coordinates, read from a node map as GenApi shows it."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace

@@ -58,7 +58,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 
 
 def test_a_level_counts_once_it_is_stable() -> None:
-    """Bouncing contacts are one edge, with the time of the first stable sample; a part that is there first is none."""
+    """Bouncing contacts are one edge, timed by the first stable sample; a part there at the start is no edge."""
     debounce = Debounce(10 * MS)
     samples = [
         (0, 1),
@@ -117,7 +117,7 @@ def test_a_trigger_that_the_camera_missed_is_found_out() -> None:
 
 
 def test_an_edge_that_was_missed_here_is_found_out() -> None:
-    """The camera is ahead, and stays so: from then on numbers are its own. A camera that is only quicker is none."""
+    """The camera is ahead, and stays so: from then on numbers are its own. One that is only quicker changes nothing."""
     steps = Steps(1000 * MS)
     steps.heard("a", 0, False, 0)
     assert steps.heard("a", 1, False, 100 * MS) is None

@@ -28,7 +28,7 @@ from cmfm_protocol.wire.trigger import TriggerMessage, decode_trigger
 
 @dataclass
 class Heard:
-    """What a worker hears of a camera, in order."""
+    """The messages that a worker hears of a camera, in order."""
 
     frames: list[Frame] = field(default_factory=list)
     triggers: list[TriggerMessage] = field(default_factory=list)

@@ -225,7 +225,7 @@ def test_filters_are_off_unless_they_are_set() -> None:
 
 
 def test_the_threshold_filter_takes_distances_away() -> None:
-    """What is farther than the limit was not measured."""
+    """A point farther than the limit was not measured."""
     _, z = straight(max_distance_m=0.045)
     assert np.isnan(z[:, 101:]).all()
     assert np.isfinite(z[10:50, 10:90]).all()

@@ -1,4 +1,4 @@
-"""What a GenTL device says of its clock, its losses and its life: the parts that the simulated producer lacks."""
+"""A GenTL device's clock, its losses and its life: the parts that the simulated producer lacks."""
 
 import time
 from collections.abc import Iterator

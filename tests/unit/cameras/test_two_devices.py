@@ -72,7 +72,7 @@ def save(folder: Path, name: str, *, picture: bool = True, depth: bool = True) -
 
 
 def test_frames_of_two_folders_are_registered(tmp_path: Path) -> None:
-    """What the worker decodes: the picture as it was taken, and each pixel's own point, to 0.1 px and a micrometre."""
+    """The worker decodes the picture as it was taken, and each pixel's own point, to 0.1 px and a micrometre."""
     section = section_of_folders(tmp_path, wait_ms=3000)
     for name, halves in {"a": {}, "b": {"depth": False}, "c": {}}.items():
         save(tmp_path, name, **halves)

@@ -52,7 +52,7 @@ class ToldLine:
         self._context.term()
 
     def asked(self) -> list[tuple[str, int, int, str]]:
-        """What was asked to be collected."""
+        """The requests to collect."""
         requests = [request for request in self.heard if isinstance(request, CollectRequest)]
         return [(each.product, each.wanted, each.every, each.frames_of) for each in requests]
 

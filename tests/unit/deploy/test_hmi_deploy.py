@@ -79,7 +79,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 
 def test_the_image_has_what_the_page_imports() -> None:
-    """What it adds to the worker's image is the extra `hmi`, with the same limits."""
+    """It adds to the worker's image the extra `hmi`, with the same limits."""
     (install,) = [rest for word, rest in stages()["hmi"] if word == "RUN"]
     assert set(re.findall(r'"([^"]+)"', install)) == set(PROJECT["optional-dependencies"]["hmi"])
     assert [rest for word, rest in stages()["hmi"] if word == "USER"][-1] == "10001"

@@ -99,7 +99,7 @@ def scrape(collector: Any) -> Scraped:
 
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Scraped:
-    """What worker, gateway, page and camera program serve."""
+    """The metrics that worker, gateway, page and camera program serve."""
     worker = scrape_worker(tmp_path_factory.mktemp("worker"))
     gateway = asyncio.run(scrape_gateway(tmp_path_factory.mktemp("gateway")))
     with page_client(tmp_path_factory.mktemp("page")) as client:

@@ -79,7 +79,7 @@ def test_slow_disk_is_to_do(tmp_path: Path) -> None:
 
 
 def test_disk_that_refuses_a_write_is_not_good(tmp_path: Path) -> None:
-    """What cannot be measured is said."""
+    """A figure that cannot be measured is said to be missing."""
 
     def full(_: Path) -> list[float]:
         raise OSError(28, "No space left on device")

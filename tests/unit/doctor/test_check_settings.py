@@ -50,7 +50,7 @@ def test_page_that_reads_other_files_is_to_do(tmp_path: Path) -> None:
 
 
 def test_problems_that_a_program_knows_of_itself_are_to_do() -> None:
-    """What `cmfm-gateway check` says."""
+    """The output of `cmfm-gateway check`."""
     other = OtherProgram("cmfm-gateway", Path("gateway.toml"), {}, ("no adapter is enabled",))
     assert "no adapter is enabled" in said(program_findings(other, Settings()), Outcome.TO_DO)
 

@@ -1,4 +1,4 @@
-"""What the pages of archived parts share: pictures made once, ZIPs that are streamed, marks, the list's thread."""
+"""The shared parts of pages of archived parts: pictures made once, ZIPs that are streamed, marks, the list's thread."""
 
 from __future__ import annotations
 

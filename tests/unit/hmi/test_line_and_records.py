@@ -1,4 +1,4 @@
-"""What the page asks of others: the worker's sockets, the ledger, child processes. Nothing of it may hang or harm."""
+"""Requests of the page to others: the worker's sockets, the ledger, child processes. Nothing of it may hang or harm."""
 
 import asyncio
 import contextlib

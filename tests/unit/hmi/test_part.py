@@ -76,7 +76,7 @@ def test_psi_glows_where_the_defect_is(tmp_path: Path) -> None:
 
 
 def test_unknown_parts_are_a_sentence(tmp_path: Path) -> None:
-    """A name that is none, and a part that is gone, give 404 with a sentence; nothing outside the archive is read."""
+    """An invalid name, and a part that is gone, give 404 with a sentence; nothing outside the archive is read."""
     archive_part(tmp_path / "kept", domed_part(1))
     with page_client(tmp_path) as client:
         client.log_in("view")
@@ -252,7 +252,7 @@ def test_wrong_call_joins_the_product_and_the_trace(tmp_path: Path) -> None:
 
 
 def test_mark_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
-    """A product that is no name, a use that is none, a damaged frame: nothing is copied, and the reason is said."""
+    """A product that is no name, an unknown use, a damaged frame: nothing is copied, and the reason is said."""
     folder = archive_part(tmp_path / "kept", domed_part(1))
     with page_client(tmp_path) as client:
         client.log_in("operate")

@@ -48,7 +48,7 @@ def test_gallery_shows_and_filters(tmp_path: Path) -> None:
 
 
 def test_period_is_in_the_lines_time(tmp_path: Path) -> None:
-    """A part is found between the minutes that the page itself shows for it; a time that is none is named."""
+    """A part is found between the minutes that the page itself shows for it; an invalid time is named."""
     archive_part(tmp_path / "kept", domed_part(1))
     archive_part(tmp_path / "kept", domed_part(400))
     since, until = (when(done_ns(400) + shift * 10**9, "%Y-%m-%dT%H:%M") for shift in (0, 60))

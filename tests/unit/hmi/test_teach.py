@@ -230,7 +230,7 @@ def test_progress_is_read_from_torn_output(output: bytes, expected: tuple[str, i
 
 
 def test_decisions_of_the_page_are_those_that_teaching_reads(tmp_path: Path) -> None:
-    """What is unticked here is not among the good parts there."""
+    """A part that is unticked here is not among the good parts there."""
     name, *_ = collect(tmp_path, 2)
     with page_client(tmp_path) as client:
         client.log_in("teach")

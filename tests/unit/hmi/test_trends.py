@@ -114,7 +114,7 @@ def test_the_newest_time_comes_first_and_patience_ends(ledger: CountingLedger) -
 
 
 def test_a_block_that_cannot_be_read_costs_the_older_times_alone(ledger: CountingLedger) -> None:
-    """What is newer is shown, and the disk is left alone for a minute. Without the newest block there is a sentence."""
+    """Newer times are shown, and the disk is left alone for a minute. Without the newest block there is a sentence."""
     blocks, broken = ledger.blocks(), NOW_NS // BLOCK_NS * BLOCK_NS - 3 * BLOCK_NS
     ledger.broken = {broken}
     first = asyncio.run(blocks.read(WANTED, HOUR, NOW_NS))

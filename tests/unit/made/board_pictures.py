@@ -41,7 +41,7 @@ def texture(board: Board) -> NDArray[np.uint8]:
 def picture(
     board: Board, view: View, rotation: NDArray[np.float64], translation: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
-    """What `view` sees of a board at a place in the scene's frame (rotation and translation of its corner)."""
+    """The picture of a board at a place in the scene's frame (rotation and translation of its corner)."""
     to_camera = view.rotation @ rotation
     origin = view.rotation @ translation + view.translation_m
     scale = board.square_m / TEXTURE_PX

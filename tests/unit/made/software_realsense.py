@@ -44,7 +44,7 @@ class Parts:
 
 
 def seen(scene: KnownScene, depth_view: View = DEPTH_VIEW, color_view: View = COLOR_VIEW) -> Parts:
-    """What the two sensors see of a scene; depth is 0 where nothing is."""
+    """The views of two sensors of a scene; depth is 0 where nothing is."""
     z = np.nan_to_num(scene.points(depth_view)[..., 2] / UNIT_M)
     return Parts(np.rint(z).astype(np.uint16), scene.picture(color_view))
 

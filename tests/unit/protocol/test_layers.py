@@ -1,4 +1,4 @@
-"""Layers of a part: a map lies over the frame where the worker computed it; small pictures; no number that is none."""
+"""Layers of a part: a map lies over the frame where the worker computed it; small pictures; no NaN."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_a_version_that_there_is_not_is_refused(tmp_path: Path, number: int) -> 
 
 
 def test_a_version_whose_files_were_changed_is_not_restored(tmp_path: Path) -> None:
-    """What is put back is what was recorded, or nothing."""
+    """A version is put back as it was recorded, or not at all."""
     part = tmp_path / "part"
     saved(part)
     set_threshold(part, 0.7)
@@ -127,7 +127,7 @@ def test_a_version_whose_files_were_changed_is_not_restored(tmp_path: Path) -> N
 
 
 def test_a_change_that_fails_is_no_version(tmp_path: Path) -> None:
-    """What was there stays, and only it is listed."""
+    """The versions that were there stay, and they alone are listed."""
     part = tmp_path / "part"
     saved(part)
     with pytest.raises(InputError, match="full"), changing(part, "ann", "try"):

@@ -33,7 +33,7 @@ SAMPLE_S: Final = 1.0
 
 @dataclass(slots=True)
 class Account:
-    """What a subscriber heard: every trigger, every frame, and the number that the last heartbeat names."""
+    """The messages of a subscriber: every trigger, every frame, and the number that the last heartbeat names."""
 
     triggers: list[int] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)

@@ -34,7 +34,7 @@ class ViewReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a calibration was made of. `calibration` is None if `problems` refuse it."""
+    """A calibration and the data that it was made of. `calibration` is None if `problems` refuse it."""
 
     views: list[ViewReport]
     problems: list[str]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Stamp(NamedTuple):
-    """What changes when a file is written: a new file has a new inode, also under an old name."""
+    """The marks that change when a file is written: a new file has a new inode, also under an old name."""
 
     inode: int
     modified_ns: int
@@ -38,7 +38,7 @@ class _Watched:
         )
 
     def changed(self, stamps: Stamps, now_s: float) -> "_Watched":
-        """What is watched once the files have these stamps. A late file of a part that was given up makes no part."""
+        """The state once the files have these stamps. A late file of a part that was given up makes no part."""
         only_late = self.done and all(
             before is None or before == after for before, after in zip(self.stamps, stamps, strict=True)
         )

@@ -26,7 +26,7 @@ _ORDERS: Final = {
 
 
 def picture_part(parts: Sequence[Part]) -> Part:
-    """Return the part that holds the picture. Raises RefusedCaptureError if there is none, or several."""
+    """Return the part that holds the picture. Raises RefusedCaptureError without one, and for several."""
     found = [part for part in parts if is_known(part) and part.format.kind in ("mono", "rgb", "bayer")]
     if len(found) == 1:
         return found[0]

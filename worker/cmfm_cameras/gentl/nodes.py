@@ -24,7 +24,7 @@ WRONG_SETTINGS: Final = (
     TypeError,
     ValueError,
 )
-"""What a device raises that is there, and does not take a value. All else is a device that does not reply."""
+"""The errors of a device that is there, and does not take a value. All else is a device that does not reply."""
 
 WORDS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 

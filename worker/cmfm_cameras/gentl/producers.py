@@ -13,7 +13,7 @@ SEARCH_PATH: Final = "GENICAM_GENTL64_PATH"
 
 
 def producers(section: GenicamSection) -> list[Path]:
-    """Return the producers to load. Raises InputError if there is none, or one is missing."""
+    """Return the producers to load. Raises InputError without any, and for a missing one."""
     found = [_simulated() if name == VIKY else Path(name) for name in section.producers] or _on_search_path()
     if not found:
         raise InputError(

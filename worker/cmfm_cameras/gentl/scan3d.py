@@ -54,7 +54,7 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Scan3d:
-    """What a device says about its coordinates. `metres` is its unit; `axes` are A, B and C.
+    """A device's description of its coordinates. `metres` is its unit; `axes` are A, B and C.
 
     `output_mode` and `system` are SFNC's Scan3dOutputMode and Scan3dCoordinateSystem. `pose` is None if points are
     taken as they come. `intrinsics` and `baseline` (in the unit) are for modes that give distances or disparities.

@@ -50,7 +50,7 @@ class Registration:
         self._canvas = Canvas(*lens.shape, np.ravel(rays[..., 0]), np.ravel(rays[..., 1]))
 
     def register(self, xyz: Floats) -> Floats:
-        """Return points (H, W, 3) float32 at the picture's pixels, in its camera's frame, NaN where there is none.
+        """Return points (H, W, 3) float32 at the picture's pixels, in its camera's frame, NaN without a measured one.
 
         `xyz` (h, w, 3) are a sensor's points in metres in its own frame, NaN or (0, 0, 0) where nothing was measured.
         """

@@ -19,7 +19,7 @@ from cmfm_protocol.wire.trigger import TriggerMessage
 
 @dataclass(slots=True)
 class EyeCounts:
-    """What the photo-eye counts. Other threads read it.
+    """The counts of a photo-eye. Other threads read it.
 
     `outcomes` counts parts by what became of their announcement; "no_camera": no stream of the camera was known, and
     "late": they came in an outage so long that their frames are through.

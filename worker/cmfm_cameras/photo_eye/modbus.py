@@ -24,7 +24,7 @@ WORD: Final = 16
 
 
 class Memory:
-    """What survives an outage, so that no edge is counted twice or lost: the level, the counter's last reading.
+    """State that survives an outage, so that no edge is counted twice or lost: the level, the counter's last reading.
 
     `late_ns`: an outage longer than this makes edges late. `last`: the counter's reading in the run before.
     """

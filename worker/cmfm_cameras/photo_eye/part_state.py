@@ -17,7 +17,7 @@ class PartState:
 
 
 def read_state(path: Path | None) -> PartState:
-    """Read the file; a fresh state if there is none. Raises InputError for a file that is damaged."""
+    """Read the file; a fresh state without one. Raises InputError for a file that is damaged."""
     if path is None or not path.exists():
         return PartState()
     try:

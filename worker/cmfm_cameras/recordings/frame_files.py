@@ -23,7 +23,7 @@ FIELDS: Final = ("part_id", "encoder", "exposure_us", "gain", "temperature_c", "
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What one JSON file says. `opening` counts the times that the device was opened before; `refusal` has no arrays.
+    """The contents of one JSON file. `opening` counts earlier openings of the device; `refusal` has no arrays.
 
     `arrived_ns` is CLOCK_REALTIME when the driver handed the frame over.
     """

@@ -58,10 +58,10 @@ class FolderSection(Section):
     )
     zero_is_missing: bool = Field(True, description="true: a point with z = 0 was not measured.")
     existing: Literal["skip", "publish"] = Field(
-        "skip", description="What is in the folder at the start: skip, or publish, oldest first."
+        "skip", description="Files that are in the folder at the start: skip, or publish, oldest first."
     )
     after: Literal["keep", "delete", "move"] = Field(
-        "keep", description="What becomes of published files: keep, delete, or move to the folder `done`."
+        "keep", description="Published files: keep, delete, or move to the folder `done`."
     )
     done: ConfigPath | None = Field(None, description='Folder for published files, for after = "move".')
     settle_s: Seconds = Field(

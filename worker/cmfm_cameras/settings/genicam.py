@@ -78,7 +78,7 @@ class GenicamSection(Section):
     )
     content: Literal["both", "picture", "points"] = Field(
         "both",
-        description="What a frame has. picture, points: a 2D camera, or a sensor without picture, as a device of "
+        description="Contents of a frame. picture, points: a 2D camera, or a sensor without picture, as a device of "
         "[two_devices].",
     )
     trigger_id: str = Field(

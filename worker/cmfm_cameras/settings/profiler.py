@@ -48,7 +48,7 @@ class ProfilerSection(Section):
     width_mm: float = Field(100.0, gt=0, le=10_000, description="Width of a frame across the belt.")
     start: Literal["signal", "continuous"] = Field(
         "signal",
-        description="What begins a frame. signal: the start input, which comes with each profile. continuous: one "
+        description="Beginning of a frame. signal: the start input, which comes with each profile. continuous: one "
         "frame after the other.",
     )
     before_mm: float = Field(

@@ -53,7 +53,7 @@ class RealsenseSection(Section):
     )
     pair_by: Literal["timestamp", "frame_number"] = Field(
         "timestamp",
-        description="What tells that depth and colour are of one moment. timestamp: times within window_ms. "
+        description="Sign that depth and colour are of one moment. timestamp: times within window_ms. "
         "frame_number: equal frame numbers too, for devices that count both streams alike.",
     )
     window_ms: PositiveMs = Field(

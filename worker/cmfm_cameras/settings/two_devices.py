@@ -24,7 +24,7 @@ class TwoDevicesSection(Section):
     )
     pair_by: Literal["trigger_id", "frame_id", "timestamp", "name"] = Field(
         "timestamp",
-        description="What tells that a picture and a depth are of one trigger. trigger_id: both devices say the number "
+        description="Sign that a picture and a depth are of one trigger. trigger_id: both devices say the number "
         "of the trigger. frame_id: both count, and have clocks. timestamp: both clocks are synchronised (PTP). "
         "name: files of one name.",
     )

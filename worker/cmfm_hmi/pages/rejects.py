@@ -142,7 +142,7 @@ def zip_response(name: str, parts: list[str], site: Site) -> Response:
 
 
 def _time_ns(text: str) -> int | None:
-    """The time of an <input type="datetime-local"> in this machine's time zone; None if it is none."""
+    """The time of an <input type="datetime-local"> in this machine's time zone; None if it is no time."""
     try:
         return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000) * 10**6 if text else None
     except (ValueError, OverflowError, OSError):

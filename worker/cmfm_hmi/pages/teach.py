@@ -233,7 +233,7 @@ def _keys(site: Site) -> list[str]:
 
 
 def _line(site: Site, product: str) -> dict[str, Any]:
-    """What the line collects: `away`, nothing, this product, or another one."""
+    """State of collecting: `away`, nothing, this product, or another one."""
     snapshot = site.live.snapshot()
     collecting = snapshot.state.collecting if snapshot.state is not None else None
     if not snapshot.alive:

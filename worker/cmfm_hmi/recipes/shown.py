@@ -1,4 +1,4 @@
-"""What `cmfm-worker recipe show` says of a recipe, asked once for each content of its file."""
+"""The output of `cmfm-worker recipe show` for a recipe, asked once for each content of its file."""
 
 import asyncio
 from collections import OrderedDict

@@ -83,7 +83,7 @@ async def read_form(request: Request) -> dict[str, str]:
 
 
 async def read_upload(request: Request, name: str) -> UploadFile | None:
-    """Return the file of a form's field; None if there is none."""
+    """Return the file of a form's field, or None."""
     form = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=FORM_BYTES)
     value = form.get(name)
     return value if isinstance(value, UploadFile) else None

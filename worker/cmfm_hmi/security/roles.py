@@ -5,7 +5,7 @@ from typing import Final
 
 
 class Role(IntEnum):
-    """What a visitor may do. NONE is a visitor who has not logged in and may not look."""
+    """The rights of a visitor. NONE is a visitor who has not logged in and may not look."""
 
     NONE = 0
     VIEW = 1  # look

@@ -12,7 +12,7 @@ KEY_BYTES: Final = 32
 
 
 def read_or_make_secret(path: Path) -> bytes:
-    """Return the key of the file, a new one if there is none.
+    """Return the key of the file; makes a new one for a missing file.
 
     Raises InputError for a file that others can read or that is too short, StartupError if it cannot be written.
     """

@@ -27,7 +27,7 @@ class Users:
         self._log = structlog.get_logger("users")
 
     def find(self, name: str) -> User | None:
-        """Return a user; None if there is none of that name."""
+        """Return the user of that name, or None."""
         self._refresh()
         return self._users.get(name)
 

@@ -4,7 +4,7 @@
 const HEAD_BYTES = 28;
 const PALETTE_BYTES = 768;
 
-/** Decode the binary of points. Throws Error if it is none. */
+/** Decode the binary of points. Throws Error for anything else. */
 function decodeCloud(buffer) {
   const view = new DataView(buffer);
   const isCloud = buffer.byteLength >= HEAD_BYTES && view.getUint32(0, false) === 0x434d5031;

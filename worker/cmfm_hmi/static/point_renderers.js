@@ -1,4 +1,4 @@
-// Two ways to draw points: WebGL, and a plain canvas where there is none.
+// Two ways to draw points: WebGL, and a plain canvas without it.
 "use strict";
 
 const PERSPECTIVE = 0.22; // share by which a point one radius nearer is larger
@@ -17,7 +17,7 @@ void main() {
 }`;
 const FRAGMENT = `precision mediump float; varying vec3 seen; void main() { gl_FragColor = vec4(seen, 1.0); }`;
 
-/** Draws by WebGL. Throws Error where there is none. */
+/** Draws by WebGL. Throws Error without it. */
 class GlRenderer {
   constructor(canvas, cloud, placed) {
     const gl = canvas.getContext("webgl", { antialias: false, alpha: false });

@@ -20,7 +20,7 @@ MAX_BYTES: Final = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What teaching left. `mark` changes with each teaching.
+    """The files that teaching left. `mark` changes with each teaching.
 
     `rates` are thresholds with what they cost and catch, `worst` the nominal parts to look at with their pictures,
     `preview` the counts, `changed` the previewed parts with another verdict, `remarks` sentences of the worker.

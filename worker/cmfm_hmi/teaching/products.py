@@ -83,7 +83,7 @@ class Products:
         return found
 
     def part_folder(self, name: str, part: str) -> Path:
-        """Return the folder of a collected part, which need not exist. Raises InputError for a product that is none."""
+        """Return the folder of a collected part, which need not exist. Raises InputError for an invalid product."""
         return product_folder(self._folder, name) / PARTS / part
 
     def _revision(self, name: str) -> str:

@@ -65,7 +65,7 @@ RANGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of the ledger: rows of a recipe ("" for all), with the models whose rows may name none.
+    """A question to the ledger: rows of a recipe ("" for all), with the models whose rows may name none.
 
     `model` is the one whose scores are compared with nominal ones; "" for none.
     """

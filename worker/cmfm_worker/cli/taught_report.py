@@ -1,4 +1,4 @@
-"""What `teach` leaves beside a taught recipe and prints at its end: the report of `fit`, and the preview."""
+"""The report that `teach` leaves beside a taught recipe and prints at its end: the report of `fit`, and the preview."""
 
 import json
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ SET_CLOCK: Final = "compare `date` on both, restart time synchronisation (PTP, N
 
 @dataclass(slots=True)
 class Heard:
-    """What came from one camera: a completed handshake, its newest heartbeat and when that came (CLOCK_REALTIME)."""
+    """The messages of one camera: a completed handshake, its newest heartbeat and when that came (CLOCK_REALTIME)."""
 
     connected: bool = False
     beats: int = 0

@@ -28,7 +28,7 @@ PTP_DEVICES: Final = Path("/dev")
 
 
 class Reading(NamedTuple):
-    """What a daemon says: whether it follows a server, how far this clock is off (s, None: not told), its words."""
+    """A daemon's answer: whether it follows a server, how far this clock is off (s, None: not told), its words."""
 
     synchronised: bool
     offset_s: float | None

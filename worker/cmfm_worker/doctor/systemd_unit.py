@@ -21,7 +21,7 @@ RunText = Callable[[Sequence[str]], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a unit gives its process. A limit of None is unlimited."""
+    """The limits that a unit gives its process. A limit of None is unlimited."""
 
     name: str
     command: str

@@ -1,4 +1,4 @@
-"""What every check is given: the settings, the options, and the worker if one runs."""
+"""The input of every check: the settings, the options, and the worker if one runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ NO_KEY: Final = "the line encrypts; give --key NAME.key_secret of a client that 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the person gave: the line's rate in parts a second, seconds to listen to cameras, a client's key."""
+    """The person's options: the line's rate in parts a second, seconds to listen to cameras, a client's key."""
 
     rate_hz: float | None = None
     listen_s: float = 3.0

@@ -28,7 +28,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 @lru_cache(maxsize=1)
 def _renameat2() -> Any:
-    """Return the C library's function; None where there is none."""
+    """Return the C library's function, or None where it lacks it."""
     call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is not None:
         call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]

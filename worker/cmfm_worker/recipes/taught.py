@@ -26,7 +26,7 @@ _HALF_WRITTEN: Final = re.compile(r"\.[a-z0-9_]{8}$")
 
 
 def taught_folder(recipes: Path, name: str) -> Path:
-    """Return the folder of a taught recipe, which need not exist. Raises InputError for a name that is none."""
+    """Return the folder of a taught recipe, which need not exist. Raises InputError for an invalid name."""
     recipe_path(recipes, name)
     return recipes / TAUGHT_FOLDER / name
 

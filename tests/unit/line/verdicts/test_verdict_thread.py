@@ -127,7 +127,7 @@ def test_control_answers_status_and_recipes(line: Line) -> None:
 
 
 def test_control_answers_for_the_threads_that_write(line: Line) -> None:
-    """What the collector and the ledger say comes back under the id of its request."""
+    """The answer of collector and ledger comes back under the id of its request."""
     assert line.ask("control", CollectRequest("1", "bagel", 30)).ok
     entry = AuditRequest("2", "e1", 1, "ann", "recipe.use")
     assert line.ask("control", entry).ok

@@ -13,7 +13,7 @@ OFFLINE, NO_DATA, TIMEOUT = -2, -3, -9
 
 
 class Failed(Exception):
-    """What the next capture answers: a code of ErrorStatus."""
+    """The answer of the next capture: a code of ErrorStatus."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)

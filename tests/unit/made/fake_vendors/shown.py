@@ -1,4 +1,4 @@
-"""What a fake camera sees: a cube on a plane, in millimetres, and its calls."""
+"""The scene of a fake camera: a cube on a plane, in millimetres, and its calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCENE = cube_on_plane()
 
 @dataclass
 class Shown:
-    """What the fake shows, and what it was asked. `fails` is raised by the next capture."""
+    """The pictures that the fake shows, and its calls. `fails` is raised by the next capture."""
 
     xyz_mm: NDArray[np.float32] = field(
         default_factory=lambda: (SCENE.points(VIEW) * 1000).astype(np.float32)

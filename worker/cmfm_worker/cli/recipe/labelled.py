@@ -1,4 +1,4 @@
-"""What a threshold would have decided about the collected parts that people called good or bad."""
+"""The decisions of a threshold about the collected parts that people called good or bad."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -64,7 +64,7 @@ def collected_folder(collected: Path | None, config: Path | None) -> Path | None
 
 
 def recipe_folder(recipes: Path | None, config: Path | None, name: str) -> Path:
-    """Return the folder of a recipe, which need not exist. Raises InputError for a name that is none."""
+    """Return the folder of a recipe, which need not exist. Raises InputError for an invalid name."""
     from cmfm_worker.recipes.recipe_path import recipe_path
 
     return recipe_path(recipes_folder(recipes, config), name)

@@ -1,4 +1,4 @@
-"""What the ledger's thread writes: rows of verdicts, and audit entries with whom to tell when they are on the disk."""
+"""Entries for the ledger's thread: rows of verdicts, and audit entries with whom to tell when they are on the disk."""
 
 import sqlite3
 import time
