@@ -9,6 +9,7 @@ from tests.unit.made.gentl_buffers import BY_NAME, buffer_of
 from tests.unit.made.known_scene import Cube, KnownScene, Plane, View
 
 from cmfm_cameras.errors import Refusal, RefusedCaptureError
+from cmfm_cameras.gentl import affine
 from cmfm_cameras.gentl.parts import Part
 from cmfm_cameras.gentl.points import points, require_same_pixels
 from cmfm_cameras.gentl.scan3d import Axis, Intrinsics, Pose, Scan3d, axes_of, metres_of
@@ -29,6 +30,12 @@ STEPPED_M = (STEPS * SCALES + OFFSETS) / 1000
 """The truth of a device that counts in steps."""
 assert STEPS.min() > 0
 assert STEPS.max() < 65536
+
+
+@pytest.fixture(autouse=True, params=[affine.STRIP_PX, 3 * VIEW.width_px])
+def _strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test sees a buffer of one strip, and of strips of three rows and a last one of two."""
+    monkeypatch.setattr(affine, "STRIP_PX", request.param)
 
 
 def converted(
