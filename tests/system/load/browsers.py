@@ -16,6 +16,9 @@ import numpy as np
 
 ACCEPT = "text/html,application/xhtml+xml"
 
+SETTLE_S = 3.0
+"""Parts of the first seconds do not count: a page that was just opened fetches the strip of the last 30 as well."""
+
 
 class Connection:
     """One HTTP/1.1 connection that is kept."""
@@ -62,7 +65,7 @@ class Browser:
         await self._pictures.get("/")
         reader = await self._events.send("/live/events")
         await reader.readuntil(b"\r\n\r\n")
-        first = True
+        settled_ms = (time.time() + SETTLE_S) * 1000
         while True:
             line = await reader.readline()
             if not line:
@@ -70,16 +73,15 @@ class Browser:
             if line.startswith(b"data: "):
                 self.events += 1
                 for part in json.loads(line[6:])["parts"]:
-                    await self._show(part, first)
-                first = False
+                    await self._show(part, counts=part["at"] > settled_ms)
 
-    async def _show(self, part: dict[str, Any], first: bool) -> None:
+    async def _show(self, part: dict[str, Any], *, counts: bool) -> None:
         if not part["picture"]:
             return
         boot = urllib.parse.quote(part["boot"], safe="")
         status, _ = await self._pictures.get(f"/live/picture?boot={boot}&id={part['id']}")
         self.missing += status != 200
-        if not first:
+        if counts:
             self.delays_ms.append(time.time() * 1000 - part["at"])
 
     def close(self) -> None:
