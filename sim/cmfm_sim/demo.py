@@ -14,6 +14,7 @@ from cmfm_protocol.wire.state import WorkerState
 from cmfm_sim.accounting import account, compare_with_worker
 from cmfm_sim.datasets.write import MARKER as DATASET_MARKER
 from cmfm_sim.datasets.write import write_dataset
+from cmfm_sim.demo_conveyor import DemoConveyor, rate_for
 from cmfm_sim.demo_gateway import DemoGateway, start_gateway
 from cmfm_sim.demo_line import DemoFolder, Endpoints
 from cmfm_sim.demo_options import DemoDisplay, DemoOptions, DemoReport
@@ -22,7 +23,6 @@ from cmfm_sim.errors import FailedError
 from cmfm_sim.listener import LineListener
 from cmfm_sim.pictures import RejectPictures
 from cmfm_sim.processes import Child, Children, program
-from cmfm_sim.trigger_log import read_triggers
 
 FIT_LIMIT_S: Final = 900.0
 READY_LIMIT_S: Final = 180.0
@@ -33,17 +33,11 @@ LAST_RESULT_S: Final = 3.0
 LAST_MESSAGES_S: Final = 0.3
 """Time after the worker's end for messages that are still in our sockets."""
 
-USUAL_RATE_HZ: Final = 4.0
-"""Parts a second, slow enough to watch."""
-
-LOAD: Final = 0.6
-"""Largest share of the worker's capacity that is asked of it: camera, pictures and terminal need the machine too."""
-
 
 class Demo:
     """One run. `run` raises FailedError, InputError, ClientError or DatasetError; no process is left behind.
 
-    With the page the line stays after its last part until `stopped`; `go_on` then makes `stopped` false again.
+    With the page the test parts go round after the last one until `stopped`; `go_on` then makes `stopped` false again.
     """
 
     def __init__(
@@ -77,8 +71,9 @@ class Demo:
                 worker = self._start_worker(children, listener)
                 gateway = self._start_gateway(children, endpoints)
                 page = self._start_page(children, endpoints)
-                self._show_parts(children, endpoints, listener, worker)
-                self._hold_for(page, worker, listener)
+                conveyor = self._conveyor(children, endpoints, listener.state)
+                self._show_parts(conveyor, listener, worker)
+                self._hold_for(page, conveyor, worker, listener)
                 self._end_worker(worker, listener)
                 problems = self._ask_gateway(gateway, listener)
         return self._report(listener, problems)
@@ -149,48 +144,31 @@ class Demo:
         self._display.done(f"worker is ready: {' '.join(argv)}")
         return worker
 
-    def _show_parts(
-        self, children: Children, endpoints: Endpoints, listener: LineListener, worker: Child
-    ) -> None:
-        rate_hz = self._rate_hz(listener.state)
+    def _conveyor(self, children: Children, endpoints: Endpoints, state: WorkerState | None) -> DemoConveyor:
+        """The conveyor at the rate of the options, or at one that suits the worker's time a part."""
+        part_ms = state.part_ms if state is not None else None
+        rate_hz = self._options.rate_hz or rate_for(part_ms)
+        cost = f"in the warm-up a part took it {part_ms:.3g} ms; " if part_ms is not None else ""
+        self._display.done(f"{cost}the conveyor brings {rate_hz:.3g} parts a second")
+        return DemoConveyor(children, self._folder, endpoints, self._options, rate_hz)
+
+    def _show_parts(self, conveyor: DemoConveyor, listener: LineListener, worker: Child) -> None:
         self._display.begin("Replaying the test parts")
-        replay = children.start("replay", [*program("cmfm-sim"), *self._replay_arguments(endpoints, rate_hz)])
+        replay = conveyor.once()
         while replay.returncode is None:
             self._require_going()
             if worker.returncode is not None:
                 raise worker.failure(f"ended in the middle of the run, with exit code {worker.returncode}")
             listener.listen()
         replay.require_success()
-        fired = {trigger.key for trigger in read_triggers(self._folder.triggers)}
+        self._wait_for_verdicts(listener, worker)
+
+    def _wait_for_verdicts(self, listener: LineListener, worker: Child) -> None:
+        fired = {trigger.key for trigger in self._folder.fired()}
         until_s = time.monotonic() + self._options.deadline_ms / 1000 + LAST_RESULT_S
         while not fired <= listener.keys and time.monotonic() < until_s and worker.returncode is None:
             self._require_going()
             listener.listen()
-
-    def _rate_hz(self, state: WorkerState | None) -> float:
-        """The rate of the options, or one that suits the worker's time a part."""
-        part_ms = state.part_ms if state is not None else None
-        rate_hz = self._options.rate_hz or rate_for(part_ms)
-        cost = f"in the warm-up a part took it {part_ms:.3g} ms; " if part_ms is not None else ""
-        self._display.done(f"{cost}the conveyor brings {rate_hz:.3g} parts a second")
-        return rate_hz
-
-    def _replay_arguments(self, endpoints: Endpoints, rate_hz: float) -> list[str]:
-        options, folder = self._options, self._folder
-        categories = [item for category in options.categories for item in ("--category", category)]
-        arguments = {
-            "--dataset": "synthetic",
-            "--root": folder.dataset,
-            "--rate": rate_hz,
-            "--endpoint": endpoints.frames,
-            "--deadline-ms": options.deadline_ms,
-            "--shuffle": options.seed,
-            "--seed": options.seed,
-            "--faults": options.faults,
-            "--record": folder.triggers,
-        }
-        named = [str(item) for pair in arguments.items() for item in pair]
-        return ["replay", *categories, *named, *(["--triggers"] if options.triggers else []), "--json"]
 
     def _end_worker(self, worker: Child, listener: LineListener) -> None:
         """Send SIGTERM: the worker gives the open verdicts and ends with 0."""
@@ -235,16 +213,26 @@ class Demo:
         self._display.done(f"page: {page.address}    user {USER}, password {page.password}")
         return page
 
-    def _hold_for(self, page: DemoPage | None, worker: Child, listener: LineListener) -> None:
-        """Let the line stand until Ctrl-C, so that a person can look at the page."""
+    def _hold_for(
+        self, page: DemoPage | None, conveyor: DemoConveyor, worker: Child, listener: LineListener
+    ) -> None:
+        """Let the test parts go round until Ctrl-C, so that a person can look at the page of a running line."""
         if page is None:
             return
-        self._display.begin(f"The last part is inspected; {page.address} stays until Ctrl-C")
+        listener.be_quiet()
+        rounds = conveyor.round_after_round()
+        self._display.begin(f"The parts go round, without rows here; {page.address} stays until Ctrl-C")
         while not self._stopped():
-            if worker.returncode is not None:
-                raise worker.failure(f"ended with exit code {worker.returncode}")
+            for process in (worker, rounds):
+                if process.returncode is not None:
+                    raise process.failure(f"ended with exit code {process.returncode}")
             listener.listen()
         self._go_on()
+        rounds.terminate()
+        while rounds.returncode is None:
+            self._require_going()
+            listener.listen()
+        self._wait_for_verdicts(listener, worker)
 
     def _ask_gateway(self, gateway: DemoGateway | None, listener: LineListener) -> list[str]:
         """Compare what the gateway passed on with what was published."""
@@ -255,17 +243,12 @@ class Demo:
         return [] if passed_on == published else [f"the gateway passed on {passed_on} of {published} results"]
 
     def _report(self, listener: LineListener, gateway_problems: Sequence[str]) -> DemoReport:
-        counted = account(read_triggers(self._folder.triggers), listener.received)
+        counted = account(self._folder.fired(), listener.received)
         problems = [*counted.problems(), *compare_with_worker(counted, listener.state)]
         problems += gateway_problems
         if listener.lost:
             problems.append(f"{listener.lost} results were published but never received")
         return DemoReport(counted, tuple(problems), tuple(self._pictures.saved))
-
-
-def rate_for(part_ms: float | None) -> float:
-    """Parts a second for a worker that needs `part_ms` a part: the usual rate, or less for a slow one."""
-    return min(USUAL_RATE_HZ, LOAD * 1000 / part_ms) if part_ms else USUAL_RATE_HZ
 
 
 def _are_there(root: Path, categories: Sequence[str]) -> bool:

@@ -11,6 +11,10 @@ import tomli_w
 from cmfm_client.subscriber import SubscriberOptions
 from cmfm_sim.errors import InputError
 from cmfm_sim.ports import free_ports
+from cmfm_sim.trigger_log import TriggerRecord, read_triggers
+
+KEPT_MB: Final = 500
+"""Archived frames of a demo whose parts go round for days."""
 
 MARKER: Final = ".cmfm-demo"
 """File that marks a folder as the demo's own, which the next demo may empty."""
@@ -78,6 +82,16 @@ class DemoFolder:
         return self.root / "triggers.jsonl"
 
     @property
+    def rounds(self) -> Path:
+        """The camera's triggers while the parts go round for the page."""
+        return self.root / "rounds.jsonl"
+
+    def fired(self) -> list[TriggerRecord]:
+        """Every trigger of the camera. Raises RecordError."""
+        rounds = read_triggers(self.rounds) if self.rounds.is_file() else []
+        return [*read_triggers(self.triggers), *rounds]
+
+    @property
     def results(self) -> Path:
         """The results received."""
         return self.root / "results.jsonl"
@@ -123,6 +137,7 @@ class DemoFolder:
             },
             "recipes": {"folder": self.recipes.name, "names": list(recipes)},
             "ledger": {"path": "ledger.sqlite"},
+            "kept": {"max_mb": KEPT_MB},
             "log": {"format": "console", "level": "info"},
         }
         self.config.write_text(tomli_w.dumps(settings), encoding="utf-8")
@@ -131,5 +146,5 @@ class DemoFolder:
         for folder in (self.rejected, self.kept, self.logs, *(() if keep else (self.dataset, self.recipes))):
             shutil.rmtree(folder, ignore_errors=True)
         databases = (file for name in ("ledger", "hmi") for file in self.root.glob(f"{name}.sqlite*"))
-        for file in (self.config, self.triggers, self.results, self.summary, *databases):
+        for file in (self.config, self.triggers, self.rounds, self.results, self.summary, *databases):
             file.unlink(missing_ok=True)

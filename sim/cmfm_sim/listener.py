@@ -32,6 +32,11 @@ class LineListener:
         self._log = log
         self._pictures = pictures
         self._on_event = on_event
+        self._quiet = False
+
+    def be_quiet(self) -> None:
+        """Pass no more events on and write no more pictures; the account and its record go on."""
+        self._quiet = True
 
     @property
     def phase(self) -> str:
@@ -57,12 +62,17 @@ class LineListener:
             if isinstance(event, Received):
                 self.received.append(event)
                 self.keys.add(event.key)
-                self._pictures.result(event.result)
                 self._log.write(event)
             elif isinstance(event, WorkerState):
                 self.state = event
             elif isinstance(event, Lost):
                 self.lost += len(event.missing)
-            elif isinstance(event, AnomalyMaps):
-                self._pictures.maps(event)
-            self._on_event(event)
+            if not self._quiet:
+                self._show(event)
+
+    def _show(self, event: Event) -> None:
+        if isinstance(event, Received):
+            self._pictures.result(event.result)
+        elif isinstance(event, AnomalyMaps):
+            self._pictures.maps(event)
+        self._on_event(event)

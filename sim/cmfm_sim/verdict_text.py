@@ -4,6 +4,7 @@ from typing import Final
 
 from rich.text import Text
 
+from cmfm_protocol.digits import digits_apart
 from cmfm_protocol.wire.result import Result
 from cmfm_protocol.wire.verdict import Verdict
 
@@ -53,7 +54,8 @@ def _score(result: Result) -> str:
     if not result.threshold:
         return f"{result.score:.3g}"
     sign = ">=" if result.score >= result.threshold else "<"
-    return f"{result.score:.3g} {sign} {result.threshold:.3g}"
+    digits = digits_apart(result.score, result.threshold)
+    return f"{result.score:.{digits}g} {sign} {result.threshold:.{digits}g}"
 
 
 def _mistake(verdict: Verdict, truth: str) -> str:

@@ -19,6 +19,7 @@ from cmfm_hmi.security.lock import LineLock
 from cmfm_hmi.security.roles import Role
 from cmfm_hmi.security.sessions import visitor_of
 from cmfm_hmi.texts import LANGUAGES, Language, preferred, text, texts, texts_below
+from cmfm_protocol.digits import digits_apart
 
 LANGUAGE_COOKIE: Final = "cmfm_language"
 NS_PER_S: Final = 1_000_000_000
@@ -68,6 +69,7 @@ class Templates:
         )
         self._environment.filters["when"] = when
         self._environment.filters["number"] = _number
+        self._environment.globals["digits_apart"] = digits_apart
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return the page; `values` are the template's own."""

@@ -12,7 +12,8 @@ from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_sim.commands.demo_display import ConsoleDisplay
 from cmfm_sim.commands.make import Counts
 from cmfm_sim.datasets.synthetic import CATEGORIES
-from cmfm_sim.demo import LOAD, USUAL_RATE_HZ, Demo
+from cmfm_sim.demo import Demo
+from cmfm_sim.demo_conveyor import LOAD, USUAL_RATE_HZ
 from cmfm_sim.demo_line import DemoFolder
 from cmfm_sim.demo_options import DemoOptions
 from cmfm_sim.errors import InputError
@@ -84,7 +85,7 @@ def demo(
         bool,
         typer.Option(
             "--page",
-            help="Also run cmfm-hmi, the operator's page, and print its address. The line stays until Ctrl-C.",
+            help="Also run cmfm-hmi, the operator's page, and print its address. The parts go round until Ctrl-C.",
         ),
     ] = False,
     keep: Annotated[

@@ -121,7 +121,10 @@ def test_a_threshold_is_dragged_saved_and_undone_and_no_part_is_lost(
         expect(page.locator("#recent-count")).to_have_text(re.compile(rf"\({PARTS}\)"))
         expect(page.locator("#rate")).to_contain_text("95 % interval")
         expect(page.locator("#save")).to_be_disabled()
+        taught = newest(line).threshold
         before = threshold_of(page)
+        assert taught is not None
+        assert before == float(f"{taught:.5g}")
         passed = after(page, "PASS")
 
         low = page.locator("#histogram").evaluate("place => place.clientWidth")
@@ -153,7 +156,7 @@ def test_a_threshold_is_dragged_saved_and_undone_and_no_part_is_lost(
         keep_screenshot(page, "threshold-saved")
         page.click("#undo")
         belt.run_until(lambda: "version 3" in page.locator("#done").inner_text(), "praline", worker)
-        belt.run_until(lambda: newest(line).threshold == before, "praline", worker)
+        belt.run_until(lambda: newest(line).threshold == taught, "praline", worker)
         assert threshold_of(page) == before
 
         line.wait_for(lambda: len(line.received) == belt.sent, worker, 60)

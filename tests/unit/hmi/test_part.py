@@ -19,7 +19,7 @@ from tests.unit.made.page import PageClient, page_client, page_settings
 from tests.unit.made.verdicts import result
 from tests.unit.made.written_ledger import write_ledger
 
-from cmfm_hmi.pages.part import shares_of
+from cmfm_hmi.board.region_shares import shares_of
 from cmfm_protocol.pictures.map_in_frame import MapInFrame
 from cmfm_protocol.wire.verdict import Verdict
 from cmfm_records.collected import read_product

@@ -14,7 +14,7 @@ from cmfm_protocol.files.dataset import list_parts, read_part
 from cmfm_protocol.wire.frame import Frame, decode_frame
 from cmfm_protocol.wire.topics import parse_topic
 from cmfm_sim import app
-from cmfm_sim.demo import rate_for
+from cmfm_sim.demo_conveyor import rate_for
 from cmfm_sim.demo_line import MARKER, DemoFolder, Endpoints
 from cmfm_sim.errors import InputError
 from cmfm_sim.trigger_log import read_triggers

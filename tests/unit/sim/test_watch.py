@@ -101,6 +101,12 @@ def test_a_line_says_what_became_of_a_part_and_why() -> None:
     ]
 
 
+def test_a_score_just_below_its_threshold_is_seen_to_be_below() -> None:
+    """Numbers that are alike in three digits are written with more."""
+    close = replace(result(3), score=2.6181, threshold=2.6224)
+    assert "2.618 < 2.622" in verdict_text(close).plain
+
+
 def test_an_escape_stands_out() -> None:
     """A defective part that passed does not look like one that failed."""
     assert truth_styles(Verdict.PASS) != truth_styles(Verdict.FAIL)

@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+from cmfm_hmi.board.region_shares import shares_of
 from cmfm_hmi.line.live_line import LineSnapshot
 from cmfm_protocol.wire.result import Result
 
@@ -29,8 +30,8 @@ def part_facts(result: Result, *, pictured: bool) -> dict[str, object]:
         "latency_ms": result.latency_us / 1000,
         "simulated": result.simulated,
         "regions": [
-            {"mm2": region.area_mm2, "px": region.area_px, "peak": region.peak, "modality": region.modality}
-            for region in result.regions
+            {"mm2": region.area_mm2, "px": region.area_px, "share": share, "modality": region.modality}
+            for region, share in zip(result.regions, shares_of(result), strict=True)
         ],
         "picture": pictured,
     }

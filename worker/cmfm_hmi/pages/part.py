@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from cmfm_hmi.board.region_shares import shares_of
 from cmfm_hmi.commands import RunningCommand
 from cmfm_hmi.errors import InputError, PageError
 from cmfm_hmi.kept.marks import Mark
@@ -175,17 +176,6 @@ def read_part(site: Site, folder: Path) -> Shown:
         marks=tuple(site.marks.of([row.name]).get(row.name, ())),
         products=tuple(sorted({*site.marks.products(), *([row.recipe] if row.recipe else [])})),
     )
-
-
-def shares_of(result: Result) -> tuple[float | None, ...]:
-    """The highest Ψ of each region divided by the threshold, both in the unit of the score; None without a threshold.
-
-    The highest Ψ of the map is in the first region, and corresponds to the score.
-    """
-    regions, score, threshold = result.regions, result.score, result.threshold
-    if not regions or score is None or not threshold or regions[0].peak <= 0:
-        return tuple(None for _ in regions)
-    return tuple(region.peak / regions[0].peak * score / threshold for region in regions)
 
 
 def replay_of(site: Site, row: ArchivedRow) -> dict[str, Any] | None:

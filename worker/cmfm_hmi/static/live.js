@@ -140,8 +140,9 @@
     verdict.textContent = texts[part.verdict];
     setText("reason", part.verdict === "PASS" ? "" : reasons[part.reason] || part.reason);
     setText("detail", part.verdict === "PASS" ? "" : part.detail);
-    setText("score", part.score === null ? texts.no_score : shown(part.score));
-    setText("threshold", shown(part.threshold));
+    const digits = digitsApart(part.score, part.threshold);
+    setText("score", part.score === null ? texts.no_score : shown(part.score, digits));
+    setText("threshold", shown(part.threshold, digits));
     const share = part.score !== null && part.threshold > 0 ? Math.min(Math.max(part.score / part.threshold / 2, 0), 1) : 0;
     byId("gauge-fill").style.width = `${share * 100}%`;
     for (const tile of document.querySelectorAll(".tile")) tile.style.backgroundImage = address ? `url("${address}")` : "none";
@@ -168,7 +169,7 @@
       make("td", {}, String(index + 1)),
       make("td", { class: "right" }, region.mm2 === null
         ? fill(texts.pixels, { value: shown(region.px, 6) }) : fill(texts.mm2, { value: shown(region.mm2) })),
-      make("td", { class: "right" }, shown(region.peak)),
+      make("td", { class: "right" }, region.share === null ? "–" : shown(region.share)),
       make("td", {}, texts[`modality_${region.modality}`] || region.modality)));
     if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "4", class: "quiet" }, texts.no_regions)));
     byId("regions").replaceChildren(...rows);

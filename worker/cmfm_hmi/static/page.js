@@ -46,6 +46,14 @@ function shown(value, digits = 3) {
   return numberFormats.get(digits).format(value);
 }
 
+/** The significant digits, 3 to 7, at which a score and its threshold look different. */
+function digitsApart(score, threshold) {
+  let digits = 3;
+  const alike = () => score.toPrecision(digits) === threshold.toPrecision(digits);
+  while (score !== null && threshold !== null && score !== threshold && digits < 7 && alike()) digits += 1;
+  return digits;
+}
+
 /** Make an element: `make("td", { class: "right" }, "text", child)`. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

@@ -16,10 +16,16 @@ if (page) {
   let data = null;
   let busy = false;
 
-  /** The limits in the fields: `failAt` is null while its field holds no number. */
+  /** A limit in use as its field shows it: five digits. */
+  const inField = (limit) => (limit === null ? "" : String(Number(limit.toPrecision(5))));
+
+  /** The limits in the fields: `failAt` is null while its field holds no number. A field left as it is means the limit in use. */
   function limits() {
-    const number = (field) => (field.value.trim() === "" || !Number.isFinite(Number(field.value)) ? null : Number(field.value));
-    return { failAt: number(fields.fail), greyFrom: number(fields.grey) };
+    const limit = (field, inUse) => {
+      if (field.value === inField(inUse)) return inUse;
+      return field.value.trim() === "" || !Number.isFinite(Number(field.value)) ? null : Number(field.value);
+    };
+    return { failAt: limit(fields.fail, data.fail_at), greyFrom: limit(fields.grey, data.grey_from) };
   }
 
   function areSaved() {
@@ -112,8 +118,8 @@ if (page) {
     const keep = data !== null && !areSaved() && data.recipe_sha === fresh.recipe_sha;
     data = fresh;
     if (!keep) {
-      fields.fail.value = data.fail_at ?? "";
-      fields.grey.value = data.grey_from ?? "";
+      fields.fail.value = inField(data.fail_at);
+      fields.grey.value = inField(data.grey_from);
     }
     const { failAt, greyFrom } = limits();
     if (failAt !== null) histogram.draw(drawnData(failAt, greyFrom));
@@ -162,8 +168,8 @@ if (page) {
 
   function save(event) {
     event.preventDefault();
-    const fail_at = fields.fail.value;
-    const grey_from = fields.grey.value;
+    const { failAt, greyFrom } = limits();
+    const [fail_at, grey_from] = [failAt, greyFrom].map((limit) => (limit === null ? "" : String(limit)));
     act(() => post("/threshold", { recipe: data.recipe, recipe_sha: data.recipe_sha, fail_at, grey_from, why: byId("why").value }));
   }
 
@@ -173,8 +179,8 @@ if (page) {
   }
 
   function reset() {
-    fields.fail.value = data.fail_at ?? "";
-    fields.grey.value = data.grey_from ?? "";
+    fields.fail.value = inField(data.fail_at);
+    fields.grey.value = inField(data.grey_from);
     judge();
   }
 
