@@ -1,13 +1,12 @@
 """Adapters of vendors' Python packages on fakes of them: the documented calls, and what becomes of their answers."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.made.fake_vendors import depthai, mecheye, nxlib, pyorbbecsdk, zivid
+from tests.unit.made.fake_vendors import FAKES, MODULES, mecheye, modules_of
 from tests.unit.made.fake_vendors.shown import SCENE, VIEW, Shown
 from tests.unit.made.published_camera import published
 from tests.unit.made.scripted_device import next_capture, refused, wait_until
@@ -18,20 +17,6 @@ from cmfm_cameras.errors import DeviceError, InputError, Refusal
 from cmfm_cameras.settings.model import CameraSettings
 from cmfm_settings.section import Section
 
-FAKES: dict[str, Callable[[Shown], Any]] = {
-    "ensenso": nxlib.fake,
-    "mecheye": mecheye.fake,
-    "oakd": depthai.fake,
-    "orbbec": pyorbbecsdk.fake,
-    "zivid": zivid.fake,
-}
-MODULES = {
-    "ensenso": "nxlib",
-    "mecheye": "mecheye.area_scan_3d_camera",
-    "oakd": "depthai",
-    "orbbec": "pyorbbecsdk",
-    "zivid": "zivid",
-}
 REQUESTED = ("ensenso", "mecheye", "zivid")
 STREAMED = ("oakd", "orbbec")
 
@@ -46,13 +31,8 @@ class Vendors:
         self._settings.write_text("made up")
 
     def install(self, kind: str, **changes: Any) -> None:
-        module = FAKES[kind](self.shown, **changes)
-        self._patch.setitem(sys.modules, MODULES[kind], module)
-        if kind == "ensenso":
-            self._patch.setitem(sys.modules, "nxlib.context", module.context)
-        if kind == "mecheye":
-            self._patch.setitem(sys.modules, "mecheye", module)
-            self._patch.setitem(sys.modules, "mecheye.shared", module.shared)
+        for name, module in modules_of(kind, self.shown, **changes).items():
+            self._patch.setitem(sys.modules, name, module)
 
     def section(self, kind: str, **keys: Any) -> Section:
         if kind in REQUESTED:
