@@ -5,7 +5,7 @@ from enum import IntEnum
 from cmfm_service.errors import StartupError
 from cmfm_settings.errors import InputError
 
-__all__ = ["ExitCode", "InputError", "PageError", "StartupError"]
+__all__ = ["ExitCode", "InputError", "MissingError", "PageError", "StartupError"]
 
 
 class ExitCode(IntEnum):
@@ -28,3 +28,7 @@ class PageError(Exception):
         self.key = key
         self.status = status
         self.values = values
+
+
+class MissingError(InputError):
+    """A request names a recipe or a version that does not exist: the person sees HTTP status 404 with this sentence."""

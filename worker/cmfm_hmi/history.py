@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from cmfm_hmi.errors import InputError, PageError
+from cmfm_hmi.errors import InputError, MissingError, PageError
 from cmfm_hmi.settings.records import RecordsSection
 from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_records.ledger import LedgerReader, open_ledger
@@ -56,6 +56,8 @@ class History:
                 return await asyncio.shield(running)
         except TimeoutError:
             raise PageError("too_slow", 504, seconds=limit_s or self._section.query_s) from None
+        except MissingError as error:
+            raise PageError("missing", 404, error=error) from error
         except (InputError, DatasetError, OSError) as error:
             self._log.warning("records_unreadable", error=str(error))
             raise PageError("records", error=error) from error

@@ -58,6 +58,7 @@ def test_live_verdicts_of_a_running_line(make_line: MakeLine, recipes: Path, syn
             for language in ("en", "de"):
                 look(browser, running, size, language, parts=min(inspected, 30))
         look_with_a_wrong_clock(browser, running)
+        open_a_rejected_part(browser, running)
 
         running.process.kill()
         expect(page.locator("#alarms")).to_contain_text("what is shown is old")
@@ -94,6 +95,17 @@ def hold_a_pictured_part(page: Page) -> None:
     expect(pictured).to_have_attribute("aria-pressed", "true")
     page.click("#resume")
     expect(page.locator("#resume")).to_be_hidden()
+
+
+def open_a_rejected_part(browser: Browser, running: RunningPage) -> None:
+    """The link of a rejected part leads from the strip to the part's own page."""
+    with screen(browser, running.address) as page:
+        rejected = page.locator("#strip li.FAIL button").last
+        rejected.click()
+        part = page.locator("#fact-part").inner_text()
+        page.click("#open-part")
+        expect(page.locator("h1")).to_contain_text(part)
+        expect(page.locator("h1 .verdict")).to_have_attribute("class", re.compile("FAIL"))
 
 
 def look(browser: Browser, running: RunningPage, size: tuple[int, int], language: str, *, parts: int) -> None:

@@ -207,8 +207,8 @@ def test_the_page_answers_with_curves(tmp_path: Path) -> None:
         assert {each for each in curves["percentile"] if each is not None} == {
             52.5
         }  # 10 of 20 below, one equal
-        assert client.http.get("/trends/data?recipe=cookie").status_code == 503
-        assert client.http.get("/trends/data?recipe=..%2F..").status_code == 503
+        assert client.http.get("/trends/data?recipe=cookie").status_code == 404
+        assert client.http.get("/trends/data?recipe=..%2F..").status_code == 404
         assert client.http.get("/trends/data?range=year").status_code == 404
 
 

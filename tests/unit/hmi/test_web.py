@@ -1,13 +1,14 @@
 """The web application: who gets in, what every response carries, what an error looks like."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Match, Mount, Route
 from tests.unit.made.page import PageClient, page_client, page_settings
 
 from cmfm_hmi.security.guard import GUARDED
@@ -22,6 +23,35 @@ def test_every_route_is_guarded(tmp_path: Path) -> None:
         for route in routes:
             assert isinstance(route, Route)
             assert hasattr(route.endpoint, GUARDED), route.path
+
+
+ADDRESS = re.compile(r"""["'`](/[a-z][^"'` ?]*)""")
+"""An address in a page or script, up to its query."""
+
+EXPRESSION = re.compile(r"\{\{.*?\}\}|\$\{(?:[^{}]|\{[^{}]*\})*\}")
+
+
+def written_addresses() -> set[str]:
+    """The addresses that our templates and scripts lead to, with 1 for each expression."""
+    package = files("cmfm_hmi")
+    found = set[str]()
+    for folder, ending in (("static", ".js"), ("templates", ".j2")):
+        for file in package.joinpath(folder).iterdir():
+            if file.name.endswith(ending):
+                text = file.read_text(encoding="utf-8")
+                found |= set(ADDRESS.findall(EXPRESSION.sub("1", text)))
+    return found
+
+
+def test_no_link_leads_nowhere(tmp_path: Path) -> None:
+    """Each address in a template or script is one of a route, for some method."""
+    with page_client(tmp_path) as client:
+        routes = application(client.site).routes
+        written = written_addresses()
+        assert {"/parts/of/1/1", "/recipes/1/restore", "/rejects.zip", "/login"} <= written
+        for address in written - {"/parts/", "/teach/1"}:  # beginnings of longer ones
+            scopes = [{"type": "http", "method": method, "path": address} for method in ("GET", "POST")]
+            assert any(route.matches(scope)[0] is Match.FULL for route in routes for scope in scopes), address
 
 
 def test_a_stranger_is_asked_to_log_in(tmp_path: Path) -> None:

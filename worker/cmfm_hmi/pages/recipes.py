@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from cmfm_hmi.errors import PageError
+from cmfm_hmi.errors import MissingError, PageError
 from cmfm_hmi.recipes.changes import import_recipe, one_line, restore, told
 from cmfm_hmi.recipes.compare import differences
 from cmfm_hmi.recipes.files import RecipeView, read_recipe, read_recipes, read_version, recipe_names
@@ -17,7 +17,6 @@ from cmfm_hmi.security.guard import read_form, require
 from cmfm_hmi.security.roles import Role
 from cmfm_hmi.security.sessions import visitor_of
 from cmfm_hmi.site import Site
-from cmfm_settings.errors import InputError
 from cmfm_settings.names import is_name
 
 NAV: Final = (NavEntry("recipes", "/recipes"),)
@@ -105,12 +104,12 @@ def routes(site: Site) -> list[BaseRoute]:
 
 
 def _side(folder: Path, wanted: str) -> RecipeView:
-    """A recipe, or as NAME@N a version of it. Raises InputError."""
+    """A recipe, or as NAME@N a version of it. Raises MissingError, InputError."""
     name, at, number = wanted.rpartition("@")
     if not at:
         return read_recipe(folder, wanted)
     if not number.isdecimal() or len(number) > 9:
-        raise InputError(f"{wanted[:60]!r} is not a version; expected NAME@N")
+        raise MissingError(f"{wanted[:60]!r} is not a version; expected NAME@N")
     return read_version(folder, name, int(number))
 
 

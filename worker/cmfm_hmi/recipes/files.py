@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cmfm_hmi.errors import MissingError
 from cmfm_protocol.wire.limits import NAME_RULE
 from cmfm_records.nominal import USUAL_LIMIT
 from cmfm_records.recipe_versions import RECIPE_FILE, Version, read_versions, versions_home
@@ -85,23 +86,23 @@ def read_recipes(folder: Path) -> list[RecipeView]:
 
 
 def read_recipe(folder: Path, name: str) -> RecipeView:
-    """Read a recipe by its name. Raises InputError if it is not a name, not there or not readable."""
+    """Read a recipe by its name. Raises MissingError if it is not there, InputError if it is not readable."""
     home = recipe_folder(folder, name)
     table, sha = _read_table(home / RECIPE_FILE)
     return RecipeView(name, sha, table, tuple(read_versions(folder / name)))
 
 
 def read_version(folder: Path, name: str, number: int) -> RecipeView:
-    """Read the kept file of a version. Raises InputError."""
+    """Read the kept file of a version. Raises MissingError, InputError."""
     recipe_folder(folder, name)
     table, sha = _read_table(versions_home(folder / name) / str(number) / RECIPE_FILE)
     return RecipeView(name, sha, table, tuple(read_versions(folder / name)))
 
 
 def recipe_folder(folder: Path, name: str) -> Path:
-    """Return the folder of a recipe, which need not exist. Raises InputError unless `name` is a name."""
+    """Return the folder of a recipe, which need not exist. Raises MissingError unless `name` is a name."""
     if not is_name(name):
-        raise InputError(f"{name[:60]!r} is not a recipe's name: {NAME_RULE}")
+        raise MissingError(f"{name[:60]!r} is not a recipe's name: {NAME_RULE}")
     return folder / name
 
 
@@ -122,7 +123,7 @@ def _read_table(path: Path) -> tuple[dict[str, Any], str]:
             raise InputError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB, so not a recipe")
         return tomllib.loads(content.decode("utf-8-sig")), hashlib.sha256(content).hexdigest()
     except FileNotFoundError:
-        raise InputError(f"{path.parent}: not a recipe, it has no {path.name}") from None
+        raise MissingError(f"{path.parent}: not a recipe, it has no {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:  # also a number of 5,000 digits, or deep nesting
         raise InputError(f"{path}: cannot be read as TOML: {error}") from error
 

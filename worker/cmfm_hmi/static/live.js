@@ -160,7 +160,7 @@
     showRegions(part);
     const open = byId("open-part");
     open.hidden = part.verdict === "PASS";
-    open.href = `/part/${encodeURIComponent(part.boot)}/${part.id}`;
+    open.href = `/parts/of/${encodeURIComponent(part.boot)}/${part.id}`;
     document.dispatchEvent(new CustomEvent("part-shown", { detail: { key: shownKey, at: part.at, picture: address !== "" } }));
   }
 
