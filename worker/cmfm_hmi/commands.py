@@ -24,6 +24,12 @@ NICENESS: Final = 10
 KEPT_LINES: Final = 200
 """Newest lines of stderr that are kept."""
 
+REFUSED_CODE: Final = 2
+"""Exit code of a command that refuses what it was given."""
+
+SPEAKER: Final = "cmfm-worker: "
+"""What the program puts before its errors."""
+
 MAX_OUTPUT_BYTES: Final = 64 * 2**20
 MAX_LINE_BYTES: Final = 1 << 20
 END_LIMIT_S: Final = 5.0
@@ -50,8 +56,8 @@ class RunningCommand:
 
     @property
     def failure(self) -> str:
-        """The end of its stderr, for people."""
-        return "\n".join(list(self.lines)[-5:])
+        """The end of its stderr, for people: without the program's name before it."""
+        return "\n".join(line.removeprefix(SPEAKER) for line in list(self.lines)[-5:])
 
 
 class WorkerCommands:
@@ -77,7 +83,8 @@ class WorkerCommands:
         if command.timed_out:
             raise PageError("command_slow", 504, command=kind, seconds=timeout_s)
         if command.code != 0:
-            raise PageError("command_failed", 500, command=kind, error=command.failure)
+            status = 422 if command.code == REFUSED_CODE else 500
+            raise PageError("command_failed", status, command=kind, error=command.failure)
         return command
 
     def start(

@@ -77,6 +77,33 @@ def drag_by_finger(page: Page, dx: float) -> None:
     session.detach()
 
 
+def export_and_import(page: Page, running: RunningPage, folder: Path, name: str, copy: str) -> None:
+    """Take a recipe away as a file and bring it back under another name; a file that was changed is refused."""
+    page.goto(f"{running.address}/recipes")
+    with page.expect_download() as started:
+        page.click(f'a[href="/recipes/{name}/export"]')
+    exported, torn = folder / "exported.zip", folder / "torn.zip"
+    started.value.save_as(exported)
+    content = bytearray(exported.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    torn.write_bytes(content)
+    for file, place in ((torn, "#problem"), (exported, "#done")):
+        page.set_input_files("#import [name=file]", file)
+        page.fill("#import [name=name]", copy)
+        page.fill("#import [name=why]", "for the other line")
+        page.click("#import button")
+        expect(page.locator("#import button")).to_be_enabled()
+        expect(page.locator(place)).to_be_visible()
+        said = page.locator(place).inner_text()
+        assert (f"{copy} was imported" if place == "#done" else "is damaged") in said, said
+        assert str(folder) not in said
+    page.goto(f"{running.address}/recipes")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert (folder / "recipes" / copy / "mapping.safetensors").read_bytes() == (
+        folder / "recipes" / name / "mapping.safetensors"
+    ).read_bytes()
+
+
 def newest(line: Line) -> Result:
     """Return the newest verdict."""
     return max((item.result for item in line.received), key=lambda result: result.result_id)
@@ -111,7 +138,7 @@ def test_a_threshold_is_dragged_saved_and_undone_and_no_part_is_lost(
         Belt(line, distinct_parts(synthetic_root, PARTS)) as belt,
         chromium() as browser,
         started_page(line) as running,
-        screen(browser, running.address) as page,
+        screen(browser, running.address, expected=("422",)) as page,
     ):
         belt.run_until(lambda: belt.sent == PARTS, "praline", worker)
         line.wait_for(lambda: len(line.received) == PARTS, worker, 60)
@@ -172,6 +199,7 @@ def test_a_threshold_is_dragged_saved_and_undone_and_no_part_is_lost(
         expect(page.locator("#score-at")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d · \d"))
         expect(page.locator("#rejects-at")).to_contain_text("FAIL")
         keep_screenshot(page, "trends-cursor")
+        export_and_import(page, running, line.folder, "praline", "copy")
         look_at(page, running, "/threshold", ".handle.fail", "threshold")
         look_at(page, running, "/trends?recipe=praline&range=hour", "#plot-score .axes", "trends")
         look_at(page, running, "/recipes", "tbody tr", "recipes")

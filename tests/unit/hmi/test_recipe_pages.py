@@ -246,7 +246,8 @@ def test_a_recipe_goes_to_another_line_as_one_file(
     assert "There is a recipe bagel-2 already." in again.json()["error"]
     assert take("name=bagel-2&replace=yes").status_code == 200
     damaged = take("name=bagel-3", exported.content[:-100])
-    assert damaged.status_code == 500
+    assert damaged.status_code == 422
+    assert damaged.json()["error"].endswith("failed: not an exported recipe, or its end is missing")
     assert not (tmp_path / "recipes" / "bagel-3").exists()
     assert take("name=..%2Fbagel").status_code == 400
     assert list(tmp_path.glob(".transfer-*")) == []

@@ -105,7 +105,13 @@ async def command(
 ) -> dict[str, Any]:
     """Run `cmfm-worker recipe …` and return its JSON. Raises PageError."""
     config = ["--config", str(site.settings.worker.config), "--json"]
-    done = await site.commands.run(kind, ["recipe", *options, *config, "--", *operands], COMMAND_LIMIT_S)
+    try:
+        done = await site.commands.run(kind, ["recipe", *options, *config, "--", *operands], COMMAND_LIMIT_S)
+    except PageError as error:
+        for operand in operands if "error" in error.values else ():
+            # The person knows an uploaded file by another name than ours.
+            error.values["error"] = str(error.values["error"]).replace(f"{operand}: ", "")
+        raise
     try:
         answer = json.loads(done.text)
     except ValueError as error:
