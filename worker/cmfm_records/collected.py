@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, get_args
 
 from cmfm_protocol.wire.limits import MAX_TEXT_BYTES, NAME_RULE
 from cmfm_records.archived_part import NAME, part_folders, read_archived_part, read_facts
+from cmfm_records.copying import copy_folder
 from cmfm_settings.errors import InputError
 from cmfm_settings.names import is_name
 
@@ -172,13 +173,13 @@ def _copy(archived: Path, target: Path) -> None:
     scratch = target.with_name(f"{TAKING}{target.name}-{os.getpid()}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        shutil.copytree(archived, scratch, copy_function=shutil.copyfile)
+        copy_folder(archived, scratch)
         scratch.rename(target)
-    except (OSError, shutil.Error) as error:
+    except OSError:
         shutil.rmtree(scratch, ignore_errors=True)
         if target.is_dir():  # somebody else has copied it meanwhile
             return
-        raise OSError(str(error)) if isinstance(error, shutil.Error) else error from None
+        raise
 
 
 def _choices(path: Path) -> dict[str, Choice]:

@@ -1,12 +1,10 @@
 """The check of the disks: room for a week, a read-only or full disk, and how long a sync takes."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 from tests.unit.made.examined import outcomes, said, settings, visit
+from tests.unit.made.small_disk import small_disk
 
 from cmfm_worker.doctor.check_disk import (
     LEAST_FILES,
@@ -97,15 +95,7 @@ def test_a_real_disk(tmp_path: Path) -> None:
 
 def test_a_small_full_disk(tmp_path: Path) -> None:
     """A tmpfs of 1 MB, where the machine allows one to be mounted."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if os.getuid() != 0 or mount is None or umount is None:
-        pytest.skip("needs root and mount(8)")
-    command = [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs a machine that allows mount(8)")
-    try:
+    with small_disk(tmp_path, 1):
         (tmp_path / "full").write_bytes(bytes(MB))
         found = room_findings([Place("kept", tmp_path)], room_of, lambda _: 1)
         assert "0 of 1 MB free" in said(found, Outcome.TO_DO)
-    finally:
-        subprocess.run([umount, str(tmp_path)], check=True)

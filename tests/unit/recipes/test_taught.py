@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.made.recipes import saved
+from tests.unit.made.recipes import draft, pair, saved
+from tests.unit.made.small_disk import fill, small_disk
 
+from cmfm_protocol.files.outputs import OutputError
 from cmfm_records.recipe_versions import read_versions
 from cmfm_worker.errors import InputError
+from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.recipe_path import recipe_names
-from cmfm_worker.recipes.taught import put_in_use, taught_folder, teaching
+from cmfm_worker.recipes.taught import LEAST_FREE_MIB, put_in_use, taught_folder, teaching
 from cmfm_worker.recipes.versions import restore
 
 
@@ -74,3 +77,31 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / ".taught").write_text("")
     with pytest.raises(InputError, match=r"\.taught: cannot be written"), teaching(tmp_path, "cap"):
         pass
+
+
+def test_a_full_disk_leaves_every_recipe_as_it_was(tmp_path: Path) -> None:
+    """Full before teaching: refused. Full while it is written or put in use: a sentence, and nothing changes."""
+    with small_disk(tmp_path, LEAST_FREE_MIB + 8):
+        saved(tmp_path / "cap")
+        with teaching(tmp_path, "cap") as target:
+            saved(target, name="cap", threshold=None)
+        taught, used = tree(target), tree(tmp_path / "cap")
+        filler = fill(tmp_path)
+        for spare in (0, 4096):
+            filler.unlink()
+            with teaching(tmp_path, "cap"):
+                filler = fill(tmp_path, leave_bytes=spare)
+                with pytest.raises((InputError, OutputError), match="No space left on device"):
+                    save_recipe(target, draft(name="cap"), pair(1), replace=True)
+            with pytest.raises(InputError, match=r"cannot be written \(No space left on device"):
+                put_in_use(tmp_path, "cap", "ann", "")
+            with pytest.raises(InputError, match="its disk has 0 MiB free"), teaching(tmp_path, "cap"):
+                pass
+            assert (tree(target), tree(tmp_path / "cap")) == (taught, used)
+        filler.unlink()
+        assert put_in_use(tmp_path, "cap", "ann", "") >= 1
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

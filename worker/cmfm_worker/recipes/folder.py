@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cmfm_protocol.files.outputs import require_writable_folder
 from cmfm_protocol.wire.limits import NAME_RULE
+from cmfm_records.copying import copy_folder
 from cmfm_settings.names import is_name
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.commented_toml import commented_toml
@@ -126,7 +127,7 @@ def put_recipe(source: Path, folder: Path) -> None:
     folder = folder.resolve()
     with scratch_beside(folder) as scratch:
         new = scratch / "new"
-        shutil.copytree(source, new, copy_function=shutil.copyfile)
+        copy_folder(source, new)
         new.chmod(_READABLE_BY_ALL)
         if (folder / MAPPING_FILE).is_file() and sha256_of(folder / MAPPING_FILE) == sha256_of(
             new / MAPPING_FILE

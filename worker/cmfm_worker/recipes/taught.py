@@ -21,6 +21,9 @@ from cmfm_worker.recipes.versions import changing, require_sound
 
 TAUGHT_FOLDER: Final = ".taught"
 
+LEAST_FREE_MIB: Final = 32
+"""Free space with which teaching begins: a recipe with its report takes a few MiB, and its version as much."""
+
 _HALF_WRITTEN: Final = re.compile(r"\.[a-z0-9_]{8}$")
 """End of the name that `tempfile` gives the folder in which `save_recipe` writes."""
 
@@ -35,8 +38,17 @@ def taught_folder(recipes: Path, name: str) -> Path:
 def teaching(recipes: Path, name: str) -> Iterator[Path]:
     """Yield the folder that the recipe is to be written to. What a killed teaching left half written is removed first.
 
-    Raises InputError if the recipe is being taught already, or the folder cannot be written.
+    Raises InputError if the recipe is being taught already, the folder cannot be written, or its disk is nearly full:
+    that is better known before minutes of teaching.
     """
+    with _held(recipes, name) as target:
+        _require_room(target.parent)
+        yield target
+
+
+@contextmanager
+def _held(recipes: Path, name: str) -> Iterator[Path]:
+    """Yield the folder of the taught recipe while no other process writes it. Raises InputError."""
     target = taught_folder(recipes, name)
     lock = target.with_name(f".{name}.lock")
     try:
@@ -65,8 +77,16 @@ def put_in_use(recipes: Path, name: str, by: str, why: str) -> int:
     target = recipe_path(recipes, name)
     if not (taught_folder(recipes, name) / RECIPE_FILE).is_file():
         raise InputError(f"{name}: has not been taught; `cmfm-worker teach --from-collected` teaches it")
-    with teaching(recipes, name) as source:  # nobody teaches it again while it is copied
+    with _held(recipes, name) as source:  # nobody teaches it again while it is copied
         require_sound(source)
         with changing(target, by, why):
             put_recipe(source, target)
     return read_versions(target)[-1].version
+
+
+def _require_room(folder: Path) -> None:
+    free_mib = shutil.disk_usage(folder).free >> 20
+    if free_mib < LEAST_FREE_MIB:
+        raise InputError(
+            f"{folder}: its disk has {free_mib} MiB free; {LEAST_FREE_MIB} are needed to write a recipe"
+        )

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from cmfm_records.copying import copy_folder
 from cmfm_records.recipe_versions import VERSIONS_FILE, Version, read_versions, versions_home
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.file_hash import sha256_of
@@ -181,10 +182,8 @@ def _keep_files(folder: Path, home: Path, number: int) -> None:
         if (folder / MAPPING_FILE).is_file():
             _link(folder / MAPPING_FILE, scratch / MAPPING_FILE)
         if (folder / REPORT_FOLDER).is_dir():
-            shutil.copytree(folder / REPORT_FOLDER, scratch / REPORT_FOLDER, copy_function=_link)
+            copy_folder(folder / REPORT_FOLDER, scratch / REPORT_FOLDER, _link)
         scratch.rename(home / str(number))
-    except shutil.Error as error:
-        raise OSError(str(error)) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
