@@ -48,6 +48,7 @@ class Capture:
     lost_before: int = 0
     device_ns: int | None = None
     trigger_id: int | None = None
+    seq: int | None = None
 
     def said(self) -> tuple[float | None, float | None, float | None]:
         """Return exposure in µs, gain and temperature in °C as a header carries them: finite numbers, or None."""

@@ -39,6 +39,7 @@ class Refusal(StrEnum):
     REPEATED_ID = "repeated_id"  # the frame id of the capture before
     ID_BACK = "id_back"  # a frame id below the one before
     ID_JUMP = "id_jump"  # more ids skipped than can be believed
+    LATE = "late"  # asked for too long ago: the part is no longer where the photo-eye saw it
     UNSUPPORTED = "unsupported"  # a pixel format, mode or container that the adapter does not convert
 
 
@@ -57,8 +58,8 @@ class SourceEndedError(Exception):
 class RefusedCaptureError(Exception):
     """One capture cannot be published. It is counted and its number is used, but no frame is sent.
 
-    `frame_id`, `trigger_ns`, `lost_before` and `part_id` are those of the capture, as in `Capture`. With `part_id` the
-    worker's FAULT names the part that it rejects.
+    `frame_id`, `trigger_ns`, `lost_before`, `part_id` and `seq` are those of the capture, as in `Capture`. With
+    `part_id` the worker's FAULT names the part that it rejects.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class RefusedCaptureError(Exception):
         trigger_ns: int | None = None,
         lost_before: int = 0,
         part_id: str = "",
+        seq: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.reason = reason
@@ -77,3 +79,4 @@ class RefusedCaptureError(Exception):
         self.trigger_ns = trigger_ns
         self.lost_before = lost_before
         self.part_id = part_id
+        self.seq = seq

@@ -7,6 +7,8 @@
 4. An id that goes back, or that skips more than `MAX_SKIPPED`, is refused and uses no number. The device's count has
    started anew or is damaged, so the device must be opened again; the numbers then go on by rule 1.
 5. A device without ids counts captures, and the frames that it says it lost.
+6. A capture that a trigger message asked for has that message's number. Numbers between are triggers without a frame.
+   One that is used already, or that skips more than `MAX_SKIPPED`, is refused and uses no number.
 
 An id of `bits` bits wraps from its highest value to `lowest`. Of two ids the later one is at most half of the range
 ahead.
@@ -69,8 +71,12 @@ class Numbering:
         self._ids = ids
         self._last_id = None
 
-    def take(self, frame_id: int | None, lost_before: int = 0) -> Numbered | NotNumbered:
-        """Return the number of the next capture, or why it gets none."""
+    def take(
+        self, frame_id: int | None, lost_before: int = 0, seq: int | None = None
+    ) -> Numbered | NotNumbered:
+        """Return the number of the next capture, or why it gets none. `seq`: the number that it was asked for by."""
+        if seq is not None:
+            return _refused_number(seq, self.next_seq) or self._use(seq - self.next_seq)
         if frame_id is None:
             return self._use(min(max(lost_before, 0), MAX_SKIPPED))
         steps = 1 if self._last_id is None else self._ids.steps(self._last_id, frame_id)
@@ -94,4 +100,13 @@ def _refused(steps: int, last_id: int | None, frame_id: int) -> NotNumbered | No
     if steps - 1 > MAX_SKIPPED:
         detail = f"frame id {frame_id} after {last_id} skips {steps - 1}; at most {MAX_SKIPPED} are believed"
         return NotNumbered(Refusal.ID_JUMP, detail, reopen=True)
+    return None
+
+
+def _refused_number(seq: int, next_seq: int) -> NotNumbered | None:
+    if seq < next_seq:
+        return NotNumbered(Refusal.REPEATED_ID, f"number {seq} is used; {next_seq} is the next", reopen=False)
+    if seq - next_seq > MAX_SKIPPED:
+        detail = f"number {seq} skips {seq - next_seq}; at most {MAX_SKIPPED} are believed"
+        return NotNumbered(Refusal.ID_JUMP, detail, reopen=False)
     return None

@@ -2,6 +2,7 @@
 
 from cmfm_cameras.device import adapter_of, section_of
 from cmfm_cameras.errors import InputError
+from cmfm_cameras.fired import photo_eye_keys
 from cmfm_cameras.options import options_of
 from cmfm_cameras.settings.model import CameraSettings
 from cmfm_protocol.files.key_files import KeyFileError
@@ -14,6 +15,7 @@ def problems_of(settings: CameraSettings) -> list[str]:
     for attempt in (
         lambda: options_of(settings.camera),
         lambda: adapter_of(kind).check(section_of(settings, kind)),
+        lambda: photo_eye_keys(settings),
     ):
         try:
             attempt()

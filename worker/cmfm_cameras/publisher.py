@@ -14,7 +14,7 @@ import structlog
 
 from cmfm_cameras.capture import Capture, is_text
 from cmfm_cameras.device_thread import Arrived, DeviceEvent, DeviceLost, DeviceThread, Ended, Opened, Refused
-from cmfm_cameras.errors import DeviceHungError, Refusal
+from cmfm_cameras.errors import DeviceHungError, Refusal, RefusedCaptureError
 from cmfm_cameras.numbering import NotNumbered, Numbering
 from cmfm_cameras.settings.camera import CameraSection
 from cmfm_client import Camera
@@ -107,7 +107,7 @@ class Publisher:
         capture = event.capture
         self.counts.captures += 1
         at_ns = self._believed(capture.trigger_ns, event.arrived_ns)
-        seq = self._numbered(capture.frame_id, capture.lost_before, at_ns)
+        seq = self._numbered(capture, at_ns)
         if seq is not None:
             trigger = self._trigger(seq, at_ns, source_id=capture.part_id, encoder=capture.position())
             self._publish(trigger, capture)
@@ -118,16 +118,16 @@ class Publisher:
         self.counts.refused[error.reason] += 1
         self._log.warning("capture_refused", reason=str(error.reason), detail=str(error))
         at_ns = self._believed(error.trigger_ns, event.arrived_ns)
-        seq = self._numbered(error.frame_id, error.lost_before, at_ns)
+        seq = self._numbered(error, at_ns)
         if seq is not None:
             self._trigger(seq, at_ns, source_id=error.part_id)
 
-    def _numbered(self, frame_id: int | None, lost_before: int, at_ns: int) -> int | None:
+    def _numbered(self, capture: Capture | RefusedCaptureError, at_ns: int) -> int | None:
         """Announce the triggers that were skipped, and return the capture's number. None if it gets none.
 
         When the skipped ones fired is not known; each is given a time of its own, just before the capture's.
         """
-        numbered = self._numbering.take(frame_id, lost_before)
+        numbered = self._numbering.take(capture.frame_id, capture.lost_before, capture.seq)
         if isinstance(numbered, NotNumbered):
             self._not_numbered(numbered)
             return None

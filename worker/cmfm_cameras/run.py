@@ -13,6 +13,7 @@ import structlog
 from cmfm_cameras.device import Device, open_device
 from cmfm_cameras.device_thread import DeviceThread
 from cmfm_cameras.errors import ExitCode, InputError
+from cmfm_cameras.fired import fired
 from cmfm_cameras.metrics import serve_metrics
 from cmfm_cameras.options import options_of
 from cmfm_cameras.problems import problems_of
@@ -48,6 +49,7 @@ def serve(settings: CameraSettings, opened: Callable[[], Device], stopped: Calla
     with contextlib.ExitStack() as stack:
         stack.callback(notifier.close)
         camera = stack.enter_context(Camera(options_of(section)))
+        opened = fired(settings, camera, opened, stack)
         device = DeviceThread(opened, reopen_max_s=section.reopen_max_s)
         publisher = Publisher(section, camera, device)
         stack.callback(serve_metrics(settings.metrics, publisher.counts, device, section.hang_limit_s))

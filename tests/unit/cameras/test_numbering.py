@@ -94,3 +94,20 @@ def test_no_number_is_used_twice_and_none_is_left_out(events: list[object], lost
         if isinstance(taken, Numbered):
             used += range(taken.seq - taken.skipped, taken.seq + 1)
     assert used == list(range(numbering.next_seq))
+
+
+def test_a_capture_that_was_asked_for_has_the_number_of_its_request() -> None:
+    """Numbers between were asked for and not heard: they are lost. A used one, and a jump, get none."""
+    numbering = Numbering()
+    numbering.opened(FrameIds())
+    assert numbering.take(None, seq=2) == Numbered(2, 2)
+    assert numbering.take(None, seq=3) == Numbered(3, 0)
+    for used in (3, 0):
+        refused = numbering.take(None, seq=used)
+        assert isinstance(refused, NotNumbered)
+        assert (refused.reason, refused.reopen) == (Refusal.REPEATED_ID, False)
+    far = numbering.take(None, seq=5 + MAX_SKIPPED)
+    assert isinstance(far, NotNumbered)
+    assert (far.reason, far.reopen) == (Refusal.ID_JUMP, False)
+    numbering.opened(FrameIds())
+    assert numbering.take(None, seq=4) == Numbered(4, 0)
