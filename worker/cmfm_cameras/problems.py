@@ -1,5 +1,6 @@
 """Problems that keep a camera from running, as far as its settings and the files that they name tell."""
 
+from cmfm_cameras.calib_id import with_calib_id
 from cmfm_cameras.device import adapter_of, section_of
 from cmfm_cameras.errors import InputError
 from cmfm_cameras.fired import photo_eye_keys
@@ -16,9 +17,10 @@ def problems_of(settings: CameraSettings) -> list[str]:
         lambda: options_of(settings.camera),
         lambda: adapter_of(kind).check(section_of(settings, kind)),
         lambda: photo_eye_keys(settings),
+        lambda: with_calib_id(settings),
     ):
         try:
             attempt()
         except (InputError, KeyFileError) as error:
             problems.append(str(error))
-    return problems
+    return list(dict.fromkeys(problems))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from cmfm_cameras.calib_id import with_calib_id
 from cmfm_cameras.device import Device, open_device
 from cmfm_cameras.device_thread import DeviceThread
 from cmfm_cameras.errors import ExitCode, InputError
@@ -33,6 +34,7 @@ def run_camera(config: Path, changed: Callable[[CameraSettings], CameraSettings]
     settings = changed(load_with_sources(config).settings)
     if problems := problems_of(settings):
         raise InputError("\n".join(problems))
+    settings = with_calib_id(settings)
     with logging_to_stderr(settings.log.format, settings.log.level), stop_signals() as stopped:
         serve(settings, functools.partial(open_device, settings), stopped.is_set)
     return int(ExitCode.OK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,12 +18,16 @@ from tests.unit.made.known_scene import DEPTH_VIEW, PICTURE_VIEW, View, cube_on_
 from tests.unit.made.published_camera import published
 
 from cmfm_cameras.adapters import two_devices
+from cmfm_cameras.calib_id import with_calib_id
 from cmfm_cameras.capture import NO_PICTURE, NO_POINTS, Capture
 from cmfm_cameras.device import Device, DeviceInfo
 from cmfm_cameras.errors import DeviceError, InputError, Refusal, RefusedCaptureError
 from cmfm_cameras.geometry.calibration_file import FORMAT, Calibration, calibration_text
 from cmfm_cameras.geometry.pose import Pose
 from cmfm_cameras.numbering import FrameIds
+from cmfm_cameras.problems import problems_of
+from cmfm_cameras.settings.camera import CameraSection
+from cmfm_cameras.settings.model import CameraSettings
 from cmfm_cameras.settings.two_devices import TwoDevicesSection
 from cmfm_settings.section import Section
 
@@ -282,3 +287,33 @@ def test_check_looks_into_the_inner_settings(tmp_path: Path) -> None:
     (tmp_path / "depth.toml").write_text('[camera]\nkind = "two_devices"\n', encoding="utf-8")
     with pytest.raises(InputError, match="itself two devices"):
         two_devices.check(section)
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "found"), [("", "jig-7", "jig-7"), ("jig-7", "jig-7", "jig-7"), ("jig-7", "", "jig-7")]
+)
+def test_frames_say_the_name_of_the_calibration_file(
+    tmp_path: Path, own: str, files: str, found: str
+) -> None:
+    """Unless the camera's settings name it."""
+    assert with_calib_id(named_calibration(tmp_path, own, files)).camera.calib_id == found
+
+
+def test_two_names_of_a_calibration_are_a_problem(tmp_path: Path) -> None:
+    """A recipe would judge parts whose points were computed by another file than its frames say."""
+    settings = named_calibration(tmp_path, "jig-7", "jig-8")
+    (problem,) = problems_of(settings)
+    assert "'jig-7'" in problem
+    assert "'jig-8'" in problem
+    missing = settings.two_devices.model_copy(update={"calibration": tmp_path / "absent.toml"})
+    assert len(problems_of(settings.model_copy(update={"two_devices": missing}))) == 1
+
+
+def named_calibration(folder: Path, own: str, files: str) -> CameraSettings:
+    """Settings of two devices; both the camera and its calibration file may have the calibration's name."""
+    section = section_of_folders(folder)
+    assert section.calibration is not None
+    text = section.calibration.read_text(encoding="utf-8")
+    named = re.sub(r'^calib_id = ".*"$', f'calib_id = "{files}"', text, flags=re.MULTILINE)
+    section.calibration.write_text(named, encoding="utf-8")
+    return CameraSettings(camera=CameraSection(kind="two_devices", calib_id=own), two_devices=section)

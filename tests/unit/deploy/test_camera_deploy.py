@@ -54,10 +54,17 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 def test_the_image_has_what_the_camera_imports() -> None:
     """Its dependencies are those of pyproject.toml, with the same limits, and no torch."""
-    (install,) = [rest for word, rest in stages()["camera"] if word == "RUN"]
+    debian, install = (rest for word, rest in stages()["camera"] if word == "RUN")
     named = set(re.findall(r'"([^"]+)"', install))
-    extra = {requirement.split(";")[0].strip() for requirement in PROJECT["optional-dependencies"]["genicam"]}
+    extras = PROJECT["optional-dependencies"]
+    wanted = [
+        *extras["genicam"],
+        *extras["realsense"],
+        *(each for each in extras["plc"] if "pymodbus" in each),
+    ]
+    extra = {requirement.split(";")[0].strip() for requirement in wanted}
     known = {*PROJECT["dependencies"], *extra}
+    assert "libusb-1.0-0" in debian.split()
     assert named - known == set()
     assert extra <= named
     assert not [name for name in named if name.startswith("torch")]

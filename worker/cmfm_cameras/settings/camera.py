@@ -64,7 +64,8 @@ class CameraSection(Section):
     calib_id: str = Field(
         "",
         max_length=MAX_TEXT_BYTES // 4,
-        description="Name of the calibration that the points are computed with. Empty: not said.",
+        description="Name of the calibration that the points are computed with. Empty: that of the calibration file of "
+        "two devices, else not said.",
     )
     simulated: bool = Field(
         False, description="true: mark every part as one that does not exist (trials, recordings)."
