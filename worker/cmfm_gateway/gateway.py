@@ -23,6 +23,7 @@ from cmfm_gateway.store import ResultStore
 from cmfm_gateway.triggers import TriggerCounts
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
+from cmfm_service.line_owner import OwnerFile
 
 TICK_S: Final = 0.1
 """Period at which silence is looked for."""
@@ -74,6 +75,8 @@ class Gateway:
         self._event = asyncio.Event()
         self._feed = Feed(settings.worker, self.store, self._wake)
         self._taken_over = self._is_taken_over()
+        self._owners: set[str] = set()
+        self._owner_file = OwnerFile(section.owner) if section.owner is not None else None
         self._view = self.view
 
     @property
@@ -90,6 +93,10 @@ class Gateway:
         while self._change == seen:
             await self._event.wait()
         return self._change
+
+    def owned(self, adapter: str, *, by_plc: bool) -> None:
+        """Note whether a PLC of an adapter owns the line."""
+        (self._owners.add if by_plc else self._owners.discard)(adapter)
 
     def count(self, adapter: str, what: str, by: int = 1) -> None:
         """Count something that `/metrics` shows as cmfm_gateway_events_total{adapter, what}."""
@@ -156,12 +163,14 @@ class Gateway:
             self.store.close()
 
     async def _tick(self) -> None:
-        """Tell adapters of silence and of an operator who takes the line over, which no event reports."""
+        """Tell adapters of silence and of an operator who takes the line over, and the page who owns the line."""
         while True:
             await asyncio.sleep(TICK_S)
             if self._feed.failure is not None:
                 raise self._feed.failure
             self._taken_over = self._is_taken_over()
+            if self._owner_file is not None:
+                self._owner_file.tell(plc=bool(self._owners))
             if self.view != self._view:
                 self._notify()
 

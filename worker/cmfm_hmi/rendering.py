@@ -103,6 +103,7 @@ class Templates:
             "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             "now": when(time.time_ns()),
             "read_only": self._lock.is_read_only,
+            "lock": self._lock.state,
             "taken_over": self._lock.taken_over() if self._lock.plc_owns_line else None,
             "can_take_over": self._lock.can_be_taken_over,
         }

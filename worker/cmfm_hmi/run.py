@@ -113,7 +113,7 @@ async def open_site(settings: HmiSettings) -> AsyncIterator[Site]:
         stack.callback(pictures.close)
         stack.push_async_callback(commands.close)
         stack.push_async_callback(audit.close)
-        board = LiveBoard(live, history, LivePictures(live), settings.page)
+        board = LiveBoard(live, history, LivePictures(live), settings.page, lambda: lock.state)
         stack.push_async_callback(board.end)
         site = Site(
             settings=settings,

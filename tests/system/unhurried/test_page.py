@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.system.page_browser import (
     started_page,
 )
 
+from cmfm_service.line_owner import OwnerFile
 from cmfm_sim.processes import Child
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
@@ -127,6 +129,42 @@ def look_with_a_wrong_clock(browser: Browser, running: RunningPage) -> None:
         expect(page.locator("#strip li").first).to_be_visible()
         expect(page.locator("#clock")).to_contain_text(time.strftime("%Y-"))
         expect(page.locator("#live")).not_to_have_class(re.compile("stale"))
+
+
+def test_an_open_page_follows_the_gateway_s_word(tmp_path: Path) -> None:
+    """A PLC takes the line and gives it up: the bar comes and goes by itself; a silent gateway is said."""
+    told = OwnerFile(tmp_path / "owner.json")
+    told.tell(plc=False)
+    stop = threading.Event()
+    owned = threading.Event()
+
+    def gateway() -> None:
+        while not stop.wait(0.1):
+            told.tell(plc=owned.is_set())
+
+    running_gateway = threading.Thread(target=gateway)
+    running_gateway.start()
+    access = {"owner": str(tmp_path / "owner.json"), "anonymous_may_view": False}
+    try:
+        with (
+            line_without_worker(tmp_path) as line,
+            chromium() as browser,
+            started_page(line, access=access) as running,
+            screen(browser, running.address, expected=("401 (Unauthorized)",)) as page,
+        ):
+            log_in(page, running, "operate")
+            expect(page.locator("#phase")).to_be_visible()
+            expect(page.locator("#read-only")).to_have_count(0)
+            owned.set()
+            expect(page.locator("#read-only")).to_contain_text("a PLC owns the line")
+            owned.clear()
+            expect(page.locator("#read-only")).to_have_count(0)
+            stop.set()
+            expect(page.locator("#read-only")).to_contain_text("the gateway does not say")
+            assert grave_faults(page) == []
+    finally:
+        stop.set()
+        running_gateway.join()
 
 
 def test_logins_and_the_read_only_line(tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ class GatewaySection(Section):
         description="File that cmfm-hmi writes when an operator takes the line over from the PLC, as [access] takeover "
         'in hmi.toml: while it is there no verdict is valid (cause offline). "": nobody can.',
     )
+    owner: ConfigPath | None = Field(
+        None,
+        description="File that says each second whether a PLC owns the line, for [access] owner in hmi.toml: a PLC "
+        'that has written the Modbus register control and does not hold set offline. "": it is not said.',
+    )
     part_number: Rule = Field(
         "digits",
         description="How a part_id becomes the 32-bit part number of a PLC. digits: its last run of digits. hash: the "

@@ -5,6 +5,7 @@ import contextlib
 import json
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -62,12 +63,16 @@ class BoardState:
 
 @dataclass
 class LiveBoard:
-    """Follows the line in a task (`run`). `newer` waits for the next state; `watchers` are the open live pages."""
+    """Follows the line in a task (`run`). `newer` waits for the next state; `watchers` are the open live pages.
+
+    `lock_state` says who owns the line (`LineLock.state`).
+    """
 
     live: LiveLine
     history: History
     pictures: LivePictures
     section: PageSection
+    lock_state: Callable[[], str] = lambda: "free"
     counts: Counts = field(default_factory=Counts)
     state: BoardState = field(default_factory=BoardState)
     watchers: int = 0
@@ -166,6 +171,7 @@ class LiveBoard:
         by_recipe = self.counts.by_recipe(shift_ns)
         return {
             "time": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now_ns / 1e9)),
+            "lock": self.lock_state(),
             "line": state_facts(snapshot),
             "cameras": camera_facts(snapshot),
             "latency": latency_facts(snapshot),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cmfm_hmi.errors import PageError
 from cmfm_hmi.settings.access import AccessSection
+from cmfm_service.line_owner import LineOwner, read_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +26,43 @@ class LineLock:
 
     def __init__(self, section: AccessSection) -> None:
         self._plc_owns_line = section.plc_owns_line
+        self._owner_file = section.owner
         self._file = section.takeover
 
     @property
+    def owner(self) -> LineOwner:
+        """The owner by the settings, else by the gateway: UNKNOWN while that is silent."""
+        if self._plc_owns_line:
+            return LineOwner.PLC
+        return read_owner(self._owner_file) if self._owner_file is not None else LineOwner.NOBODY
+
+    @property
     def plc_owns_line(self) -> bool:
-        """True if the settings give the line to a PLC."""
-        return self._plc_owns_line
+        """True if a PLC owns the line, or may own it because the gateway is silent."""
+        return self.owner is not LineOwner.NOBODY
 
     @property
     def can_be_taken_over(self) -> bool:
         """True if there is a file by which the gateway learns of it."""
-        return self._plc_owns_line and self._file is not None
+        return self.plc_owns_line and self._file is not None
 
     @property
     def is_read_only(self) -> bool:
         """True while the PLC owns the line and nobody has taken over."""
-        return self._plc_owns_line and self.taken_over() is None
+        return self.plc_owns_line and self.taken_over() is None
+
+    @property
+    def state(self) -> str:
+        """What a page says of it: "free", "plc", "unknown", or "taken" by an operator."""
+        owner = self.owner
+        if owner is LineOwner.NOBODY:
+            return "free"
+        return str(owner) if self.taken_over() is None else "taken"
 
     def require_free(self) -> None:
         """Raises PageError (423) while the page is read-only."""
         if self.is_read_only:
-            raise PageError("read_only", 423)
+            raise PageError("gateway_silent" if self.owner is LineOwner.UNKNOWN else "read_only", 423)
 
     def taken_over(self) -> TakeOver | None:
         """Return who has the line from the PLC; None if nobody has."""
@@ -53,7 +70,7 @@ class LineLock:
 
     def take_over(self, who: str) -> TakeOver:
         """Take the line from the PLC; the gateway is not ready from then on. Raises PageError."""
-        if self._file is None or not self._plc_owns_line:
+        if self._file is None or not self.plc_owns_line:
             raise PageError("no_takeover", 409)
         taken = TakeOver(who, time.time_ns())
         new = self._file.with_name(self._file.name + ".new")

@@ -30,6 +30,11 @@ class AccessSection(Section):
         False,
         description="true: a PLC owns the line, and the page is read-only until somebody takes the line over.",
     )
+    owner: ConfigPath | None = Field(
+        None,
+        description="File by which cmfm-gateway says whether a PLC owns the line, as [gateway] owner in gateway.toml: "
+        'the page is read-only while one does, and while the gateway is silent. "": plc_owns_line alone says it.',
+    )
     takeover: ConfigPath | None = Field(
         None,
         description="File that says who took the line over from the PLC, as [gateway] takeover in gateway.toml: while "

@@ -5,6 +5,7 @@
   const root = document.getElementById("live");
   const texts = textsOf(root);
   const reasons = JSON.parse(root.dataset.reasons);
+  const LOCK_MS = 1500; // another owner of the line for so long: the page is loaded anew
   const STRIP = Number(root.dataset.strip);
   const STALE_MS = 4000; // the server sends every second
   const PICTURE_WAIT_MS = 400; // a part without picture is shown after this long
@@ -12,6 +13,7 @@
 
   const parts = new Map(); // key → { part, item }
   const byId = (id) => document.getElementById(id);
+  let lockChangedAt = null;
   let held = null; // key of the part that the operator holds
   let shownKey = null;
   let shownWithPicture = false;
@@ -176,6 +178,7 @@
   }
 
   function showHead() {
+    followLock();
     setText("clock", head.time);
     const line = head.line;
     const phase = byId("phase");
@@ -188,6 +191,13 @@
     showCameras();
     showCounts();
     showAlarms();
+  }
+
+  /** Load the page anew once the line has had another owner for a while: bar and buttons are the server's. */
+  function followLock() {
+    if (head.lock === document.body.dataset.lock) lockChangedAt = null;
+    else if (lockChangedAt === null) lockChangedAt = performance.now();
+    else if (performance.now() - lockChangedAt > LOCK_MS) location.reload();
   }
 
   const sentenceOf = (line) => fill(texts[`phase_${line.phase}`], { seconds: Math.round(line.silent_s) });

@@ -27,6 +27,9 @@ from cmfm_gateway.modbus.requests import RequestHandler
 from cmfm_gateway.modbus.server import ModbusServer
 from cmfm_gateway.modbus.words import from_words
 from cmfm_gateway.settings.modbus import ModbusSection
+from cmfm_hmi.errors import PageError
+from cmfm_hmi.security.lock import LineLock
+from cmfm_hmi.settings.access import AccessSection
 from cmfm_protocol.wire.control import AnnounceRequest, DrainRequest, LoadRecipeRequest
 from cmfm_protocol.wire.result import Region
 from cmfm_protocol.wire.verdict import Verdict
@@ -86,16 +89,62 @@ class Plc:
 
 
 @asynccontextmanager
-async def serving(line: PublishingLine, folder: Path, **modbus: Any) -> AsyncIterator[tuple[Gateway, int]]:
+async def serving(
+    line: PublishingLine, folder: Path, *, gateway: Any = None, **modbus: Any
+) -> AsyncIterator[tuple[Gateway, int]]:
     """A gateway with Modbus on a free port, subscribed to the line."""
     port = free_ports(1)[0]
-    settings = gateway_settings(line, folder, modbus={"enabled": True, "port": port} | modbus)
-    async with running(settings, [ModbusAdapter(settings.modbus)]) as gateway:
+    table = {"enabled": True, "port": port} | modbus
+    settings = gateway_settings(line, folder, modbus=table, gateway=gateway or {})
+    async with running(settings, [ModbusAdapter(settings.modbus)]) as served:
         line.wait_for_subscriber()
         line.heartbeat()
-        await until(lambda: gateway.view.valid)
+        await until(lambda: served.view.valid)
         await until(lambda: _listens(port))
-        yield gateway, port
+        yield served, port
+
+
+def test_the_page_is_read_only_while_a_plc_owns_the_line(line: PublishingLine, tmp_path: Path) -> None:
+    """From the PLC's first control word on, until it sets offline; an operator who takes over drops *ready*.
+
+    A gateway that is gone says nothing, which is read-only too, with a sentence of its own.
+    """
+    owner, takeover = tmp_path / "owner.json", tmp_path / "takeover.json"
+    lock = LineLock(AccessSection(owner=owner, takeover=takeover))
+    assert (lock.state, lock.is_read_only) == ("unknown", True)
+    with pytest.raises(PageError, match="gateway_silent"):
+        lock.require_free()
+
+    async def scenario() -> None:
+        files = {"owner": str(owner), "takeover": str(takeover)}
+        async with serving(line, tmp_path, gateway=files) as (_, port), Plc(port) as plc:
+            await until(lambda: lock.state == "free", 30)
+            lock.require_free()
+            await plc.put("control", BUFFER)
+            await until(lambda: lock.state == "plc", 30)
+            with pytest.raises(PageError, match="read_only"):
+                lock.require_free()
+            line.heartbeat()
+            await plc.until_status(Status.ONLINE)
+            lock.take_over("anna")
+            assert (lock.state, lock.is_read_only) == ("taken", False)
+            await plc.until_status(Status.ONLINE, present=False)
+            lock.give_back()
+            assert lock.is_read_only
+            await plc.put("control", Control.SET_OFFLINE)
+            await until(lambda: lock.state == "free", 30)
+            with pytest.raises(PageError, match="no_takeover"):
+                lock.take_over("anna")
+            await plc.put("control", BUFFER)
+            await until(lambda: lock.state == "plc", 30)
+
+    asyncio.run(scenario())
+    long_ago_s = owner.stat().st_mtime - 60
+    os.utime(owner, (long_ago_s, long_ago_s))
+    assert (lock.state, lock.is_read_only) == ("unknown", True)
+    for damaged in ("", "{", "[]", '{"plc": 1}', '{"owner": true}'):
+        owner.write_text(damaged)
+        assert lock.state == "unknown", damaged
 
 
 def _listens(port: int) -> bool:
