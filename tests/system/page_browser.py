@@ -162,9 +162,23 @@ def grave_faults(page: Page) -> list[str]:
     ]
 
 
+FITS = """() => {
+  const within = (table) => {
+    for (let place = table.parentElement; place; place = place.parentElement) {
+      if (["auto", "scroll"].includes(getComputedStyle(place).overflowX)) return true;
+      if (place.matches("section, .panel"))
+        return table.getBoundingClientRect().right <= place.getBoundingClientRect().right + 1;
+    }
+    return true;
+  };
+  const tables = [...document.querySelectorAll("main table")];
+  return document.documentElement.scrollWidth <= window.innerWidth && tables.every(within);
+}"""
+
+
 def fits_the_screen(page: Page) -> bool:
-    """Tell whether nothing must be scrolled sideways."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+    """Tell whether nothing must be scrolled sideways, and no table leaves its panel (unless that scrolls)."""
+    return bool(page.evaluate(FITS))
 
 
 def keep_screenshot(page: Page, name: str) -> None:

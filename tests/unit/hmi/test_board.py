@@ -111,7 +111,10 @@ def test_counts_are_those_of_the_ledger_and_of_what_came_since(tmp_path: Path) -
     counts.add(recorded[-1])  # came between the two
     counts.add(result(20, Verdict.FAIL, done_ns=now_ns))  # comes while the ledger is asked
     with open_ledger(ledger) as reader:
-        counts.recounted(count_ledger(reader, 0, known[-1].done_ns), known)
+        until_ns = known[-1].done_ns
+        counts.recounted(count_ledger(reader, 0, until_ns), until_ns, known)
+    for each in recorded[:5]:
+        counts.add(each)  # recovered after the ledger had counted them
     counts.add(result(21, Verdict.FAULT, done_ns=now_ns))
     found = total(counts.by_recipe(now_ns - 10 * MINUTE_NS).values())
     assert found == {"PASS": 20, "FAIL": 1, "UNDECIDED": 0, "FAULT": 1}

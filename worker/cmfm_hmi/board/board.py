@@ -209,7 +209,7 @@ class LiveBoard:
             self._ledger_problem = values | {"key": error.key}
             return
         self._ledger_problem = None
-        self.counts.recounted(ledger, known)
+        self.counts.recounted(ledger, until_ns, known)
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

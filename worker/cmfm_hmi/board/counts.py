@@ -35,30 +35,41 @@ def count_results(results: Iterable[Result]) -> Counter[Bucket]:
 
 @dataclass
 class Counts:
-    """Verdicts of the last day. `add` may be called from any thread."""
+    """Verdicts of the last day. `add` may be called from any thread.
+
+    Those before `ledger_until_ns` are the ledger's: a result of that time that comes late, by recovery, is one of them.
+    """
 
     from_ledger: bool = False
+    ledger_until_ns: int = 0
     _buckets: Counter[Bucket] = field(default_factory=Counter)
     _since_recount: list[Result] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, result: Result) -> None:
-        """Count a result that has just come."""
+        """Count a result that has just come, unless the ledger has counted it."""
         with self._lock:
-            self._buckets[result.done_ns // MINUTE_NS, result.recipe, str(result.verdict)] += 1
             self._since_recount.append(result)
+            if result.done_ns < self.ledger_until_ns:
+                return
+            self._buckets[result.done_ns // MINUTE_NS, result.recipe, str(result.verdict)] += 1
 
     def begin_recount(self) -> None:
         """Results from now on are added to the next `recounted`."""
         with self._lock:
             self._since_recount.clear()
 
-    def recounted(self, ledger: Counter[Bucket], known: Iterable[Result]) -> None:
-        """Replace the counts by those of the ledger, the results known after `begin_recount`, and those since."""
+    def recounted(self, ledger: Counter[Bucket], until_ns: int, known: Iterable[Result]) -> None:
+        """Replace the counts by those of the ledger before `until_ns`, and of results since then.
+
+        These are the results known after `begin_recount`, and those that have come since.
+        """
         counted = {(result.boot_id, result.result_id): result for result in known}
         with self._lock:
             since = {(result.boot_id, result.result_id): result for result in self._since_recount}
-            self._buckets = ledger + count_results((since | counted).values())
+            newer = [each for each in (since | counted).values() if each.done_ns >= until_ns]
+            self._buckets = ledger + count_results(newer)
+            self.ledger_until_ns = until_ns
             self._since_recount.clear()
             self.from_ledger = True
 
