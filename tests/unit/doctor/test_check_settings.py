@@ -49,6 +49,20 @@ def test_page_that_reads_other_files_is_to_do(tmp_path: Path) -> None:
         assert outcomes(program_findings(other, given)) == [outcome]
 
 
+def test_gateway_and_page_that_name_other_files_are_to_do(tmp_path: Path) -> None:
+    """The page would be read-only for ever, or taking over would never reach the PLC."""
+    files = {"takeover": "/run/takeover.json", "owner": None}
+    gateway = OtherProgram("cmfm-gateway", Path("gateway.toml"), {"gateway": files})
+    for theirs, told in (
+        ({"takeover": "/run/takeover.json", "owner": None}, []),
+        ({"takeover": None, "owner": None}, ["gateway.takeover"]),
+        ({"takeover": "/run/takeover.json", "owner": "/run/owner.json"}, ["access.owner"]),
+    ):
+        page = OtherProgram("cmfm-hmi", Path("hmi.toml"), {"access": theirs})
+        found = said(check_settings(visit(tmp_path, others=(gateway, page)), {}), Outcome.TO_DO)
+        assert [name for name in ("gateway.takeover", "access.owner") if name in found] == told
+
+
 def test_problems_that_a_program_knows_of_itself_are_to_do() -> None:
     """The output of `cmfm-gateway check`."""
     other = OtherProgram("cmfm-gateway", Path("gateway.toml"), {}, ("no adapter is enabled",))

@@ -37,6 +37,9 @@ _SAME_FILES: Final = (
 )
 """Keys of [records] in the page's file, and where line.toml has the same file or folder."""
 
+_SHARED_FILES: Final = ("takeover", "owner")
+"""Keys of [gateway] in gateway.toml and of [access] in hmi.toml: files by which the two talk of who owns the line."""
+
 RunChild = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 
@@ -54,7 +57,7 @@ def check_settings(visit: Visit, environment: Mapping[str, str] = os.environ) ->
         found += _environment_findings(environment)
     for other in visit.others:
         found += program_findings(other, visit.settings)
-    return found
+    return [*found, *_between_programs(visit.others)]
 
 
 def program_findings(other: OtherProgram, settings: Settings) -> Findings:
@@ -74,6 +77,26 @@ def program_findings(other: OtherProgram, settings: Settings) -> Findings:
                     )
                 )
     return found or [CHECK.good(f"{other.config}: valid, and fits line.toml")]
+
+
+def _between_programs(others: Sequence[OtherProgram]) -> list[Finding]:
+    """Look whether gateway and page name the same files, where one of them names one."""
+    by_name = {other.program: other for other in others}
+    if not {"cmfm-gateway", "cmfm-hmi"} <= by_name.keys():
+        return []
+    gateway, page = by_name["cmfm-gateway"], by_name["cmfm-hmi"]
+    found = []
+    for key in _SHARED_FILES:
+        theirs = gateway.values.get("gateway", {}).get(key) or ""
+        ours = page.values.get("access", {}).get(key) or ""
+        if theirs != ours:
+            found.append(
+                CHECK.to_do(
+                    f"{gateway.config} has gateway.{key} = {theirs!r}, and {page.config} access.{key} = {ours!r}",
+                    "name the same file in both",
+                )
+            )
+    return found
 
 
 def read_other(program: str, config: Path, run: RunChild | None = None) -> OtherProgram:
