@@ -15,6 +15,7 @@ from tests.unit.made.verdicts import result
 
 from cmfm_gateway.settings.load import GATEWAY_FILE
 from cmfm_protocol.files.key_files import KeyPair, write_pair
+from cmfm_protocol.wire.record_requests import AuditRequest
 from cmfm_worker.doctor.bundle import LEDGER_ROWS, write_bundle
 from cmfm_worker.doctor.secrets import REMOVED, Scrubber, texts_in_file
 from cmfm_worker.doctor.visit import Options, OtherProgram, Visit
@@ -62,6 +63,8 @@ def line(tmp_path: Path, secrets: list[str]) -> Visit:
     ledger = Ledger(tmp_path / "ledger.sqlite", flush_ms=10)
     for number in range(1, LEDGER_ROWS + 51):
         ledger.append(result(number, part_id=f"part {IN_FILE}" if number == 1040 else "part"))
+    change = AuditRequest("1" * 32, "2" * 32, 1, f"anna {IN_FILE}", "threshold", "part", "0.5", "0.6")
+    ledger.audit(change, lambda _: None)
     ledger.close()
     (tmp_path / "line.log").write_text("\n".join(["first", *secrets, "last"]))
     config = tmp_path / "line.toml"
@@ -99,6 +102,8 @@ def test_bundle_has_what_support_needs(line: Visit) -> None:
     rows = list(csv.DictReader(io.StringIO(found["ledger/rows.csv"])))
     assert (len(rows), rows[-1]["result_id"]) == (LEDGER_ROWS, str(LEDGER_ROWS + 50))
     assert "1000 triggers = 1000 PASS" in found["ledger/totals.txt"]
+    (change,) = csv.DictReader(io.StringIO(found["ledger/audit.csv"]))
+    assert (change["what"], change["subject"], change["after"]) == ("threshold", "part", "0.6")
     assert found["logs/line.log"].startswith("first\n")
     assert found["logs/line.log"].endswith("\nlast")
     assert json.loads(found["settings/line.json"])["curve"]["secret_key"]["source"] == "file"
@@ -114,6 +119,7 @@ def test_no_secret_is_in_the_bundle(line: Visit, secrets: list[str]) -> None:
     assert found["logs/line.log"].count(REMOVED) == len(secrets)
     assert REMOVED in found["report.txt"]
     assert REMOVED in found["ledger/rows.csv"]
+    assert REMOVED in found["ledger/audit.csv"]
 
 
 def test_bundle_is_its_owners_and_replaces_nothing_halfway(line: Visit) -> None:

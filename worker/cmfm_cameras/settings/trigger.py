@@ -24,8 +24,8 @@ class AnnounceSection(Section):
     )
     through: Literal["socket", "control"] = Field(
         "socket",
-        description="socket: trigger messages on `endpoint`, which is one more endpoint under the worker's [cameras]. "
-        "control: `announce` requests to the worker, which replies.",
+        description="socket: trigger messages on `endpoint`, which is one more endpoint under the worker's [cameras], "
+        "and fires cameras (fired_by in camera.toml). control: `announce` requests to the worker, which replies.",
     )
     endpoint: BoundEndpoint = Field("tcp://127.0.0.1:5565", description="Endpoint that is bound, for socket.")
     control: ServerEndpoint = Field(

@@ -11,13 +11,15 @@ import platform
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import zmq
 
+from cmfm_records.audit import AUDIT_COLUMNS
 from cmfm_records.export import FIELDS
 from cmfm_records.ledger import Question, open_ledger
 from cmfm_settings.explain import as_json
@@ -145,19 +147,25 @@ def _recipes(folder: Path) -> Iterator[Member]:
 
 
 def _ledger(path: Path | None) -> Iterator[Member]:
-    """Pack the newest rows as CSV, and what all of them add up to."""
+    """Pack the newest rows and the newest changes of the trace as CSV, and what all rows add up to."""
     if path is None:
         return
     with open_ledger(path) as reader:
         rows = list(reader.rows(Question(limit=LEDGER_ROWS)))
         since_ns = int(str(rows[0]["done_ns"])) if rows else None
         totals = reader.totals(Question(since_ns=since_ns))
+        changes = [asdict(entry) for entry in reader.audit(limit=LEDGER_ROWS)]
+    yield Member("ledger/rows.csv", _csv(FIELDS, rows))
+    yield Member("ledger/audit.csv", _csv(AUDIT_COLUMNS, changes))
+    yield Member("ledger/totals.txt", "\n".join((totals.sentence(), *totals.remarks())) + "\n")
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS)
+    writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(rows)
-    yield Member("ledger/rows.csv", text.getvalue())
-    yield Member("ledger/totals.txt", "\n".join((totals.sentence(), *totals.remarks())) + "\n")
+    return text.getvalue()
 
 
 def _logs(visit: Visit, log: Path | None, run: RunText) -> Iterator[Member]:
