@@ -23,7 +23,7 @@ from cmfm_gateway.store import ResultStore
 from cmfm_gateway.triggers import TriggerCounts
 from cmfm_protocol.wire.state import WorkerState
 from cmfm_protocol.wire.trigger import TriggerMessage
-from cmfm_service.line_owner import OwnerFile
+from cmfm_service.line_owner import LineOwner, OwnerFile, said_last
 
 TICK_S: Final = 0.1
 """Period at which silence is looked for."""
@@ -75,8 +75,9 @@ class Gateway:
         self._event = asyncio.Event()
         self._feed = Feed(settings.worker, self.store, self._wake)
         self._taken_over = self._is_taken_over()
-        self._owners: set[str] = set()
+        self._owners: dict[str, bool] = {}
         self._owner_file = OwnerFile(section.owner) if section.owner is not None else None
+        self._owned_before = section.owner is not None and said_last(section.owner) is LineOwner.PLC
         self._view = self.view
 
     @property
@@ -95,8 +96,8 @@ class Gateway:
         return self._change
 
     def owned(self, adapter: str, *, by_plc: bool) -> None:
-        """Note whether a PLC of an adapter owns the line."""
-        (self._owners.add if by_plc else self._owners.discard)(adapter)
+        """Note whether a PLC of an adapter owns the line. Until an adapter knows, the word before a restart counts."""
+        self._owners[adapter] = by_plc
 
     def count(self, adapter: str, what: str, by: int = 1) -> None:
         """Count something that `/metrics` shows as cmfm_gateway_events_total{adapter, what}."""
@@ -170,7 +171,8 @@ class Gateway:
                 raise self._feed.failure
             self._taken_over = self._is_taken_over()
             if self._owner_file is not None:
-                self._owner_file.tell(plc=bool(self._owners))
+                known = any(self._owners.values()) if self._owners else self._owned_before
+                self._owner_file.tell(plc=known)
             if self.view != self._view:
                 self._notify()
 

@@ -14,6 +14,9 @@ from cmfm_protocol.files.dataset_error import DatasetError
 from cmfm_records.ledger import LedgerReader, open_ledger
 
 THREADS: Final = 3
+LOCKED_S: Final = 2.0
+"""Longest wait for a ledger that another program locks: the person is told so before `query_s` is over."""
+
 MAX_WAITING: Final = 32
 """Questions asked at once; the next one is told that the page is busy."""
 
@@ -42,7 +45,8 @@ class History:
         path = self._section.ledger
         if path is None:
             raise PageError("no_ledger")
-        return await self.read(lambda: _ask(path, question))
+        wait_s = min(LOCKED_S, self._section.query_s / 2)
+        return await self.read(lambda: _ask(path, question, wait_s))
 
     async def read(self, work: Callable[[], Answer], limit_s: float | None = None) -> Answer:
         """Return what `work` returns; it runs in a thread. Raises PageError as `ask` does."""
@@ -72,6 +76,6 @@ class History:
             running.exception()  # a question that nobody waits for any more may fail unseen
 
 
-def _ask(path: Path, question: Callable[[LedgerReader], Answer]) -> Answer:
-    with open_ledger(path) as reader:
+def _ask(path: Path, question: Callable[[LedgerReader], Answer], wait_s: float) -> Answer:
+    with open_ledger(path, wait_s=wait_s) as reader:
         return question(reader)

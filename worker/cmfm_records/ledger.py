@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,9 @@ from cmfm_records.trend import Slots, read_slots
 from cmfm_settings.errors import InputError
 
 FETCH_ROWS: Final = 1000
+
+WAIT_S: Final = 5.0
+"""How long a lock of another program is waited for."""
 
 Record = dict[str, object]
 
@@ -190,34 +193,55 @@ def _record(row: tuple[Any, ...]) -> Record:
 
 
 @contextmanager
-def open_ledger(path: Path) -> Iterator[LedgerReader]:
-    """Open a ledger for reading, also while a worker writes it. Raises InputError naming the file and the problem."""
+def open_ledger(path: Path, *, wait_s: float = WAIT_S) -> Iterator[LedgerReader]:
+    """Open a ledger for reading, also while a worker writes it.
+
+    Raises InputError naming the file and the problem; also if another program keeps it locked for `wait_s`.
+    """
     if not path.is_file():
         raise InputError(f"{path}: {'not a file' if path.exists() else 'no such file'}; expected a ledger")
-    connection = _connect(path)
-    try:
+    with _sentences(path, wait_s), closing(_connect(path, wait_s)) as connection:
         require_ledger(connection)
         connection.execute("BEGIN")  # rows and totals of one moment, although the worker writes on
         yield LedgerReader(connection)
+
+
+@contextmanager
+def _sentences(path: Path, wait_s: float) -> Iterator[None]:
+    """Turn errors of SQLite into InputError."""
+    try:
+        yield
     except SchemaError as error:
         raise InputError(f"{path} {error}") from error
     except sqlite3.Error as error:
+        if _is_locked(error):
+            raise InputError(
+                f"{path}: another program has locked it for {wait_s:g} s; end that one, or try again"
+            ) from error
         raise InputError(f"{path}: not a ledger, or a damaged one ({error})") from error
-    finally:
-        connection.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Connect read-only; without SQLite's own files if the folder is read-only and nobody writes the ledger."""
+def _is_locked(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _connect(path: Path, wait_s: float) -> sqlite3.Connection:
+    """Connect read-only; without SQLite's own files if the folder is read-only and nobody writes the ledger.
+
+    Raises sqlite3.Error if it is locked.
+    """
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True)
+    connection = sqlite3.connect(uri, uri=True, timeout=wait_s)
     try:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if _is_locked(error):  # somebody writes it: it must not be read without locks
+            connection.close()
+            raise
         if path.with_name(f"{path.name}-wal").exists():
             return connection  # rows may be in there: the reader must fail
         connection.close()
-        return sqlite3.connect(f"{uri}&immutable=1", uri=True)
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True, timeout=wait_s)
     except sqlite3.Error:
         return connection  # the reader must fail here too
     return connection

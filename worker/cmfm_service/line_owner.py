@@ -56,9 +56,17 @@ def read_owner(path: Path) -> LineOwner:
     """Return what the file says; UNKNOWN if it is missing, damaged, or was not written for `STALE_S`."""
     try:
         age_s = time.time() - path.stat().st_mtime
+    except OSError:
+        return LineOwner.UNKNOWN
+    return said_last(path) if abs(age_s) <= STALE_S else LineOwner.UNKNOWN
+
+
+def said_last(path: Path) -> LineOwner:
+    """Return what the file says, however old it is; UNKNOWN if it is missing or damaged."""
+    try:
         plc = json.loads(path.read_text(encoding="utf-8"))["plc"]
     except (OSError, ValueError, KeyError, TypeError):
         return LineOwner.UNKNOWN
-    if abs(age_s) > STALE_S or not isinstance(plc, bool):
+    if not isinstance(plc, bool):
         return LineOwner.UNKNOWN
     return LineOwner.PLC if plc else LineOwner.NOBODY

@@ -80,10 +80,20 @@ class RealsenseDevice:
         self._streams = Streams(device, section)
         try:
             self._cloud = Cloud(self._streams.depth, self._streams.color, self._streams.depth_sensor, section)
-            self._streams.start()
+            self._start()
         except BaseException:
             self.close()
             raise
+
+    def _start(self) -> None:
+        """Start both streams. A recording waits until both run, else it begins with the first alone."""
+        if self._section.playback is None:
+            self._streams.start()
+            return
+        with vendor_errors("the recording cannot be started"):
+            self._device.pause()
+            self._streams.start()
+            self._device.resume()
 
     def capture(self, timeout_s: float) -> Capture | None:
         """Return the next pair of depth and colour as a capture, or None if none came in time."""

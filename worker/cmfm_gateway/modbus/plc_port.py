@@ -103,7 +103,8 @@ class PlcPort:
             self._commands.trigger(self._argument)
         if outcome.start_command:
             self._commands.command(self._argument)
-        self._gateway.owned(CONSUMER, by_plc=self._written and not handshake.is_offline)
+        if self._written:
+            self._gateway.owned(CONSUMER, by_plc=not handshake.is_offline)
         self._tell()
 
     def output(self, first: int = OUTPUT, end: int = END) -> Image:

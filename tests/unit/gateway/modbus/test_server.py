@@ -137,6 +137,16 @@ def test_the_page_is_read_only_while_a_plc_owns_the_line(line: PublishingLine, t
                 lock.take_over("anna")
             await plc.put("control", BUFFER)
             await until(lambda: lock.state == "plc", 30)
+        files = {"owner": str(owner), "takeover": str(takeover)}
+        owner.touch()
+        async with serving(line, tmp_path, gateway=files) as (_, port), Plc(port) as plc:
+            told_ns = owner.stat().st_mtime_ns
+            await until(lambda: owner.stat().st_mtime_ns != told_ns, 30)
+            assert (
+                lock.state == "plc"
+            )  # a PLC that has not written to the new gateway yet is no PLC that gave up
+            await plc.put("control", Control.SET_OFFLINE)
+            await until(lambda: lock.state == "free", 30)
 
     asyncio.run(scenario())
     long_ago_s = owner.stat().st_mtime - 60

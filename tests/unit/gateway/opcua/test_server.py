@@ -424,7 +424,9 @@ def test_a_port_that_is_taken_ends_the_start(line: PublishingLine, tmp_path: Pat
 
     async def started(port: int) -> None:
         settings = gateway_settings(
-            line, tmp_path, opcua={"port": port, "certificates": str(tmp_path / "opcua")}
+            line,
+            tmp_path,
+            opcua={"port": port, "certificates": str(tmp_path / "opcua"), "jobs": str(tmp_path / "jobs")},
         )
         await Gateway(settings).run([OpcUaAdapter(settings.opcua)])
 
