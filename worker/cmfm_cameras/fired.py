@@ -49,6 +49,16 @@ def fired(
     return open_fired
 
 
+def require_the_eye_s_ids(settings: CameraSettings) -> None:
+    """Raise InputError if the camera would give parts other ids than the photo-eye that fires it."""
+    section = section_of(settings)
+    if isinstance(section, RequestedSection) and section.fired_by and settings.camera.part_ids == "numbered":
+        raise InputError(
+            f"camera.part_ids = numbered contradicts the ids of the photo-eye at {settings.camera.kind}.fired_by: use "
+            "source or empty"
+        )
+
+
 def photo_eye_keys(settings: CameraSettings) -> ClientKeys | None:
     """Return the keys of the connection to the photo-eye; None without. Raises KeyFileError, InputError."""
     section = section_of(settings)

@@ -125,14 +125,15 @@ class Publisher:
     def _numbered(self, capture: Capture | RefusedCaptureError, at_ns: int) -> int | None:
         """Announce the triggers that were skipped, and return the capture's number. None if it gets none.
 
-        When the skipped ones fired is not known; each is given a time of its own, just before the capture's.
+        When the skipped ones fired is not known; each is given a time of its own, just before the capture's. The
+        photo-eye has named those of a camera that it fires: here they have no part id, which contradicts none.
         """
         numbered = self._numbering.take(capture.frame_id, capture.lost_before, capture.seq)
         if isinstance(numbered, NotNumbered):
             self._not_numbered(numbered)
             return None
         for seq in range(numbered.seq - numbered.skipped, numbered.seq):
-            self._trigger(seq, at_ns - (numbered.seq - seq))
+            self._trigger(seq, at_ns - (numbered.seq - seq), is_named=capture.seq is None)
         self.counts.skipped += numbered.skipped
         if numbered.skipped:
             self._log.warning("device_lost_frames", frames=numbered.skipped, before=numbered.seq)
@@ -145,12 +146,12 @@ class Publisher:
             self._device.reopen()
 
     def _trigger(
-        self, seq: int, at_ns: int, *, source_id: str = "", encoder: int | None = None
+        self, seq: int, at_ns: int, *, source_id: str = "", encoder: int | None = None, is_named: bool = True
     ) -> TriggerMessage:
         """Announce the next number, which is `seq`: camera and numbering count alike."""
         section = self._section
         return self._camera.trigger(
-            self._part_id(seq, source_id),
+            self._part_id(seq, source_id) if is_named else "",
             recipe=section.recipe,
             deadline_ms=section.deadline_ms,
             trigger_ns=self._in_clock(at_ns),

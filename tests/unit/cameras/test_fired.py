@@ -3,15 +3,18 @@
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
-from tests.unit.made.scripted_device import next_capture
+from tests.unit.made.published_camera import published
+from tests.unit.made.scripted_device import ScriptedDevice, capture, next_capture
 
 from cmfm_cameras.errors import InputError
 from cmfm_cameras.fired import fired, photo_eye_keys
 from cmfm_cameras.photo_eye.announcers import SocketAnnouncer, socket_options
+from cmfm_cameras.problems import problems_of
 from cmfm_cameras.settings.camera import CameraSection
 from cmfm_cameras.settings.model import CameraSettings
 from cmfm_cameras.settings.zivid import ZividSection
@@ -106,6 +109,29 @@ def test_without_a_photo_eye_nothing_changes(tmp_path: Path) -> None:
     assert still.capture(1.0) is not None
     with pytest.raises(InputError, match=r"fired_by_key needs \[camera\] key"):
         photo_eye_keys(settings("ipc://x", None, tmp_path / "eye.key"))
+
+
+def test_parts_that_were_not_heard_of_are_announced_without_an_id() -> None:
+    """The photo-eye has named them: another id of ours would make them malformed."""
+    asked = [replace(capture(None), seq=number, part_id=f"eye-{number}") for number in (2, 3)]
+    with published(lambda: ScriptedDevice(asked, idle=True)) as listening:
+        heard = listening.until(lambda received: len(received.frames) == 2)
+    assert [(trigger.seq, trigger.part_id) for trigger in heard.triggers] == [
+        (0, ""),
+        (1, ""),
+        (2, "eye-2"),
+        (3, "eye-3"),
+    ]
+    assert [frame.header.part_id for frame in heard.frames] == ["eye-2", "eye-3"]
+
+
+def test_ids_that_contradict_the_photo_eye_s_are_a_problem(tmp_path: Path) -> None:
+    """`numbered` ids would make every part malformed at the worker."""
+    (tmp_path / "capture.yml").write_text("made up")
+    given = settings("ipc:///tmp/eye")
+    numbered = given.model_copy(update={"camera": given.camera.model_copy(update={"part_ids": "numbered"})})
+    assert any("contradicts the ids of the photo-eye" in problem for problem in problems_of(numbered))
+    assert not any("photo-eye" in problem for problem in problems_of(given))
 
 
 def turned(announcer: SocketAnnouncer) -> bool:
