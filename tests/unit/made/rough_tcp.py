@@ -74,20 +74,25 @@ class ForeignService:
         self._keeps = keeps
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        for opened in (self._listener, *self._open):
-            with contextlib.suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-            opened.close()
+        """End the service and every connection, also one that was accepted just now."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        for visitor in self._open:
+            visitor.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 visitor = self._listener.accept()[0]
                 self.visitors += 1
-                visitor.sendall(self._greeting)
+                with contextlib.suppress(OSError):  # a visitor may have left
+                    visitor.sendall(self._greeting)
                 if self._keeps:
                     self._open.append(visitor)
                 else:
