@@ -12,12 +12,13 @@ import torch
 from torch.nn import functional as F
 
 from cmfm_worker.cfm.anomaly_maps import aggregate, anomaly_maps
-from cmfm_worker.cfm.anomaly_score import score
+from cmfm_worker.cfm.anomaly_score import compressed, score
 from cmfm_worker.cfm.classic.residual_metric import ResidualMetric
 from cmfm_worker.cfm.equations import smoothed
 from cmfm_worker.cfm.extractor import PixelFeatures
 from cmfm_worker.cfm.mapping.pair import Mapping, MappingPair, Standardiser, new_pair
 from cmfm_worker.cfm.pixel_distances import PIXELS_AT_ONCE, row_distances
+from cmfm_worker.cfm.scoring import compressed_score, decompressed_score
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Distance, Modality
 
 D2, D3 = 6, 10
@@ -202,6 +203,25 @@ def test_a_score_of_several_pixels_is_their_mean() -> None:
     assert score(psi, "absolute", 224 * 224).item() == pytest.approx(psi.mean().item(), rel=1e-5)
     assert score(psi, "published", 3).item() == pytest.approx(4 / (12.5 / 4) ** 0.5, rel=1e-6)
     assert score(torch.zeros(1, 224, 224), "published", 3).tolist() == [0]
+
+
+def test_a_compressed_map_keeps_the_order_of_scores() -> None:
+    """Beyond the limit the score is √(limit · score) and Ψ shrinks with it; other frames stay as they are."""
+    torch.manual_seed(7)
+    psi = torch.rand(5, 224, 224) * torch.tensor([0.0, 1.0, 4.0, 4.5, 60.0])[:, None, None]
+    scores = score(psi, "absolute", 50)
+    found, compressed_scores = compressed(psi, scores, 2.0)
+    assert torch.equal(found[:2], psi[:2])
+    assert torch.equal(compressed_scores[:2], scores[:2])
+    assert (compressed_scores.diff() > 0).all()
+    torch.testing.assert_close(compressed_scores[2:], (2.0 * scores[2:]).sqrt())
+    torch.testing.assert_close(score(found, "absolute", 50), compressed_scores)
+    torch.testing.assert_close(found[4] / found[4].max(), psi[4] / psi[4].max())
+    for one, of_tensor in zip(scores.tolist(), compressed_scores.tolist(), strict=True):
+        assert compressed_score(one, 2.0) == pytest.approx(of_tensor)
+        assert decompressed_score(of_tensor, 2.0) == pytest.approx(one)
+    lost = torch.full((1, 224, 224), torch.nan)
+    assert compressed(lost, lost[:, 0, 0], 2.0)[1].isnan().all()
 
 
 def test_not_a_number_reaches_the_score() -> None:

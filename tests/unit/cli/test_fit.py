@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,9 @@ def test_scoring_is_the_presets_by_default(
     assert "σ = 2.5 pixels" in shown
     assert f"mean of the {highest_px} highest pixels of Ψ" in shown
     assert (papers.score.smoothing_px, papers.score.highest_px) == (4.0, 1)
+    assert usual.threshold is not None
+    nominal = [*usual.threshold.validation_scores, *usual.threshold.out_of_fold_scores]
+    assert usual.score.compress_from == pytest.approx(2.5 * median(nominal), rel=1e-6)
     assert usual.mapping.sha256 == papers.mapping.sha256
     assert usual.threshold != papers.threshold
 

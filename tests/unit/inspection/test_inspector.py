@@ -150,6 +150,21 @@ def test_peak_is_where_the_map_is_highest(tmp_path: Path) -> None:
     assert x <= -0.1 + 0.2 * 20 / 63
 
 
+def test_map_and_score_of_a_clear_defect_are_compressed(tmp_path: Path) -> None:
+    """Frames above the recipe's limit alone; score and map agree, and Ψ_2D and Ψ_3D are as they were."""
+    rgb, xyz = frames(3)
+    plain = Inspector(ColourAndPlace()).inspect(rgb, xyz, [model(tmp_path / "plain", seed=1)] * 3)
+    above = float(plain.score.sort().values[1]) * 0.999  # one of three stays below
+    how = ScoreSection(compress_from=above)
+    found = Inspector(ColourAndPlace()).inspect(rgb, xyz, [model(tmp_path / "other", seed=1, score=how)] * 3)
+    share = (above / plain.score).clamp(max=1).sqrt()
+    assert (share < 1).sum() == 2
+    torch.testing.assert_close(found.score, plain.score * share)
+    torch.testing.assert_close(found.psi, plain.psi * share[:, None, None])
+    torch.testing.assert_close(found.psi.flatten(1).amax(1), found.score)
+    assert torch.equal(found.psi_2d, plain.psi_2d)
+
+
 def test_picture_is_the_frame(tmp_path: Path) -> None:
     """The picture shown with the maps is the prepared frame; its depth is in metres on the part and 0 elsewhere."""
     rgb, xyz = frames(1, side_px=224)

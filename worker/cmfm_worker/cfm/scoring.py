@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,10 @@ CLASSIC_SMOOTHING_PX: Final = 2.5
 
 CLASSIC_SHARE: Final = 0.02
 """Share of a part's pixels that the score of `classic` is the mean of. A single grain is not a defect."""
+
+
+COMPRESS_FROM: Final = 2.5
+"""Times the median nominal score from which the map of `lite` and `classic` is compressed: no nominal part is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,16 @@ class Scoring:
 
 
 PAPER_SCORING: Final = Scoring()
+
+
+def compressed_score(score: float, above: float) -> float:
+    """Return √(above · score) of a score higher than `above`, as `cfm.anomaly_score.compressed` does; others as is."""
+    return math.sqrt(above * score) if score > above else score
+
+
+def decompressed_score(score: float, above: float) -> float:
+    """Return the score that `compressed_score` was given."""
+    return score * score / above if score > above else score
 
 
 def scoring_rule(preset: Preset) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cmfm_protocol.wire.verdict import Reason
 from cmfm_worker.cfm.anomaly_maps import anomaly_maps
-from cmfm_worker.cfm.anomaly_score import score
+from cmfm_worker.cfm.anomaly_score import compressed, score
 from cmfm_worker.cfm.extractor import Extractor
 from cmfm_worker.cfm.fast.frame_sizes import FrameSizes
 from cmfm_worker.cfm.fast.graphed_prepare import GraphedPrepare
@@ -104,9 +104,12 @@ class Inspector:
                     continue_map=how.continue_map,
                     level_range=how.level_range,
                 )
+                psi_of, scores_of = maps.psi, score(maps.psi, how.normalisation, how.highest_px)
+                if how.compress_from is not None:
+                    psi_of, scores_of = compressed(psi_of, scores_of, how.compress_from)
                 at = on_device([sound[place] for place in places], psi.device)
-                psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, maps.psi
-                scores[at] = score(maps.psi, how.normalisation, how.highest_px)
+                psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, psi_of
+                scores[at] = scores_of
                 levels[at] = maps.level
         peak_px, peak_xyz_m = _peaks(psi, frames)
         return InspectedBatch(

@@ -111,6 +111,7 @@ class ScoreSection(Section):
     of so many of the highest pixels of Ψ; with 1 it is the maximum. `normalisation`: `absolute` uses Ψ unchanged,
     `published` uses Ψ / √(mean of the non-zero Ψ). `continue_map`: Ψ is continued into holes and beside the part.
     `level_range`: Ψ is divided by the part's own mean Ψ, held within this range; without it Ψ is not divided.
+    `compress_from`: Ψ and score of a part that scores higher are multiplied by √(compress_from / score), after that.
     """
 
     normalisation: Literal["absolute", "published"] = "absolute"
@@ -120,6 +121,7 @@ class ScoreSection(Section):
     highest_px: int = Field(default=PAPER_SCORING.highest_px, ge=1, le=MAP_PX)
     continue_map: bool = PAPER_SCORING.continue_map
     level_range: tuple[Finite, Finite] | None = None
+    compress_from: Annotated[Finite, Field(gt=0)] | None = None
 
     @field_validator("level_range")
     @classmethod

@@ -18,6 +18,7 @@ from cmfm_worker.cfm.metrics.threshold import (
     smallest_grey_rate,
     smallest_supported_rate,
 )
+from cmfm_worker.cfm.scoring import COMPRESS_FROM
 from cmfm_worker.errors import InputError
 from cmfm_worker.recipes.sections import ThresholdOrigin, ThresholdSection
 
@@ -157,6 +158,12 @@ def level_range_from(levels: Sequence[float]) -> tuple[float, float] | None:
 def over_level(score: float, level: float, level_range: tuple[float, float] | None) -> float:
     """Return a score divided by its part's level, held within a range of nominal levels."""
     return score if level_range is None else score / min(max(level, level_range[0]), level_range[1])
+
+
+def compress_from(scores: Sequence[float]) -> float | None:
+    """Return the score from which maps are compressed: well above nominal ones. None if those are not positive."""
+    usual = median(scores)
+    return COMPRESS_FROM * usual if usual > 0 else None
 
 
 def nominal_px_from(pixels: Sequence[int]) -> int:
