@@ -247,8 +247,12 @@ def test_recipe_is_replaced_only_with_force(
     assert fit(data, tmp_path / "dome", "--seed", 9) == 2
     assert "--force" in capsys.readouterr().err
     assert load_recipe(tmp_path / "dome").model_sha == before
+    assert run("recipe", "drift", "dome", "--recipes", tmp_path, "--act", "undecided") == 0
     assert fit(data, tmp_path / "dome", "--seed", 9, "--force") == 0
-    assert load_recipe(tmp_path / "dome").model_sha != before
+    replaced = load_recipe(tmp_path / "dome")
+    assert replaced.model_sha != before
+    assert replaced.recipe.drift.act == "undecided"
+    assert "act = undecided" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

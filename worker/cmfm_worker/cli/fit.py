@@ -162,6 +162,7 @@ def fit(
         from cmfm_worker.cli.fit_summary import show, summary
         from cmfm_worker.datasets.cache.store import source_of
         from cmfm_worker.line.compute.device import choose_device, choose_precision
+        from cmfm_worker.recipes.choices import with_choices_of
         from cmfm_worker.recipes.extractors import build_extractor, unknown_hashes
         from cmfm_worker.recipes.folder import check_target, recipe_name, save_recipe
         from cmfm_worker.recipes.sections import background_section, calibration_section
@@ -251,10 +252,11 @@ def fit(
     if taught.draft.frame.height_px is None:
         remark(f"{category}: the parts' pictures have several sizes; the recipe accepts any size")
     advice = suspects_in_words(closing, "fit")
+    draft, kept = with_choices_of(out, taught.draft)
     with changing(out, by or this_user(), why or "taught"):
         loaded = save_recipe(
             out,
-            taught.draft,
+            draft,
             taught.mapping,
             replace=force,
             report=lambda folder: write_report(folder, closing, name, advice),
@@ -263,5 +265,5 @@ def fit(
         print_json(summary(taught, loaded, closing))
     else:
         show(taught, loaded, closing)
-    for line in (*repeated_in_words(taught.nominal), *advice):
+    for line in (*kept, *repeated_in_words(taught.nominal), *advice):
         remark(line)

@@ -144,8 +144,10 @@ def _teach(
             from cmfm_records.collected import read_product
             from cmfm_worker.cli.low_priority import spare_threads
             from cmfm_worker.cli.taught_report import TaughtReport
+            from cmfm_worker.recipes.choices import with_choices_of
             from cmfm_worker.recipes.extractors import build_extractor
             from cmfm_worker.recipes.folder import save_recipe
+            from cmfm_worker.recipes.recipe_path import recipe_path
             from cmfm_worker.teaching.from_collected import teach_collected
             from cmfm_worker.teaching.options import TeachOptions
 
@@ -162,13 +164,12 @@ def _teach(
                 progress=progress,
             )
         report = TaughtReport(product, name, found)
-        loaded = save_recipe(
-            target, found.taught.draft, found.taught.mapping, replace=True, report=report.write
-        )
+        draft, kept = with_choices_of(recipe_path(settings.recipes.folder, name), found.taught.draft)
+        loaded = save_recipe(target, draft, found.taught.mapping, replace=True, report=report.write)
     if as_json:
         print_line("taught", **report.figures(loaded))
         return
     remark_impossible(found.taught.impossible)
     report.show(loaded)
-    for line in (*report.remarks, report.gain):
+    for line in (*kept, *report.remarks, report.gain):
         remark(line)
