@@ -91,6 +91,7 @@ async def opcua_line(
     silence_s: float = 600.0,
     port: int = 0,
     section: dict[str, Any] | None = None,
+    gateway_section: dict[str, Any] | None = None,
 ) -> AsyncIterator[OpcUaLine]:
     """Run a gateway with the users `plc` (control) and `viewer` (view)."""
     port = port or free_port()
@@ -107,7 +108,9 @@ async def opcua_line(
         "jobs": str(folder / "jobs"),
         **(section or {}),
     }
-    settings = gateway_settings(line, folder, opcua=opcua, worker={"silence_s": silence_s})
+    settings = gateway_settings(
+        line, folder, opcua=opcua, gateway=gateway_section or {}, worker={"silence_s": silence_s}
+    )
     async with running(settings, [OpcUaAdapter(settings.opcua)]) as gateway:
         made = OpcUaLine(gateway, line, folder, port)
         line.wait_for_subscriber()

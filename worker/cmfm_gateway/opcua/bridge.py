@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from cmfm_client.errors import NoReplyError, RefusedError
@@ -41,6 +42,10 @@ class LineBridge:
     def count(self, what: str) -> None:
         """Count something in the metrics."""
         self._loop.call_soon_threadsafe(self._gateway.count, NAME, what)
+
+    def owned(self, *, by_plc: bool) -> None:
+        """Note whether an OPC UA client owns the line."""
+        self._loop.call_soon_threadsafe(partial(self._gateway.owned, NAME, by_plc=by_plc))
 
     async def load_recipe(self, name: str) -> None:
         """Load a recipe at the worker. Raises MethodError."""

@@ -33,15 +33,32 @@ from cmfm_gateway.settings.opcua import OpcUaSection
 
 PRODUCT_URI: Final = "urn:cmfm:cmfm-gateway"
 
+OWNER_PERIOD_S: Final = 0.5
+"""Logins and logouts of clients are looked at so often."""
+
 
 async def serve(line: LineBridge, changed: asyncio.Event, ready: Callable[[], None]) -> None:
     """Serve until cancelled; `changed` is set at each change of the line. Raises StartupError, InputError."""
     async with listening(line) as system:
-        ready()
-        while True:
-            changed.clear()
-            await system.refresh()
-            await changed.wait()
+        owner = asyncio.create_task(_tell_owner(system, line))
+        try:
+            ready()
+            while True:
+                changed.clear()
+                await system.refresh()
+                await changed.wait()
+        finally:
+            owner.cancel()
+
+
+async def _tell_owner(system: VisionSystem, line: LineBridge) -> None:
+    """Tell the gateway whether a client owns the line, from the first one that does: before, it does not know."""
+    is_known = False
+    while True:
+        is_known = is_known or system.is_owned
+        if is_known:
+            line.owned(by_plc=system.is_owned)
+        await asyncio.sleep(OWNER_PERIOD_S)
 
 
 @contextlib.asynccontextmanager

@@ -17,12 +17,13 @@ from cmfm_gateway.opcua.control import Control, job_ids
 from cmfm_gateway.opcua.instance import SYSTEM, Instances
 from cmfm_gateway.opcua.jobs import JobLog
 from cmfm_gateway.opcua.line_variables import LineVariables
-from cmfm_gateway.opcua.machine import Machine, Step
+from cmfm_gateway.opcua.machine import Machine, Outer, Step
 from cmfm_gateway.opcua.nodes import Nodes, structure
 from cmfm_gateway.opcua.recipes import Recipes
 from cmfm_gateway.opcua.result_content import Announced, configuration_id
 from cmfm_gateway.opcua.results import NewestResult, Results, event_fields
 from cmfm_gateway.opcua.serving.methods import MethodEntry
+from cmfm_gateway.opcua.serving.server import GuardedInternalServer
 from cmfm_gateway.opcua.state_nodes import INNER, OUTER, StateNodes
 from cmfm_gateway.opcua.structures import RecipeIdExternalDataType, ResultIdDataType
 from cmfm_gateway.store import StoredResult
@@ -58,6 +59,7 @@ class VisionSystem:
     def __init__(self, server: Any, instances: Instances, nodes: Nodes, line: LineBridge) -> None:
         section = line.settings.opcua
         self._instances, self._nodes, self._line = instances, nodes, line
+        self._sessions: GuardedInternalServer = server.iserver
         self._methods = server.iserver.methods
         self._log = structlog.get_logger("opcua")
         self._machine = Machine(job_ids(), automatic=section.automatic)
@@ -93,6 +95,11 @@ class VisionSystem:
             self._last = newest
             await self._newest.show(self._results.structure_of(self._results.announced(newest)))
         await self.refresh()
+
+    @property
+    def is_owned(self) -> bool:
+        """True while a client that may control the line is logged in and the system is not Halted."""
+        return self._sessions.is_controlled and self._machine.position.outer is not Outer.HALTED
 
     async def refresh(self) -> None:
         """Follow the line: machines, recipes, messages, then the results that are new, oldest first."""

@@ -38,7 +38,8 @@ class GatewaySection(Section):
     owner: ConfigPath | None = Field(
         None,
         description="File that says each second whether a PLC owns the line, for [access] owner in hmi.toml: a PLC "
-        'that has written the Modbus register control and does not hold set offline. "": it is not said.',
+        "that has written the Modbus register control and does not hold set offline, or an OPC UA client with the role "
+        'control that is logged in. "": it is not said.',
     )
     part_number: Rule = Field(
         "digits",

@@ -18,9 +18,11 @@ from cmfm_gateway.gateway import Gateway
 from cmfm_gateway.opcua import structures
 from cmfm_gateway.opcua.adapter import OpcUaAdapter
 from cmfm_gateway.opcua.errors import ErrorCode
+from cmfm_gateway.opcua.serve import OWNER_PERIOD_S
 from cmfm_protocol.wire.control import AnnounceRequest, DrainRequest, LoadRecipeRequest
 from cmfm_protocol.wire.result import Region
 from cmfm_protocol.wire.verdict import Reason, Verdict
+from cmfm_service.line_owner import LineOwner, read_owner
 
 COMPANION, OWN = 2, 3
 
@@ -434,3 +436,27 @@ def test_a_port_that_is_taken_ends_the_start(line: PublishingLine, tmp_path: Pat
         port = taken.getsockname()[1]
         with pytest.raises(StartupError, match=str(port)):
             asyncio.run(started(port))
+
+
+def test_a_client_that_may_control_owns_the_line(line: PublishingLine, tmp_path: Path) -> None:
+    """The page is told so while it is logged in and the system is not Halted; a client that reads owns nothing."""
+    owner = tmp_path / "owner.json"
+
+    async def says(expected: LineOwner) -> None:
+        await until(lambda: read_owner(owner) is expected)
+
+    async def scenario() -> None:
+        async with opcua_line(tmp_path, line, gateway_section={"owner": str(owner)}) as made:
+            await made.ready()
+            async with made.client("viewer"):
+                await asyncio.sleep(2 * OWNER_PERIOD_S)
+                await says(LineOwner.NOBODY)
+            async with made.client("plc") as plc:
+                await says(LineOwner.PLC)
+                await call(plc, "VisionStateMachine.Halt", *CAUSE)
+                await says(LineOwner.NOBODY)
+                await call(plc, "VisionStateMachine.Reset", *CAUSE)
+                await says(LineOwner.PLC)
+            await says(LineOwner.NOBODY)
+
+    asyncio.run(scenario())

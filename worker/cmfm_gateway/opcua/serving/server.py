@@ -7,6 +7,7 @@ from asyncua import Server, ua
 from asyncua.common.connection import TransportLimits
 from asyncua.common.utils import ServiceError
 from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_session import SessionState
 
 from cmfm_gateway.errors import StartupError
 from cmfm_gateway.opcua.serving import limits
@@ -54,6 +55,14 @@ class GuardedInternalServer(InternalServer):
             self.refusals.note("too_many_sessions", str(name))
             raise ServiceError(ua.StatusCodes.BadTooManySessions)
         return GuardedSession(self, self.aspace, self.subscription_service, name, external=external)
+
+    @property
+    def is_controlled(self) -> bool:
+        """True while a user that may call methods that change something is logged in."""
+        return any(
+            session.may_control and session.state == SessionState.Activated
+            for session in self._external_sessions.values()
+        )
 
     async def stop(self) -> None:
         """Stop without waiting for the next second of the clock."""
