@@ -147,8 +147,6 @@ def test_unusual_part_is_undecided_unless_a_defect_stands_out(
     [
         # Ψ has been divided by 1.5 only, although the level is 3
         (ScoreSection(level_range=(0.5, 1.5)), 0.99, 1.01),
-        # … and a score above 0.6 was compressed after that: 1.01 to 0.778
-        (ScoreSection(level_range=(0.5, 1.5), compress_from=0.6), (0.6 * 0.99) ** 0.5, (0.6 * 1.01) ** 0.5),
         # the score has been divided by √3 already, nominal ones by 1
         (ScoreSection(normalisation="published"), 0.5 * 3**0.5 - 0.01, 0.5 * 3**0.5 + 0.01),
     ],

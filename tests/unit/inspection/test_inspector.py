@@ -16,6 +16,7 @@ from cmfm_worker.cfm.prepare import COMPUTED, BackgroundOptions, prepare
 from cmfm_worker.cfm.variants import Aggregation, Architecture, Modality
 from cmfm_worker.errors import InputError
 from cmfm_worker.inspection.inspector import Inspector, prepare_mixed, select_frames
+from cmfm_worker.inspection.regions import find_regions
 from cmfm_worker.recipes.folder import save_recipe
 from cmfm_worker.recipes.loaded_model import LoadedModel
 from cmfm_worker.recipes.recipe import load_recipe
@@ -150,19 +151,25 @@ def test_peak_is_where_the_map_is_highest(tmp_path: Path) -> None:
     assert x <= -0.1 + 0.2 * 20 / 63
 
 
-def test_map_and_score_of_a_clear_defect_are_compressed(tmp_path: Path) -> None:
-    """Frames above the recipe's limit alone; score and map agree, and Ψ_2D and Ψ_3D are as they were."""
+def test_map_of_a_clear_defect_is_compressed(tmp_path: Path) -> None:
+    """Frames above the recipe's limit alone. Scores stay, and so do the regions and the map as it is shown."""
     rgb, xyz = frames(3)
-    plain = Inspector(ColourAndPlace()).inspect(rgb, xyz, [model(tmp_path / "plain", seed=1)] * 3)
+    inspector = Inspector(ColourAndPlace())
+    plain = inspector.inspect(rgb, xyz, [model(tmp_path / "plain", seed=1)] * 3)
     above = float(plain.score.sort().values[1]) * 0.999  # one of three stays below
     how = ScoreSection(compress_from=above)
-    found = Inspector(ColourAndPlace()).inspect(rgb, xyz, [model(tmp_path / "other", seed=1, score=how)] * 3)
+    found = inspector.inspect(rgb, xyz, [model(tmp_path / "other", seed=1, score=how)] * 3)
     share = (above / plain.score).clamp(max=1).sqrt()
     assert (share < 1).sum() == 2
-    torch.testing.assert_close(found.score, plain.score * share)
+    assert torch.equal(found.score, plain.score)
     torch.testing.assert_close(found.psi, plain.psi * share[:, None, None])
-    torch.testing.assert_close(found.psi.flatten(1).amax(1), found.score)
     assert torch.equal(found.psi_2d, plain.psi_2d)
+    for before, after, factor in zip(plain.parts(), found.parts(), share.tolist(), strict=True):
+        np.testing.assert_allclose(after.psi_as_scored, before.psi_as_scored, rtol=1e-5)
+        expected = find_regions(before, 0.9 * before.score)
+        regions = find_regions(after, 0.9 * after.score)
+        assert [(r.bbox, r.area_px) for r in regions] == [(r.bbox, r.area_px) for r in expected]
+        assert [r.peak for r in regions] == pytest.approx([factor * r.peak for r in expected], rel=1e-5)
 
 
 def test_picture_is_the_frame(tmp_path: Path) -> None:

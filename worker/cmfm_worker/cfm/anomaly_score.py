@@ -1,9 +1,8 @@
 """From anomaly maps to one score a frame: the paper's maximum, and its variants.
 
-One step is not in the paper and off unless asked for: a part with a clear defect has its Ψ compressed. The features of
-a pixel reach some pixels far, so a strong defect raises Ψ around itself, there more than a weak defect of another part
-does where it is. Multiplied by a root of its score, the surroundings of the one no longer hide the other; the order of
-the scores stays.
+One step is not in the paper and off unless asked for: the map of a part with a clear defect is compressed. The features
+of a pixel reach some pixels far, so a strong defect raises Ψ around itself, there more than a weak defect of another
+part does where it is. Divided by a root of the score, the surroundings of the one no longer outshine the other.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ def score(psi: Tensor, normalisation: Normalisation, highest_px: int = PAPER_SCO
     return highest / torch.where(m > 0, m, 1).sqrt()
 
 
-def compressed(psi: Tensor, scores: Tensor, above: float) -> tuple[Tensor, Tensor]:
-    """Multiply Ψ (B, H, W) and the score (B,) of frames that score higher than `above` by √(above / score).
+def compressed(psi: Tensor, scores: Tensor, above: float) -> Tensor:
+    """Multiply Ψ (B, H, W) of frames whose score (B,) is higher than `above` by √(above / score).
 
-    Scores keep their order, and those up to `above` their value: the others become √(above · score).
+    The scores stay: what is compared with a threshold is a map on the scale of its score.
     """
     share = (above / scores).clamp(max=1.0).sqrt()  # a score of 0 gives infinity, and so 1
-    return psi * share[:, None, None], scores * share
+    return psi * share[:, None, None]
 
 
 def _mean_of_highest(psi: Tensor, pixels: int) -> Tensor:

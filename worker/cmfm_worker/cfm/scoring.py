@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +22,7 @@ CLASSIC_SHARE: Final = 0.02
 
 
 COMPRESS_FROM: Final = 2.5
-"""Times the median nominal score from which the map of `lite` and `classic` is compressed: no nominal part is."""
+"""From so many times the median nominal score on maps of `lite` and `classic` are compressed: good parts seldom are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +47,6 @@ class Scoring:
 
 
 PAPER_SCORING: Final = Scoring()
-
-
-def compressed_score(score: float, above: float) -> float:
-    """Return √(above · score) of a score higher than `above`, as `cfm.anomaly_score.compressed` does; others as is."""
-    return math.sqrt(above * score) if score > above else score
-
-
-def decompressed_score(score: float, above: float) -> float:
-    """Return the score that `compressed_score` was given."""
-    return score * score / above if score > above else score
 
 
 def scoring_rule(preset: Preset) -> str:

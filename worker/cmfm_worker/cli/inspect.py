@@ -106,6 +106,7 @@ def report(part: "InspectedPart", model: "LoadedModel") -> dict[str, Any]:
         "score": part.score if math.isfinite(part.score) else None,
         "score_normalisation": recipe.score.normalisation,
         "score_highest_px": recipe.score.highest_px,
+        "score_compress_from": recipe.score.compress_from,
         "max_psi": None if part.problem else float(part.psi.max()),
         "threshold": recipe.threshold.fail_at if recipe.threshold else None,
         "coverage": part.coverage,

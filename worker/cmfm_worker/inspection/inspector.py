@@ -106,7 +106,7 @@ class Inspector:
                 )
                 psi_of, scores_of = maps.psi, score(maps.psi, how.normalisation, how.highest_px)
                 if how.compress_from is not None:
-                    psi_of, scores_of = compressed(psi_of, scores_of, how.compress_from)
+                    psi_of = compressed(psi_of, scores_of, how.compress_from)
                 at = on_device([sound[place] for place in places], psi.device)
                 psi_2d[at], psi_3d[at], psi[at] = maps.psi_2d, maps.psi_3d, psi_of
                 scores[at] = scores_of

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cmfm_protocol.wire.verdict import Reason
-from cmfm_worker.cfm.scoring import compressed_score, decompressed_score
 from cmfm_worker.inspection.measures import PartMeasures
 from cmfm_worker.recipes.limits_section import LimitsSection
 from cmfm_worker.recipes.recipe import Recipe
@@ -56,12 +55,7 @@ def relative_score(score: float, level: float, recipe: Recipe) -> float:
     """
     usual = recipe.score.level_range[1] if recipe.score.level_range else recipe.limits.usual_level
     nominal = (usual or level) / level
-    if recipe.score.normalisation == "published":
-        return score * math.sqrt(nominal)
-    above = recipe.score.compress_from
-    if above is None:
-        return score * nominal
-    return compressed_score(decompressed_score(score, above) * nominal, above)
+    return score * (math.sqrt(nominal) if recipe.score.normalisation == "published" else nominal)
 
 
 def _deviations(part: PartMeasures, coverage: CoverageSection, limits: LimitsSection) -> Iterator[Deviation]:

@@ -111,7 +111,7 @@ class ScoreSection(Section):
     of so many of the highest pixels of Ψ; with 1 it is the maximum. `normalisation`: `absolute` uses Ψ unchanged,
     `published` uses Ψ / √(mean of the non-zero Ψ). `continue_map`: Ψ is continued into holes and beside the part.
     `level_range`: Ψ is divided by the part's own mean Ψ, held within this range; without it Ψ is not divided.
-    `compress_from`: Ψ and score of a part that scores higher are multiplied by √(compress_from / score), after that.
+    `compress_from`: with the score taken, Ψ of a part that scores higher is multiplied by √(compress_from / score).
     """
 
     normalisation: Literal["absolute", "published"] = "absolute"

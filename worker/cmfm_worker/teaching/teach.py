@@ -20,7 +20,6 @@ from cmfm_worker.cfm.fit.metric import with_metric
 from cmfm_worker.cfm.mapping.pair import MappingPair
 from cmfm_worker.cfm.pixel_distances import distance_of
 from cmfm_worker.cfm.progress import ReportProgress
-from cmfm_worker.cfm.scoring import compressed_score
 from cmfm_worker.datasets.scored import ScoredPart, require_inspectable, score_parts
 from cmfm_worker.datasets.source import FROM_FILES, PartSource
 from cmfm_worker.errors import InputError
@@ -128,7 +127,7 @@ def teach(
             features.extract_validation(extractor, parts.validation, options, progress, source)
         left_out = out_of_fold(folds, features.nominal, features.validation, mapping, draft.score)
     levels = [part.level for part in validated] + [part.level for part in left_out]
-    draft, scores, left_out = _on_nominal_scale(draft, validated, left_out)
+    draft, scores, left_out = _over_levels(draft, validated, left_out)
     wanted = Wanted(options.target_false_reject_rate, method=options.threshold_method)
     measures += [part.measures for part in validated]
     coverage, limits = content_limits(nominal_px, measures, levels)
@@ -171,29 +170,23 @@ def _nominal_scores(
     ]
 
 
-def _on_nominal_scale(
+def _over_levels(
     draft: RecipeDraft, validated: Sequence[ScoredPart], folds: Sequence[Measured]
 ) -> tuple[RecipeDraft, list[float], list[Measured]]:
-    """Return the draft with the range of nominal levels and the score from which maps are compressed.
+    """Return the draft with the range of nominal levels, and all scores divided by levels as the line divides them.
 
-    The scores are changed as the line changes them. `paper`, and scores that are normalised as published, keep Ψ as it
-    is.
+    The draft also gets the score from which maps are compressed. `paper`, and scores that are normalised as published,
+    keep Ψ as it is.
     """
     scores = [part.score for part in validated]
     if draft.extractor.preset == "paper" or draft.score.normalisation != "absolute":
         return draft, scores, list(folds)
     levels = level_range_from([*(part.level for part in validated), *(part.level for part in folds)])
-    over = [over_level(part.score, part.level, levels) for part in validated]
-    left_out = [over_level(part.score, part.level, levels) for part in folds]
-    above = compress_from([*over, *left_out])
+    scores = [over_level(part.score, part.level, levels) for part in validated]
+    left_out = [replace(part, score=over_level(part.score, part.level, levels)) for part in folds]
+    above = compress_from([*scores, *(part.score for part in left_out)])
     score = draft.score.model_copy(update={"level_range": levels, "compress_from": above})
-    if above is not None:
-        over, left_out = ([compressed_score(each, above) for each in some] for some in (over, left_out))
-    return (
-        draft.model_copy(update={"score": score}),
-        over,
-        [replace(part, score=each) for part, each in zip(folds, left_out, strict=True)],
-    )
+    return draft.model_copy(update={"score": score}), scores, left_out
 
 
 def _model_of(draft: RecipeDraft, mapping: MappingPair) -> LoadedModel:
