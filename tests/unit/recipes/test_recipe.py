@@ -69,16 +69,25 @@ def test_model_sha_covers_everything_that_decides_the_maps(tmp_path: Path) -> No
         saved(tmp_path / "extractor", extractor=ExtractorSection(preset="classic", version="2")).model_sha,
         saved(tmp_path / "dino", extractor=paper("dino")).model_sha,
         saved(tmp_path / "sam", extractor=paper("sam")).model_sha,
+        saved(tmp_path / "compressed", score=ScoreSection(compress_from=3.0)).model_sha,
     ]
-    assert len({base, *others}) == 8
+    assert len({base, *others}) == 9
     assert saved(tmp_path / "threshold", threshold=ThresholdSection(fail_at=9.0)).model_sha == base
 
 
-def test_model_sha_can_be_computed_from_the_file(tmp_path: Path) -> None:
-    """It is the sha256 over the sections extractor, background and score and the mapping's digest, sorted by key."""
-    recipe = saved(tmp_path / "part").recipe
+@pytest.mark.parametrize("compress_from", [3.5, None])
+def test_model_sha_can_be_computed_from_the_file(tmp_path: Path, compress_from: float | None) -> None:
+    """It is the sha256 over the sections extractor, background and score and the mapping's digest, sorted by key.
+
+    A recipe without `compress_from`, such as one from before there was the key, has its sha without the key.
+    """
+    recipe = saved(tmp_path / "part", score=ScoreSection(compress_from=compress_from)).recipe
     sections = ("extractor", "background", "score")
-    table = {name: getattr(recipe, name).model_dump(mode="json") for name in sections}
+    table: dict[str, dict[str, object]] = {
+        name: getattr(recipe, name).model_dump(mode="json") for name in sections
+    }
+    if compress_from is None:
+        del table["score"]["compress_from"]
     text = json.dumps(table | {"mapping": recipe.mapping.sha256}, sort_keys=True)
     assert recipe.model_sha == hashlib.sha256(text.encode()).hexdigest()
 

@@ -73,6 +73,8 @@ class Recipe(RecipeDraft):
     def model_sha(self) -> str:
         """sha256 over everything that decides the maps and the score: mapping, extractor, background, score."""
         deciding = self.model_dump(mode="json", include={"extractor", "background", "score"})
+        if self.score.compress_from is None:  # the key is younger than the sha of recipes without it
+            del deciding["score"]["compress_from"]
         deciding["mapping"] = self.mapping.sha256
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
