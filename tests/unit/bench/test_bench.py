@@ -52,7 +52,7 @@ PAPER_STAGES = [
     "aggregate",
 ]
 CPU = torch.device("cpu")
-QUICK = BenchOptions(side_px=96, seconds=0, devices=("cpu",))
+QUICK = BenchOptions(extractors=("classic",), side_px=96, seconds=0, devices=("cpu",))
 
 
 @pytest.fixture(scope="module")

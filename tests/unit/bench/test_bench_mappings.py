@@ -28,7 +28,7 @@ from cmfm_worker.cfm.prepare import BackgroundOptions
 from cmfm_worker.cfm.token_features import SampledTokens, TokenFeatures
 from cmfm_worker.cfm.variants import Architecture, Modality
 
-QUICK = BenchOptions(side_px=96, seconds=0, devices=("cpu",))
+QUICK = BenchOptions(extractors=("classic",), side_px=96, seconds=0, devices=("cpu",))
 D2, D3 = 26, 40
 TOKENS_2D = 300
 MAPPINGS: list[tuple[Architecture, Modality]] = [

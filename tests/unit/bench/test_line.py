@@ -20,7 +20,7 @@ from cmfm_worker.bench.wire import measure_wire
 from cmfm_worker.cfm.classic.extractor import ClassicExtractor
 from cmfm_worker.cfm.prepare import BackgroundOptions
 
-SMALL = BenchOptions(side_px=96, seconds=0, devices=("cpu",), threads=1)
+SMALL = BenchOptions(extractors=("classic",), side_px=96, seconds=0, devices=("cpu",), threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DESCRIPTION = (
     "Benchmark the method on this machine: frames/s, latency, memory, and each stage beside its floor. A floor is the "
     "time that the stage's operations and bytes take at the rates of a matrix product and of a copy, both measured in "
-    "the same run. Without --weights or --seeded only `classic` can run."
+    "the same run. Without --weights or --seeded `paper` cannot run."
 )
 
 

@@ -55,7 +55,7 @@ class Variant:
 class BenchOptions:
     """All options of the command (`help.py` explains them). Options that are tuples are combined with one another."""
 
-    extractors: tuple[Preset, ...] = ("classic",)
+    extractors: tuple[Preset, ...] = ("lite",)
     blocks: tuple[int, ...] = (12,)
     group_sizes: tuple[int, ...] = (128,)
     precisions: tuple[Precision, ...] = ("fp32",)

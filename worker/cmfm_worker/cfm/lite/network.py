@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cmfm_worker.cfm.fast.frozen_convolution import freeze_convolutions
 from cmfm_worker.cfm.image.torchvision_stub import make_torchvision_importable
 from cmfm_worker.cfm.weights import WeightsError
 
@@ -40,8 +41,8 @@ class LiteNetwork(nn.Module):
         model = _published(state, path)
         blocks = list(model.blocks)[: max(STAGES) + 1]
         stem = nn.Sequential(model.conv_stem, model.bn1)
-        self._stem = _padded_alike(_folded(stem))
-        self._blocks = nn.ModuleList(_padded_alike(_folded(block)) for block in blocks)
+        self._stem = _frozen(stem)
+        self._blocks = nn.ModuleList(_frozen(block) for block in blocks)
         self._dtype = dtype
         for parameter in self.parameters():
             layout = torch.channels_last if parameter.ndim == 4 else torch.contiguous_format
@@ -73,6 +74,11 @@ def _published(state: Mapping[str, Tensor], path: Path | str) -> Any:
         raise WeightsError(f"{path}: its tensors are not those of {ARCHITECTURE}")
     model.load_state_dict(dict(zip(own, state.values(), strict=True)))
     return model.eval()
+
+
+def _frozen(module: nn.Module) -> nn.Module:
+    """Prepare a module for inference, in place."""
+    return freeze_convolutions(_padded_alike(_folded(module)))
 
 
 def _folded(module: nn.Module) -> nn.Module:

@@ -52,8 +52,8 @@ class DeviceSection(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto",
         description="Number format of the products of the preset `paper`: fp32, bf16, fp16 or int8. auto: fp32 on a "
-        "CPU, bf16 on CUDA (fp16 before compute capability 8). In other formats than fp32 scores differ by up to 3 %: "
-        "teach in the same format.",
+        "CPU, bf16 on CUDA (fp16 before compute capability 8). For `lite` fp32 or bf16, for `classic` fp32. In other "
+        "formats than fp32 scores differ by up to 4 %: teach in the same format.",
     )
     cuda_graphs: bool = Field(
         True,
