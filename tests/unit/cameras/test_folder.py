@@ -209,6 +209,15 @@ def ply(form: str, real: str = "float", size: str = "obj_info num_cols 24\nobj_i
     return head + table.tobytes()
 
 
+def with_blue(blue: bytes) -> bytes:
+    """An ASCII cloud whose first point has that text as its blue."""
+    head, rows = ply("ascii").split(b"end_header\n")
+    first, others = rows.split(b"\n", 1)
+    words = first.split()
+    words[5] = blue
+    return head + b"end_header\n" + b" ".join(words) + b"\n" + others
+
+
 @pytest.mark.parametrize("real", ["float", "double"])
 @pytest.mark.parametrize("form", ["ascii", "binary_little_endian", "binary_big_endian"])
 def test_clouds_of_other_software(tmp_path: Path, form: str, real: str) -> None:
@@ -234,6 +243,7 @@ def test_clouds_of_other_software(tmp_path: Path, form: str, real: str) -> None:
         (ply("ascii")[:-2000], "torn"),
         (ply("binary_little_endian")[:-1], "torn"),
         (ply("ascii").replace(b"0.5\n", b"half\n"), "not a number"),
+        *((with_blue(blue), f"{blue.decode()} is no value") for blue in (b"300", b"-1", b"1.5", b"nan")),
     ],
 )
 def test_clouds_that_cannot_be_used_are_explained(tmp_path: Path, content: bytes, words: str) -> None:

@@ -168,5 +168,15 @@ def _ascii_vertices(
         raise DatasetError(f"{path}: a value is not a number ({error})") from error
     values = np.empty(header.count, dtype)
     for column, (name, _) in enumerate(header.properties):
+        if dtype[name].kind in "iu":
+            _require_whole(path, name, table[:, column], np.iinfo(dtype[name]))
         values[name] = table[:, column]
     return values
+
+
+def _require_whole(path: Path, name: str, column: NDArray[np.float64], limits: np.iinfo) -> None:
+    """Raise DatasetError for values that the whole-number property would turn into others."""
+    fits = (column >= limits.min) & (column <= limits.max) & (np.floor(column) == column)
+    if not fits.all():
+        wrong = column[~fits][0]
+        raise DatasetError(f"{path}: {wrong:g} is no value of the property {name} ({limits.min} to {limits.max})")
