@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -205,6 +206,7 @@ def test_prometheus_accepts_the_rules(command: tuple[object, ...]) -> None:
     """Prometheus's own tool reads them and plays them: which alert comes when, and on a good day none."""
     promtool = shutil.which("promtool")
     if promtool is None:
+        assert os.environ.get("CMFM_FOREIGN_CLIENTS") != "required", "promtool is not installed"
         pytest.skip("needs promtool (Debian package prometheus)")
     ended = subprocess.run([promtool, *map(str, command)], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -179,4 +179,6 @@ def _require_whole(path: Path, name: str, column: NDArray[np.float64], limits: n
     fits = (column >= limits.min) & (column <= limits.max) & (np.floor(column) == column)
     if not fits.all():
         wrong = column[~fits][0]
-        raise DatasetError(f"{path}: {wrong:g} is no value of the property {name} ({limits.min} to {limits.max})")
+        raise DatasetError(
+            f"{path}: {wrong:g} is no value of the property {name} ({limits.min} to {limits.max})"
+        )
